@@ -1,0 +1,139 @@
+#include "base/json.h"
+
+#include "base/utf8.h"
+#include <assert.h>
+#include <math.h>
+
+static void before_value(struct json *json)
+{
+    if (json->is_after_key) {
+        json->is_after_key = false;
+        return;
+    }
+    uint64_t bit = 1ull << json->depth;
+    if (json->depth && (json->has_item & bit))
+        buf_byte(json->out, ',');
+    json->has_item |= bit;
+}
+
+static void open_container(struct json *json, bool is_object)
+{
+    before_value(json);
+    assert(json->depth < 63);
+    json->depth++;
+    uint64_t bit = 1ull << json->depth;
+    json->has_item &= ~bit;
+    json->is_object = is_object ? json->is_object | bit : json->is_object & ~bit;
+    buf_byte(json->out, is_object ? '{' : '[');
+}
+
+void json_object(struct json *json)
+{
+    open_container(json, true);
+}
+
+void json_array(struct json *json)
+{
+    open_container(json, false);
+}
+
+void json_end(struct json *json)
+{
+    assert(json->depth > 0);
+    buf_byte(json->out, json->is_object >> json->depth & 1 ? '}' : ']');
+    json->depth--;
+}
+
+static bool needs_care(unsigned char c)
+{
+    return c < 0x20 || c == '"' || c == '\\' || c == 0x7f || c >= 0x80;
+}
+
+void json_escape(struct buf *out, struct slice s)
+{
+    size_t plain = 0;
+    while (plain < s.len && !needs_care((unsigned char)s.ptr[plain]))
+        plain++;
+    buf_append(out, slice_head(s, plain));
+    s = slice_from(s, plain);
+    while (s.len) {
+        int32_t c = utf8_next(&s);
+        switch (c) {
+        case '"': buf_text(out, "\\\""); break;
+        case '\\': buf_text(out, "\\\\"); break;
+        case '\n': buf_text(out, "\\n"); break;
+        case '\r': buf_text(out, "\\r"); break;
+        case '\t': buf_text(out, "\\t"); break;
+        case 0x2028: buf_text(out, "\\u2028"); break;
+        case 0x2029: buf_text(out, "\\u2029"); break;
+        default:
+            if (c < 0x20 || c == 0x7f) {
+                static const char hex[] = "0123456789abcdef";
+                buf_text(out, "\\u00");
+                buf_byte(out, hex[c >> 4]);
+                buf_byte(out, hex[c & 15]);
+            } else {
+                utf8_append(out, (uint32_t)c);
+            }
+        }
+        plain = 0;
+        while (plain < s.len && !needs_care((unsigned char)s.ptr[plain]))
+            plain++;
+        buf_append(out, slice_head(s, plain));
+        s = slice_from(s, plain);
+    }
+}
+
+static void quoted(struct buf *out, struct slice s)
+{
+    buf_byte(out, '"');
+    json_escape(out, s);
+    buf_byte(out, '"');
+}
+
+void json_key_slice(struct json *json, struct slice key)
+{
+    before_value(json);
+    quoted(json->out, key);
+    buf_byte(json->out, ':');
+    json->is_after_key = true;
+}
+
+void json_string(struct json *json, struct slice s)
+{
+    before_value(json);
+    quoted(json->out, s);
+}
+
+void json_int(struct json *json, int64_t number)
+{
+    before_value(json);
+    buf_i64(json->out, number);
+}
+
+void json_double(struct json *json, double number)
+{
+    before_value(json);
+    if (isfinite(number))
+        buf_printf(json->out, "%.6g", number);
+    else
+        buf_text(json->out, "null");
+}
+
+void json_bool(struct json *json, bool value)
+{
+    before_value(json);
+    buf_append(json->out, value ? SLICE("true") : SLICE("false"));
+}
+
+void json_null(struct json *json)
+{
+    before_value(json);
+    buf_text(json->out, "null");
+}
+
+void json_raw(struct json *json, struct slice ready)
+{
+    before_value(json);
+    buf_append(json->out, ready);
+}

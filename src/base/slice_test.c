@@ -1,0 +1,73 @@
+#include "base/memory.h"
+#include "base/test.h"
+
+static void lines_end_in_any_newline(void **state)
+{
+    struct slice rest = SLICE("a\r\nb\nc\rd"), line;
+    const char *want[] = {"a", "b", "c", "d"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(slice_line(&rest, &line));
+        assert_slice("line", line, slice_str(want[i]));
+    }
+    assert_false(slice_line(&rest, &line));
+}
+
+static void split_gives_empty_pieces_too(void **state)
+{
+    struct slice rest = SLICE(",a,,b,"), piece;
+    const char *want[] = {"", "a", "", "b", ""};
+    size_t count = 0;
+    for (; slice_split(&rest, ',', &piece); count++)
+        assert_slice("piece", piece, slice_str(want[count]));
+    assert_int_equal(count, 5);
+}
+
+static void numbers(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_good;
+        int64_t value;
+    } rows[] = {
+        {"0", true, 0},
+        {"-12", true, -12},
+        {"9223372036854775807", true, INT64_MAX},
+        {"9223372036854775808", false, 0},
+        {"18446744073709551616", false, 0},
+        {"", false, 0},
+        {"-", false, 0},
+        {"1a", false, 0},
+        {" 1", false, 0},
+        {"+1", false, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int64_t value = 0;
+        assert_int_row(rows[i].text, slice_to_i64(slice_str(rows[i].text), &value), rows[i].is_good);
+        assert_int_row(rows[i].text, value, rows[i].value);
+    }
+}
+
+static void finding(void **state)
+{
+    struct slice s = SLICE("Hello, Mail World");
+    assert_int_equal(slice_find(s, SLICE("Mail")), 7);
+    assert_int_equal(slice_find(s, SLICE("mail")), SLICE_NPOS);
+    assert_int_equal(slice_find_caseless(s, SLICE("mail w")), 7);
+    assert_int_equal(slice_find_caseless(s, SLICE("worlds")), SLICE_NPOS);
+    assert_true(slice_starts_caseless(s, SLICE("HELLO")));
+    assert_true(slice_ends_caseless(s, SLICE("world")));
+    assert_slice("trim", slice_trim(SLICE(" \t a b \r\n")), SLICE("a b"));
+    assert_true(slice_equal_constant_time(SLICE("abc"), SLICE("abc")));
+    assert_false(slice_equal_constant_time(SLICE("abc"), SLICE("abd")));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_end_in_any_newline),
+        cmocka_unit_test(split_gives_empty_pieces_too),
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(finding),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,22 @@
+/* utf8.h - UTF-8 (RFC 3629): validate, walk, repair */
+#ifndef TODOKE_BASE_UTF8_H
+#define TODOKE_BASE_UTF8_H
+
+#include "base/buf.h"
+
+enum { UTF8_REPLACEMENT = 0xfffd };
+
+bool utf8_is_valid(struct slice s);
+bool slice_is_ascii(struct slice s);
+/* Cut one code point off the front of *rest; UTF8_REPLACEMENT for each byte that is not UTF-8; -1 when nothing is left.
+ */
+int32_t utf8_next(struct slice *rest);
+void utf8_append(struct buf *out, uint32_t code_point);
+/* Append s with every invalid byte replaced by U+FFFD. */
+void utf8_repair(struct buf *out, struct slice s);
+/* At most `limit` bytes from the front, never cutting a code point. */
+struct slice utf8_head(struct slice s, size_t limit);
+/* Columns in a fixed-width terminal: wide East Asian characters count 2, combining marks 0. */
+size_t utf8_columns(struct slice s);
+
+#endif
