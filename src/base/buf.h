@@ -75,7 +75,7 @@ static inline void buf_str(struct buf *buf, const char *text)
 void buf_u64(struct buf *buf, uint64_t number);
 void buf_i64(struct buf *buf, int64_t number);
 void buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
-void buf_vprintf(struct buf *buf, const char *format, va_list args);
+void buf_vprintf(struct buf *buf, const char *format, va_list args) PRINTF_LIKE(2, 0);
 
 /* Drop the first `len` bytes (moves the rest to the front). */
 void buf_consume(struct buf *buf, size_t len);

@@ -1,0 +1,73 @@
+#include "mail/reply.h"
+
+#include "base/buf.h"
+
+bool reply_status_parse(struct slice text, uint8_t status[3], struct slice *rest)
+{
+    size_t at = 0;
+    unsigned numbers[3];
+    for (int part = 0; part < 3; part++) {
+        size_t from = at;
+        unsigned number = 0;
+        while (at < text.len && at - from < 3 && ascii_is_digit(text.ptr[at]))
+            number = number * 10 + (unsigned)(text.ptr[at++] - '0');
+        if (at == from || number > 255 || (at < text.len && ascii_is_digit(text.ptr[at])))
+            return false;
+        numbers[part] = number;
+        if (part < 2 && (at >= text.len || text.ptr[at++] != '.'))
+            return false;
+    }
+    if (numbers[0] != 2 && numbers[0] != 4 && numbers[0] != 5)
+        return false;
+    if (at < text.len && (ascii_is_alnum(text.ptr[at]) || text.ptr[at] == '.' || text.ptr[at] == '-'))
+        return false; /* an IP address, a version, a longer word */
+    for (int part = 0; part < 3; part++)
+        status[part] = (uint8_t)numbers[part];
+    *rest = slice_trim(slice_from(text, at));
+    return true;
+}
+
+/* "550", "550-", "550 " at the front. */
+static bool code_parse(struct slice line, int *code, struct slice *rest)
+{
+    if (line.len < 3 || !ascii_is_digit(line.ptr[1]) || !ascii_is_digit(line.ptr[2]) || line.ptr[0] < '2' ||
+        line.ptr[0] > '5')
+        return false;
+    if (line.len > 3 && line.ptr[3] != ' ' && line.ptr[3] != '-' && line.ptr[3] != '\t')
+        return false;
+    *code = (line.ptr[0] - '0') * 100 + (line.ptr[1] - '0') * 10 + (line.ptr[2] - '0');
+    *rest = slice_from(line, line.len > 3 ? 4 : 3);
+    return true;
+}
+
+void reply_parse(struct slice said, struct buf *joined, struct reply *reply)
+{
+    *reply = (struct reply){0};
+    struct slice line, rest, text;
+    bool is_first = true;
+    while (slice_line(&said, &line)) {
+        int code;
+        if (code_parse(line, &code, &rest)) {
+            if (!reply->code)
+                reply->code = code;
+            if (code == reply->code)
+                line = rest;
+        }
+        line = slice_trim(line);
+        uint8_t status[3];
+        if (reply->code && reply_status_parse(line, status, &text)) {
+            if (!reply->status[0])
+                memcpy(reply->status, status, sizeof(status));
+            if (memcmp(reply->status, status, sizeof(status)) == 0)
+                line = text;
+        }
+        if (line.len == 0)
+            continue;
+        if (!is_first)
+            buf_byte(joined, ' ');
+        buf_append(joined, slice_head(line, joined->limit - joined->len));
+        is_first = false;
+    }
+    joined->is_over = false; /* cut, and said so in the header */
+    reply->text = buf_slice(joined);
+}

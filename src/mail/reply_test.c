@@ -1,0 +1,53 @@
+/* M10, M22: codes and statuses as peers really write them */
+#include "base/buf.h"
+#include "base/test.h"
+#include "mail/reply.h"
+
+static void taken_apart(void **state)
+{
+    static const struct {
+        const char *said;
+        int code;
+        uint8_t status[3];
+        const char *text;
+    } rows[] = {
+        {"550 5.1.1 User unknown", 550, {5, 1, 1}, "User unknown"},
+        {"550-5.1.1 The account\r\n550 5.1.1 does not exist\r\n", 550, {5, 1, 1}, "The account does not exist"},
+        {"550-5.7.26 a", 550, {5, 7, 26}, "a"},
+        {"421 Busy", 421, {0}, "Busy"},
+        {"500 Line Too Long", 500, {0}, "Line Too Long"},
+        {"250", 250, {0}, ""},
+        {"550 192.0.2.1 is listed", 550, {0}, "192.0.2.1 is listed"},
+        {"550 5.7.1.2 is no status", 550, {0}, "5.7.1.2 is no status"},
+        {"no code at all", 0, {0}, "no code at all"},
+        {"5500 no code", 0, {0}, "5500 no code"},
+        {"", 0, {0}, ""},
+        {"550-first\r\n551 second", 550, {0}, "first 551 second"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        SCOPED(buf) joined = BUF(512);
+        struct reply reply;
+        reply_parse(slice_str(rows[i].said), &joined, &reply);
+        assert_int_row(rows[i].said, reply.code, rows[i].code);
+        for (int part = 0; part < 3; part++)
+            assert_int_row(rows[i].said, reply.status[part], rows[i].status[part]);
+        assert_slice(rows[i].said, reply.text, slice_str(rows[i].text));
+    }
+}
+
+static void an_endless_reply_is_cut(void **state)
+{
+    SCOPED(buf) said = BUF(1 << 20);
+    for (int i = 0; i < 10000; i++)
+        buf_text(&said, "250-more and more and more\r\n");
+    SCOPED(buf) joined = BUF(512);
+    struct reply reply;
+    reply_parse(buf_slice(&said), &joined, &reply);
+    assert_true(reply.code == 250 && reply.text.len <= 512 && reply.text.len > 400);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(taken_apart), cmocka_unit_test(an_endless_reply_is_cut)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
