@@ -2,22 +2,37 @@
 
 #include <assert.h>
 
-enum { NODE_BITS = 10, COUNTER_BITS = 12 };
+enum { BUCKET_BITS = 8, COUNTER_BITS = 4, NODE_BITS = 10 };
 static const time_ms EPOCH_MS = 1704067200000;
 
-uint64_t id_make(struct id_maker *maker, time_ms now)
+uint64_t id_make(struct id_maker *maker, time_ms now, unsigned bucket)
 {
-    assert(maker->node < 1u << NODE_BITS && now >= EPOCH_MS);
-    /* `last` is time and counter as one number; when the clock stands still or steps back we count on from it */
-    uint64_t floor = (uint64_t)(now - EPOCH_MS) << COUNTER_BITS, last = atomic_load(&maker->last), next;
+    assert(maker->node < ID_NODES && bucket < ID_BUCKETS && now >= EPOCH_MS);
+    /* when the clock stands still or steps back we count on from the last */
+    _Atomic uint64_t *place = &maker->last[bucket];
+    uint64_t floor = (uint64_t)(now - EPOCH_MS) << COUNTER_BITS, last = atomic_load(place), next;
     do {
         next = last >= floor ? last + 1 : floor;
-    } while (!atomic_compare_exchange_weak(&maker->last, &last, next));
+    } while (!atomic_compare_exchange_weak(place, &last, next));
     uint64_t counter = next & ((1u << COUNTER_BITS) - 1);
-    return (next >> COUNTER_BITS) << (NODE_BITS + COUNTER_BITS) | (uint64_t)maker->node << COUNTER_BITS | counter;
+    return ((next >> COUNTER_BITS << NODE_BITS | maker->node) << COUNTER_BITS | counter) << BUCKET_BITS | bucket;
+}
+
+uint64_t id_make_anywhere(struct id_maker *maker, time_ms now)
+{
+    static _Atomic unsigned turn;
+    return id_make(maker, now, atomic_fetch_add(&turn, 1) % ID_BUCKETS);
+}
+
+void id_maker_floor(struct id_maker *maker, uint64_t id)
+{
+    uint64_t tick = (uint64_t)(id_time(id) - EPOCH_MS + 1) << COUNTER_BITS;
+    _Atomic uint64_t *place = &maker->last[id_bucket(id)];
+    if (atomic_load(place) < tick)
+        atomic_store(place, tick);
 }
 
 time_ms id_time(uint64_t id)
 {
-    return (time_ms)(id >> (NODE_BITS + COUNTER_BITS)) + EPOCH_MS;
+    return (time_ms)(id >> (NODE_BITS + COUNTER_BITS + BUCKET_BITS)) + EPOCH_MS;
 }

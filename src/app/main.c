@@ -1,0 +1,50 @@
+/* main.c - find the command and run it */
+#include "app/command.h"
+
+#include <stdio.h>
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} commands[] = {
+#define COMMAND(name, function, summary) {#name, function, summary},
+#include "app/commands.def"
+#undef COMMAND
+    {NULL, NULL, NULL},
+};
+
+int command_fail(const char *command, const struct fault *why)
+{
+    fprintf(stderr, "todoke %s: %s\n", command, why->text);
+    return fault_exit_status(why);
+}
+
+static int help(FILE *to, int status)
+{
+    fputs(
+        "todoke - send mail, read every error that comes back, say what to do\n\nusage: todoke COMMAND [ARGUMENTS]     "
+        "(todoke COMMAND --help explains each)\n\n",
+        to);
+    for (size_t i = 0; commands[i].name; i++)
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return help(stderr, 2);
+    struct slice word = slice_str(argv[1]);
+    if (slice_equal(word, SLICE("help")) || slice_equal(word, SLICE("--help")) || slice_equal(word, SLICE("-h")))
+        return help(stdout, 0);
+    if (slice_equal(word, SLICE("--version"))) {
+        puts("todoke " TODOKE_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; commands[i].name; i++)
+        if (slice_equal(word, slice_str(commands[i].name)))
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "todoke: there is no command \"%s\"; `todoke help` lists them\n", argv[1]);
+    return 2;
+}
