@@ -58,7 +58,7 @@ struct event {
     enum authenticity authenticity;
     enum stage stage;
     int code;
-    uint8_t status[3];
+    uint16_t status[3];
     struct slice diagnostic; /* at most EVENT_DIAGNOSTIC_MAX octets, UTF-8 */
     struct slice remote_mta; /* name[ip] */
     int attempt;

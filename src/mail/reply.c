@@ -2,7 +2,7 @@
 
 #include "base/buf.h"
 
-bool reply_status_parse(struct slice text, uint8_t status[3], struct slice *rest)
+bool reply_status_parse(struct slice text, uint16_t status[3], struct slice *rest)
 {
     size_t at = 0;
     unsigned numbers[3];
@@ -11,7 +11,7 @@ bool reply_status_parse(struct slice text, uint8_t status[3], struct slice *rest
         unsigned number = 0;
         while (at < text.len && at - from < 3 && ascii_is_digit(text.ptr[at]))
             number = number * 10 + (unsigned)(text.ptr[at++] - '0');
-        if (at == from || number > 255 || (at < text.len && ascii_is_digit(text.ptr[at])))
+        if (at == from || (at < text.len && ascii_is_digit(text.ptr[at])))
             return false;
         numbers[part] = number;
         if (part < 2 && (at >= text.len || text.ptr[at++] != '.'))
@@ -22,7 +22,7 @@ bool reply_status_parse(struct slice text, uint8_t status[3], struct slice *rest
     if (at < text.len && (ascii_is_alnum(text.ptr[at]) || text.ptr[at] == '.' || text.ptr[at] == '-'))
         return false; /* an IP address, a version, a longer word */
     for (int part = 0; part < 3; part++)
-        status[part] = (uint8_t)numbers[part];
+        status[part] = (uint16_t)numbers[part];
     *rest = slice_trim(slice_from(text, at));
     return true;
 }
@@ -54,10 +54,10 @@ void reply_parse(struct slice said, struct buf *joined, struct reply *reply)
                 line = rest;
         }
         line = slice_trim(line);
-        uint8_t status[3];
+        uint16_t status[3];
         if (reply->code && reply_status_parse(line, status, &text)) {
             if (!reply->status[0])
-                memcpy(reply->status, status, sizeof(status));
+                memcpy(reply->status, status, sizeof(reply->status));
             if (memcmp(reply->status, status, sizeof(status)) == 0)
                 line = text;
         }

@@ -5,14 +5,14 @@
 #include "base/slice.h"
 
 struct reply {
-    int code;          /* 200..599; 0 when the peer said nothing readable */
-    uint8_t status[3]; /* enhanced status x.y.z as numbers; 0.0.0 when absent. z above 255 is not a status */
-    struct slice text; /* all lines without code and status, joined by one space; owned by whoever made the reply */
+    int code;           /* 200..599; 0 when the peer said nothing readable */
+    uint16_t status[3]; /* enhanced status x.y.z as numbers, y and z 0..999; 0.0.0 when absent */
+    struct slice text;  /* all lines without code and status, joined by one space; owned by whoever made the reply */
 };
 
 /* Read a status "x.y.z" (x is 2, 4 or 5; y, z at most three digits) at the front of text; gives the rest. False: none
  * there. */
-NODISCARD bool reply_status_parse(struct slice text, uint8_t status[3], struct slice *rest);
+NODISCARD bool reply_status_parse(struct slice text, uint16_t status[3], struct slice *rest);
 
 /* Take one or several reply lines as text ("550-5.1.1 a\r\n550 5.1.1 b", or "550 5.1.1 a" alone, or any text at all)
  * apart. The joined text is written to `joined` (ceiling = how much is kept; what is over is cut). Linear. */

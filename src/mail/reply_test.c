@@ -8,12 +8,13 @@ static void taken_apart(void **state)
     static const struct {
         const char *said;
         int code;
-        uint8_t status[3];
+        uint16_t status[3];
         const char *text;
     } rows[] = {
         {"550 5.1.1 User unknown", 550, {5, 1, 1}, "User unknown"},
         {"550-5.1.1 The account\r\n550 5.1.1 does not exist\r\n", 550, {5, 1, 1}, "The account does not exist"},
         {"550-5.7.26 a", 550, {5, 7, 26}, "a"},
+        {"550 5.7.515 Access denied", 550, {5, 7, 515}, "Access denied"},
         {"421 Busy", 421, {0}, "Busy"},
         {"500 Line Too Long", 500, {0}, "Line Too Long"},
         {"250", 250, {0}, ""},
