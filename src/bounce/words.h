@@ -1,0 +1,20 @@
+/* words.h - a verdict in words for people, Japanese and English (data/words/{ja,en}.yaml, embedded in the binary) */
+#ifndef TODOKE_BOUNCE_WORDS_H
+#define TODOKE_BOUNCE_WORDS_H
+
+#include "bounce/rules.h"
+
+enum lang { LANG_JA, LANG_EN, LANG_COUNT };
+
+/* Empty where there is nothing to say. The slices live as long as the rules. */
+struct explanation {
+    struct slice label;    /* a few words: 宛先不明, "Unknown user" */
+    struct slice cause;    /* what happened */
+    struct slice remedy;   /* what to do with this person or this mail */
+    struct slice operator; /* what to change where, for who runs the server */
+    struct slice did;      /* what Todoke did by itself */
+};
+
+struct explanation words_for(const struct rules *rules, const struct verdict *verdict, enum lang lang);
+
+#endif
