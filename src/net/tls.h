@@ -1,0 +1,73 @@
+/* tls.h - TLS contexts: who we are as a server, whom we trust as a client
+ *
+ * TLS 1.2 and 1.3 only. Contexts are made once and used by many streams (net/stream.h does the talking). A
+ * tls_server may be shared by all threads once made; a tls_client belongs to one loop, because it keeps sessions for
+ * resumption (one for each peer name, bounded); its roots may be shared. */
+#ifndef TODOKE_NET_TLS_H
+#define TODOKE_NET_TLS_H
+
+#include "base/buf.h"
+#include "base/fault.h"
+
+struct ssl_st;
+
+/* --- server --- */
+struct tls_server;
+/* PEM files: the chain (our certificate first) and its key. INPUT: which file, and what is wrong with it. */
+struct tls_server *tls_server_from_files(const char *chain_path, const char *key_path, struct fault *why);
+/* A self-signed certificate for these names, made in memory (P-256, valid 10 years): the playground, first start. */
+struct tls_server *tls_server_self_signed(const char *const *names, size_t count, struct fault *why);
+void tls_server_free(struct tls_server *server);
+/* Its certificate as PEM, so that a test can trust it. */
+void tls_server_certificate(const struct tls_server *server, struct buf *pem);
+
+/* --- client --- */
+struct tls_roots; /* trusted certificates; immutable once shared */
+struct tls_roots *tls_roots_none(void);
+/* The system's; empty, not a fault, where the system has none. */
+struct tls_roots *tls_roots_system(void);
+NODISCARD bool tls_roots_add(struct tls_roots *roots, struct slice pem, struct fault *why);
+void tls_roots_free(struct tls_roots *roots);
+
+struct tls_client;
+/* Takes its own reference to roots. */
+struct tls_client *tls_client_new(struct tls_roots *roots);
+void tls_client_free(struct tls_client *client);
+
+enum tls_verify {
+    TLS_VERIFY_NONE, /* opportunistic (R31): any certificate is taken; is_verified still says the truth */
+    TLS_VERIFY_NAME, /* the chain leads to our roots and the certificate is for `name` (wildcard: one left label) */
+    TLS_VERIFY_DANE, /* RFC 7672: matches one of `tlsa`; usage 2 and 3 only, name and expiry ignored for 3 */
+};
+
+struct tlsa {
+    uint8_t usage, selector, matching;
+    struct slice data; /* as in the DNS record, binary */
+};
+
+/* What a client wants of one handshake. Copied as needed by stream_start_tls. */
+struct tls_want {
+    struct tls_client *client;
+    const char *name; /* SNI, and the name to verify */
+    enum tls_verify verify;
+    const struct tlsa *tlsa;
+    size_t tlsa_count;
+    const char *dane_base; /* TLS_VERIFY_DANE: the TLSA base domain; NULL: name */
+};
+
+struct tls_info {
+    const char *version; /* "TLSv1.3" */
+    const char *cipher;  /* "TLS_AES_256_GCM_SHA384" */
+    bool is_verified;    /* as tls_verify asked; with NONE: would have passed NAME */
+    bool is_resumed;
+    char error[128]; /* why not verified, in words; "" when it is */
+};
+
+/* For stream_socket.c: a session of either side on a descriptor. WORLD: OpenSSL's reason. */
+struct ssl_st *tls_server_session(struct tls_server *server, int fd, struct fault *why);
+struct ssl_st *tls_client_session(const struct tls_want *want, int fd, struct fault *why);
+void tls_session_info(struct ssl_st *ssl, struct tls_info *info);
+/* OpenSSL's queue of errors as one line; empties it. */
+void tls_error_text(struct fault *why, const char *place);
+
+#endif
