@@ -1,0 +1,23 @@
+/* zone.h - DNS answers from data: CLI.md's `dns` option, tests, the playground
+ *
+ * JSON: {"example.com": {"TXT": ["v=spf1 -all"], "MX": [[10,"mx.example.com"]], "A": [...], "AAAA": [...],
+ * "PTR": [...], "CNAME": "...", "TLSA": [[3,1,1,"hex"]], "error": "timeout|servfail|bogus", "secure": true,
+ * "ttl": 300}}. Case-insensitive. A TXT value may be a list of strings (the pieces of one record). [0,"."] or [0,""]
+ * is a null MX. A name that is absent does not exist, unless something exists below it (then it has no data).
+ * "*.example.com" answers for what is below example.com and not itself there (RFC 4592). Immutable once made. */
+#ifndef TODOKE_DNS_ZONE_H
+#define TODOKE_DNS_ZONE_H
+
+#include "dns/resolver.h"
+
+/* INPUT: name, type and what is wrong. */
+struct resolver *zone_resolver_of_json(struct slice json, struct fault *why);
+/* An object that jansson has read already (json_t *); not kept. */
+struct json_t;
+struct resolver *zone_resolver_of_object(const struct json_t *object, struct fault *why);
+/* A zone file in the usual text form (RFC 1035 5.1): $ORIGIN, $TTL, @, relative names, comments, parentheses, quoted
+ * strings; A AAAA MX TXT CNAME PTR TLSA, others (SOA, NS) skipped. INPUT: file, line and what is wrong. */
+struct resolver *zone_resolver_of_file(const char *path, struct fault *why);
+struct resolver *zone_resolver_of_text(struct slice text, const char *place, struct fault *why);
+
+#endif

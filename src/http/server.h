@@ -1,0 +1,121 @@
+/* server.h - the HTTP/1.1 server: connections, bodies, answers, event streams
+ *
+ * A server belongs to one loop; several loops may each have one on the same port (is_shared). A request is handled on
+ * that loop's thread: the handler answers at once, or suspends the request and answers later, or opens a stream of
+ * events. Requests of one connection are handled one after the other, in order (pipelining); the next is read when
+ * the answer is complete.
+ *
+ * Limits: head 16 KiB and 100 headers (431), body as the route says (413), HEAD_TIMEOUT for a whole head and
+ * BODY_TIMEOUT for each 64 KiB of body (slow loris; 408), IDLE between requests, `connections_most`. Expect:
+ * 100-continue is answered when the handler's route accepts the length. HEAD is a GET whose body is not sent. */
+#ifndef TODOKE_HTTP_SERVER_H
+#define TODOKE_HTTP_SERVER_H
+
+#include "base/arena.h"
+#include "http/head.h"
+#include "net/listener.h"
+#include "net/mailbox.h"
+#include "net/stream.h"
+
+enum {
+    HTTP_HEAD_TIMEOUT_MS = 15000,
+    HTTP_BODY_TIMEOUT_MS = 30000,
+    HTTP_IDLE_MS = 60000,
+    HTTP_WRITE_TIMEOUT_MS = 60000, /* a reader that takes nothing */
+    HTTP_PING_MS = 15000,          /* event streams: a comment, so that proxies and we notice who has gone */
+    HTTP_DEFAULT_BODY = 1 << 20,
+    HTTP_PARAMS_MOST = 8,
+};
+
+struct http_server;
+struct http_router;
+struct http_connection;
+
+struct http_param {
+    struct slice name, value; /* value percent-decoded */
+};
+
+/* One request; lives from the handler's call until its answer is complete or the client has gone. */
+struct http_request {
+    struct http_head head;                      /* slices live as long as the request */
+    struct slice body;                          /* complete, within the route's limit */
+    struct http_param params[HTTP_PARAMS_MOST]; /* of the route's {names} */
+    size_t param_count;
+    struct endpoint peer;
+    bool is_tls;
+    struct arena arena; /* the handler's, for this request */
+    void *user;         /* the handler's own, e.g. who has signed in */
+    /* The client has gone, or its stream was cut off, before the answer was complete; also called when the server is
+     * freed. After it the request is no more. NULL: nobody cares. */
+    void (*on_gone)(struct http_request *request);
+    /* A streamed answer's queue has drained below half: send more. */
+    void (*on_room)(struct http_request *request);
+    struct http_connection *connection;
+};
+
+typedef void http_handler(struct http_request *request, void *user);
+
+struct http_options {
+    struct endpoint at;
+    bool is_shared;
+    struct tls_server *tls;    /* NULL: in clear */
+    unsigned connections_most; /* 0: 10,000; more wait in the backlog */
+    const char *cure_setting;  /* as in listener.h */
+    const char *server_name;   /* Server header; NULL: none */
+};
+struct http_server *http_server_new(struct loop *loop, const struct http_options *options,
+                                    const struct http_router *router, struct fault *why);
+/* Connections are closed, suspended requests dropped. */
+void http_server_free(struct http_server *server);
+struct endpoint http_server_endpoint(const struct http_server *server);
+/* Stop accepting, finish what is under way, close idle connections; event streams are ended. */
+void http_server_drain(struct http_server *server);
+size_t http_server_connections(const struct http_server *server);
+/* Hand it a connection accepted elsewhere. */
+void http_server_adopt(struct http_server *server, int fd, const struct endpoint *peer);
+
+/* --- reading --- */
+/* The value of a {name} in the route's pattern; "" when there is none. */
+struct slice http_param(const struct http_request *request, const char *name);
+/* The first such header; "" when absent. */
+struct slice http_header(const struct http_request *request, const char *name);
+/* The first such query parameter, decoded into the request's arena; false: absent or badly encoded. */
+bool http_query(struct http_request *request, const char *name, struct slice *value);
+/* Likewise in a body of application/x-www-form-urlencoded. */
+bool http_form(struct http_request *request, const char *name, struct slice *value);
+bool http_cookie(const struct http_request *request, const char *name, struct slice *value);
+
+/* --- answering: exactly one of respond, begin ... end, events, later --- */
+/* A header of the answer, before it begins. Value with CR, LF or NUL: assert (X3: check strangers' text before). */
+void http_set(struct http_request *request, const char *name, struct slice value);
+/* The whole answer. The request is no more when this returns. type NULL: no body. */
+void http_respond(struct http_request *request, int status, const char *type, struct slice body);
+/* A body of unknown length: chunked (or until close, for HTTP/1.0). */
+void http_begin(struct http_request *request, int status, const char *type);
+/* False: the reader is slow and the queue is full; wait for on_room. Nothing was taken. */
+NODISCARD bool http_send(struct http_request *request, struct slice bytes);
+void http_end(struct http_request *request);
+
+/* Server-sent events: text/event-stream, open until http_end or the client goes. Pings are automatic. */
+void http_events_begin(struct http_request *request);
+/* name, id: "" for none; data may have several lines. False: the reader is too slow, the event was not queued (end
+ * the stream and let it reconnect, or skip). */
+NODISCARD bool http_event(struct http_request *request, struct slice name, struct slice id, struct slice data);
+
+/* Answer later, from any thread. After http_suspend the handler returns; the holder calls http_resume exactly once,
+ * from any thread. Then `resume` runs on the server's thread with the request; or with NULL, when the client has gone
+ * meanwhile (free what you hold). */
+struct http_later {
+    struct mail_item item;
+    struct mailbox *home;
+    struct http_request *request;
+    void (*resume)(struct http_later *later, struct http_request *request);
+};
+void http_suspend(struct http_request *request, struct http_later *later,
+                  void (*resume)(struct http_later *later, struct http_request *request));
+void http_resume(struct http_later *later);
+
+/* "Not Found" */
+const char *http_status_text(int status);
+
+#endif
