@@ -1,0 +1,60 @@
+#include "shape/retry.h"
+
+enum { STEPS = 8 };
+
+/* Waits in minutes by attempt; the last one repeats while the delivery lives, 0 ends it. */
+static const struct {
+    int minutes[STEPS];
+    int most; /* attempts after which it is given up; 0: only its expiry ends it */
+} schedules[RETRY_COUNT] = {
+    [RETRY_NONE] = {{0}, 0},
+    [RETRY_GREYLIST] = {{5, 10, 15, 30, 60, 120, 240, 240}, 0},
+    [RETRY_BUSY] = {{15, 30, 60, 120, 240, 480, 720, 720}, 0},
+    [RETRY_FULL] = {{3 * 1440, 3 * 1440, 3 * 1440}, 4},
+    [RETRY_NETWORK] = {{5, 10, 20, 40, 80, 160, 240, 240}, 0},
+    [RETRY_LANE] = {{10, 20, 40, 60, 120, 240, 240, 240}, 0},
+};
+
+time_ms retry_wait(enum retry retry, unsigned attempts)
+{
+    if (attempts == 0 || (schedules[retry].most && attempts >= (unsigned)schedules[retry].most))
+        return 0;
+    unsigned step = attempts - 1 < STEPS ? attempts - 1 : STEPS - 1;
+    return MINUTES_MS(schedules[retry].minutes[step]);
+}
+
+/* Which schedule holds for this refusal; RETRY_NONE: it is final. */
+static enum retry schedule_of(const struct verdict *verdict, int code)
+{
+    bool is_5xx = code >= 500 && code < 600;
+    switch (verdict->retry) {
+    case RETRY_NONE:
+        /* an unknown user said with 4xx is not believed at once (M22: the code decides for how long); a sender's or
+         * message's fault is */
+        if (!is_5xx && (verdict->whose == WHOSE_ADDRESS || verdict->reason == REASON_UNDEFINED))
+            return RETRY_BUSY;
+        return RETRY_NONE;
+    case RETRY_BUSY:
+    case RETRY_NETWORK: return is_5xx ? RETRY_NONE : verdict->retry;
+    case RETRY_GREYLIST:
+    case RETRY_FULL:
+    case RETRY_LANE: return verdict->retry;
+    case RETRY_COUNT: break;
+    }
+    return RETRY_NONE;
+}
+
+enum delivery_state retry_decide(const struct verdict *verdict, int code, unsigned attempts, time_ms now,
+                                 time_ms expires, const struct retry_settings *settings, struct random *random,
+                                 time_ms *due)
+{
+    enum retry schedule = schedule_of(verdict, code);
+    if (schedule == RETRY_NONE)
+        return DELIVERY_BOUNCED;
+    time_ms wait = retry_wait(schedule, attempts);
+    if (wait == 0)
+        return DELIVERY_EXPIRED;
+    double jittered = (double)wait * settings->scale * (0.9 + 0.3 * random_unit(random));
+    *due = now + (time_ms)jittered + 1;
+    return *due >= expires ? DELIVERY_EXPIRED : DELIVERY_DEFERRED;
+}

@@ -1,0 +1,28 @@
+/* retry.h - when a refused delivery is tried again, and when it is given up (RECEIVERS.md "Retry hours by reason")
+ *
+ * A pure function of the verdict, the count of attempts, the clock and chance: no state, no store. Jitter always, so
+ * that what was deferred together does not come back together (R27). */
+#ifndef TODOKE_SHAPE_RETRY_H
+#define TODOKE_SHAPE_RETRY_H
+
+#include "base/random.h"
+#include "base/time.h"
+#include "mail/delivery.h"
+#include "mail/verdict.h"
+
+struct retry_settings {
+    double scale; /* every wait is multiplied by this: 1.0, or less where a demonstration has no days to wait */
+};
+
+/* What becomes of a delivery whose attempt number `attempts` (from 1) was refused with `code` and judged by `verdict`:
+ * BOUNCED, EXPIRED, or DEFERRED with *due set. `expires` is the instant after which it is given up. 5xx: final, unless
+ * the verdict knows better (full mailbox, greylisting, a limit that opens again). 4xx and lost connections (code 0):
+ * tried again, unless the verdict knows that it never heals (4.7.26 and kin). */
+enum delivery_state retry_decide(const struct verdict *verdict, int code, unsigned attempts, time_ms now,
+                                 time_ms expires, const struct retry_settings *settings, struct random *random,
+                                 time_ms *due);
+
+/* The wait before attempt `attempts` + 1, without jitter and scale; 0: not again. */
+time_ms retry_wait(enum retry retry, unsigned attempts);
+
+#endif

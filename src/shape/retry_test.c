@@ -1,0 +1,70 @@
+/* S30, S32, S38, M10, R27: which refusals are final, and when the others are tried again */
+#include "base/test.h"
+#include "shape/retry.h"
+
+static void decided(void **state)
+{
+    static const struct {
+        const char *name;
+        enum reason reason;
+        enum whose_fault whose;
+        enum retry retry;
+        int code;
+        unsigned attempts;
+        enum delivery_state want;
+        int from_minutes, to_minutes;
+    } rows[] = {
+        {"unknown user, 550", REASON_USER_UNKNOWN, WHOSE_ADDRESS, RETRY_NONE, 550, 1, DELIVERY_BOUNCED, 0, 0},
+        {"unknown user, 450: believed only at the end", REASON_USER_UNKNOWN, WHOSE_ADDRESS, RETRY_NONE, 450, 1,
+         DELIVERY_DEFERRED, 13, 19},
+        {"full, 552 5.2.2: soft though 5xx", REASON_MAILBOX_FULL, WHOSE_ADDRESS, RETRY_FULL, 552, 1, DELIVERY_DEFERRED,
+         3 * 1440 * 9 / 10, 3 * 1440 * 12 / 10 + 1},
+        {"full, the fourth time", REASON_MAILBOX_FULL, WHOSE_ADDRESS, RETRY_FULL, 552, 4, DELIVERY_EXPIRED, 0, 0},
+        {"greylisted", REASON_GREYLISTED, WHOSE_RECEIVER, RETRY_GREYLIST, 451, 1, DELIVERY_DEFERRED, 4, 7},
+        {"busy, 421", REASON_SYSTEM_ERROR, WHOSE_RECEIVER, RETRY_BUSY, 421, 1, DELIVERY_DEFERRED, 13, 19},
+        {"busy, but 554", REASON_SYSTEM_ERROR, WHOSE_RECEIVER, RETRY_BUSY, 554, 1, DELIVERY_BOUNCED, 0, 0},
+        {"frequency limited, 550 (QQ)", REASON_RATE_LIMITED, WHOSE_SENDER, RETRY_LANE, 550, 1, DELIVERY_DEFERRED, 9,
+         13},
+        {"unauthenticated, 421 4.7.26: never heals", REASON_AUTH_FAILURE, WHOSE_SENDER, RETRY_NONE, 421, 1,
+         DELIVERY_BOUNCED, 0, 0},
+        {"connection refused", REASON_NETWORK_ERROR, WHOSE_RECEIVER, RETRY_NETWORK, 0, 3, DELIVERY_DEFERRED, 18, 25},
+        {"unreadable 4xx", REASON_UNDEFINED, WHOSE_NONE, RETRY_NONE, 499, 1, DELIVERY_DEFERRED, 13, 19},
+        {"spam, 550", REASON_SPAM, WHOSE_MESSAGE, RETRY_NONE, 550, 1, DELIVERY_BOUNCED, 0, 0},
+    };
+    const struct retry_settings settings = {.scale = 1.0};
+    struct random random;
+    random_seed(&random, 1);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct verdict verdict = {.reason = rows[i].reason, .whose = rows[i].whose, .retry = rows[i].retry};
+        time_ms now = 1795321800000, due = 0;
+        enum delivery_state got =
+            retry_decide(&verdict, rows[i].code, rows[i].attempts, now, now + DAYS_MS(20), &settings, &random, &due);
+        assert_int_row(rows[i].name, got, rows[i].want);
+        if (got == DELIVERY_DEFERRED)
+            assert_row(rows[i].name,
+                       due >= now + MINUTES_MS(rows[i].from_minutes) && due <= now + MINUTES_MS(rows[i].to_minutes));
+    }
+}
+
+static void given_up_after_its_time(void **state)
+{
+    const struct retry_settings settings = {.scale = 1.0};
+    struct random random;
+    random_seed(&random, 1);
+    struct verdict verdict = {.reason = REASON_NETWORK_ERROR, .whose = WHOSE_RECEIVER, .retry = RETRY_NETWORK};
+    const time_ms start = 1795321800000, expires = start + DAYS_MS(5);
+    time_ms now = start, due = 0;
+    unsigned attempts = 1;
+    while (retry_decide(&verdict, 0, attempts, now, expires, &settings, &random, &due) == DELIVERY_DEFERRED) {
+        assert_true(due > now && due < expires);
+        now = due;
+        attempts++;
+    }
+    assert_true(attempts > 25 && attempts < 45); /* S38: minutes at first, then every four hours up to five days */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(decided), cmocka_unit_test(given_up_after_its_time)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
