@@ -49,6 +49,7 @@ struct event {
     uint64_t id;
     time_ms at;
     enum event_kind kind;
+    unsigned n; /* accepted: how many deliveries it made, in this bucket for this campaign and domain; 0 counts as 1 */
     enum event_origin origin;
     uint64_t delivery_id, campaign_id, contact_id, brand_id;
     uint64_t mail_id; /* the received error mail, when there is one */

@@ -1,0 +1,24 @@
+/* audience.h - whom a campaign goes to, bucket by bucket, for its expansion */
+#ifndef TODOKE_AUDIENCE_AUDIENCE_H
+#define TODOKE_AUDIENCE_AUDIENCE_H
+
+#include "audience/contact.h"
+#include "suppress/suppress.h"
+
+struct audience_row {
+    uint64_t contact_id;
+    struct slice address, written, name;
+    bool is_suppressed;
+    enum suppress_why why;
+    enum reason reason; /* for SUPPRESS_ERROR */
+};
+/* The next members of the list in this bucket with contact id > after_id, by id, at most max, each with whether it is
+ * excluded from this brand (topic ''): one query. *count < max: the bucket is done. Slices live in the arena. */
+NODISCARD bool audience_next_batch(struct db *db, struct fault *why, uint64_t list_id, uint64_t brand_id,
+                                   unsigned bucket, uint64_t after_id, size_t max, time_ms now, struct arena *arena,
+                                   struct audience_row **rows, size_t *count);
+/* How many are on the list, and how many of them are excluded now from this brand. */
+NODISCARD bool audience_count(struct db *db, struct fault *why, uint64_t list_id, uint64_t brand_id, time_ms now,
+                              int64_t *members, int64_t *suppressed);
+
+#endif

@@ -1,0 +1,66 @@
+/* contact.h - people, and the lists they are on
+ *
+ * A contact lives in the bucket of its address's identity; its id tells the bucket. Changing an address is a move: a
+ * new row in the new bucket, the old one a tombstone that points to it. */
+#ifndef TODOKE_AUDIENCE_CONTACT_H
+#define TODOKE_AUDIENCE_CONTACT_H
+
+#include "base/arena.h"
+#include "mail/address.h"
+#include "store/store.h"
+
+enum { CONTACT_NAME_MAX = 400, CONTACT_FIELDS_MAX = 16384, CONTACT_CONSENT_MAX = 1000 }; /* octets */
+
+struct contact {
+    unsigned bucket;
+    uint64_t id;
+    struct slice address; /* identity */
+    struct slice written; /* for RCPT TO */
+    struct slice name;
+    struct slice fields; /* JSON object of further columns */
+    bool has_rfc_violation;
+    struct slice consent; /* where the permission comes from (L2) */
+    uint64_t moved_to;    /* 0, or the id of the contact that took over */
+    time_ms created, updated;
+};
+
+/* Slices live in the arena. found false: there is none. */
+NODISCARD bool contact_by_address(struct db *db, struct fault *why, struct slice identity, struct arena *arena,
+                                  struct contact *contact, bool *found);
+NODISCARD bool contact_by_id(struct db *db, struct fault *why, uint64_t id, struct arena *arena,
+                             struct contact *contact, bool *found);
+
+/* Inside a write job: insert, or update the one with this address (name, fields, consent, where given), and fill id and
+ * bucket. is_new[i] (may be NULL) tells. An address twice in one batch: the last one counts. */
+NODISCARD bool contact_save(struct db *db, struct fault *why, struct contact *contacts, size_t count, time_ms now,
+                            bool *is_new);
+
+struct contact_page {
+    struct contact *contacts;
+    size_t count;
+    bool has_more; /* ask again with the last one's id */
+};
+/* A page of contacts, newest first; list_id 0: all; text: part of the address or name. before_id 0: from the newest. */
+NODISCARD bool contact_search(struct db *db, struct fault *why, uint64_t list_id, struct slice text, uint64_t before_id,
+                              size_t limit, struct arena *arena, struct contact_page *page);
+
+/* ── lists ── */
+struct list {
+    uint64_t id, brand_id;
+    struct slice name;
+    time_ms created;
+    int64_t members;
+};
+/* *id: the new list's, or the one that has this name already (then *is_new is false). */
+NODISCARD bool list_create(struct db *db, struct fault *why, uint64_t brand_id, struct slice name, time_ms now,
+                           uint64_t *id, bool *is_new);
+/* By name or by decimal id. INPUT: there is none. */
+NODISCARD bool list_find(struct db *db, struct fault *why, struct slice name_or_id, struct arena *arena,
+                         struct list *list);
+/* All lists by name, with how many members each has. */
+NODISCARD bool list_all(struct db *db, struct fault *why, struct arena *arena, struct list **lists, size_t *count);
+NODISCARD bool list_add(struct db *db, struct fault *why, uint64_t list_id, const uint64_t *contact_ids, size_t count,
+                        time_ms now);
+NODISCARD bool list_remove(struct db *db, struct fault *why, uint64_t list_id, uint64_t contact_id, bool *was_there);
+
+#endif

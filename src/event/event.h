@@ -1,0 +1,57 @@
+/* event/event.h - append facts, and read them back
+ *
+ * An event's place is (bucket, seq): seq comes from the bucket's counter row, updated in the appending transaction, so
+ * commit order equals seq order without gaps, on both stores. The nouns are in mail/event.h. */
+#ifndef TODOKE_EVENT_EVENT_H
+#define TODOKE_EVENT_EVENT_H
+
+#include "base/arena.h"
+#include "mail/event.h"
+#include "store/store.h"
+
+/* Inside a write transaction: number the events in bucket order (within a bucket in the order given), fill `seq`, and
+ * `id` where it is 0, and insert them. Marks STORE_MARK_EVENTS. An event without delivery state (state_before and
+ * state_after both DELIVERY_STATE_COUNT) moved nothing and belongs to no delivery. Diagnostics are cut to
+ * EVENT_DIAGNOSTIC_MAX and made UTF-8. A job that appends takes no other row locks after this call: append last, so
+ * that writers on two nodes cannot deadlock. */
+NODISCARD bool event_append(struct db *db, struct fault *why, struct event *events, size_t count);
+
+/* ── queries: for readers' connections ── */
+
+/* What a page of events is filtered by; zero means any. */
+struct event_filter {
+    uint64_t campaign_id, brand_id;
+    bool by_whose, by_reason; /* `whose` and `reason` count only then */
+    enum whose_fault whose;
+    enum reason reason;
+    uint64_t kinds;      /* bit 1 << kind; 0: all kinds that speak of problems (EVENT_PROBLEMS) */
+    struct slice text;   /* part of the address or the diagnostic, ASCII letters of any case */
+    struct slice domain; /* recipient domain */
+    struct slice site;
+    struct slice status; /* "5.1.1" */
+    time_ms since, until;
+    uint64_t before_id; /* paging: only events older than this id; 0: from the newest */
+};
+#define EVENT_BIT(kind) ((uint64_t)1 << (kind))
+enum { EVENT_PAGE_MAX = 1000 };
+extern const uint64_t EVENT_PROBLEMS; /* deferred, bounced, expired, delay_notice, complaint, autoreply, unverified */
+
+/* The slices of the events live in the arena. `rule` and `words` of a verdict too. */
+struct event_page {
+    struct event *events;
+    size_t count;
+    bool has_more; /* ask again with before_id = the last event's id */
+};
+/* Newest first, at most `limit` (up to EVENT_PAGE_MAX). */
+NODISCARD bool event_problems(struct db *db, struct fault *why, const struct event_filter *filter, size_t limit,
+                              struct arena *arena, struct event_page *page);
+/* Everything that happened to one delivery, oldest first. */
+NODISCARD bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size_t limit, struct arena *arena,
+                              struct event_page *page);
+/* One event by its id. False without a fault text (kind NONE): there is none. */
+NODISCARD bool event_find(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct event *event);
+/* One bucket's events after a seq, oldest first. */
+NODISCARD bool event_since(struct db *db, struct fault *why, unsigned bucket, uint64_t after_seq, size_t limit,
+                           struct arena *arena, struct event_page *page);
+
+#endif

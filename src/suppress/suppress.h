@@ -1,0 +1,86 @@
+/* suppress.h - may we write to this address, from this brand, about this topic?
+ *
+ * A suppression row excludes an identity (mail/address.h) from one brand or (brand 0) from all, about one topic or ('')
+ * all. Rows are written in the transaction of the event that causes them. Only two things ever count against a contact
+ * by themselves: a verdict with action suppress_now (at once) and one with suppress_after_n (a strike; excluded at
+ * `strikes_max` in a row, forgotten at the next success). Message, sender and receiver faults never do. */
+#ifndef TODOKE_SUPPRESS_SUPPRESS_H
+#define TODOKE_SUPPRESS_SUPPRESS_H
+
+#include "event/event.h"
+
+#define SUPPRESS_WHYS(X)                                                                                               \
+    X(ERROR, error) X(COMPLAINT, complaint) X(UNSUBSCRIBED, unsubscribed) X(BY_HAND, by_hand) X(CLEANING, cleaning)
+#define SUPPRESS_ENUM(NAME, word) SUPPRESS_##NAME,
+enum suppress_why { SUPPRESS_WHYS(SUPPRESS_ENUM) SUPPRESS_WHY_COUNT };
+struct slice suppress_word(enum suppress_why why);
+NODISCARD bool suppress_of(struct slice word, enum suppress_why *why);
+
+struct suppression {
+    struct slice address; /* identity */
+    uint64_t brand_id;    /* 0: from nobody */
+    struct slice topic;   /* empty: about nothing */
+    enum suppress_why why;
+    enum reason reason;     /* for SUPPRESS_ERROR */
+    time_ms since, expires; /* expires 0: never */
+    int count;              /* how many errors led to it */
+    uint64_t event_id, campaign_id;
+};
+
+/* *is_suppressed; when so, `found` (may be NULL) is the row that says so, slices in the arena. `now` decides what has
+ * expired. */
+NODISCARD bool suppress_check(struct db *db, struct fault *why, struct slice identity, uint64_t brand_id,
+                              struct slice topic, time_ms now, bool *is_suppressed, struct arena *arena,
+                              struct suppression *found);
+/* Many at once, one round trip: is_suppressed[i] is the row's why + 1, or 0. */
+NODISCARD bool suppress_check_many(struct db *db, struct fault *why, const struct slice *identities, size_t count,
+                                   uint64_t brand_id, struct slice topic, time_ms now, unsigned char *is_suppressed);
+
+/* Write the row (replacing an older one of the same address, brand and topic, but never weakening it: unsubscribed and
+ * complaint stay what they are when an error comes). *is_new: it was not excluded before. */
+NODISCARD bool suppress_add(struct db *db, struct fault *why, const struct suppression *row, bool *is_new);
+/* Take the rows of this address away: of this brand and topic only. Forgets its strikes too. *was_there may be NULL. */
+NODISCARD bool suppress_remove(struct db *db, struct fault *why, struct slice identity, uint64_t brand_id,
+                               struct slice topic, bool *was_there);
+
+struct suppress_filter {
+    bool by_why, by_reason; /* `why` and `reason` count only then */
+    enum suppress_why why;
+    enum reason reason;
+    uint64_t brand_id, campaign_id; /* 0: any */
+    struct slice text;              /* part of the address; an exact address is found by its key */
+    time_ms before;                 /* paging: rows as old as this or older, and */
+    struct slice before_address;    /* of that moment, only addresses greater than this; before 0: from the newest */
+};
+struct suppress_page {
+    struct suppression *rows;
+    size_t count;
+    bool has_more;
+};
+/* Newest first. */
+NODISCARD bool suppress_list(struct db *db, struct fault *why, const struct suppress_filter *filter, size_t limit,
+                             struct arena *arena, struct suppress_page *page);
+/* Rows by why, of all brands; n[SUPPRESS_WHY_COUNT]. */
+NODISCARD bool suppress_count(struct db *db, struct fault *why, uint64_t n[SUPPRESS_WHY_COUNT]);
+
+/* ── strikes ── */
+NODISCARD bool strike_add(struct db *db, struct fault *why, struct slice identity, enum reason reason, time_ms now,
+                          int *count);
+NODISCARD bool strike_get(struct db *db, struct fault *why, struct slice identity, int *count);
+/* *there_was: something was forgotten. */
+NODISCARD bool strike_reset(struct db *db, struct fault *why, struct slice identity, bool *there_was);
+
+/* ── what an event does to its address ── */
+struct suppress_policy {
+    int strikes_max; /* 0: the default, 5 */
+};
+enum { SUPPRESS_STRIKES = 5, SUPPRESS_EVENTS_MAX = 1 };
+/* For each event in order, in the caller's transaction: do what its verdict's action, or its success, asks for, and put
+ * the events that follow (EXCLUDED, with the verdict and note = why; CONTACT_RECOVERED) into `extra`, which has room
+ * for `count`; *extra_count says how many. Append them with the others. An unverified or forged error mail does
+ * nothing; a genuine one and an SMTP reply do. COMPLAINT excludes from its brand, UNSUBSCRIBED too (topic = the event's
+ * note). Slices of extra events are those of their cause. */
+NODISCARD bool suppress_apply(struct db *db, struct fault *why, const struct event *events, size_t count,
+                              const struct suppress_policy *policy, struct event *extra, size_t *extra_count);
+
+#endif
