@@ -27,8 +27,9 @@ enum transfer transfer_choose(struct slice text);
 void text_crlf(struct buf *out, struct slice text);
 
 /* Quoted-printable of a text whose line ends are CRLF already: they stay line ends; everything else that needs it is
- * =XX. Lines are at most 76. A line is left open at the end when the text ends without CRLF. */
-void quoted_printable_encode(struct buf *out, struct slice text);
+ * =XX, also a space at a line's or the text's end, and what some hop might touch at a line's start ("." and "From ").
+ * Lines are at most 76. `column` is where the line stands now; the new column is given back. */
+size_t quoted_printable_encode(struct buf *out, struct slice text, size_t column);
 
 /* The body of a text part in the chosen encoding; `text` may have any line ends; the result ends with CRLF unless the
  * text is empty. */
