@@ -23,6 +23,9 @@ struct rules_scratch;
 
 /* The rules that the binary carries. Fault WORLD: this machine cannot run the matcher at all. */
 NODISCARD bool rules_open(struct rules **rules, struct fault *why);
+/* An operator's own rules: one provider file of the same shape (path is for messages). They are asked first. Before any
+ * scratch is made; at most one such file. Fault INPUT names its line. */
+NODISCARD bool rules_add(struct rules *rules, const char *path, struct slice yaml, struct fault *why);
 void rules_free(struct rules *rules);
 
 struct rules_scratch *rules_scratch_new(const struct rules *rules);

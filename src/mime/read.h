@@ -27,7 +27,7 @@ enum {
 
 enum mime_over { MIME_WHOLE, MIME_OVER_DEPTH, MIME_OVER_PARTS, MIME_OVER_HEADERS };
 
-enum mime_encoding { MIME_IDENTITY, MIME_QUOTED_PRINTABLE, MIME_BASE64, MIME_UUENCODE, MIME_UNKNOWN_ENCODING };
+enum mime_encoding { MIME_IDENTITY, MIME_QUOTED_PRINTABLE, MIME_BASE64, MIME_UNKNOWN_ENCODING };
 
 /* One header field. The value is raw: folds and encoded words are still in it. */
 struct mime_header {

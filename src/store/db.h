@@ -17,9 +17,6 @@
 
 struct db;
 
-/* Close a connection of one's own; NULL is fine. */
-void db_free(struct db *db);
-
 enum value_kind { VALUE_NULL, VALUE_INT, VALUE_TEXT, VALUE_BYTES };
 struct value {
     enum value_kind kind;

@@ -1,0 +1,5 @@
+#include "bounce/facts.h"
+void facts_find(struct slice text, struct arena *arena, struct facts *facts)
+{
+    facts->count = 0;
+}

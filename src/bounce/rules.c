@@ -1,0 +1,535 @@
+/* One look through the text finds the keys (the longest fixed text of each pattern); each hit is then confirmed against
+ * the whole pattern, and the rule with the best place wins:
+ *
+ *     tier of its provider (0 remote host or recipient's domain, 1 marks in the text, 2 reporting host, 3 general),
+ *     then the order in the files.
+ *
+ * An operator's own rules are a second blob, asked first. */
+#include "bounce/rules.h"
+
+#include "base/log.h"
+#include "bounce/blob.h"
+#include "bounce/compile.h"
+#include "bounce/rules_private.h"
+#include <assert.h>
+#include <hs/hs.h>
+
+enum {
+    HITS_MAX = 2048,
+    STEPS_MAX = 4096, /* of one confirmation: a pattern of many gaps gives up */
+    GAP_MAX = 60,     /* characters */
+    TIER_NONE = 255,
+    TIER_GENERAL = 3,
+};
+
+struct hit {
+    uint32_t key, to;
+};
+
+struct rules_scratch {
+    hs_scratch_t *hs;
+    struct hit hits[HITS_MAX];
+    uint32_t hit_count;
+    uint8_t tier[BLOB_PROVIDERS_MAX];
+    size_t len;
+    bool is_collapsed;
+    char text[RULES_TEXT_MAX + 16]; /* lower-case, runs of white space are one space */
+};
+
+/* ---- opening ---- */
+
+static bool database_open(struct rules_part *part, struct fault *why)
+{
+    const struct blob *blob = part->blob;
+    if (!blob->database.len)
+        return true;
+    struct slice bytes = blob_slice(blob, blob->database);
+    if (hs_deserialize_database(bytes.ptr, bytes.len, &part->database) == HS_SUCCESS)
+        return true;
+    SCOPED(buf) fresh = BUF(COMPILE_BLOB_MAX);
+    log_info("bounce", "the rules' built-in matcher is for another CPU or library; compiling it for this one");
+    if (!rules_database(blob, &fresh, why))
+        return false;
+    if (hs_deserialize_database(fresh.ptr, fresh.len, &part->database) != HS_SUCCESS)
+        return fault_set(why, FAULT_WORLD, "vectorscan does not run on this machine");
+    return true;
+}
+
+static bool part_open(struct rules *rules, const struct blob *blob, char *owned, struct fault *why)
+{
+    struct rules_part *part = &rules->parts[rules->part_count++];
+    *part = (struct rules_part){.blob = blob, .owned = owned};
+    if (blob->magic != BLOB_MAGIC)
+        return fault_set(why, FAULT_INPUT, "these bounce rules are of another version");
+    return database_open(part, why);
+}
+
+bool rules_open_blob(struct slice bytes, struct rules **rules, struct fault *why)
+{
+    *rules = NEW(struct rules);
+    if (part_open(*rules, (const struct blob *)(const void *)bytes.ptr, NULL, why))
+        return true;
+    rules_free(*rules);
+    *rules = NULL;
+    return false;
+}
+
+bool rules_open(struct rules **rules, struct fault *why)
+{
+    return rules_open_blob(rules_embedded(), rules, why);
+}
+
+bool rules_add(struct rules *rules, const char *path, struct slice yaml, struct fault *why)
+{
+    assert(rules->part_count < RULES_PARTS_MAX);
+    SCOPED(buf) bytes = BUF(COMPILE_BLOB_MAX);
+    struct compile_file file = {path, yaml};
+    if (!rules_compile(&file, 1, rules->parts[0].blob, &bytes, why))
+        return false;
+    char *owned = bytes.ptr;
+    bytes = (struct buf)BUF(0);
+    return part_open(rules, (const struct blob *)(const void *)owned, owned, why);
+}
+
+void rules_free(struct rules *rules)
+{
+    if (!rules)
+        return;
+    for (unsigned i = 0; i < rules->part_count; i++) {
+        hs_free_database(rules->parts[i].database);
+        free(rules->parts[i].owned);
+    }
+    free(rules);
+}
+
+struct rules_scratch *rules_scratch_new(const struct rules *rules)
+{
+    struct rules_scratch *scratch = NEW(struct rules_scratch);
+    for (unsigned i = 0; i < rules->part_count; i++) {
+        if (rules->parts[i].database && hs_alloc_scratch(rules->parts[i].database, &scratch->hs) != HS_SUCCESS)
+            abort(); /* out of memory: nothing else can fail here */
+    }
+    return scratch;
+}
+
+void rules_scratch_free(struct rules_scratch *scratch)
+{
+    if (!scratch)
+        return;
+    hs_free_scratch(scratch->hs);
+    free(scratch);
+}
+
+/* ---- the text ---- */
+
+static void text_take(struct rules_scratch *scratch, struct slice text)
+{
+    text = slice_head(text, RULES_TEXT_MAX);
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (ascii_is_space(c)) {
+            if (len && scratch->text[len - 1] == ' ')
+                continue;
+            c = ' ';
+        }
+        scratch->text[len++] = c;
+    }
+    blob_lower(scratch->text, len);
+    scratch->is_collapsed = len != text.len;
+    scratch->len = len;
+}
+
+/* The byte of the original text that became byte `at` of the collapsed one. */
+static size_t original_at(const struct rules_scratch *scratch, struct slice text, size_t at)
+{
+    if (!scratch->is_collapsed)
+        return at;
+    size_t len = 0;
+    bool is_space_before = false;
+    for (size_t i = 0; i < text.len; i++) {
+        bool is_space = ascii_is_space(text.ptr[i]);
+        if (is_space && is_space_before)
+            continue;
+        is_space_before = is_space;
+        if (len++ == at)
+            return i;
+    }
+    return text.len;
+}
+
+/* ---- patterns ---- */
+
+static bool is_ip(struct slice s)
+{
+    unsigned dots = 0, colons = 0, digits = 0, number = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (c == '.' || c == ':') {
+            if (c == '.' ? digits == 0 : digits > 4)
+                return false;
+            dots += c == '.';
+            colons += c == ':';
+            digits = number = 0;
+            continue;
+        }
+        int value = ascii_hex_value(c);
+        if (value < 0 || (dots && value > 9))
+            return false;
+        number = number * 10 + (unsigned)value;
+        digits++;
+        if (dots && (digits > 3 || number > 255))
+            return false;
+    }
+    return colons ? colons >= 2 && colons <= 8 && dots == 0 : dots == 3 && digits > 0;
+}
+
+static bool is_address(struct slice s)
+{
+    if (s.len && s.ptr[0] == '<')
+        s = slice_from(s, 1);
+    if (s.len && s.ptr[s.len - 1] == '>')
+        s.len--;
+    ptrdiff_t at = slice_find_byte(s, '@');
+    if (at < 1 || at > 64 || (size_t)at + 1 == s.len)
+        return false;
+    for (size_t i = (size_t)at + 1; i < s.len; i++)
+        if (s.ptr[i] == '@' || memchr(",;:()[]<>", s.ptr[i], 9))
+            return false;
+    return true;
+}
+
+struct walk {
+    struct slice text;
+    const struct blob *blob;
+    const struct blob_token *tokens;
+    int count;
+    int steps;
+    bool is_anchored; /* the first token must begin the text */
+};
+
+/* May c be inside a token of this kind? */
+static bool belongs(uint32_t kind, char c)
+{
+    switch ((enum blob_token_kind)kind) {
+    case TOKEN_GAP: return true;
+    case TOKEN_DIGITS: return ascii_is_digit(c);
+    case TOKEN_IP: return ascii_hex_value(c) >= 0 || c == '.' || c == ':';
+    case TOKEN_ADDRESS: return !ascii_is_space(c);
+    case TOKEN_TEXT: break;
+    }
+    return false;
+}
+
+/* Match tokens from `i` on, away from `at` in direction `step` (1 or -1). Gives the far end, or -1. */
+static ptrdiff_t walk_on(struct walk *w, int i, size_t at, int step)
+{
+    if (i < 0 || i >= w->count)
+        return i < 0 && w->is_anchored && at > 0 ? -1 : (ptrdiff_t)at;
+    if (++w->steps > STEPS_MAX)
+        return -1;
+    const struct blob_token *token = &w->tokens[i];
+    size_t room = step > 0 ? w->text.len - at : at;
+    if (token->kind == TOKEN_TEXT) {
+        size_t len = token->text.len;
+        if (len > room || memcmp(step > 0 ? w->text.ptr + at : w->text.ptr + at - len,
+                                 blob_slice(w->blob, token->text).ptr, len) != 0)
+            return -1;
+        return walk_on(w, i + step, step > 0 ? at + len : at - len, step);
+    }
+    size_t most = token->kind == TOKEN_GAP ? GAP_MAX : token->kind == TOKEN_ADDRESS ? 320 : 45;
+    size_t reach = 0, characters = 0; /* how far this token could go */
+    for (; reach < room; reach++) {
+        char c = step > 0 ? w->text.ptr[at + reach] : w->text.ptr[at - reach - 1];
+        characters += (c & 0xc0) != 0x80; /* UTF-8 */
+        if (characters > most || !belongs(token->kind, c))
+            break;
+    }
+    for (size_t n = 0; n <= reach; n++) { /* a gap is as short as it can be, everything else as long */
+        size_t len = token->kind == TOKEN_GAP ? n : reach - n;
+        struct slice s = slice_of(step > 0 ? w->text.ptr + at : w->text.ptr + at - len, len);
+        if ((token->kind == TOKEN_DIGITS && !len) || (token->kind == TOKEN_IP && !is_ip(s)) ||
+            (token->kind == TOKEN_ADDRESS && !is_address(s)))
+            continue;
+        ptrdiff_t end = walk_on(w, i + step, step > 0 ? at + len : at - len, step);
+        if (end >= 0)
+            return end;
+    }
+    return -1;
+}
+
+static bool pattern_meets(const struct rules_scratch *scratch, const struct blob *blob,
+                          const struct blob_pattern *pattern, size_t key_to, size_t *from, size_t *to)
+{
+    struct walk w = {.text = slice_of(scratch->text, scratch->len),
+                     .blob = blob,
+                     .tokens = BLOB_AT(blob, struct blob_token, blob->tokens) + pattern->token_from,
+                     .count = (int)pattern->token_count,
+                     .is_anchored = pattern->is_anchored};
+    int key = (int)pattern->key_token;
+    size_t key_from = key_to - w.tokens[key].text.len;
+    ptrdiff_t first = walk_on(&w, key - 1, key_from, -1);
+    if (first < 0)
+        return false;
+    ptrdiff_t last = walk_on(&w, key + 1, key_to, 1);
+    if (last < 0)
+        return false;
+    *from = (size_t)first;
+    *to = (size_t)last;
+    return true;
+}
+
+/* ---- rules ---- */
+
+static bool status_meets(const struct blob_status *want, const uint16_t status[3])
+{
+    if (!status[0])
+        return false;
+    for (int i = 0; i < 3; i++)
+        if (want->part[i] != BLOB_ANY && want->part[i] != status[i])
+            return false;
+    return true;
+}
+
+static bool conditions_meet(const struct blob *blob, const struct blob_rule *rule, const struct refusal *refusal)
+{
+    if (rule->stages && !(rule->stages & 1u << refusal->stage))
+        return false;
+    const struct blob_codes *codes = BLOB_AT(blob, struct blob_codes, blob->codes) + rule->codes.at;
+    bool ok = rule->codes.count == 0;
+    for (uint32_t i = 0; i < rule->codes.count && !ok; i++)
+        ok = refusal->code >= codes[i].low && refusal->code <= codes[i].high;
+    if (!ok)
+        return false;
+    const struct blob_status *statuses = BLOB_AT(blob, struct blob_status, blob->statuses) + rule->statuses.at;
+    ok = rule->statuses.count == 0;
+    for (uint32_t i = 0; i < rule->statuses.count && !ok; i++)
+        ok = status_meets(&statuses[i], refusal->status);
+    return ok;
+}
+
+/* Providers whose hosts have this name or a domain above it. */
+static void hosts_meet(const struct blob *blob, struct slice name, uint8_t tier, uint8_t tiers[])
+{
+    char lower[256];
+    if (!name.len || name.len >= sizeof(lower))
+        return;
+    for (size_t i = 0; i < name.len; i++)
+        lower[i] = ascii_lower(name.ptr[i]);
+    if (lower[name.len - 1] == '.')
+        name.len--;
+    const struct blob_host *hosts = BLOB_AT(blob, struct blob_host, blob->hosts);
+    struct slice rest = slice_of(lower, name.len);
+    for (;;) {
+        uint32_t low = 0, high = blob->hosts.count;
+        while (low < high) {
+            uint32_t middle = (low + high) / 2;
+            if (slice_compare(blob_slice(blob, hosts[middle].suffix), rest) < 0)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        for (; low < blob->hosts.count && slice_equal(blob_slice(blob, hosts[low].suffix), rest); low++)
+            if (tiers[hosts[low].provider] > tier)
+                tiers[hosts[low].provider] = tier;
+        ptrdiff_t dot = slice_find_byte(rest, '.');
+        if (dot < 0)
+            return;
+        rest = slice_from(rest, (size_t)dot + 1);
+    }
+}
+
+static int hit_take(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *context)
+{
+    struct rules_scratch *scratch = context;
+    if (scratch->hit_count == HITS_MAX)
+        return 1;
+    scratch->hits[scratch->hit_count++] = (struct hit){id, (uint32_t)to};
+    return 0;
+}
+
+struct best {
+    const struct blob_rule *rule;
+    uint64_t place; /* tier, then order */
+    size_t from, to;
+};
+
+static void marks_meet(const struct blob *blob, struct rules_scratch *scratch)
+{
+    const struct blob_key *keys = BLOB_AT(blob, struct blob_key, blob->keys);
+    const uint32_t *key_patterns = BLOB_AT(blob, uint32_t, blob->key_patterns);
+    const struct blob_pattern *patterns = BLOB_AT(blob, struct blob_pattern, blob->patterns);
+    for (uint32_t h = 0; h < scratch->hit_count; h++) {
+        const struct blob_key *key = &keys[scratch->hits[h].key];
+        for (uint32_t i = 0; i < key->pattern_count; i++) {
+            const struct blob_pattern *pattern = &patterns[key_patterns[key->pattern_from + i]];
+            size_t from, to;
+            if (pattern->is_mark && scratch->tier[pattern->owner] > 1 &&
+                pattern_meets(scratch, blob, pattern, scratch->hits[h].to, &from, &to))
+                scratch->tier[pattern->owner] = 1;
+        }
+    }
+}
+
+static void texts_meet(const struct blob *blob, struct rules_scratch *scratch, const struct refusal *refusal,
+                       struct best *best)
+{
+    const struct blob_key *keys = BLOB_AT(blob, struct blob_key, blob->keys);
+    const uint32_t *key_patterns = BLOB_AT(blob, uint32_t, blob->key_patterns);
+    const struct blob_pattern *patterns = BLOB_AT(blob, struct blob_pattern, blob->patterns);
+    const struct blob_rule *rules = BLOB_AT(blob, struct blob_rule, blob->rules);
+    for (uint32_t h = 0; h < scratch->hit_count; h++) {
+        const struct blob_key *key = &keys[scratch->hits[h].key];
+        for (uint32_t i = 0; i < key->pattern_count; i++) {
+            const struct blob_pattern *pattern = &patterns[key_patterns[key->pattern_from + i]];
+            if (pattern->is_mark)
+                continue;
+            const struct blob_rule *rule = &rules[pattern->owner];
+            uint64_t place = (uint64_t)scratch->tier[rule->provider] << 32 | pattern->owner;
+            if (scratch->tier[rule->provider] == TIER_NONE || place >= best->place)
+                continue;
+            size_t from, to;
+            if (conditions_meet(blob, rule, refusal) &&
+                pattern_meets(scratch, blob, pattern, scratch->hits[h].to, &from, &to))
+                *best = (struct best){rule, place, from, to};
+        }
+    }
+}
+
+/* Rules that look at code and status only. */
+static void bare_meet(const struct blob *blob, struct rules_scratch *scratch, const struct refusal *refusal,
+                      struct best *best)
+{
+    const struct blob_rule *rules = BLOB_AT(blob, struct blob_rule, blob->rules);
+    const uint32_t *bare = BLOB_AT(blob, uint32_t, blob->bare_rules);
+    for (uint32_t i = 0; i < blob->bare_rules.count; i++) {
+        const struct blob_rule *rule = &rules[bare[i]];
+        uint64_t place = (uint64_t)scratch->tier[rule->provider] << 32 | bare[i];
+        if (scratch->tier[rule->provider] != TIER_NONE && place < best->place && conditions_meet(blob, rule, refusal))
+            *best = (struct best){rule, place, 0, 0};
+    }
+}
+
+/* With scratch->tier set. */
+static bool tiers_judge(const struct rules_part *part, struct rules_scratch *scratch, const struct refusal *refusal,
+                        bool has_marks, struct best *best)
+{
+    scratch->hit_count = 0;
+    if (part->database && scratch->len)
+        hs_scan(part->database, scratch->text, (unsigned)scratch->len, 0, scratch->hs, hit_take, scratch);
+    *best = (struct best){.place = UINT64_MAX};
+    if (has_marks)
+        marks_meet(part->blob, scratch);
+    texts_meet(part->blob, scratch, refusal, best);
+    bare_meet(part->blob, scratch, refusal, best);
+    return best->rule != NULL;
+}
+
+static bool part_judge(const struct rules_part *part, struct rules_scratch *scratch, const struct refusal *refusal,
+                       struct best *best)
+{
+    const struct blob *blob = part->blob;
+    memset(scratch->tier, TIER_NONE, blob->providers.count);
+    scratch->tier[BLOB_GENERAL] = TIER_GENERAL;
+    hosts_meet(blob, refusal->remote_mta, 0, scratch->tier);
+    hosts_meet(blob, refusal->receiver, 0, scratch->tier);
+    hosts_meet(blob, refusal->reporting_mta, 2, scratch->tier);
+    return tiers_judge(part, scratch, refusal, true, best);
+}
+
+static bool is_5xx(const struct refusal *refusal)
+{
+    return refusal->code ? refusal->code >= 500 : refusal->status[0] == 5;
+}
+
+static bool permanent_of(uint8_t permanent, bool is_final)
+{
+    return permanent == PERMANENT_ALWAYS || (permanent == PERMANENT_ON_5XX && is_final);
+}
+
+void rules_verdict_of_reason(const struct rules *rules, enum reason reason, bool is_final, struct verdict *verdict)
+{
+    const struct blob_reason *row = &rules->parts[0].blob->reasons[reason];
+    *verdict = (struct verdict){.reason = reason,
+                                .action = row->action,
+                                .scope = row->scope,
+                                .whose = row->whose,
+                                .retry = row->retry,
+                                .is_permanent = permanent_of(row->permanent, is_final),
+                                .rule = SLICE(""),
+                                .words = SLICE("")};
+}
+
+static enum reason fallback_reason(const struct blob *blob, const struct refusal *refusal, struct slice *rule)
+{
+    const struct blob_fallback *row = BLOB_AT(blob, struct blob_fallback, blob->fallback_statuses);
+    *rule = SLICE("fallback.status");
+    for (uint32_t i = 0; i < blob->fallback_statuses.count; i++)
+        if (status_meets(&row[i].status, refusal->status) && (!row[i].stages || row[i].stages & 1u << refusal->stage))
+            return (enum reason)row[i].reason;
+    row = BLOB_AT(blob, struct blob_fallback, blob->fallback_codes);
+    *rule = SLICE("fallback.code");
+    for (uint32_t i = 0; i < blob->fallback_codes.count; i++)
+        if (row[i].code == refusal->code && (!row[i].stages || row[i].stages & 1u << refusal->stage))
+            return (enum reason)row[i].reason;
+    *rule = SLICE("");
+    return REASON_UNDEFINED;
+}
+
+static void verdict_of_best(const struct rules_scratch *scratch, const struct blob *blob, const struct best *best,
+                            const struct refusal *refusal, struct verdict *verdict)
+{
+    const struct blob_rule *rule = best->rule;
+    *verdict = (struct verdict){.reason = rule->reason,
+                                .action = rule->action,
+                                .scope = rule->scope,
+                                .whose = rule->whose,
+                                .retry = rule->retry,
+                                .is_permanent = permanent_of(rule->permanent, is_5xx(refusal)),
+                                .rule = blob_slice(blob, rule->id),
+                                .words = blob_slice(blob, rule->words)};
+    if (best->to > best->from) {
+        verdict->mark_from = original_at(scratch, refusal->text, best->from);
+        verdict->mark_to = original_at(scratch, refusal->text, best->to - 1) + 1;
+    }
+}
+
+static void fallback_judge(const struct rules *rules, const struct refusal *refusal, struct verdict *verdict)
+{
+    struct slice rule;
+    enum reason reason = fallback_reason(rules->parts[0].blob, refusal, &rule);
+    rules_verdict_of_reason(rules, reason, is_5xx(refusal), verdict);
+    verdict->rule = rule;
+}
+
+void rules_judge(const struct rules *rules, struct rules_scratch *scratch, const struct refusal *refusal,
+                 struct verdict *verdict)
+{
+    struct best best;
+    text_take(scratch, refusal->text);
+    for (unsigned i = rules->part_count; i-- > 0;) {
+        if (part_judge(&rules->parts[i], scratch, refusal, &best)) {
+            verdict_of_best(scratch, rules->parts[i].blob, &best, refusal, verdict);
+            return;
+        }
+    }
+    fallback_judge(rules, refusal, verdict);
+}
+
+void rules_judge_as(const struct rules *rules, const struct blob *blob, struct rules_scratch *scratch,
+                    const struct refusal *refusal, unsigned provider, struct verdict *verdict)
+{
+    struct best best;
+    text_take(scratch, refusal->text);
+    memset(scratch->tier, TIER_NONE, sizeof(scratch->tier));
+    scratch->tier[BLOB_GENERAL] = TIER_GENERAL;
+    if (provider != BLOB_GENERAL)
+        scratch->tier[provider] = 0;
+    for (unsigned i = 0; i < rules->part_count; i++) {
+        if (rules->parts[i].blob == blob && tiers_judge(&rules->parts[i], scratch, refusal, false, &best)) {
+            verdict_of_best(scratch, blob, &best, refusal, verdict);
+            return;
+        }
+    }
+    fallback_judge(rules, refusal, verdict);
+}
