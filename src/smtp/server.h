@@ -12,7 +12,7 @@
  *
  * The first event is CONNECT: its answer is the greeting. The last is CLOSE: send what is left, close.
  *
- * Strict: DATA ends only at CRLF.CRLF (R1). A bare CR or LF in a message is refused (550 5.6.11) or, by setting, made
+ * Strict: DATA ends only at CRLF.CRLF (R1). A bare CR or LF in a message is refused (550 5.6.0) or, by setting, made
  * CRLF; never passed on (R2). Input before the greeting, or behind EHLO, STARTTLS, AUTH or DATA before their replies,
  * is refused and the connection closed (R4, M13, X2). Command lines end with CRLF. Replies carry enhanced status codes
  * (M21). Too many errors: 421. It never holds more than one command line and the replies not yet written.
@@ -27,7 +27,7 @@
 #include "smtp/path.h"
 
 enum smtp_bare_eol {
-    SMTP_BARE_REFUSE,    /* 550 5.6.11 after the message has been read to its true end */
+    SMTP_BARE_REFUSE,    /* 550 5.6.0 after the message has been read to its true end */
     SMTP_BARE_NORMALISE, /* each bare CR or LF reaches the owner as CRLF; it still ends nothing */
 };
 
