@@ -9,18 +9,30 @@ const api = parse(readFileSync(new URL('../../data/api/openapi.yaml', import.met
 
 /** The part of JSON Schema that the contract uses. Answers with the places that do not fit. */
 function misfits(schema, value, at = '$') {
-  if (schema.$ref) return misfits(schema.$ref.slice(2).split('/').reduce((x, key) => x[key], api), value, at);
+  if (schema.$ref)
+    return misfits(
+      schema.$ref
+        .slice(2)
+        .split('/')
+        .reduce((x, key) => x[key], api),
+      value,
+      at,
+    );
   if (schema.allOf) return schema.allOf.flatMap((part) => misfits(part, value, at));
-  if (schema.oneOf) return schema.oneOf.filter((part) => !misfits(part, value, at).length).length === 1 ? [] : [`${at}: fits not exactly one of oneOf`];
+  if (schema.oneOf)
+    return schema.oneOf.filter((part) => !misfits(part, value, at).length).length === 1 ? [] : [`${at}: fits not exactly one of oneOf`];
   const types = [schema.type ?? []].flat();
   const is = value === null ? 'null' : Array.isArray(value) ? 'array' : Number.isInteger(value) ? 'integer' : typeof value;
   if (types.length && !types.includes(is) && !(is === 'integer' && types.includes('number'))) return [`${at}: ${is}, not ${types}`];
   if (schema.enum && !schema.enum.includes(value)) return [`${at}: ${JSON.stringify(value)} is none of ${schema.enum}`];
-  if (schema.format === 'date-time' && value !== null && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(value)) return [`${at}: ${value} is no UTC time`];
+  if (schema.format === 'date-time' && value !== null && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(value))
+    return [`${at}: ${value} is no UTC time`];
   if (is === 'array') return value.flatMap((item, i) => misfits(schema.items ?? {}, item, `${at}[${i}]`));
   if (is !== 'object') return [];
   const lacking = (schema.required ?? []).filter((key) => !(key in value)).map((key) => `${at}.${key}: missing`);
-  return lacking.concat(Object.entries(schema.properties ?? {}).flatMap(([key, part]) => (key in value ? misfits(part, value[key], `${at}.${key}`) : [])));
+  return lacking.concat(
+    Object.entries(schema.properties ?? {}).flatMap(([key, part]) => (key in value ? misfits(part, value[key], `${at}.${key}`) : [])),
+  );
 }
 
 let mock, base, cookie;
@@ -71,7 +83,10 @@ test('the ten states sum to accepted', async () => {
   const { campaign, receivers } = await (await ask('/campaigns/2/report')).json();
   const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
   assert.equal(sum(campaign.counts), campaign.accepted);
-  assert.equal(receivers.reduce((n, receiver) => n + sum(receiver.counts), 0), campaign.accepted);
+  assert.equal(
+    receivers.reduce((n, receiver) => n + sum(receiver.counts), 0),
+    campaign.accepted,
+  );
 });
 
 test('what goes wrong is a problem', async () => {

@@ -325,3 +325,9 @@ CREATE TABLE import_run (
     started_ms BIGINT NOT NULL,
     finished_ms BIGINT NOT NULL DEFAULT 0
 );
+
+-- The last group of writes each node committed: after a lost connection it tells whether the COMMIT took place (store/writer.c).
+CREATE TABLE writer_mark (
+    node INTEGER PRIMARY KEY,
+    token BIGINT NOT NULL
+);

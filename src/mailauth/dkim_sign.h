@@ -9,7 +9,10 @@
 
 #include "mailauth/dkim_key.h"
 
-enum { DKIM_SIGNATURES_MAX = 4, DKIM_HEADER_ROOM = 1600 /* octets one signature field needs at most */ };
+enum {
+    DKIM_SIGNATURES_MAX = 4,
+    DKIM_HEADER_ROOM = 2048 /* octets of one signature field over a mail whose fields occur once */
+};
 
 struct dkim_identity {
     struct slice domain;   /* d=, at most 253 */

@@ -10,6 +10,7 @@
 
 #include "net/world.h"
 
+struct event;
 struct event_base;
 struct loop;
 
@@ -26,8 +27,8 @@ void loop_stop(struct loop *loop);
 void loop_wake(struct loop *loop);
 
 struct world *loop_world(struct loop *loop);
-/* The monotonic clock as read at the start of this turn; cheap. */
-time_ms loop_now(const struct loop *loop);
+/* The monotonic clock as read at the start of this turn, or after its wait; cheap. */
+time_ms loop_now(struct loop *loop);
 /* The loop's own generator: shuffling, jitter. */
 struct random *loop_random(struct loop *loop);
 /* For libraries that live inside a libevent base (libunbound). */

@@ -66,6 +66,7 @@ struct tls_info {
 /* For stream_socket.c: a session of either side on a descriptor. WORLD: OpenSSL's reason. */
 struct ssl_st *tls_server_session(struct tls_server *server, int fd, struct fault *why);
 struct ssl_st *tls_client_session(const struct tls_want *want, int fd, struct fault *why);
+void tls_session_free(struct ssl_st *ssl);
 void tls_session_info(struct ssl_st *ssl, struct tls_info *info);
 /* OpenSSL's queue of errors as one line; empties it. */
 void tls_error_text(struct fault *why, const char *place);

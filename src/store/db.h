@@ -7,6 +7,10 @@
  * INSERT ... ON CONFLICT ... DO NOTHING / DO UPDATE; RETURNING; partial indexes; LIMIT. Write CAST(SUM(n) AS BIGINT): a
  * bare SUM is NUMERIC on PostgreSQL. Text is UTF-8 without NUL; anything else is a fault INPUT on both.
  *
+ * PostgreSQL infers the type of a placeholder from its first use: write the column before it (campaign_id = $1 OR $1 =
+ * 0), and CAST($1 AS BIGINT) where there is none (INSERT ... SELECT $1). After a fault inside a transaction nothing
+ * more can be done in it: give the fault up.
+ *
  * Faults: WORLD the store is lost, full, read-only or busy (db_is_lost tells: the transaction is gone, try later);
  * INPUT a constraint was broken, or the text is no SQL for this schema. */
 #ifndef TODOKE_STORE_DB_H
@@ -16,6 +20,9 @@
 #include "base/id.h"
 
 struct db;
+
+/* Close a connection of one's own; NULL is fine. */
+void db_free(struct db *db);
 
 enum value_kind { VALUE_NULL, VALUE_INT, VALUE_TEXT, VALUE_BYTES };
 struct value {

@@ -50,8 +50,7 @@ struct write_job {
     void (*done)(struct write_job *job, const struct fault *why); /* why NULL: committed. May free the job. */
     unsigned rows;          /* about how many rows it writes, for the size of groups; 0 counts as 1 */
     bool fails_fast;        /* do not wait for a lost store: tell me */
-    struct write_job *next; /* the store's, as is what follows */
-    struct fault fault;
+    struct write_job *next; /* the store's */
 };
 /* Queue a job, from any thread. First in, first written. */
 void store_write(struct store *store, struct write_job *job);
@@ -60,7 +59,6 @@ NODISCARD bool store_write_wait(struct store *store, struct write_job *job, stru
 
 /* A connection for one reading thread. Close with db_free. */
 struct db *store_reader_open(struct store *store, struct fault *why);
-void db_free(struct db *db);
 
 /* Watchers are called on the writer thread after a commit with the marks its jobs left (db_mark), and about once a
  * second with STORE_MARK_POLL when nothing happens (the net under lost wake-ups and other nodes' commits). They may

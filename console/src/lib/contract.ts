@@ -5,7 +5,16 @@ export type Fault = 'address' | 'message' | 'sender' | 'receiver' | 'none';
 export type Faults = Record<Exclude<Fault, 'none'>, number>;
 
 export const STATES = [
-  'waiting', 'on_wire', 'in_doubt', 'held', 'deferred', 'delivered', 'bounced', 'expired', 'suppressed', 'cancelled',
+  'waiting',
+  'on_wire',
+  'in_doubt',
+  'held',
+  'deferred',
+  'delivered',
+  'bounced',
+  'expired',
+  'suppressed',
+  'cancelled',
 ] as const;
 export type Counts = Record<(typeof STATES)[number], number>;
 

@@ -6,7 +6,9 @@
 
 /** @param {number} n @returns {string} 31,902 */
 export function number(n) {
-  return Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, ',');
+  return Math.round(n)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** Per-second rates: whole from 10 up, one digit below, so that a slow receiver does not look stopped.
@@ -59,13 +61,19 @@ export function clock(time, withSeconds = false) {
 
 /** @param {Date} a @param {Date} b days from a to b by the calendar */
 function daysBetween(a, b) {
-  return Math.round((Date.UTC(b.getFullYear(), b.getMonth(), b.getDate()) - Date.UTC(a.getFullYear(), a.getMonth(), a.getDate())) / 86400000);
+  return Math.round(
+    (Date.UTC(b.getFullYear(), b.getMonth(), b.getDate()) - Date.UTC(a.getFullYear(), a.getMonth(), a.getDate())) / 86400000,
+  );
 }
 
 /** @param {Date} time @param {Lang} lang @param {Date} now the year only when it is another one */
 function date(time, lang, now) {
   const sameYear = time.getFullYear() === now.getFullYear();
-  return time.toLocaleDateString(lang === 'ja' ? 'ja-JP' : 'en-GB', { year: sameYear ? undefined : 'numeric', month: lang === 'ja' ? 'long' : 'short', day: 'numeric' });
+  return time.toLocaleDateString(lang === 'ja' ? 'ja-JP' : 'en-GB', {
+    year: sameYear ? undefined : 'numeric',
+    month: lang === 'ja' ? 'long' : 'short',
+    day: 'numeric',
+  });
 }
 
 /** 今日 13:58, 11月20日 13:58.
@@ -91,5 +99,9 @@ export function whenShort(at, lang, now) {
 
 /** 11月22日(日) @param {Date} time @param {Lang} lang */
 export function today(time, lang) {
-  return time.toLocaleDateString(lang === 'ja' ? 'ja-JP' : 'en-GB', { month: 'long', day: 'numeric', weekday: lang === 'ja' ? 'short' : 'long' });
+  return time.toLocaleDateString(lang === 'ja' ? 'ja-JP' : 'en-GB', {
+    month: 'long',
+    day: 'numeric',
+    weekday: lang === 'ja' ? 'short' : 'long',
+  });
 }

@@ -31,7 +31,13 @@ export function say(text: Text | null | undefined): string {
   return text ? text[lang.now] || text.en || text.ja : '';
 }
 
-export const when = (at: string | null, withSeconds = false): string => (at ? format.when(at, lang.now, w().time, new Date(), withSeconds) : '');
+/** Sentences one after the other, as the language writes them. */
+export function sentences(...texts: (string | false | null | undefined)[]): string {
+  return texts.filter(Boolean).join(lang.now === 'ja' ? '' : ' ');
+}
+
+export const when = (at: string | null, withSeconds = false): string =>
+  at ? format.when(at, lang.now, w().time, new Date(), withSeconds) : '';
 export const whenShort = (at: string): string => format.whenShort(at, lang.now, new Date());
 export const spanText = (seconds: number): string => format.spanText(seconds, w().time);
 export const span = (seconds: number): { value: string; unit: string }[] => format.span(seconds, w().time);

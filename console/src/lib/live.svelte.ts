@@ -46,7 +46,8 @@ export class Live {
     this.report = report;
     this.problem = null;
     this.lost = false;
-    if (report.campaign.state === 'sending') this.pace = [...this.pace.slice(1 - PACE_POINTS), { at: Date.now(), rate: report.campaign.rate_per_second }];
+    if (report.campaign.state === 'sending')
+      this.pace = [...this.pace.slice(1 - PACE_POINTS), { at: Date.now(), rate: report.campaign.rate_per_second }];
   }
 
   #listen(): void {

@@ -180,7 +180,7 @@ const en = {
     causeRemedy: 'Meaning and remedy',
     cause: 'Meaning',
     remedy: 'What you can do',
-    retrying: (n) => `${n} of them will be tried again`,
+    retrying: (n) => `${n} of them will be tried again.`,
     showErrors: 'Show them',
     leftOut: 'Left out from the start',
     leftOutLead: (n) => `${many(n, 'person', 'people')} of the audience were left out before sending.`,
@@ -305,7 +305,7 @@ const en = {
   inbox: {
     title: 'Inbox',
     lead: 'Mail that the playground’s receivers took, and the error mail that came back.',
-    total: (n) => many(n, 'mail', 'mails'),
+    total: (n) => `${many(n, 'mail', 'mails')} in all.`,
     searchLabel: 'Search sender, recipient or subject',
     empty: 'Nothing has arrived yet.',
     emptyFilter: 'No mail matches.',

@@ -1,0 +1,70 @@
+/* backend.h - what a back end of the store is made of (private to store/) */
+#ifndef TODOKE_STORE_BACKEND_H
+#define TODOKE_STORE_BACKEND_H
+
+#include "base/map.h"
+#include "store/db.h"
+
+/* A prepared statement. Kept by its text; the caller's pointer is only a faster way to it (and checked). */
+struct statement {
+    char *sql;
+    void *handle;                       /* sqlite3_stmt; PostgreSQL: not used */
+    unsigned number;                    /* PostgreSQL: its name is "s<number>" */
+    bool is_prepared;                   /* PostgreSQL: the server of this connection knows it */
+    bool is_busy;                       /* SQLite: a cursor is open on it */
+    bool is_temporary;                  /* not in the cache */
+    unsigned char place[DB_VALUES_MAX]; /* SQLite: index of $i+1 in the statement */
+    size_t width;                       /* SQLite: how many placeholders */
+};
+enum { STATEMENTS_MAX = 512 };
+struct statement_cache {
+    struct map by_text;
+    struct id_map by_pointer;
+    unsigned made;
+};
+
+struct backend {
+    bool is_postgres;
+    bool (*script)(struct db *db, struct fault *why, const char *sql); /* several statements, no values, no rows */
+    bool (*run)(struct db *db, struct fault *why, const char *sql, const struct value *values, size_t width,
+                size_t rows, int64_t *changed);
+    bool (*query)(struct db *db, struct fault *why, struct rows *rows, const char *sql, const struct value *values,
+                  size_t width);
+    bool (*query_many)(struct db *db, struct fault *why, const char *sql, const struct value *values, size_t width,
+                       size_t rows, db_take take, void *context);
+    bool (*next)(struct rows *rows);
+    void (*end)(struct rows *rows);
+    bool (*is_null)(const struct rows *rows, int column);
+    int64_t (*integer)(const struct rows *rows, int column);
+    struct slice (*text)(const struct rows *rows, int column);
+    bool (*begin)(struct db *db, struct fault *why, bool for_writing);
+    bool (*commit)(struct db *db, struct fault *why);
+    void (*rollback)(struct db *db);
+    bool (*reconnect)(struct db *db, struct fault *why);
+    void (*close)(struct db *db);
+};
+
+struct db {
+    const struct backend *backend;
+    struct id_maker *ids; /* the store's */
+    struct statement_cache statements;
+    unsigned marks; /* of the transaction that runs (db_mark) */
+    bool is_lost;
+};
+
+enum db_use { DB_WRITER, DB_READER };
+/* `where` is the path, or the URL. */
+struct db *sqlite_db_open(const char *where, enum db_use use, struct fault *why);
+struct db *postgres_db_open(const char *where, enum db_use use, struct fault *why);
+
+/* Find it in the cache, or NULL; add one (which the cache then owns); forget all (drop is called for each not busy). */
+struct statement *statement_find(struct statement_cache *cache, const char *sql);
+void statement_keep(struct statement_cache *cache, const char *sql, struct statement *statement);
+void statements_drop(struct statement_cache *cache, void (*drop)(struct db *db, struct statement *statement),
+                     struct db *db);
+static inline bool statements_are_many(const struct statement_cache *cache)
+{
+    return cache->by_text.count >= STATEMENTS_MAX;
+}
+
+#endif

@@ -1,0 +1,261 @@
+#include "store/store.h"
+#include "base/random.h"
+#include "store/backend.h"
+#include "store/schema.h"
+#include "store/writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+struct store {
+    char *where; /* path or URL */
+    bool is_postgres;
+    unsigned node;
+    int serve_lock; /* file descriptor, or -1 */
+    struct id_maker ids;
+    struct writer *writer;
+};
+
+/* ── opening ── */
+
+static bool url_read(const char *url, struct store *store, struct fault *why)
+{
+    struct slice text = slice_str(url);
+    store->is_postgres = slice_starts(text, SLICE("postgres://")) || slice_starts(text, SLICE("postgresql://"));
+    if (!store->is_postgres) {
+        if (slice_starts(text, SLICE("sqlite:")))
+            text = slice_from(text, strlen("sqlite:"));
+        else if (slice_find(text, SLICE("://")) != SLICE_NPOS)
+            return fault_set(why, FAULT_INPUT, "store \"%s\": want sqlite:/path, a path, or postgres://...", url);
+        if (slice_is_empty(text) || text.ptr[0] == ':')
+            return fault_set(why, FAULT_INPUT, "store \"%s\": the path of the database is missing", url);
+    }
+    store->where = slice_dup(text);
+    return true;
+}
+
+/* Two servers on one SQLite file would both send: the lock file lives beside it, and holds the process id for people.
+ */
+static bool serve_lock(struct store *store, struct fault *why)
+{
+    char path[4096], holder[32] = "";
+    if (snprintf(path, sizeof(path), "%s.serve", store->where) >= (int)sizeof(path))
+        return fault_set(why, FAULT_INPUT, "store: path too long");
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0)
+        return fault_errno(why, "store %s", path);
+    if (flock(file, LOCK_EX | LOCK_NB) == 0) {
+        int len = snprintf(holder, sizeof(holder), "%ld\n", (long)getpid());
+        if (ftruncate(file, 0) != 0 || pwrite(file, holder, (size_t)len, 0) != len) {
+            close(file);
+            return fault_errno(why, "store %s", path);
+        }
+        store->serve_lock = file;
+        return true;
+    }
+    ssize_t len = pread(file, holder, sizeof(holder) - 1, 0);
+    struct slice pid = slice_trim(slice_of(holder, len > 0 ? (size_t)len : 0));
+    fault_set(why, FAULT_INPUT,
+              "store %s: process %.*s serves it already; stop that one, or give this one its own store", store->where,
+              SLICE_ARG(pid));
+    close(file);
+    return false;
+}
+
+static bool floor_ids(struct db *db, struct fault *why, struct id_maker *maker)
+{
+    /* the newest rows of each bucket: ids borrow at most some milliseconds from the future (base/id.h) */
+    static const char *const by_bucket[] = {
+        "SELECT MAX(id) FROM delivery WHERE bucket = $1",
+        "SELECT MAX(id) FROM contact WHERE bucket = $1",
+        "SELECT MAX(id) FROM message WHERE bucket = $1",
+        "SELECT MAX(id) FROM inbound WHERE bucket = $1",
+        "SELECT MAX(id) FROM (SELECT id FROM event WHERE bucket = $1 ORDER BY seq DESC LIMIT 64) AS newest",
+    };
+    static const char anywhere[] =
+        "SELECT MAX(id) FROM (SELECT MAX(id) AS id FROM brand UNION ALL SELECT MAX(id) FROM list UNION ALL SELECT "
+        "MAX(id) FROM content_version UNION ALL SELECT MAX(id) FROM campaign UNION ALL SELECT MAX(id) FROM lane UNION "
+        "ALL SELECT MAX(id) FROM access_key UNION ALL SELECT MAX(id) FROM dkim_key UNION ALL SELECT MAX(id) FROM "
+        "import_run) AS all_ids";
+    int64_t top = 0, id = 0;
+    if (!db_query_ints(db, why, anywhere, NO_VALUES, &top, 1, NULL))
+        return false;
+    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
+        if (top)
+            id_maker_floor(maker, ((uint64_t)top & ~(uint64_t)(ID_BUCKETS - 1)) | bucket);
+        for (size_t i = 0; i < COUNT_OF(by_bucket); i++) {
+            if (!db_query_ints(db, why, by_bucket[i], VALUES(V_INT(bucket)), &id, 1, NULL))
+                return false;
+            if (id)
+                id_maker_floor(maker, (uint64_t)id);
+        }
+    }
+    return true;
+}
+
+static struct db *connection_open(struct store *store, enum db_use use, struct fault *why)
+{
+    struct db *db =
+        store->is_postgres ? postgres_db_open(store->where, use, why) : sqlite_db_open(store->where, use, why);
+    if (db)
+        db->ids = &store->ids;
+    return db;
+}
+
+static unsigned command_node(void)
+{
+    uint64_t any;
+    random_bytes(&any, sizeof(any));
+    return STORE_NODE_MAX + 1 + (unsigned)(any % (ID_NODES - STORE_NODE_MAX - 1));
+}
+
+struct store *store_open(const char *url, const struct store_options *options, struct fault *why)
+{
+    bool serves = options && options->role == STORE_SERVE;
+    struct store *store = NEW(struct store);
+    store->serve_lock = -1;
+    assert(!serves || options->node <= STORE_NODE_MAX);
+    store->node = serves ? options->node : command_node();
+    store->ids.node = store->node;
+    struct db *db = NULL;
+    if (!url_read(url, store, why) || (serves && !store->is_postgres && !serve_lock(store, why)))
+        goto fail_store;
+    db = connection_open(store, DB_WRITER, why);
+    if (!db || !schema_migrate(db, why) || !floor_ids(db, why, &store->ids))
+        goto fail_store;
+    store->writer = writer_start(db, store->node);
+    return store;
+fail_store:
+    db_free(db);
+    if (store->serve_lock >= 0)
+        close(store->serve_lock);
+    free(store->where);
+    free(store);
+    return NULL;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    writer_stop(store->writer);
+    if (store->serve_lock >= 0)
+        close(store->serve_lock);
+    free(store->where);
+    free(store);
+}
+
+struct db *store_reader_open(struct store *store, struct fault *why)
+{
+    return connection_open(store, DB_READER, why);
+}
+
+/* ── small things ── */
+
+bool store_is_postgres(const struct store *store)
+{
+    return store->is_postgres;
+}
+
+unsigned store_node(const struct store *store)
+{
+    return store->node;
+}
+
+struct id_maker *store_ids(struct store *store)
+{
+    return &store->ids;
+}
+
+void store_watch_add(struct store *store, struct store_watch *watch)
+{
+    writer_watch(store->writer, watch, true);
+}
+
+void store_watch_remove(struct store *store, struct store_watch *watch)
+{
+    writer_watch(store->writer, watch, false);
+}
+
+void store_figures(struct store *store, struct store_figures *figures)
+{
+    writer_figures(store->writer, figures);
+}
+
+void store_print_url(const char *url, struct buf *out)
+{
+    struct slice text = slice_str(url);
+    ptrdiff_t start = slice_find(text, SLICE("://"));
+    if (start == SLICE_NPOS) {
+        buf_append(out, text);
+        return;
+    }
+    size_t from = (size_t)start + 3;
+    struct slice rest = slice_from(text, from);
+    ptrdiff_t slash = slice_find_byte(rest, '/');
+    struct slice authority = slash == SLICE_NPOS ? rest : slice_head(rest, (size_t)slash);
+    ptrdiff_t at = slice_find_last_byte(authority, '@');
+    struct slice user = slice_head(authority, at == SLICE_NPOS ? 0 : (size_t)at);
+    ptrdiff_t colon = slice_find_byte(user, ':');
+    buf_append(out, slice_head(text, from));
+    buf_append(out, colon == SLICE_NPOS ? user : slice_head(user, (size_t)colon));
+    buf_append(out, slice_from(rest, user.len));
+}
+
+/* ── writing ── */
+
+void store_write(struct store *store, struct write_job *job)
+{
+    writer_post(store->writer, job);
+}
+
+/* A job around a job, for whoever waits. */
+struct waited_job {
+    struct write_job job;
+    struct write_job *inner;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool is_done, is_ok;
+    struct fault fault;
+};
+
+static bool waited_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct waited_job *waited = (struct waited_job *)job;
+    return waited->inner->run(waited->inner, db, why);
+}
+
+static void waited_done(struct write_job *job, const struct fault *why)
+{
+    struct waited_job *waited = (struct waited_job *)job;
+    pthread_mutex_lock(&waited->lock);
+    waited->is_done = true;
+    waited->is_ok = !why;
+    if (why)
+        waited->fault = *why;
+    pthread_cond_signal(&waited->wake);
+    pthread_mutex_unlock(&waited->lock);
+}
+
+bool store_write_wait(struct store *store, struct write_job *job, struct fault *why)
+{
+    struct waited_job waited = {
+        .job = {.run = waited_run, .done = waited_done, .rows = job->rows, .fails_fast = job->fails_fast},
+        .inner = job,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .wake = PTHREAD_COND_INITIALIZER,
+    };
+    store_write(store, &waited.job);
+    pthread_mutex_lock(&waited.lock);
+    while (!waited.is_done)
+        pthread_cond_wait(&waited.wake, &waited.lock);
+    pthread_mutex_unlock(&waited.lock);
+    if (!waited.is_ok)
+        *why = waited.fault;
+    return waited.is_ok;
+}

@@ -1,0 +1,374 @@
+/* The SQL door, jobs in groups, a lost store (F7), a server alone (SQLite), migrations: on both stores. */
+#include "base/log.h"
+#include "store/backend.h"
+#include "store/schema.h"
+#include "store/testing.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if (!(call))                                                                                                   \
+            fail_msg("%s", why.text);                                                                                  \
+    } while (0)
+
+static bool fill(struct db *db, struct fault *why, void *context)
+{
+    return db_do(
+        db, why,
+        "INSERT INTO message (bucket, id, brand_id, mail_from, body, created_ms) VALUES ($1, 1, 2, $2, $3, $4)",
+        VALUES(V_INT(7), V_STR("日本語"), V_BYTES(SLICE("a\0b")), V_INT(-5)), context);
+}
+
+static void values_come_back_as_they_went_in(void **state)
+{
+    TEST_STORE(test, state);
+    int64_t changed = 0;
+    test_write(test.store, fill, &changed);
+    assert_int_equal(changed, 1);
+    struct fault why = {0};
+    SCOPED(rows) rows = {0};
+    /* $2 is used before $1, and twice */
+    OK(db_query(test.reader, &why, &rows,
+                "SELECT mail_from, body, created_ms, NULLIF(id, 1), CAST(SUM(id) AS BIGINT) FROM message WHERE "
+                "mail_from = $2 AND "
+                "bucket = $1 AND mail_from = $2 GROUP BY mail_from, body, created_ms, id",
+                VALUES(V_INT(7), V_STR("日本語"))));
+    assert_true(rows_next(&rows));
+    assert_slice("text", rows_text(&rows, 0), SLICE("日本語"));
+    assert_slice("bytes", rows_bytes(&rows, 1), SLICE("a\0b"));
+    assert_int_equal(rows_int(&rows, 2), -5);
+    assert_true(rows_is_null(&rows, 3));
+    assert_int_equal(rows_int(&rows, 3), 0);
+    assert_int_equal(rows_int(&rows, 4), 1);
+    assert_false(rows_next(&rows));
+    assert_true(rows_end(&rows));
+    test_store_end(&test);
+}
+
+static void bad_statements_and_values_are_input_faults(void **state)
+{
+    TEST_STORE(test, state);
+    struct fault why = {0};
+    struct {
+        const char *row, *sql;
+        struct value value;
+    } table[] = {
+        {"no such table", "SELECT $1 FROM nothing_here", V_STR("a")},
+        {"no SQL", "SELEKT $1", V_STR("a")},
+        {"NUL in text", "SELECT name FROM brand WHERE name = $1", V_TEXT(SLICE("a\0b"))},
+        {"not UTF-8", "SELECT name FROM brand WHERE name = $1", V_TEXT(SLICE("\x82\xa0"))},
+    };
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        SCOPED(rows) rows = {0};
+        bool ok = db_query(test.reader, &why, &rows, table[i].sql, &table[i].value, 1);
+        assert_row(table[i].row, !ok);
+        assert_int_row(table[i].row, why.kind, FAULT_INPUT);
+        assert_row(table[i].row, !db_is_lost(test.reader));
+    }
+    int64_t one = 0;
+    OK(db_query_ints(test.reader, &why, "SELECT 1", NO_VALUES, &one, 1, NULL)); /* and the connection still works */
+    test_store_end(&test);
+}
+
+enum { MANY = 1000 };
+static bool many(struct db *db, struct fault *why, void *context)
+{
+    int64_t *changed = context;
+    struct value values[MANY * 2];
+    for (int i = 0; i < MANY; i++) {
+        values[i * 2] = V_INT(i % 900); /* the last hundred are there already */
+        values[i * 2 + 1] = V_INT(i);
+    }
+    return db_do_many(db, why,
+                      "INSERT INTO bucket_counter (bucket, seq) VALUES ($1, $2) ON CONFLICT (bucket) DO NOTHING",
+                      values, 2, MANY, changed);
+}
+static bool sum_up(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    int64_t *sum = context;
+    assert_int_equal(rows_int(row, 0), index);
+    *sum += rows_int(row, 0);
+    return true;
+}
+
+static void many_rows_of_one_statement(void **state)
+{
+    TEST_STORE(test, state);
+    int64_t changed[MANY];
+    test_write(test.store, many, changed);
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(changed[i], i < 900);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM bucket_counter"), 900);
+    struct value ask[MANY];
+    for (int i = 0; i < MANY; i++)
+        ask[i] = V_INT(i);
+    struct fault why = {0};
+    int64_t sum = 0;
+    OK(db_query_many(test.reader, &why, "SELECT seq FROM bucket_counter WHERE bucket = $1", ask, 1, MANY, sum_up,
+                     &sum));
+    assert_int_equal(sum, 899 * 900 / 2);
+    test_store_end(&test);
+}
+
+/* ── jobs ── */
+
+struct counted_job {
+    struct write_job job;
+    int id;
+    int runs;
+    bool is_bad;
+    struct fault fault;
+    struct tally *tally;
+};
+struct tally {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    int done, bad, last_id;
+    bool in_order;
+};
+static bool counted_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct counted_job *counted = (struct counted_job *)job;
+    counted->runs++;
+    if (!db_do(db, why, "INSERT INTO bucket_counter (bucket, seq) VALUES ($1, 0)", VALUES(V_INT(counted->id)), NULL))
+        return false;
+    return !counted->is_bad ||
+           db_do(db, why, "INSERT INTO bucket_counter (bucket, seq) VALUES ($1, 0)", VALUES(V_INT(counted->id)), NULL);
+}
+static void counted_done(struct write_job *job, const struct fault *why)
+{
+    struct counted_job *counted = (struct counted_job *)job;
+    struct tally *tally = counted->tally;
+    pthread_mutex_lock(&tally->lock);
+    if (why)
+        counted->fault = *why;
+    tally->bad += why != NULL;
+    tally->in_order &= counted->id > tally->last_id;
+    tally->last_id = counted->id;
+    tally->done++;
+    pthread_cond_signal(&tally->wake);
+    pthread_mutex_unlock(&tally->lock);
+}
+static void tally_wait(struct tally *tally, int count)
+{
+    pthread_mutex_lock(&tally->lock);
+    while (tally->done < count)
+        pthread_cond_wait(&tally->wake, &tally->lock);
+    pthread_mutex_unlock(&tally->lock);
+}
+#define TALLY                                                                                                          \
+    {                                                                                                                  \
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, -1, true                                            \
+    }
+
+enum { JOBS = 2000 };
+static void jobs_are_grouped_and_a_bad_one_fails_alone(void **state)
+{
+    TEST_STORE(test, state);
+    struct tally tally = TALLY;
+    struct counted_job *jobs = NEW_ARRAY(struct counted_job, JOBS);
+    for (int i = 0; i < JOBS; i++) {
+        jobs[i] = (struct counted_job){
+            .job = {.run = counted_run, .done = counted_done}, .id = i, .is_bad = i % 500 == 250, .tally = &tally};
+        store_write(test.store, &jobs[i].job);
+    }
+    tally_wait(&tally, JOBS);
+    assert_true(tally.in_order); /* first in, first written */
+    assert_int_equal(tally.bad, JOBS / 500);
+    for (int i = 0; i < JOBS; i++)
+        assert_int_equal(jobs[i].fault.kind, jobs[i].is_bad ? FAULT_INPUT : FAULT_NONE);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM bucket_counter"), JOBS - JOBS / 500);
+    struct store_figures figures;
+    store_figures(test.store, &figures);
+    assert_int_equal(figures.jobs, JOBS - JOBS / 500);
+    assert_int_equal(figures.failed, JOBS / 500);
+    assert_true(figures.groups < JOBS);
+    free(jobs);
+    test_store_end(&test);
+}
+
+static void closing_writes_what_is_queued(void **state)
+{
+    TEST_STORE(test, state);
+    struct tally tally = TALLY;
+    struct counted_job jobs[50];
+    for (int i = 0; i < 50; i++) {
+        jobs[i] = (struct counted_job){.job = {.run = counted_run, .done = counted_done}, .id = i, .tally = &tally};
+        store_write(test.store, &jobs[i].job);
+    }
+    test_store_close(&test);
+    assert_int_equal(tally.done, 50);
+    assert_int_equal(tally.bad, 0);
+    test_store_reopen(&test);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM bucket_counter"), 50);
+    test_store_end(&test);
+}
+
+/* ── opening ── */
+
+static bool raise_version(struct db *db, struct fault *why, void *context)
+{
+    return db_do(db, why, "INSERT INTO schema_version (version, name, applied_ms) VALUES (9999, 'future', 0)",
+                 NO_VALUES, NULL);
+}
+static void a_newer_schema_is_refused(void **state)
+{
+    TEST_STORE(test, state);
+    assert_int_equal(test_number(test.reader, "SELECT MAX(version) FROM schema_version"), schema_file_count);
+    test_write(test.store, raise_version, NULL);
+    test_store_close(&test);
+    struct fault why = {0};
+    assert_null(store_open(test.url, NULL, &why));
+    assert_int_equal(why.kind, FAULT_INPUT);
+    assert_non_null(strstr(why.text, "use a newer todoke"));
+    test_store_end(&test);
+}
+
+static void schema_lines_for_one_store_only(void **state)
+{
+    static const struct {
+        const char *row, *text, *sqlite, *postgres;
+    } table[] = {
+        {"plain", "CREATE a;", "CREATE a;\n", "CREATE a;\n"},
+        {"sqlite", "a\n--sqlite WITHOUT ROWID\n;", "a\nWITHOUT ROWID\n;\n", "a\n;\n"},
+        {"postgres", "a\n--postgres b", "a\n", "a\nb\n"},
+        {"a comment", "--sqlitex\n-- sqlite y", "--sqlitex\n-- sqlite y\n", "--sqlitex\n-- sqlite y\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        SCOPED(buf) sqlite = BUF(1000);
+        SCOPED(buf) postgres = BUF(1000);
+        schema_text(slice_str(table[i].text), false, &sqlite);
+        schema_text(slice_str(table[i].text), true, &postgres);
+        assert_slice(table[i].row, buf_slice(&sqlite), slice_str(table[i].sqlite));
+        assert_slice(table[i].row, buf_slice(&postgres), slice_str(table[i].postgres));
+    }
+}
+
+static void one_server_for_one_sqlite_store(void **state)
+{
+    TEST_STORE(test, state);
+    struct fault why = {0};
+    struct store_options serve = {.role = STORE_SERVE, .node = 1};
+    struct store *first = store_open(test.url, &serve, &why);
+    assert_non_null(first);
+    assert_null(store_open(test.url, &serve, &why));
+    assert_int_equal(why.kind, FAULT_INPUT);
+    assert_non_null(strstr(why.text, "serves it already"));
+    struct store *command = store_open(test.url, NULL, &why); /* commands may look */
+    assert_non_null(command);
+    assert_true(store_node(command) > STORE_NODE_MAX);
+    store_close(command);
+    store_close(first);
+    first = store_open(test.url, &serve, &why);
+    assert_non_null(first);
+    store_close(first);
+    struct stat file;
+    assert_int_equal(stat(test.url + strlen("sqlite:"), &file), 0);
+    assert_int_equal(file.st_mode & 0777, 0600);
+    test_store_end(&test);
+}
+
+static void bad_urls_are_refused(void **state)
+{
+    static const char *const table[] = {"", "sqlite:", "mysql://a/b", ":memory:", "/nowhere/at/all/store.db"};
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        struct fault why = {0};
+        assert_row(table[i], !store_open(table[i], NULL, &why));
+        assert_row(table[i], why.kind != FAULT_NONE && why.text[0]);
+    }
+}
+
+static void a_url_is_printed_without_its_password(void **state)
+{
+    static const struct {
+        const char *url, *printed;
+    } table[] = {
+        {"sqlite:/a/b", "sqlite:/a/b"},
+        {"postgres://u:secret@h:1/d?x=1", "postgres://u@h:1/d?x=1"},
+        {"postgres://u@h/d", "postgres://u@h/d"},
+        {"postgres://h/d@e", "postgres://h/d@e"},
+        {"postgres://u:a@b:c@h", "postgres://u@h"},
+    };
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        SCOPED(buf) out = BUF(1000);
+        store_print_url(table[i].url, &out);
+        assert_slice(table[i].url, buf_slice(&out), slice_str(table[i].printed));
+    }
+}
+
+/* ── ids, watchers ── */
+
+static bool far_ahead(struct db *db, struct fault *why, void *context)
+{
+    return db_do(
+        db, why,
+        "INSERT INTO contact (bucket, id, address, written, created_ms, updated_ms) VALUES ($1, $2, 'a', 'a', 0, 0)",
+        VALUES(V_INT(9), V_INT(*(int64_t *)context)), NULL);
+}
+static void ids_start_above_those_in_the_store(void **state)
+{
+    TEST_STORE(test, state);
+    time_ms now = 1800000000000;
+    struct id_maker other = {.node = 3};
+    int64_t high = (int64_t)id_make(&other, now + 5000, 9);
+    test_write(test.store, far_ahead, &high);
+    test_store_close(&test);
+    test_store_reopen(&test);
+    assert_true((int64_t)id_make(store_ids(test.store), now, 9) > high);
+    assert_true(id_time(id_make(store_ids(test.store), now, 8)) == now);
+    test_store_end(&test);
+}
+
+struct watched {
+    struct store_watch watch;
+    _Atomic unsigned marks;
+};
+static void watched_wake(struct store_watch *watch, unsigned marks)
+{
+    ((struct watched *)watch)->marks |= marks;
+}
+static bool mark(struct db *db, struct fault *why, void *context)
+{
+    db_mark(db, STORE_MARK_HOLDS);
+    return !context || fault_set(why, FAULT_INPUT, "on purpose");
+}
+static bool nothing(struct db *db, struct fault *why, void *context)
+{
+    return true;
+}
+static void watchers_hear_of_commits_only(void **state)
+{
+    TEST_STORE(test, state);
+    struct watched watched = {.watch = {.wake = watched_wake}};
+    store_watch_add(test.store, &watched.watch);
+    struct fault why = {0};
+    assert_false(test_write_try(test.store, mark, &why, &why));
+    test_write(test.store, nothing, NULL);
+    assert_int_equal(watched.marks & ~STORE_MARK_POLL, 0);
+    test_write(test.store, mark, NULL);
+    test_write(test.store, nothing, NULL); /* the watchers were called before this one ran */
+    assert_int_equal(watched.marks & ~STORE_MARK_POLL, STORE_MARK_HOLDS);
+    store_watch_remove(test.store, &watched.watch);
+    test_write(test.store, nothing, NULL);
+    test_store_end(&test);
+}
+
+#define ON_SQLITE(test)                                                                                                \
+    {                                                                                                                  \
+#test " (sqlite)", test, NULL, NULL, (void *)(uintptr_t) "sqlite"                                              \
+    }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_BOTH(values_come_back_as_they_went_in),   ON_BOTH(bad_statements_and_values_are_input_faults),
+        ON_BOTH(many_rows_of_one_statement),         ON_BOTH(jobs_are_grouped_and_a_bad_one_fails_alone),
+        ON_BOTH(closing_writes_what_is_queued),      ON_BOTH(a_newer_schema_is_refused),
+        ON_BOTH(ids_start_above_those_in_the_store), ON_BOTH(watchers_hear_of_commits_only),
+        ON_SQLITE(one_server_for_one_sqlite_store),  cmocka_unit_test(schema_lines_for_one_store_only),
+        cmocka_unit_test(bad_urls_are_refused),      cmocka_unit_test(a_url_is_printed_without_its_password),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,400 @@
+/* writer.c - group commit
+ *
+ * The queue is the only thing two threads share; `lock` guards it, the watchers and the figures, and nothing slow
+ * happens under it. Everything else belongs to the writer thread.
+ *
+ *   queue --take (up to GROUP_JOBS or GROUP_ROWS)--> group: BEGIN, run each, writer_mark, COMMIT --> done(NULL)
+ *     fault of one job:   ROLLBACK, each job alone in its own transaction, the bad one gets done(fault)
+ *     the store is lost:  ROLLBACK, wait (50 ms, doubling to 5 s), reconnect, again; jobs that fail fast get
+ * done(fault)
+ *
+ * A COMMIT that failed may still have taken place (the connection broke after it; an fsync failed with the commit
+ * record in the log). So each group writes a fresh token into its node's row of writer_mark, and after reconnecting
+ * reads it: found, the group was committed and nothing runs twice. */
+#include "store/writer.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "store/backend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+enum { GROUP_JOBS = 512, GROUP_ROWS = 4096, WAIT_FIRST_MS = 50, WAIT_MOST_MS = 5000, POLL_MS = 1000 };
+
+struct writer {
+    struct db *db;
+    unsigned node;
+    pthread_t thread;
+
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct write_job *first, **last; /* the queue */
+    bool is_closing;
+    struct store_watch *watches;
+    struct store_figures figures;
+
+    struct random random; /* tokens */
+};
+
+struct group {
+    struct write_job *first, **last;
+    unsigned jobs, rows;
+};
+
+/* ── lists of jobs ── */
+
+static void group_init(struct group *group)
+{
+    *group = (struct group){.last = &group->first};
+}
+
+static void group_add(struct group *group, struct write_job *job)
+{
+    job->next = NULL;
+    *group->last = job;
+    group->last = &job->next;
+    group->jobs++;
+    group->rows += job->rows ? job->rows : 1;
+}
+
+/* Jobs may free themselves in done. */
+static void group_done(struct group *group, const struct fault *why)
+{
+    struct write_job *job = group->first;
+    while (job) {
+        struct write_job *next = job->next;
+        job->done(job, why);
+        job = next;
+    }
+    group_init(group);
+}
+
+/* ── the queue ── */
+
+static struct timespec after(time_ms wait)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += wait / 1000;
+    at.tv_nsec += wait % 1000 * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+/* Under the lock. */
+static struct write_job *queue_pop(struct writer *writer)
+{
+    struct write_job *job = writer->first;
+    writer->first = job->next;
+    if (!writer->first)
+        writer->last = &writer->first;
+    writer->figures.queued--;
+    return job;
+}
+
+/* Wait for work; an empty group is a poll, or the end (then false). */
+static bool take_group(struct writer *writer, struct group *group)
+{
+    group_init(group);
+    pthread_mutex_lock(&writer->lock);
+    struct timespec until = after(POLL_MS);
+    int code = 0;
+    while (!writer->first && !writer->is_closing && code != ETIMEDOUT)
+        code = pthread_cond_timedwait(&writer->wake, &writer->lock, &until);
+    while (writer->first && group->jobs < GROUP_JOBS && group->rows < GROUP_ROWS)
+        group_add(group, queue_pop(writer));
+    bool goes_on = group->first || !writer->is_closing;
+    pthread_mutex_unlock(&writer->lock);
+    return goes_on;
+}
+
+static void call_watches(struct writer *writer, unsigned marks)
+{
+    pthread_mutex_lock(&writer->lock);
+    struct store_watch *watch = writer->watches;
+    pthread_mutex_unlock(&writer->lock);
+    for (; watch; watch = watch->next)
+        watch->wake(watch, marks);
+}
+
+/* ── one transaction ── */
+
+enum outcome { COMMITTED, BAD_JOB, STORE_LOST, COMMIT_UNKNOWN };
+
+static bool mark_token(struct writer *writer, uint64_t token, struct fault *why)
+{
+    return db_do(writer->db, why,
+                 "INSERT INTO writer_mark (node, token) VALUES ($1, $2) ON CONFLICT (node) DO UPDATE SET token = "
+                 "excluded.token",
+                 VALUES(V_INT(writer->node), V_INT((int64_t)(token >> 1))), NULL);
+}
+
+static bool token_is_there(struct writer *writer, uint64_t token, struct fault *why, bool *is_there)
+{
+    int64_t found = 0;
+    if (!db_query_ints(writer->db, why, "SELECT token FROM writer_mark WHERE node = $1", VALUES(V_INT(writer->node)),
+                       &found, 1, is_there))
+        return false;
+    *is_there = *is_there && found == (int64_t)(token >> 1);
+    return true;
+}
+
+static enum outcome run_group(struct writer *writer, const struct group *group, uint64_t token, struct fault *why)
+{
+    struct db *db = writer->db;
+    *why = (struct fault){0};
+    if (!db_begin(db, why))
+        return STORE_LOST;
+    for (struct write_job *job = group->first; job; job = job->next) {
+        if (job->run(job, db, why))
+            continue;
+        assert(why->kind != FAULT_NONE);
+        bool is_lost = db_is_lost(db);
+        db_rollback(db);
+        return is_lost ? STORE_LOST : BAD_JOB;
+    }
+    if (!mark_token(writer, token, why)) {
+        bool is_lost = db_is_lost(db);
+        db_rollback(db);
+        return is_lost ? STORE_LOST : BAD_JOB;
+    }
+    if (db_commit(db, why))
+        return COMMITTED;
+    db_rollback(db);
+    return COMMIT_UNKNOWN;
+}
+
+/* ── waiting for a lost store ── */
+
+/* Those that do not want to wait leave the group, and the queue. */
+static void fail_fast(struct writer *writer, struct group *group, const struct fault *why)
+{
+    struct group stay, go;
+    group_init(&stay);
+    group_init(&go);
+    pthread_mutex_lock(&writer->lock);
+    struct write_job *job = group->first, *next;
+    for (; job; job = next) {
+        next = job->next;
+        group_add(job->fails_fast ? &go : &stay, job);
+    }
+    job = writer->first;
+    writer->first = NULL;
+    writer->last = &writer->first;
+    for (; job; job = next) {
+        next = job->next;
+        if (job->fails_fast) {
+            writer->figures.queued--;
+            group_add(&go, job);
+            continue;
+        }
+        job->next = NULL;
+        *writer->last = job;
+        writer->last = &job->next;
+    }
+    writer->figures.failed += go.jobs;
+    pthread_mutex_unlock(&writer->lock);
+    *group = stay;
+    if (!stay.first)
+        group->last = &group->first;
+    group_done(&go, why);
+}
+
+static void set_lost(struct writer *writer, bool is_lost, const struct fault *why)
+{
+    pthread_mutex_lock(&writer->lock);
+    bool was_lost = writer->figures.is_lost;
+    writer->figures.is_lost = is_lost;
+    writer->figures.retried += is_lost;
+    pthread_mutex_unlock(&writer->lock);
+    if (is_lost && !was_lost)
+        log_error("store", "cannot write, waiting for the store: %s", why->text);
+    if (!is_lost && was_lost)
+        log_info("store", "the store is back");
+}
+
+/* False: the store closes. */
+static bool wait_a_while(struct writer *writer, time_ms *wait)
+{
+    pthread_mutex_lock(&writer->lock);
+    struct timespec until = after(*wait);
+    int code = 0;
+    struct write_job *seen = writer->first;
+    while (!writer->is_closing && code != ETIMEDOUT && writer->first == seen) /* a new job may want to fail fast */
+        code = pthread_cond_timedwait(&writer->wake, &writer->lock, &until);
+    bool goes_on = !writer->is_closing;
+    pthread_mutex_unlock(&writer->lock);
+    if (code == ETIMEDOUT)
+        *wait = *wait * 2 < WAIT_MOST_MS ? *wait * 2 : WAIT_MOST_MS;
+    return goes_on;
+}
+
+/* ── the thread ── */
+
+static void committed(struct writer *writer, struct group *group)
+{
+    pthread_mutex_lock(&writer->lock);
+    writer->figures.groups++;
+    writer->figures.jobs += group->jobs;
+    writer->figures.rows += group->rows;
+    pthread_mutex_unlock(&writer->lock);
+    unsigned marks = writer->db->marks;
+    group_done(group, NULL);
+    if (marks)
+        call_watches(writer, marks);
+}
+
+static void failed(struct writer *writer, struct group *group, const struct fault *why)
+{
+    pthread_mutex_lock(&writer->lock);
+    writer->figures.failed += group->jobs;
+    pthread_mutex_unlock(&writer->lock);
+    group_done(group, why);
+}
+
+/* Bring one group to its end. BAD_JOB is left to the caller when there are several jobs. */
+static enum outcome settle_group(struct writer *writer, struct group *group)
+{
+    struct fault why;
+    time_ms wait = WAIT_FIRST_MS;
+    uint64_t token = random_next(&writer->random);
+    bool must_ask = false; /* a COMMIT may have taken place */
+    while (group->first) {
+        enum outcome outcome = STORE_LOST;
+        bool is_there = false;
+        if (must_ask && !token_is_there(writer, token, &why, &is_there))
+            outcome = STORE_LOST;
+        else if (is_there)
+            outcome = COMMITTED;
+        else {
+            must_ask = false;
+            outcome = run_group(writer, group, token, &why);
+        }
+        switch (outcome) {
+        case COMMITTED:
+            set_lost(writer, false, NULL);
+            committed(writer, group);
+            return COMMITTED;
+        case BAD_JOB:
+            if (group->jobs > 1)
+                return BAD_JOB;
+            failed(writer, group, &why);
+            return COMMITTED;
+        case COMMIT_UNKNOWN: must_ask = true; break;
+        case STORE_LOST: break;
+        }
+        set_lost(writer, true, &why);
+        if (!must_ask)
+            fail_fast(writer, group, &why);
+        if (group->first && !wait_a_while(writer, &wait)) {
+            failed(writer, group, &why);
+            return STORE_LOST;
+        }
+        struct fault ignored;
+        if (!writer->db->backend->reconnect(writer->db, &ignored))
+            why = ignored;
+    }
+    return STORE_LOST;
+}
+
+static void settle(struct writer *writer, struct group *group)
+{
+    if (settle_group(writer, group) != BAD_JOB)
+        return;
+    struct write_job *job = group->first, *next;
+    for (; job; job = next) {
+        next = job->next;
+        struct group alone;
+        group_init(&alone);
+        group_add(&alone, job);
+        settle_group(writer, &alone);
+    }
+}
+
+static void *writer_main(void *context)
+{
+    struct writer *writer = context;
+    struct group group;
+    while (take_group(writer, &group)) {
+        if (group.first)
+            settle(writer, &group);
+        else
+            call_watches(writer, STORE_MARK_POLL);
+    }
+    return NULL;
+}
+
+struct writer *writer_start(struct db *db, unsigned node)
+{
+    struct writer *writer = NEW(struct writer);
+    writer->db = db;
+    writer->node = node;
+    writer->last = &writer->first;
+    uint64_t seed;
+    random_bytes(&seed, sizeof(seed));
+    random_seed(&writer->random, seed);
+    pthread_mutex_init(&writer->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&writer->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    int code = pthread_create(&writer->thread, NULL, writer_main, writer);
+    assert(code == 0);
+    return writer;
+}
+
+void writer_stop(struct writer *writer)
+{
+    pthread_mutex_lock(&writer->lock);
+    writer->is_closing = true;
+    pthread_cond_signal(&writer->wake);
+    pthread_mutex_unlock(&writer->lock);
+    pthread_join(writer->thread, NULL);
+    assert(!writer->first);
+    pthread_cond_destroy(&writer->wake);
+    pthread_mutex_destroy(&writer->lock);
+    db_free(writer->db);
+    free(writer);
+}
+
+void writer_post(struct writer *writer, struct write_job *job)
+{
+    job->next = NULL;
+    pthread_mutex_lock(&writer->lock);
+    bool was_empty = !writer->first;
+    *writer->last = job;
+    writer->last = &job->next;
+    writer->figures.queued++;
+    pthread_mutex_unlock(&writer->lock);
+    if (was_empty)
+        pthread_cond_signal(&writer->wake);
+}
+
+void writer_watch(struct writer *writer, struct store_watch *watch, bool is_added)
+{
+    pthread_mutex_lock(&writer->lock);
+    if (is_added) {
+        watch->next = writer->watches;
+        writer->watches = watch;
+    } else {
+        struct store_watch **at = &writer->watches;
+        while (*at && *at != watch)
+            at = &(*at)->next;
+        if (*at)
+            *at = watch->next;
+    }
+    pthread_mutex_unlock(&writer->lock);
+}
+
+void writer_figures(struct writer *writer, struct store_figures *figures)
+{
+    pthread_mutex_lock(&writer->lock);
+    *figures = writer->figures;
+    pthread_mutex_unlock(&writer->lock);
+}

@@ -1,0 +1,15 @@
+/* writer.h - the one thread that writes (private to store/): group commit, repeats, waiting for a lost store */
+#ifndef TODOKE_STORE_WRITER_H
+#define TODOKE_STORE_WRITER_H
+
+#include "store/store.h"
+
+struct writer;
+/* Owns db from here on. */
+struct writer *writer_start(struct db *db, unsigned node);
+void writer_stop(struct writer *writer);
+void writer_post(struct writer *writer, struct write_job *job);
+void writer_watch(struct writer *writer, struct store_watch *watch, bool is_added);
+void writer_figures(struct writer *writer, struct store_figures *figures);
+
+#endif
