@@ -214,6 +214,7 @@ const en = {
     fresh: 'There are new errors. Show them',
     listLabel: 'Errors',
     detailLabel: 'The error explained',
+    pasted: 'What was pasted',
     unknownRecipient: '(recipient not readable)',
     noCampaign: 'campaign unknown',
     did: 'What Todoke did',

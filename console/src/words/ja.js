@@ -214,6 +214,7 @@ const ja = {
     fresh: '新しいエラーがあります。表示する',
     listLabel: 'エラーの一覧',
     detailLabel: 'エラーのくわしい説明',
+    pasted: '貼り付けた言葉',
     unknownRecipient: '(宛先は読み取れません)',
     noCampaign: 'キャンペーン不明',
     did: 'Todoke がしたこと',
