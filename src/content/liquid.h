@@ -4,10 +4,13 @@
  *
  * Tags: if elsif else unless case when for (limit, offset, reversed, else, forloop) break continue assign capture
  * comment raw increment decrement. Operators: == != < > <= >= contains, and, or (right to left, as Liquid does). White
- * space control {%- -%} {{- -}}. Filters: default escape escape_once raw upcase downcase capitalize strip lstrip rstrip
- * strip_newlines newline_to_br strip_html truncate truncatewords date replace replace_first remove append prepend size
- * first last join split sort reverse uniq slice plus minus times divided_by modulo abs ceil floor round at_least
- * at_most url_encode number (groups of three: 1,234,567).
+ * space control {%- -%} {{- -}}. Names may be in any script: {{ contact.姓 }}. A number and a string that reads as one
+ * compare as numbers, because contact fields are strings.
+ *
+ * Filters: default escape escape_once raw upcase downcase capitalize strip lstrip rstrip strip_newlines newline_to_br
+ * strip_html truncate truncatewords date replace replace_first remove append prepend size first last join split sort
+ * reverse uniq slice plus minus times divided_by modulo abs ceil floor round at_least at_most url_encode number (groups
+ * of three: 1,234,567). date takes strftime's letters (%Y %m %-d %H %M %b %A ...), and %Ea 月 and %EA 月曜日.
  *
  * A compiled template is immutable and may be rendered by many threads at once. Bounded: source 2 MB, nesting 64,
  * 10,000 nodes, 100,000 loop rounds and 4 MB of output for a rendering. Unknown variables are nil and print nothing;
@@ -35,6 +38,7 @@ enum liquid_kind {
 struct liquid_type;
 struct liquid_value {
     enum liquid_kind kind;
+    bool is_safe; /* STRING: HTML already, not escaped again */
     union {
         bool boolean;
         int64_t integer;
