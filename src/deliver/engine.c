@@ -1,0 +1,111 @@
+#include "deliver/parts.h"
+
+#include "base/log.h"
+#include <time.h>
+#include <unistd.h>
+
+/* At the start: our leases, and what an earlier life of ours (or a dead node) left on the wire. */
+struct takeover {
+    struct write_job job;
+    struct engine *engine;
+    time_ms now, now_monotonic;
+    int64_t doubtful;
+};
+
+static bool takeover_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct takeover *takeover = (struct takeover *)job;
+    struct engine_options *options = &takeover->engine->options;
+    return leases_acquire(db, why, options->ledger.leases, ID_BUCKETS, takeover->now_monotonic) &&
+           ledger_recover(&options->ledger, db, why, &options->ledger.leases->taken_over, takeover->now,
+                          (time_ms)((double)options->in_doubt_wait * options->retry.scale), &takeover->doubtful);
+}
+
+static bool take_over(struct engine *engine, struct fault *why)
+{
+    struct takeover takeover = {
+        .job = {.run = takeover_run, .fails_fast = true},
+        .engine = engine,
+        .now = world_wall(engine->options.world),
+        .now_monotonic = world_monotonic(engine->options.world),
+    };
+    if (!store_write_wait(engine->options.store, &takeover.job, why))
+        return false;
+    if (takeover.doubtful)
+        log_warn("deliver",
+                 "%lld deliveries were on the wire when the last run ended: in doubt, listed by `todoke queue list "
+                 "--state in_doubt`",
+                 (long long)takeover.doubtful);
+    return true;
+}
+
+static unsigned cores(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (unsigned)count : 1;
+}
+
+bool engine_start(const struct engine_options *options, struct engine **engine_out, struct fault *why)
+{
+    struct engine *engine = NEW(struct engine);
+    engine->options = *options;
+    engine->worker_count = options->workers ? options->workers : cores();
+    engine->composer_count = options->composers ? options->composers : cores();
+    if (!engine->options.connections_most)
+        engine->options.connections_most = 2000;
+    if (engine->options.retry.scale <= 0)
+        engine->options.retry.scale = 1.0;
+    engine->busy_workers = engine->worker_count;
+    engine->workers = NEW_ARRAY(struct worker, engine->worker_count);
+    if (!take_over(engine, why)) {
+        free(engine->workers);
+        free(engine);
+        return false;
+    }
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        worker_start(engine, i);
+    pool_start(engine);
+    if (!dispatcher_start(engine, why)) {
+        engine->dispatcher.loop = NULL;
+        for (unsigned i = 0; i < engine->worker_count; i++)
+            worker_join(&engine->workers[i]);
+        pool_stop(engine);
+        free(engine->workers);
+        free(engine);
+        return false;
+    }
+    *engine_out = engine;
+    return true;
+}
+
+void engine_stop(struct engine *engine, time_ms drain_ms)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    engine->drain_ms = drain_ms;
+    dispatcher_stop_claiming(engine);
+    while (!atomic_load(&engine->claims_nothing))
+        nanosleep(&pause, NULL);
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        worker_control_stop(&engine->workers[i]);
+    while (atomic_load(&engine->busy_workers))
+        nanosleep(&pause, NULL);
+    pool_stop(engine);
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        worker_join(&engine->workers[i]);
+    dispatcher_stop(engine);
+    free(engine->workers);
+    free(engine);
+}
+
+struct engine_figures engine_figures(const struct engine *engine)
+{
+    return (struct engine_figures){
+        .delivered = atomic_load(&engine->delivered),
+        .refused = atomic_load(&engine->refused),
+        .deferred = atomic_load(&engine->deferred),
+        .in_doubt = atomic_load(&engine->in_doubt),
+        .connections = atomic_load(&engine->connections),
+        .open_connections = atomic_load(&engine->open_connections),
+        .claimed = atomic_load(&engine->claimed),
+    };
+}

@@ -1,0 +1,62 @@
+/* engine.h - what carries every mail: claim, resolve, compose, converse, settle
+ *
+ *     submit --news--> dispatcher --recipients--> worker (the site's) --compose--> pool --composed--> worker
+ *                        ^  claims lanes,            |  slots: one connection each; mark, conversation, outcome
+ *                        |  asks routes              v
+ *                        +------- home ------ writer thread (group commit of marks and outcomes)
+ *
+ * Threads: one dispatcher, `workers` delivery threads, `composers` composing threads; the store's writer; the
+ * resolver's. A site belongs to one worker, so its state has no locks. A recipient in memory has one holder at a time.
+ * No transaction is held across a conversation. */
+#ifndef TODOKE_DELIVER_ENGINE_H
+#define TODOKE_DELIVER_ENGINE_H
+
+#include "bounce/rules.h"
+#include "deliver/composer.h"
+#include "net/tls.h"
+#include "queue/ledger.h"
+#include "shape/retry.h"
+#include "store/store.h"
+#include "submit/submit.h"
+
+struct engine_options {
+    struct store *store;
+    struct world *world; /* with its resolver */
+    const struct rules *rules;
+    struct composer composer;
+    struct ledger ledger;    /* its leases are renewed by the engine */
+    struct tls_roots *roots; /* whom to trust; opportunistic TLS takes any certificate */
+    struct slice ehlo_name;  /* must live as long as the engine */
+    struct retry_settings retry;
+    time_ms in_doubt_wait;       /* before a doubtful one is tried again; scaled like retries */
+    time_ms idle_ms;             /* an idle connection is kept this long; 0: 5 s */
+    unsigned workers, composers; /* 0: one for each core */
+    int connections_most;        /* of all sites of one worker together; 0: 2,000 */
+    struct smtp_timeouts_scale {
+        double factor;
+    } timeouts; /* multiplies the waits of M5; 0: 1.0 */
+    /* A campaign whose rendering fails too often; called on a worker's thread. May be NULL. */
+    void (*rendering_failed)(void *owner, uint64_t campaign_id, const struct fault *why);
+    void *owner;
+};
+
+struct engine;
+/* Takes the leases, finds what was in doubt, reads the lanes, starts the threads. */
+NODISCARD bool engine_start(const struct engine_options *options, struct engine **engine, struct fault *why);
+/* Claim no more, let the conversations under way end (drain_ms at most), settle, join. */
+void engine_stop(struct engine *engine, time_ms drain_ms);
+
+/* Rows were submitted and committed. From any thread. The texts are copied. */
+void engine_submitted(struct engine *engine, const struct submit_news *news, size_t count);
+/* The hold table has changed: read it now instead of within a second. From any thread. */
+void engine_holds_changed(struct engine *engine);
+
+struct engine_figures {
+    uint64_t delivered, refused, deferred, in_doubt, connections;
+    unsigned open_connections;
+    size_t claimed;
+};
+/* From any thread. */
+struct engine_figures engine_figures(const struct engine *engine);
+
+#endif

@@ -1,0 +1,106 @@
+/* outcome.c - what a reply makes of a delivery: verdict, next state, event */
+#include "deliver/parts.h"
+
+enum { DELIVERED_TEXT_MAX = 120 /* octets kept of a 250: usually the receiver's queue id */ };
+
+static void status_words(struct arena *arena, const struct reply *reply, struct slice *prefix)
+{
+    if (!reply->code)
+        *prefix = SLICE("");
+    else if (reply->status[0])
+        *prefix =
+            arena_printf(arena, "%d %u.%u.%u ", reply->code, reply->status[0], reply->status[1], reply->status[2]);
+    else
+        *prefix = arena_printf(arena, "%d ", reply->code);
+}
+
+static struct ledger_move move_begin(struct worker *worker, const struct recipient *recipient, struct slice remote)
+{
+    struct arena *arena = worker_batch_arena(worker);
+    return (struct ledger_move){
+        .event =
+            {
+                .at = world_wall(worker->engine->options.world),
+                .delivery_id = recipient->id,
+                .campaign_id = recipient->campaign_id,
+                .contact_id = recipient->contact_id,
+                .brand_id = recipient->brand_id,
+                .address = arena_copy(arena, recipient->address),
+                .domain = arena_copy(arena, recipient->domain),
+                .site = arena_copy(arena, recipient->destination->site->name),
+                .state_before = recipient->state,
+                .origin = EVENT_ORIGIN_REPLY,
+                .attempt = (int)recipient->attempts + 1,
+                .remote_mta = arena_copy(arena, remote),
+            },
+        .from = LEDGER_BIT(DELIVERY_WAITING) | LEDGER_BIT(DELIVERY_DEFERRED) | LEDGER_BIT(DELIVERY_ON_WIRE),
+        .is_before_known = true,
+        .is_attempt = true,
+    };
+}
+
+void outcome_delivered(struct worker *worker, struct recipient *recipient, const struct reply *reply,
+                       struct slice remote, struct ledger_move *move)
+{
+    *move = move_begin(worker, recipient, remote);
+    move->event.kind = EVENT_DELIVERED;
+    move->event.state_after = DELIVERY_DELIVERED;
+    move->event.code = reply->code;
+    move->event.stage = STAGE_DOT;
+    move->event.diagnostic = arena_copy(worker_batch_arena(worker), slice_head(reply->text, DELIVERED_TEXT_MAX));
+    pace_delivered(&recipient->destination->site->pace);
+    atomic_fetch_add(&worker->engine->delivered, 1);
+}
+
+void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct slice why, struct slice remote,
+                      struct ledger_move *move)
+{
+    const struct engine_options *options = &worker->engine->options;
+    *move = move_begin(worker, recipient, remote);
+    move->event.kind = EVENT_IN_DOUBT;
+    move->event.state_after = DELIVERY_IN_DOUBT;
+    move->event.stage = STAGE_DOT;
+    move->event.diagnostic = arena_copy(worker_batch_arena(worker), why);
+    move->due = move->event.at + (time_ms)((double)options->in_doubt_wait * options->retry.scale);
+    move->event.next_attempt_at = move->due;
+    atomic_fetch_add(&worker->engine->in_doubt, 1);
+}
+
+void outcome_of_reply(struct worker *worker, struct recipient *recipient, const struct reply *reply, enum stage stage,
+                      struct slice remote, const struct verdict *known, struct ledger_move *move)
+{
+    const struct engine_options *options = &worker->engine->options;
+    struct arena *arena = worker_batch_arena(worker);
+    *move = move_begin(worker, recipient, remote);
+    struct event *event = &move->event;
+    struct slice prefix;
+    status_words(arena, reply, &prefix);
+    event->stage = stage;
+    event->code = reply->code;
+    memcpy(event->status, reply->status, sizeof(event->status));
+    event->diagnostic = arena_printf(arena, "%.*s%.*s", SLICE_ARG(prefix), SLICE_ARG(reply->text));
+    if (known) {
+        event->verdict = *known;
+    } else {
+        struct refusal refusal = refusal_of_reply(reply, stage, recipient->domain, remote);
+        rules_judge(options->rules, worker->scratch, &refusal, &event->verdict);
+        if (event->verdict.mark_to >
+            event->verdict.mark_from) { /* offsets in the text become offsets in the diagnostic */
+            event->verdict.mark_from += prefix.len;
+            event->verdict.mark_to += prefix.len;
+        }
+    }
+    time_ms due = 0;
+    event->state_after = retry_decide(&event->verdict, reply->code, recipient->attempts + 1, event->at,
+                                      recipient->expires, &options->retry, loop_random(worker->loop), &due);
+    move->due = due;
+    recipient->next_due = due;
+    event->next_attempt_at = due;
+    event->kind = event->state_after == DELIVERY_DEFERRED  ? EVENT_DEFERRED
+                  : event->state_after == DELIVERY_EXPIRED ? EVENT_EXPIRED
+                                                           : EVENT_BOUNCED;
+    if (stage != STAGE_DNS && reply->code)
+        pace_refused(&recipient->destination->site->pace, &event->verdict, reply->code, loop_now(worker->loop),
+                     options->retry.scale);
+    atomic_fetch_add(event->kind == EVENT_DEFERRED ? &worker->engine->deferred : &worker->engine->refused, 1);
+}

@@ -1,0 +1,228 @@
+/* parts.h - the engine's own parts, for the files of deliver/ only
+ *
+ *     site: a receiver as pace sees it (a provider's roll-up, or one MX set). Its dispatcher half and its worker half
+ * never touch. destination: one MX set, or one failure to find any. Many domains may share it; it belongs to one site.
+ *     slot: one connection of a destination, and the conversation on it. */
+#ifndef TODOKE_DELIVER_PARTS_H
+#define TODOKE_DELIVER_PARTS_H
+
+#include "deliver/engine.h"
+#include "dns/route.h"
+#include "net/stream.h"
+#include "queue/lanes.h"
+#include "shape/site.h"
+#include "smtp/client.h"
+#include <pthread.h>
+
+struct worker;
+
+/* A queue of recipients by ->next. */
+struct recipients {
+    struct recipient *first, **last;
+    size_t count;
+};
+void recipients_init(struct recipients *queue);
+void recipients_push(struct recipients *queue, struct recipient *recipient);
+void recipients_push_front(struct recipients *queue, struct recipient *recipient);
+struct recipient *recipients_pop(struct recipients *queue);
+
+struct site {
+    struct slice name; /* "google", or the first MX host's name */
+    const struct site_rule *rule;
+    struct worker *worker;
+    /* the dispatcher's */
+    struct lane_group group;
+    size_t outstanding; /* claimed and not home yet */
+    bool wants_fill, is_failure;
+    struct site *next_to_fill;
+    /* the worker's */
+    struct pace pace;
+    struct destination *destinations;
+    int slots; /* connections of all its destinations */
+    size_t composing;
+    struct timer wake; /* when a suspension ends */
+    bool is_known_to_worker;
+    bool is_pumping;
+    struct site *next_of_worker;
+};
+
+struct destination {
+    struct slice key; /* what tells it apart */
+    struct site *site;
+    struct arena arena;
+    struct route route; /* status other than FOUND: everybody gets this answer */
+    /* the worker's */
+    struct destination *of_site; /* next */
+    struct recipients raw;       /* not composed yet */
+    struct recipients ready;     /* composed, waiting for a slot */
+    struct slot *slots;
+    int slot_count;
+    bool avoids_tls; /* a handshake failed here: in clear until avoid_until (R31) */
+    time_ms avoid_until;
+};
+
+enum slot_state {
+    SLOT_CONNECTING, /* the stream is not open yet */
+    SLOT_TALKING,    /* until READY */
+    SLOT_OPEN,       /* takes recipients */
+    SLOT_CLOSING,    /* quits when what is under way has ended */
+};
+enum { SLOT_UNDER_WAY = 2 };
+struct slot {
+    struct worker *worker;
+    struct destination *destination;
+    struct slot *next, *before; /* of the destination */
+    enum slot_state state;
+    struct stream *stream;
+    struct smtp_client *client;
+    struct recipient *under_way[SLOT_UNDER_WAY]; /* handed to the client, oldest first */
+    int under_way_count;
+    int sent; /* messages handed over on this connection */
+    bool any_delivered;
+    size_t host, address; /* of the route: where it is connected */
+    unsigned step;
+    struct timer idle;
+    struct buf remote; /* "mx.example.jp[192.0.2.1]" */
+    bool is_over, was_tls_failure;
+    struct reply_kept { /* why it ended, when it ended before READY */
+        int code;
+        uint16_t status[3];
+        enum stage stage;
+        struct buf text;
+    } last_words;
+};
+
+/* Marks, unmarks and outcomes of one turn of a worker: one write job. */
+struct batch {
+    struct write_job job;
+    struct mail_item item;
+    struct worker *worker;
+    struct arena arena;
+    struct ledger_mark *marks, *unmarks;
+    struct ledger_move *moves;
+    struct recipient **mark_of, **unmark_of, **move_of;
+    size_t mark_count, mark_room, unmark_count, unmark_room, move_count, move_room;
+    bool has_failed;
+};
+
+struct holds { /* a snapshot: "campaign 12", "brand 3", "domain example.jp" */
+    struct mail_item item;
+    struct map names;
+};
+bool holds_has(const struct holds *holds, const struct lane_key *key);
+
+struct worker {
+    struct engine *engine;
+    unsigned index;
+    pthread_t thread;
+    struct loop *loop;
+    struct mailbox recipients, composed, settled, control;
+    struct rules_scratch *scratch;
+    struct tls_client *tls;
+    struct batch *batch; /* being filled */
+    struct deferred flush;
+    struct holds *holds;
+    struct site *sites;
+    struct timer stop_deadline;
+    int connections;
+    size_t in_memory; /* recipients held by this worker, the pool or a batch of ours */
+    bool is_stopping, has_ended;
+};
+
+struct composer_thread {
+    struct engine *engine;
+    unsigned index;
+    pthread_t thread;
+    struct loop *loop;
+    struct mailbox jobs;
+};
+
+enum dispatcher_control { CONTROL_READ_LANES, CONTROL_READ_HOLDS, CONTROL_STOP_CLAIMING };
+struct control_item {
+    struct mail_item item;
+    enum dispatcher_control what;
+};
+
+struct dispatcher {
+    struct engine *engine;
+    pthread_t thread;
+    struct loop *loop;
+    struct mailbox news, home, control;
+    struct db *reader;
+    struct lanes *lanes;
+    struct dns_client *dns;
+    struct map sites, destinations, routes; /* by name, by key, by domain (struct domain_route) */
+    struct timer wake, second;
+    struct deferred fill;
+    struct site *to_fill;
+    struct holds *holds;
+    size_t worker_turn;
+    bool is_stopping;
+};
+
+struct engine {
+    struct engine_options options;
+    struct dispatcher dispatcher;
+    struct worker *workers;
+    struct composer_thread *composers;
+    unsigned worker_count, composer_count;
+    struct route_options route_options;
+    _Atomic unsigned composer_turn;
+    _Atomic uint64_t delivered, refused, deferred, in_doubt, connections;
+    _Atomic unsigned open_connections;
+    _Atomic size_t claimed;
+    time_ms drain_ms;
+    _Atomic bool claims_nothing;   /* while stopping: the dispatcher has heard */
+    _Atomic unsigned busy_workers; /* while stopping: those that still hold something */
+};
+
+/* dispatch.c */
+NODISCARD bool dispatcher_start(struct engine *engine, struct fault *why);
+void dispatcher_stop_claiming(struct engine *engine);
+void dispatcher_stop(struct engine *engine);
+void dispatcher_home(struct engine *engine, struct recipient *recipient);
+
+/* worker.c */
+void worker_start(struct engine *engine, unsigned index);
+void worker_pump(struct worker *worker, struct site *site);
+void worker_compose_ahead(struct worker *worker, struct site *site);
+void worker_send_home(struct worker *worker, struct recipient *recipient);
+void worker_control_holds(struct worker *worker, struct holds *holds); /* from the dispatcher's thread; takes them */
+void worker_control_stop(struct worker *worker);                       /* from any thread */
+void worker_join(struct worker *worker);
+/* This recipient's fate is known: into the batch. Takes it. */
+void worker_outcome(struct worker *worker, struct recipient *recipient, struct ledger_move *move);
+void worker_mark(struct worker *worker, struct recipient *recipient);
+void worker_unmark(struct worker *worker, struct recipient *recipient);
+struct arena *worker_batch_arena(struct worker *worker);
+/* Back to the claimer as it was: not tried. */
+void worker_give_back(struct worker *worker, struct recipient *recipient);
+bool worker_is_held(const struct worker *worker, const struct recipient *recipient);
+/* No connection could be made, or the host refuses everybody: everything waiting for this destination gets that answer.
+ */
+void destination_failed(struct worker *worker, struct destination *destination, const struct reply *reply,
+                        enum stage stage, enum reason reason, struct slice remote);
+
+/* slot.c */
+void slot_open(struct worker *worker, struct destination *destination);
+/* Something changed for it: a recipient is ready, a mark was committed. */
+void slot_run(struct slot *slot);
+void slot_marked(struct slot *slot, struct recipient *recipient, enum ledger_marked result);
+/* End it now: what is under way becomes unsent or in doubt. The slot is gone afterwards. */
+void slot_abort(struct slot *slot);
+void worker_slot_gone(struct worker *worker);
+
+/* outcome.c: what a reply makes of a delivery */
+void outcome_of_reply(struct worker *worker, struct recipient *recipient, const struct reply *reply, enum stage stage,
+                      struct slice remote, const struct verdict *known, struct ledger_move *move);
+void outcome_delivered(struct worker *worker, struct recipient *recipient, const struct reply *reply,
+                       struct slice remote, struct ledger_move *move);
+void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct slice why, struct slice remote,
+                      struct ledger_move *move);
+
+/* pool.c */
+void pool_start(struct engine *engine);
+void pool_stop(struct engine *engine);
+void pool_compose(struct engine *engine, struct recipient *recipient);
+
+#endif

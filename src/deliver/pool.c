@@ -1,0 +1,84 @@
+/* pool.c - composing and signing on all cores: an RSA-2048 signature takes over a millisecond, and one big site must
+ * not be bound to one core */
+#include "deliver/parts.h"
+
+struct outgoing *outgoing_new(struct slice mail_from, struct slice rcpt_to, struct slice body)
+{
+    struct outgoing *out = memory_alloc(sizeof(*out) + mail_from.len + rcpt_to.len + body.len);
+    *out = (struct outgoing){0};
+    char *to = (char *)(out + 1);
+    struct slice *const places[] = {&out->mail_from, &out->rcpt_to, &out->body};
+    const struct slice texts[] = {mail_from, rcpt_to, body};
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        if (texts[i].len)
+            memcpy(to, texts[i].ptr, texts[i].len);
+        *places[i] = slice_of(to, texts[i].len);
+        to += texts[i].len;
+    }
+    return out;
+}
+
+/* A delivery that cannot be rendered ends here: content_error, a fault of the message; a store that cannot be read
+ * leaves it uncomposed. */
+static void compose_one(struct composer_thread *thread, struct recipient *recipient)
+{
+    const struct composer *composer = &thread->engine->options.composer;
+    struct fault why = {0};
+    if (!composer->compose(composer->self, thread->index, recipient, &recipient->outgoing, &why)) {
+        recipient->outgoing = NULL;
+        recipient->compose_fault = NEW(struct fault);
+        *recipient->compose_fault = why;
+    }
+    mailbox_post(&recipient->destination->site->worker->composed, &recipient->item);
+}
+
+static void jobs_arrived(struct mailbox *mailbox, struct mail_item *batch)
+{
+    while (batch) {
+        struct recipient *recipient = (struct recipient *)batch;
+        batch = batch->next;
+        compose_one(mailbox->owner, recipient);
+    }
+}
+
+static void *composer_main(void *arg)
+{
+    struct composer_thread *thread = arg;
+    loop_run(thread->loop);
+    const struct composer *composer = &thread->engine->options.composer;
+    if (composer->release_worker)
+        composer->release_worker(composer->self, thread->index);
+    return NULL;
+}
+
+void pool_start(struct engine *engine)
+{
+    engine->composers = NEW_ARRAY(struct composer_thread, engine->composer_count);
+    for (unsigned i = 0; i < engine->composer_count; i++) {
+        struct composer_thread *thread = &engine->composers[i];
+        thread->engine = engine;
+        thread->index = i;
+        thread->loop = loop_new(engine->options.world);
+        mailbox_init(&thread->jobs, thread->loop, jobs_arrived, thread);
+        if (pthread_create(&thread->thread, NULL, composer_main, thread) != 0)
+            abort();
+    }
+}
+
+void pool_compose(struct engine *engine, struct recipient *recipient)
+{
+    unsigned turn = atomic_fetch_add(&engine->composer_turn, 1);
+    mailbox_post(&engine->composers[turn % engine->composer_count].jobs, &recipient->item);
+}
+
+void pool_stop(struct engine *engine)
+{
+    for (unsigned i = 0; i < engine->composer_count; i++)
+        loop_stop(engine->composers[i].loop);
+    for (unsigned i = 0; i < engine->composer_count; i++) {
+        pthread_join(engine->composers[i].thread, NULL);
+        mailbox_release(&engine->composers[i].jobs);
+        loop_free(engine->composers[i].loop);
+    }
+    free(engine->composers);
+}

@@ -1,0 +1,72 @@
+/* lanes.h - which deliveries to claim next, without ever looking at those that cannot go
+ *
+ * A lane is (priority, brand, campaign, recipient domain). The store keeps what is owed (delivery rows, indexed by
+ * bucket, lane, due); memory keeps, for each lane, which buckets may have something due and when the next one wakes. A
+ * million rows due for a site that is full are never scanned, and stand in nobody's way; memory grows with lanes, not
+ * with the backlog.
+ *
+ *     asleep (next_due) --wakes--> active in its group --claims, until every bucket is drained--> asleep
+ *
+ * A group is what shares one site: its active lanes take turns, transactional (priority 0) ones first. Claiming only
+ * reads: it gives rows not already in memory; the durable mark (ledger.h) is what makes a claim true. All of it belongs
+ * to one thread, which has its own reader connection. */
+#ifndef TODOKE_QUEUE_LANES_H
+#define TODOKE_QUEUE_LANES_H
+
+#include "base/map.h"
+#include "queue/recipient.h"
+#include "store/db.h"
+
+enum { LANE_PRIORITIES = 2, LANE_TURN = 32 /* rows a lane may give before the next lane's turn */ };
+
+struct lanes;
+struct lane_group {                       /* embedded in whatever stands for a site; zeroed is empty */
+    struct lane *active[LANE_PRIORITIES]; /* rings */
+    size_t active_count;
+};
+
+/* What a domain needs before its lanes can be claimed: called once when its first lane wakes; answer with lanes_route.
+ */
+typedef void (*lanes_want_route)(void *owner, struct slice domain);
+/* Work has become due in this group. */
+typedef void (*lanes_woken)(void *owner, struct lane_group *group);
+
+struct lanes *lanes_new(struct db *reader, lanes_want_route want_route, lanes_woken woken, void *owner);
+void lanes_free(struct lanes *lanes);
+
+/* Read every lane that is owed anything from the store: at start. WORLD. */
+NODISCARD bool lanes_load(struct lanes *lanes, struct fault *why);
+
+/* Rows were added to this lane (after the commit) in this bucket (BUCKETS: in any); due: the earliest of them. */
+struct lane_key {
+    uint64_t id, brand_id, campaign_id;
+    int priority;
+    struct slice domain;
+};
+void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucket, time_ms due);
+
+/* The domain belongs to this group from now on, and its recipients go to that destination (both NULL: unknown again,
+ * ask anew when something is due). */
+void lanes_route(struct lanes *lanes, struct slice domain, struct lane_group *group, struct destination *destination);
+
+/* Wake what is due; gives the instant of the next one (INT64_MAX: none). */
+time_ms lanes_wake(struct lanes *lanes, time_ms now);
+
+/* Claim at most `most` due rows of the group into a list (by ->next). WORLD: the store cannot be read; nothing is
+ * claimed. */
+NODISCARD bool lanes_claim(struct lanes *lanes, struct lane_group *group, time_ms now, size_t most,
+                           struct recipient **list, size_t *count, struct fault *why);
+
+/* A claimed one came home: its outcome is committed (next_due says what then), or it was not tried (next_due = its old
+ * due). Frees it. */
+void lanes_return(struct lanes *lanes, struct recipient *recipient);
+
+/* Holds: lanes that `is_held` names are passed over from now on. Call it again whenever the holds change. */
+void lanes_hold(struct lanes *lanes, bool (*is_held)(void *context, const struct lane_key *key), void *context);
+
+struct lanes_figures {
+    size_t lanes, domains, claimed;
+};
+struct lanes_figures lanes_figures(const struct lanes *lanes);
+
+#endif

@@ -1,0 +1,334 @@
+#include "queue/ledger.h"
+
+#include "base/id.h"
+
+/* The buckets of `ids` that we hold; without leases all of them. */
+static bool our_buckets(const struct ledger *ledger, struct db *db, struct fault *why, const struct bucket_set *asked,
+                        struct bucket_set *ours)
+{
+    if (!ledger->leases) {
+        *ours = *asked;
+        return true;
+    }
+    return leases_check(db, why, ledger->leases, asked, ours);
+}
+
+/* ── the mark ── */
+
+enum { MARK_WIDTH = 7 };
+
+static const char mark_sql[] = "UPDATE delivery SET state = 3, node = $4, version_id = $5, date_ms = $6, changed_ms = "
+                               "$7 WHERE bucket = $1 AND id = $2 AND "
+                               "state <= 1 AND attempts = $3 AND NOT EXISTS (SELECT 1 FROM suppression s WHERE "
+                               "s.bucket = delivery.bucket AND s.address = "
+                               "delivery.address AND s.brand_id IN (0, delivery.brand_id) AND s.topic = '' AND "
+                               "(s.expires_ms = 0 OR s.expires_ms > $7))";
+
+/* One that could not be marked: excluded, or simply gone. */
+static bool mark_refused(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_mark *mark,
+                         time_ms now)
+{
+    mark->result = LEDGER_GONE;
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "SELECT d.address, d.campaign_id, d.contact_id, d.brand_id, l.domain, s.reason, s.why FROM delivery "
+                  "d JOIN lane l ON "
+                  "l.id = d.lane_id JOIN suppression s ON s.bucket = d.bucket AND s.address = d.address AND s.brand_id "
+                  "IN (0, "
+                  "d.brand_id) AND s.topic = '' AND (s.expires_ms = 0 OR s.expires_ms > $4) WHERE d.bucket = $1 AND "
+                  "d.id = $2 AND "
+                  "d.state <= 1 AND d.attempts = $3 LIMIT 1",
+                  VALUES(V_INT(id_bucket(mark->id)), V_INT((int64_t)mark->id), V_INT(mark->attempts), V_INT(now))))
+        return false;
+    if (!rows_next(&rows))
+        return rows_end(&rows);
+    SCOPED(arena) arena = {0};
+    struct ledger_move move = {
+        .event = {.kind = EVENT_SUPPRESSED,
+                  .at = now,
+                  .bucket = id_bucket(mark->id),
+                  .delivery_id = mark->id,
+                  .address = arena_copy(&arena, rows_text(&rows, 0)),
+                  .campaign_id = (uint64_t)rows_int(&rows, 1),
+                  .contact_id = (uint64_t)rows_int(&rows, 2),
+                  .brand_id = (uint64_t)rows_int(&rows, 3),
+                  .domain = arena_copy(&arena, rows_text(&rows, 4)),
+                  .verdict = {.reason = (enum reason)rows_int(&rows, 5)},
+                  .note = arena_copy(&arena, rows_text(&rows, 6)),
+                  .state_before = mark->state,
+                  .state_after = DELIVERY_SUPPRESSED},
+        .from = LEDGER_BIT(DELIVERY_WAITING) | LEDGER_BIT(DELIVERY_DEFERRED),
+        .is_before_known = true,
+    };
+    if (!rows_end(&rows) || !ledger_settle(ledger, db, why, &move, 1))
+        return false;
+    if (move.is_moved)
+        mark->result = LEDGER_SUPPRESSED;
+    return true;
+}
+
+bool ledger_mark(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_mark *marks, size_t count,
+                 time_ms now)
+{
+    struct bucket_set asked = {0}, ours;
+    for (size_t i = 0; i < count; i++)
+        bucket_set_add(&asked, id_bucket(marks[i].id));
+    if (!our_buckets(ledger, db, why, &asked, &ours))
+        return false;
+    struct value *values = NEW_ARRAY(struct value, count * MARK_WIDTH);
+    int64_t *changed = NEW_ARRAY(int64_t, count);
+    size_t *which = NEW_ARRAY(size_t, count);
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        marks[i].result = LEDGER_GONE;
+        if (!bucket_set_has(&ours, id_bucket(marks[i].id)))
+            continue;
+        struct value *row = values + rows * MARK_WIDTH;
+        row[0] = V_INT(id_bucket(marks[i].id));
+        row[1] = V_INT((int64_t)marks[i].id);
+        row[2] = V_INT(marks[i].attempts);
+        row[3] = V_INT(ledger->node);
+        row[4] = V_INT((int64_t)marks[i].version_id);
+        row[5] = V_INT(marks[i].date);
+        row[6] = V_INT(now);
+        which[rows++] = i;
+    }
+    bool ok = db_do_many(db, why, mark_sql, values, MARK_WIDTH, rows, changed);
+    for (size_t r = 0; ok && r < rows; r++) {
+        if (changed[r])
+            marks[which[r]].result = LEDGER_MARKED;
+        else
+            ok = mark_refused(ledger, db, why, &marks[which[r]], now);
+    }
+    free(values);
+    free(changed);
+    free(which);
+    return ok;
+}
+
+bool ledger_unmark(const struct ledger *ledger, struct db *db, struct fault *why, const struct ledger_mark *marks,
+                   size_t count, time_ms now)
+{
+    enum { WIDTH = 5 };
+    struct value *values = NEW_ARRAY(struct value, count * WIDTH);
+    for (size_t i = 0; i < count; i++) {
+        struct value *row = values + i * WIDTH;
+        row[0] = V_INT(id_bucket(marks[i].id));
+        row[1] = V_INT((int64_t)marks[i].id);
+        row[2] = V_INT(marks[i].state);
+        row[3] = V_INT(ledger->node);
+        row[4] = V_INT(now);
+    }
+    bool ok = db_do_many(
+        db, why,
+        "UPDATE delivery SET state = $3, changed_ms = $5 WHERE bucket = $1 AND id = $2 AND state = 3 AND node = $4",
+        values, WIDTH, count, NULL);
+    free(values);
+    return ok;
+}
+
+/* ── every other move ── */
+
+/* What the rows are now: for moves that do not know, and lock them for what follows. */
+static bool states_before(struct db *db, struct fault *why, struct ledger_move *moves, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (moves[i].is_before_known)
+            continue;
+        int64_t columns[2] = {DELIVERY_STATE_COUNT, 0};
+        bool found;
+        if (!db_query_ints(
+                db, why,
+                db_pick(db, "SELECT state, last_seq FROM delivery WHERE bucket = $1 AND id = $2",
+                        "SELECT state, last_seq FROM delivery WHERE bucket = $1 AND id = $2 FOR UPDATE"),
+                VALUES(V_INT(id_bucket(moves[i].event.delivery_id)), V_INT((int64_t)moves[i].event.delivery_id)),
+                columns, 2, &found))
+            return false;
+        moves[i].event.state_before = found ? (enum delivery_state)columns[0] : DELIVERY_STATE_COUNT;
+        if (!found || moves[i].event.state_before != DELIVERY_ON_WIRE)
+            continue;
+        /* the counters know it as what its last event made of it */
+        int64_t state = DELIVERY_WAITING;
+        if (columns[1] &&
+            !db_query_ints(db, why, "SELECT state_after FROM event WHERE bucket = $1 AND seq = $2",
+                           VALUES(V_INT(id_bucket(moves[i].event.delivery_id)), V_INT(columns[1])), &state, 1, &found))
+            return false;
+        moves[i].event.state_before = (enum delivery_state)state;
+    }
+    return true;
+}
+
+enum { MOVE_WIDTH = 7 };
+static const char move_sql[] =
+    "UPDATE delivery SET state = $3, due_ms = CASE WHEN CAST($4 AS BIGINT) > 0 THEN $4 ELSE due_ms END, attempts = "
+    "attempts + $5, "
+    "changed_ms = $6 WHERE bucket = $1 AND id = $2 AND ((CAST($7 AS INTEGER) >> state) & 1) = 1";
+
+static bool move_rows(struct db *db, struct fault *why, const struct bucket_set *ours, struct ledger_move *moves,
+                      size_t count)
+{
+    struct value *values = NEW_ARRAY(struct value, count * MOVE_WIDTH);
+    int64_t *changed = NEW_ARRAY(int64_t, count);
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct ledger_move *move = &moves[i];
+        unsigned bucket = id_bucket(move->event.delivery_id);
+        struct value *row = values + rows * MOVE_WIDTH;
+        row[0] = V_INT(bucket);
+        row[1] = V_INT((int64_t)move->event.delivery_id);
+        row[2] = V_INT(move->event.state_after);
+        row[3] = V_INT(delivery_is_owed(move->event.state_after) ? move->due : 0);
+        row[4] = V_INT(move->is_attempt);
+        row[5] = V_INT(move->event.at);
+        row[6] =
+            V_INT(bucket_set_has(ours, bucket) && move->event.state_before != DELIVERY_STATE_COUNT ? move->from : 0);
+        rows++;
+    }
+    bool ok = db_do_many(db, why, move_sql, values, MOVE_WIDTH, rows, changed);
+    for (size_t i = 0; ok && i < count; i++)
+        moves[i].is_moved = changed[i] > 0;
+    free(values);
+    free(changed);
+    return ok;
+}
+
+/* The pages of error mail show a deferral only while it is the last thing that happened: remember where that is. */
+static bool remember_events(struct db *db, struct fault *why, const struct event *events, size_t count)
+{
+    struct value *values = NEW_ARRAY(struct value, count * 3);
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (events[i].state_after == DELIVERY_DELIVERED || events[i].state_after == DELIVERY_STATE_COUNT)
+            continue;
+        values[rows * 3] = V_INT(events[i].bucket);
+        values[rows * 3 + 1] = V_INT((int64_t)events[i].delivery_id);
+        values[rows * 3 + 2] = V_INT((int64_t)events[i].seq);
+        rows++;
+    }
+    bool ok = rows == 0 || db_do_many(db, why, "UPDATE delivery SET last_seq = $3 WHERE bucket = $1 AND id = $2",
+                                      values, 3, rows, NULL);
+    free(values);
+    return ok;
+}
+
+bool ledger_settle(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_move *moves,
+                   size_t count)
+{
+    struct bucket_set asked = {0}, ours;
+    for (size_t i = 0; i < count; i++) {
+        moves[i].event.bucket = id_bucket(moves[i].event.delivery_id);
+        moves[i].event.id = 0;
+        bucket_set_add(&asked, moves[i].event.bucket);
+    }
+    if (!our_buckets(ledger, db, why, &asked, &ours) || !states_before(db, why, moves, count) ||
+        !move_rows(db, why, &ours, moves, count))
+        return false;
+
+    /* the events of those that moved, then what those events do to their addresses */
+    struct event *events = NEW_ARRAY(struct event, count * 2);
+    size_t moved = 0, extra = 0;
+    for (size_t i = 0; i < count; i++)
+        if (moves[i].is_moved)
+            events[moved++] = moves[i].event;
+    bool ok = suppress_apply(db, why, events, moved, &ledger->policy, events + moved, &extra) &&
+              event_append(db, why, events, moved + extra) && remember_events(db, why, events, moved);
+    free(events);
+    return ok;
+}
+
+/* ── moves of many rows by what they have in common ── */
+
+/* The rows of a query (id, address, domain, campaign, contact, brand) as moves; the texts in the arena. */
+static bool moves_of_query(struct db *db, struct fault *why, const char *sql, const struct value *values,
+                           size_t value_count, size_t most, const struct ledger_move *like, struct arena *arena,
+                           struct ledger_move **moves, size_t *count)
+{
+    *moves = ARENA_ARRAY(arena, struct ledger_move, most);
+    *count = 0;
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows, sql, values, value_count))
+        return false;
+    while (*count < most && rows_next(&rows)) {
+        struct ledger_move *move = &(*moves)[(*count)++];
+        *move = *like;
+        move->event.delivery_id = (uint64_t)rows_int(&rows, 0);
+        move->event.address = arena_copy(arena, rows_text(&rows, 1));
+        move->event.domain = arena_copy(arena, rows_text(&rows, 2));
+        move->event.campaign_id = (uint64_t)rows_int(&rows, 3);
+        move->event.contact_id = (uint64_t)rows_int(&rows, 4);
+        move->event.brand_id = (uint64_t)rows_int(&rows, 5);
+    }
+    return rows_end(&rows);
+}
+
+#define ROW_COLUMNS                                                                                                    \
+    "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id FROM delivery d JOIN lane l ON l.id = " \
+    "d.lane_id "
+enum { BATCH = 500 };
+
+bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *why, const struct bucket_set *buckets,
+                    time_ms now, time_ms wait_ms, int64_t *count)
+{
+    const struct ledger_move like = {
+        .event = {.kind = EVENT_IN_DOUBT, .at = now, .state_after = DELIVERY_IN_DOUBT},
+        .from = LEDGER_BIT(DELIVERY_ON_WIRE),
+        .due = now + wait_ms,
+    };
+    *count = 0;
+    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
+        if (!bucket_set_has(buckets, bucket))
+            continue;
+        for (size_t batch = BATCH; batch == BATCH;) {
+            SCOPED(arena) arena = {0};
+            struct ledger_move *moves;
+            if (!moves_of_query(db, why,
+                                ROW_COLUMNS "WHERE d.bucket = $1 AND d.state IN (2, 3, 4) AND d.state = 3 LIMIT $2",
+                                VALUES(V_INT(bucket), V_INT(BATCH)), BATCH, &like, &arena, &moves, &batch) ||
+                !ledger_settle(ledger, db, why, moves, batch))
+                return false;
+            *count += (int64_t)batch;
+        }
+    }
+    return true;
+}
+
+bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now, size_t most,
+                             int64_t *count)
+{
+    const struct ledger_move like = {
+        .event = {.kind = EVENT_RELEASED,
+                  .at = now,
+                  .state_before = DELIVERY_IN_DOUBT,
+                  .state_after = DELIVERY_DEFERRED,
+                  .note = SLICE_INIT("in_doubt")},
+        .from = LEDGER_BIT(DELIVERY_IN_DOUBT),
+        .is_before_known = true,
+        .due = now,
+    };
+    SCOPED(arena) arena = {0};
+    struct ledger_move *moves;
+    size_t batch;
+    if (!moves_of_query(db, why, ROW_COLUMNS "WHERE d.state IN (2, 3, 4) AND d.state = 4 AND d.due_ms <= $1 LIMIT $2",
+                        VALUES(V_INT(now), V_INT((int64_t)most)), most, &like, &arena, &moves, &batch))
+        return false;
+    *count = (int64_t)batch;
+    return ledger_settle(ledger, db, why, moves, batch);
+}
+
+bool ledger_cancel_campaign(const struct ledger *ledger, struct db *db, struct fault *why, uint64_t campaign_id,
+                            unsigned bucket, time_ms now, int64_t *count)
+{
+    const struct ledger_move like = {
+        .event = {.kind = EVENT_CANCELLED, .at = now, .state_after = DELIVERY_CANCELLED},
+        .from = LEDGER_OWED & ~LEDGER_BIT(DELIVERY_ON_WIRE),
+    };
+    SCOPED(arena) arena = {0};
+    struct ledger_move *moves;
+    size_t batch;
+    if (!moves_of_query(
+            db, why, ROW_COLUMNS "WHERE d.bucket = $1 AND d.campaign_id = $2 AND d.state IN (0, 1, 2, 4) LIMIT $3",
+            VALUES(V_INT(bucket), V_INT((int64_t)campaign_id), V_INT(BATCH)), BATCH, &like, &arena, &moves, &batch))
+        return false;
+    *count = (int64_t)batch;
+    return ledger_settle(ledger, db, why, moves, batch);
+}

@@ -1,0 +1,77 @@
+/* ledger.h - the states of a delivery, and the only functions that move them
+ *
+ *     waiting --mark--> on_wire --settle--> delivered | bounced | deferred | expired
+ *        |                 |
+ *        |                 +--(node died, or lost after the dot)--> in_doubt --release--> deferred
+ *        +--mark finds the address excluded--> suppressed
+ *     deferred goes the same ways as waiting; waiting, deferred <--hold, release--> held
+ *     owed --cancel--> cancelled;  delivered | in_doubt | deferred --genuine error mail, days later--> bounced
+ *
+ * Always true: accepted = the sum of the ten states; every move but the mark writes its event in the same transaction,
+ * and whatever the event excludes is written there too. The mark alone writes none: for the counters a delivery on the
+ * wire is still what it was before.
+ *
+ * All run inside write jobs and may run again. Rows of buckets we hold no lease for are left alone (fencing). */
+#ifndef TODOKE_QUEUE_LEDGER_H
+#define TODOKE_QUEUE_LEDGER_H
+
+#include "store/lease.h"
+#include "suppress/suppress.h"
+
+struct ledger {
+    struct leases *leases; /* the writer thread's; NULL: a command on a store that nobody serves */
+    struct suppress_policy policy;
+    unsigned node;
+};
+
+enum ledger_marked {
+    LEDGER_MARKED,     /* the dot may go once this is committed */
+    LEDGER_SUPPRESSED, /* the address is excluded: it is in state suppressed now */
+    LEDGER_GONE,       /* no longer owed, changed by somebody else, or the bucket is not ours */
+};
+struct ledger_mark {
+    uint64_t id;
+    unsigned attempts;         /* as claimed: another number means that our claim is old */
+    enum delivery_state state; /* as claimed */
+    uint64_t version_id;       /* to be pinned */
+    time_ms date;              /* to be pinned */
+    enum ledger_marked result;
+};
+/* Put deliveries on the wire. */
+NODISCARD bool ledger_mark(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_mark *marks,
+                           size_t count, time_ms now);
+
+/* Take marks back that led to nothing: the conversation ended before the dot. They are what `state` says again. */
+NODISCARD bool ledger_unmark(const struct ledger *ledger, struct db *db, struct fault *why,
+                             const struct ledger_mark *marks, size_t count, time_ms now);
+
+#define LEDGER_BIT(state) (1u << (state))
+enum {
+    LEDGER_OWED = LEDGER_BIT(DELIVERY_WAITING) | LEDGER_BIT(DELIVERY_DEFERRED) | LEDGER_BIT(DELIVERY_HELD) |
+                  LEDGER_BIT(DELIVERY_ON_WIRE) | LEDGER_BIT(DELIVERY_IN_DOUBT),
+};
+struct ledger_move {
+    struct event
+        event;     /* delivery_id, kind, state_after, at and whatever is known of the cause. address and domain too */
+    unsigned from; /* LEDGER_BIT of the states it may leave */
+    bool is_before_known; /* event.state_before says what it was before the mark; otherwise the row is asked */
+    bool is_attempt;      /* attempts + 1 */
+    time_ms due;          /* for states that are owed */
+    bool is_moved;        /* out: false: it was in no state of `from`, or not ours; no event was written */
+};
+/* Move deliveries, each with its event, its exclusion or its strike. */
+NODISCARD bool ledger_settle(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_move *moves,
+                             size_t count);
+
+/* After a takeover or a restart: what was on the wire in these buckets is in doubt, due again after wait_ms. *count of
+ * them. */
+NODISCARD bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *why,
+                              const struct bucket_set *buckets, time_ms now, time_ms wait_ms, int64_t *count);
+/* In doubt and due: try again as the same mail. At most `most`; *count of them. */
+NODISCARD bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now,
+                                       size_t most, int64_t *count);
+/* Cancel what a campaign still owes, in batches: call until *count is 0. On-wire rows are left to their outcome. */
+NODISCARD bool ledger_cancel_campaign(const struct ledger *ledger, struct db *db, struct fault *why,
+                                      uint64_t campaign_id, unsigned bucket, time_ms now, int64_t *count);
+
+#endif
