@@ -95,6 +95,16 @@ test('a campaign moves while one looks (S79)', async () => {
   await shoot('campaign');
 });
 
+test('pause stops it, resume goes on', async (t) => {
+  if (!(await page.locator('[data-state="sending"]').count())) return t.skip('the campaign has ended');
+  const button = (name) => page.locator('.top button', { hasText: name });
+  await button('一時停止').click();
+  await page.locator('[data-state="paused"], [data-state="finished"]').waitFor();
+  if (await page.locator('[data-state="finished"]').count()) return t.skip('the campaign ended meanwhile');
+  await button('再開する').click();
+  await page.locator('[data-state="sending"], [data-state="finished"]').waitFor();
+});
+
 test('the ten states are shown, and sum to what was accepted', async () => {
   await page.locator('details > summary', { hasText: 'すべての状態' }).click();
   const sums = async () => {
@@ -230,6 +240,17 @@ test('the inbox shows what arrived in a closed frame, and error mail as text (S1
   assert.equal(await page.locator('.detail [data-mail-text] *').count(), 0);
   assert.deepEqual(await foreign('.detail'), []);
   assert.equal(await page.evaluate(() => window.__owned), undefined);
+});
+
+test('a draft goes out only after a second look (U26)', async (t) => {
+  const draft = (await api('/campaigns')).items.find((row) => row.state === 'draft');
+  if (!draft) return t.skip('the server has no draft');
+  await open(`#/campaigns/${draft.id}`);
+  await page.locator('.top button', { hasText: '配信を始める' }).click();
+  const dialog = page.locator('[role="alertdialog"]');
+  assert.match(await dialog.innerText(), /[\d,]+ 人に配信を始めます/);
+  await dialog.locator('button', { hasText: 'やめる' }).click();
+  assert.equal((await api(`/campaigns/${draft.id}`)).state, 'draft');
 });
 
 test('dark and phone', async () => {
