@@ -24,7 +24,7 @@ struct event_filter {
     bool by_whose, by_reason; /* `whose` and `reason` count only then */
     enum whose_fault whose;
     enum reason reason;
-    uint64_t kinds;      /* bit 1 << kind; 0: all kinds that speak of problems (EVENT_PROBLEMS) */
+    uint64_t kinds;      /* EVENT_BIT(kind) of kinds in EVENT_PROBLEMS; 0: all of them */
     struct slice text;   /* part of the address or the diagnostic, ASCII letters of any case */
     struct slice domain; /* recipient domain */
     struct slice site;
@@ -45,7 +45,7 @@ struct event_page {
 /* Newest first, at most `limit` (up to EVENT_PAGE_MAX). */
 NODISCARD bool event_problems(struct db *db, struct fault *why, const struct event_filter *filter, size_t limit,
                               struct arena *arena, struct event_page *page);
-/* Everything that happened to one delivery, oldest first. */
+/* Everything that happened to one delivery, oldest first; it begins with ACCEPTED, made from the delivery's row. */
 NODISCARD bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size_t limit, struct arena *arena,
                               struct event_page *page);
 /* One event by its id. False without a fault text (kind NONE): there is none. */

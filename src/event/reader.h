@@ -8,15 +8,15 @@
 #include "event/event.h"
 #include "store/lease.h"
 
-/* Take a batch of one bucket's events (never empty); write with db what follows from them. Runs inside a write job: may
- * run again with the same events when that job is repeated. */
+/* Take a batch of events (never empty): bucket after bucket, each bucket's in seq order; write with db what follows
+ * from them. Runs inside a write job: may run again with the same events when that job is repeated. */
 typedef bool (*event_sink)(void *context, struct db *db, struct fault *why, const struct event *events, size_t count);
 
-/* Inside a write job: hand up to about `max` unseen events to the sink and move the cursors. *seen: how many; less than
- * max means the reader has caught up. buckets NULL: all. */
+/* Inside a write job: hand about `max` unseen events to the sink (at most max + 256) and move the cursors. *seen: how
+ * many; *has_more (may be NULL): there were more. buckets NULL: all. */
 NODISCARD bool event_reader_next_batch(struct db *db, struct fault *why, const char *reader,
                                        const struct bucket_set *buckets, size_t max, event_sink sink, void *context,
-                                       size_t *seen);
+                                       size_t *seen, bool *has_more);
 /* How many events the reader has not seen. */
 NODISCARD bool event_reader_lag(struct db *db, struct fault *why, const char *reader, uint64_t *lag);
 

@@ -66,6 +66,7 @@ struct db *store_reader_open(struct store *store, struct fault *why);
 enum store_mark { STORE_MARK_EVENTS = 1, STORE_MARK_DELIVERIES = 2, STORE_MARK_HOLDS = 4, STORE_MARK_POLL = 1 << 30 };
 struct store_watch {
     void (*wake)(struct store_watch *watch, unsigned marks);
+    unsigned again_ms; /* set by wake: poll me after at most so long; 0: no hurry */
     struct store_watch *next;
 };
 void store_watch_add(struct store *store, struct store_watch *watch);

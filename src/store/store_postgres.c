@@ -96,6 +96,8 @@ static void disconnect(struct postgres_db *pg)
     pg->is_in_transaction = false;
 }
 
+static bool postgres_script(struct db *db, struct fault *why, const char *sql);
+
 static bool connect_server(struct postgres_db *pg, struct fault *why)
 {
     /* what stands in the URL wins over what stands before it here */
@@ -115,7 +117,7 @@ static bool connect_server(struct postgres_db *pg, struct fault *why)
     }
     PQsetNoticeProcessor(pg->handle, notice, NULL);
     pg->db.is_lost = false;
-    return true;
+    return pg->use == DB_WRITER || postgres_script(&pg->db, why, "SET default_transaction_read_only = on");
 }
 
 static bool postgres_reconnect(struct db *db, struct fault *why)

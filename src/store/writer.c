@@ -36,6 +36,7 @@ struct writer {
     struct store_figures figures;
 
     struct random random; /* tokens */
+    time_ms poll_ms;      /* until the next poll: what the watchers asked for, or POLL_MS */
 };
 
 struct group {
@@ -102,7 +103,7 @@ static bool take_group(struct writer *writer, struct group *group)
 {
     group_init(group);
     pthread_mutex_lock(&writer->lock);
-    struct timespec until = after(POLL_MS);
+    struct timespec until = after(writer->poll_ms);
     int code = 0;
     while (!writer->first && !writer->is_closing && code != ETIMEDOUT)
         code = pthread_cond_timedwait(&writer->wake, &writer->lock, &until);
@@ -118,8 +119,12 @@ static void call_watches(struct writer *writer, unsigned marks)
     pthread_mutex_lock(&writer->lock);
     struct store_watch *watch = writer->watches;
     pthread_mutex_unlock(&writer->lock);
-    for (; watch; watch = watch->next)
+    writer->poll_ms = POLL_MS;
+    for (; watch; watch = watch->next) {
         watch->wake(watch, marks);
+        if (watch->again_ms && watch->again_ms < writer->poll_ms)
+            writer->poll_ms = watch->again_ms;
+    }
 }
 
 /* ── one transaction ── */
@@ -334,6 +339,7 @@ struct writer *writer_start(struct db *db, unsigned node)
     struct writer *writer = NEW(struct writer);
     writer->db = db;
     writer->node = node;
+    writer->poll_ms = POLL_MS;
     writer->last = &writer->first;
     uint64_t seed;
     random_bytes(&seed, sizeof(seed));

@@ -1,0 +1,239 @@
+#include "event/row.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+const uint64_t EVENT_PROBLEMS = EVENT_BIT(EVENT_DEFERRED) | EVENT_BIT(EVENT_BOUNCED) | EVENT_BIT(EVENT_EXPIRED) |
+                                EVENT_BIT(EVENT_DELAY_NOTICE) | EVENT_BIT(EVENT_COMPLAINT) |
+                                EVENT_BIT(EVENT_AUTOREPLY) | EVENT_BIT(EVENT_UNVERIFIED);
+/* word for word the condition of the partial indexes, or SQLite does not use them */
+#define IS_PROBLEM "kind IN (4, 5, 6, 12, 13, 14, 19)"
+
+/* ── statements put together from conditions ── */
+
+enum { SQL_MAX = 4096, CONDITIONS_MAX = 32 };
+struct question {
+    struct buf sql;
+    struct value values[CONDITIONS_MAX];
+    size_t count;
+};
+
+/* " AND <condition>" with every '?' written as the placeholder of this value. */
+static void ask(struct question *question, const char *condition, struct value value)
+{
+    assert(question->count < CONDITIONS_MAX);
+    question->values[question->count++] = value;
+    buf_text(&question->sql, " AND ");
+    for (; *condition; condition++) {
+        if (*condition == '?')
+            buf_printf(&question->sql, "$%zu", question->count);
+        else
+            buf_byte(&question->sql, *condition);
+    }
+}
+
+/* Part of a text, with LIKE's own signs meaning themselves. */
+static struct slice like_pattern(struct slice text, struct arena *arena)
+{
+    SCOPED(buf) pattern = BUF(text.len * 2 + 2);
+    buf_byte(&pattern, '%');
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '%' || text.ptr[i] == '_' || text.ptr[i] == '\\')
+            buf_byte(&pattern, '\\');
+        buf_byte(&pattern, text.ptr[i]);
+    }
+    buf_byte(&pattern, '%');
+    return arena_copy(arena, buf_slice(&pattern));
+}
+
+static bool page_fetch(struct db *db, struct fault *why, const char *sql, const struct value *values, size_t count,
+                       size_t limit, struct arena *arena, struct event_page *page)
+{
+    *page = (struct event_page){.events = ARENA_ARRAY(arena, struct event, limit)};
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows, sql, values, count))
+        return false;
+    while (rows_next(&rows)) {
+        if (page->count == limit) { /* one more was asked for than fits */
+            page->has_more = true;
+            break;
+        }
+        event_from_row(&rows, arena, &page->events[page->count++]);
+    }
+    return rows_end(&rows);
+}
+
+static size_t page_limit(size_t limit)
+{
+    return limit < 1 ? 1 : limit > EVENT_PAGE_MAX ? EVENT_PAGE_MAX : limit;
+}
+
+/* ── the error lists ── */
+
+static void ask_kinds(struct question *question, uint64_t kinds)
+{
+    if (!kinds || (kinds & EVENT_PROBLEMS) == EVENT_PROBLEMS)
+        return;
+    buf_text(&question->sql, " AND kind IN (0"); /* no kind has number 0 */
+    for (unsigned kind = 0; kind < EVENT_KIND_END; kind++)
+        if (kinds & EVENT_PROBLEMS & EVENT_BIT(kind))
+            buf_printf(&question->sql, ", %u", kind);
+    buf_byte(&question->sql, ')');
+}
+
+bool event_problems(struct db *db, struct fault *why, const struct event_filter *filter, size_t limit,
+                    struct arena *arena, struct event_page *page)
+{
+    limit = page_limit(limit);
+    struct question question = {.sql = BUF(SQL_MAX)};
+    buf_text(&question.sql, "SELECT " EVENT_COLUMNS " FROM event WHERE " IS_PROBLEM);
+    ask_kinds(&question, filter->kinds);
+    if (filter->campaign_id)
+        ask(&question, "campaign_id = ?", V_INT((int64_t)filter->campaign_id));
+    if (filter->brand_id)
+        ask(&question, "brand_id = ?", V_INT((int64_t)filter->brand_id));
+    if (filter->by_whose)
+        ask(&question, "COALESCE(whose, 0) = ?", V_INT(filter->whose));
+    if (filter->by_reason)
+        ask(&question, "COALESCE(reason, 0) = ?", V_INT(filter->reason));
+    if (filter->domain.len)
+        ask(&question, "domain = ?", V_TEXT(filter->domain));
+    if (filter->site.len)
+        ask(&question, "site = ?", V_TEXT(filter->site));
+    if (filter->status.len)
+        ask(&question, "status = ?", V_TEXT(filter->status));
+    if (filter->since)
+        ask(&question, "at_ms >= ?", V_INT(filter->since));
+    if (filter->until)
+        ask(&question, "at_ms < ?", V_INT(filter->until));
+    if (filter->text.len)
+        ask(&question,
+            db_pick(db, "(address LIKE ? ESCAPE '\\' OR diagnostic LIKE ? ESCAPE '\\')",
+                    "(address ILIKE ? ESCAPE '\\' OR diagnostic ILIKE ? ESCAPE '\\')"),
+            V_TEXT(like_pattern(filter->text, arena)));
+    if (filter->before_id)
+        ask(&question, "id < ?", V_INT((int64_t)filter->before_id));
+    question.values[question.count++] = V_INT((int64_t)limit + 1);
+    buf_printf(&question.sql, " ORDER BY id DESC LIMIT $%zu", question.count);
+    const char *sql = buf_cstr(&question.sql);
+    bool ok = page_fetch(db, why, sql, question.values, question.count, limit, arena, page);
+    buf_release(&question.sql);
+    return ok;
+}
+
+/* ── one delivery ── */
+
+/* ACCEPTED is counted in batches, so the delivery's row tells it. */
+static bool accepted_event(struct db *db, struct fault *why, uint64_t delivery_id, struct arena *arena,
+                           struct event *event, uint64_t *last_seq, bool *found)
+{
+    SCOPED(rows) rows = {0};
+    *found = false;
+    if (!db_query(db, why, &rows,
+                  "SELECT accepted_ms, campaign_id, contact_id, brand_id, address, last_seq FROM delivery WHERE bucket "
+                  "= $1 AND id = $2",
+                  VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)delivery_id))))
+        return false;
+    if (rows_next(&rows)) {
+        *found = true;
+        *last_seq = (uint64_t)rows_int(&rows, 5);
+        *event = (struct event){.bucket = id_bucket(delivery_id),
+                                .id = delivery_id,
+                                .at = rows_int(&rows, 0),
+                                .kind = EVENT_ACCEPTED,
+                                .n = 1,
+                                .delivery_id = delivery_id,
+                                .campaign_id = (uint64_t)rows_int(&rows, 1),
+                                .contact_id = (uint64_t)rows_int(&rows, 2),
+                                .brand_id = (uint64_t)rows_int(&rows, 3),
+                                .address = arena_copy(arena, rows_text(&rows, 4)),
+                                .state_before = DELIVERY_STATE_COUNT,
+                                .state_after = DELIVERY_WAITING};
+    }
+    return rows_end(&rows);
+}
+
+/* DELIVERED is not in the index by delivery (most events are): it is the delivery's last event, or stands some way
+ * before the error mail that came later. */
+static bool delivered_event(struct db *db, struct fault *why, uint64_t delivery_id, uint64_t from_seq, bool is_exact,
+                            struct arena *arena, struct event_page *page)
+{
+    if (is_exact)
+        return page_fetch(db, why,
+                          "SELECT " EVENT_COLUMNS
+                          " FROM event WHERE bucket = $1 AND seq = $2 AND kind = 3 AND delivery_id = $3",
+                          VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)from_seq), V_INT((int64_t)delivery_id)),
+                          1, arena, page);
+    return page_fetch(db, why,
+                      "SELECT " EVENT_COLUMNS
+                      " FROM event WHERE bucket = $1 AND seq < $2 AND kind = 3 AND delivery_id = $3 ORDER BY seq DESC "
+                      "LIMIT 1",
+                      VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)from_seq), V_INT((int64_t)delivery_id)), 1,
+                      arena, page);
+}
+
+bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size_t limit, struct arena *arena,
+                    struct event_page *page)
+{
+    limit = page_limit(limit);
+    struct event accepted;
+    struct event_page moves, delivered = {0};
+    uint64_t last_seq = 0;
+    bool found;
+    if (!accepted_event(db, why, delivery_id, arena, &accepted, &last_seq, &found) ||
+        !page_fetch(db, why,
+                    "SELECT " EVENT_COLUMNS " FROM event WHERE bucket = $1 AND delivery_id = $2 AND kind NOT IN (1, 3) "
+                    "ORDER BY seq LIMIT $3",
+                    VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)delivery_id), V_INT((int64_t)limit + 1)),
+                    limit, arena, &moves))
+        return false;
+    uint64_t from = last_seq;
+    bool is_exact = true;
+    for (size_t i = 0; i < moves.count && is_exact; i++)
+        if (moves.events[i].state_before == DELIVERY_DELIVERED) {
+            from = moves.events[i].seq;
+            is_exact = false;
+        }
+    if (from && !delivered_event(db, why, delivery_id, from, is_exact, arena, &delivered))
+        return false;
+    *page =
+        (struct event_page){.events = ARENA_ARRAY(arena, struct event, moves.count + 2), .has_more = moves.has_more};
+    if (found)
+        page->events[page->count++] = accepted;
+    for (size_t i = 0; i < moves.count; i++) {
+        if (delivered.count && delivered.events[0].seq < moves.events[i].seq) {
+            page->events[page->count++] = delivered.events[0];
+            delivered.count = 0;
+        }
+        page->events[page->count++] = moves.events[i];
+    }
+    if (delivered.count)
+        page->events[page->count++] = delivered.events[0];
+    return true;
+}
+
+/* ── single events, and in order ── */
+
+bool event_find(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct event *event)
+{
+    struct event_page page;
+    *why = (struct fault){0};
+    if (!page_fetch(db, why, "SELECT " EVENT_COLUMNS " FROM event WHERE " IS_PROBLEM " AND id = $1",
+                    VALUES(V_INT((int64_t)id)), 1, arena, &page))
+        return false;
+    if (!page.count && !page_fetch(db, why, "SELECT " EVENT_COLUMNS " FROM event WHERE bucket = $1 AND id = $2",
+                                   VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id)), 1, arena, &page))
+        return false;
+    if (page.count)
+        *event = page.events[0];
+    return page.count > 0;
+}
+
+bool event_since(struct db *db, struct fault *why, unsigned bucket, uint64_t after_seq, size_t limit,
+                 struct arena *arena, struct event_page *page)
+{
+    limit = page_limit(limit);
+    return page_fetch(db, why,
+                      "SELECT " EVENT_COLUMNS " FROM event WHERE bucket = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+                      VALUES(V_INT(bucket), V_INT((int64_t)after_seq), V_INT((int64_t)limit + 1)), limit, arena, page);
+}

@@ -1,0 +1,268 @@
+/* reader.c - batches for readers, and followers that run by themselves
+ *
+ * A follower lives on the writer thread: its wake-ups, its job and its figures are all there, so nothing is locked.
+ *
+ *   idle --commit with events, or poll--> (interval not over: wait for the next poll) --> queued --job--> done
+ *     done: more to read -> queued again; caught up -> idle; a fault -> idle, tried again at the poll in RETRY_MS */
+#include "event/reader.h"
+
+#include "base/log.h"
+#include "event/row.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <time.h>
+
+/* ── one batch ── */
+
+struct news {
+    unsigned buckets[ID_BUCKETS];
+    uint64_t from[ID_BUCKETS], counter[ID_BUCKETS]; /* by place, not by bucket */
+    size_t count;
+};
+
+static bool news_read(struct db *db, struct fault *why, const char *reader, const struct bucket_set *buckets,
+                      struct news *news)
+{
+    SCOPED(rows) rows = {0};
+    news->count = 0;
+    if (!db_query(db, why, &rows,
+                  "SELECT c.bucket, c.seq, COALESCE(r.seq, 0) FROM bucket_counter c LEFT JOIN reader_cursor r ON "
+                  "r.reader = $1 AND r.bucket = c.bucket WHERE c.seq > COALESCE(r.seq, 0) ORDER BY c.bucket",
+                  VALUES(V_STR(reader))))
+        return false;
+    while (rows_next(&rows) && news->count < ID_BUCKETS) {
+        unsigned bucket = (unsigned)rows_int(&rows, 0);
+        assert(bucket < ID_BUCKETS);
+        if (buckets && !bucket_set_has(buckets, bucket))
+            continue;
+        news->buckets[news->count] = bucket;
+        news->counter[news->count] = (uint64_t)rows_int(&rows, 1);
+        news->from[news->count++] = (uint64_t)rows_int(&rows, 2);
+    }
+    return rows_end(&rows);
+}
+
+struct batch {
+    struct arena arena;
+    struct event *events;
+    size_t count, room;
+    uint64_t last[ID_BUCKETS]; /* seq of the last event read, by place in the news */
+};
+
+static bool batch_take(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    struct batch *batch = context;
+    assert(batch->count < batch->room);
+    struct event *event = &batch->events[batch->count++];
+    event_from_row(row, &batch->arena, event);
+    batch->last[index] = event->seq;
+    return true;
+}
+
+static bool batch_read(struct db *db, struct fault *why, const struct news *news, size_t max, struct batch *batch)
+{
+    size_t each = max / news->count + 1; /* every bucket has its turn */
+    batch->room = each * news->count;
+    batch->events = ARENA_ARRAY(&batch->arena, struct event, batch->room);
+    struct value values[ID_BUCKETS * 3];
+    for (size_t i = 0; i < news->count; i++) {
+        values[i * 3] = V_INT(news->buckets[i]);
+        values[i * 3 + 1] = V_INT((int64_t)news->from[i]);
+        values[i * 3 + 2] = V_INT((int64_t)each);
+    }
+    return db_query_many(db, why,
+                         "SELECT " EVENT_COLUMNS " FROM event WHERE bucket = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+                         values, 3, news->count, batch_take, batch);
+}
+
+static bool cursors_move(struct db *db, struct fault *why, const char *reader, const struct news *news,
+                         const struct batch *batch, bool *has_more)
+{
+    struct value values[ID_BUCKETS * 3];
+    size_t rows = 0;
+    *has_more = false;
+    for (size_t i = 0; i < news->count; i++) {
+        if (!batch->last[i])
+            continue;
+        *has_more |= batch->last[i] < news->counter[i];
+        values[rows * 3] = V_STR(reader);
+        values[rows * 3 + 1] = V_INT(news->buckets[i]);
+        values[rows * 3 + 2] = V_INT((int64_t)batch->last[i]);
+        rows++;
+    }
+    return db_do_many(db, why,
+                      "INSERT INTO reader_cursor (reader, bucket, seq) VALUES ($1, $2, $3) ON CONFLICT (reader, "
+                      "bucket) DO UPDATE SET seq = excluded.seq",
+                      values, 3, rows, NULL);
+}
+
+bool event_reader_next_batch(struct db *db, struct fault *why, const char *reader, const struct bucket_set *buckets,
+                             size_t max, event_sink sink, void *context, size_t *seen, bool *has_more)
+{
+    struct news news;
+    struct batch batch = {0};
+    bool more = false;
+    *seen = 0;
+    if (has_more)
+        *has_more = false;
+    if (!news_read(db, why, reader, buckets, &news))
+        return false;
+    if (!news.count)
+        return true;
+    bool ok = batch_read(db, why, &news, max, &batch) &&
+              (!batch.count || sink(context, db, why, batch.events, batch.count)) &&
+              cursors_move(db, why, reader, &news, &batch, &more);
+    *seen = batch.count;
+    if (has_more)
+        *has_more = more;
+    arena_release(&batch.arena);
+    return ok;
+}
+
+bool event_reader_lag(struct db *db, struct fault *why, const char *reader, uint64_t *lag)
+{
+    int64_t number;
+    if (!db_query_ints(db, why,
+                       "SELECT CAST(COALESCE(SUM(c.seq - COALESCE(r.seq, 0)), 0) AS BIGINT) FROM bucket_counter c LEFT "
+                       "JOIN reader_cursor r ON r.reader = $1 AND r.bucket = c.bucket",
+                       VALUES(V_STR(reader)), &number, 1, NULL))
+        return false;
+    *lag = (uint64_t)number;
+    return true;
+}
+
+/* ── followers ── */
+
+enum { BATCH = 2000, RETRY_MS = 1000 };
+
+struct event_follower {
+    struct store_watch watch;
+    struct write_job job;
+    struct store *store;
+    struct event_follower_options options;
+    /* the writer thread's: */
+    bool is_queued, is_wanted, has_more, is_stopping;
+    time_ms next_ms; /* monotonic: not before */
+    size_t seen;
+};
+
+static time_ms monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void follower_consider(struct event_follower *follower)
+{
+    follower->watch.again_ms = 0;
+    if (follower->is_queued || !follower->is_wanted || follower->is_stopping)
+        return;
+    time_ms wait = follower->next_ms - monotonic_ms();
+    if (wait > 0) {
+        follower->watch.again_ms = (unsigned)wait;
+        return;
+    }
+    follower->is_wanted = false;
+    follower->is_queued = true;
+    store_write(follower->store, &follower->job);
+}
+
+static void follower_wake(struct store_watch *watch, unsigned marks)
+{
+    struct event_follower *follower = (struct event_follower *)watch;
+    if (marks & (STORE_MARK_EVENTS | STORE_MARK_POLL))
+        follower->is_wanted = true;
+    follower_consider(follower);
+}
+
+static struct event_follower *follower_of(struct write_job *job)
+{
+    return (struct event_follower *)((char *)job - offsetof(struct event_follower, job));
+}
+
+static bool follower_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct event_follower *follower = follower_of(job);
+    const struct event_follower_options *options = &follower->options;
+    return event_reader_next_batch(db, why, options->name, NULL, options->batch, options->sink, options->context,
+                                   &follower->seen, &follower->has_more);
+}
+
+static void follower_done(struct write_job *job, const struct fault *why)
+{
+    struct event_follower *follower = follower_of(job);
+    follower->is_queued = false;
+    follower->next_ms = monotonic_ms() + (why ? RETRY_MS : follower->has_more ? 0 : follower->options.interval_ms);
+    if (why) {
+        log_warn("event", "reader %s: %s", follower->options.name, why->text);
+        follower->is_wanted = true;
+        return;
+    }
+    follower->is_wanted |= follower->has_more;
+    if (follower->seen && follower->options.after)
+        follower->options.after(follower->options.context, follower->seen);
+    follower_consider(follower);
+}
+
+struct event_follower *event_follow(struct store *store, const struct event_follower_options *options)
+{
+    struct event_follower *follower = NEW(struct event_follower);
+    follower->watch.wake = follower_wake;
+    follower->store = store;
+    follower->options = *options;
+    if (!follower->options.batch)
+        follower->options.batch = BATCH;
+    follower->job.run = follower_run;
+    follower->job.done = follower_done;
+    follower->job.fails_fast = true; /* a poll tries again; and stopping need not wait for a lost store */
+    follower->job.rows = 256;        /* what one batch may hold up others, more or less */
+    store_watch_add(store, &follower->watch);
+    return follower;
+}
+
+/* A batch of our own in the writer's queue, behind whatever the follower has there. */
+struct catch_up {
+    struct write_job job;
+    struct event_follower *follower;
+    size_t seen;
+    bool has_more;
+};
+
+static bool catch_up_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct catch_up *catch_up = (struct catch_up *)job;
+    const struct event_follower_options *options = &catch_up->follower->options;
+    return event_reader_next_batch(db, why, options->name, NULL, options->batch, options->sink, options->context,
+                                   &catch_up->seen, &catch_up->has_more);
+}
+
+bool event_follower_catch_up(struct event_follower *follower, struct fault *why)
+{
+    struct catch_up catch_up = {.job = {.run = catch_up_run}, .follower = follower, .has_more = true};
+    while (catch_up.has_more)
+        if (!store_write_wait(follower->store, &catch_up.job, why))
+            return false;
+    return true;
+}
+
+static bool stop_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    ((struct catch_up *)job)->follower->is_stopping = true;
+    return true;
+}
+
+void event_follower_stop(struct event_follower *follower)
+{
+    if (!follower)
+        return;
+    store_watch_remove(follower->store, &follower->watch);
+    /* the first job stops new batches, the second comes behind the last one */
+    struct catch_up stop = {.job = {.run = stop_run, .fails_fast = true}, .follower = follower};
+    struct fault ignored;
+    for (int i = 0; i < 2; i++)
+        if (!store_write_wait(follower->store, &stop.job, &ignored))
+            log_debug("event", "reader %s stopped while the store was away", follower->options.name);
+    free(follower);
+}
