@@ -241,6 +241,7 @@ const en = {
     rawLabel: 'The original mail, as text',
     permanent: 'this address will never work again',
     temporary: 'this may arrive later',
+    notDead: 'this does not mean that the address is dead',
   },
   authenticity: {
     genuine: 'verified as a real error',

@@ -241,6 +241,7 @@ const ja = {
     rawLabel: '元のメール(文字だけ)',
     permanent: 'このアドレスにはもう届きません',
     temporary: 'あとで届くことがあります',
+    notDead: 'アドレスが使えなくなったという意味ではありません',
   },
   authenticity: {
     genuine: '本物のエラーと確認済み',
