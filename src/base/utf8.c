@@ -117,7 +117,8 @@ size_t utf8_columns(struct slice s)
 {
     size_t columns = 0;
     for (int32_t c; (c = utf8_next(&s)) >= 0;) {
-        bool is_mark = (c >= 0x300 && c <= 0x36f) || (c >= 0x200b && c <= 0x200f) || (c >= 0xfe00 && c <= 0xfe0f);
+        bool is_mark = (c >= 0x300 && c <= 0x36f) || c == 0x3099 || c == 0x309a || (c >= 0x200b && c <= 0x200f) ||
+                       (c >= 0xfe00 && c <= 0xfe0f);
         bool is_wide = (c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) || (c >= 0xac00 && c <= 0xd7a3) ||
                        (c >= 0xf900 && c <= 0xfaff) || (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
                        (c >= 0xffe0 && c <= 0xffe6) || (c >= 0x1f300 && c <= 0x1faff) || (c >= 0x20000 && c <= 0x3fffd);
