@@ -1,0 +1,213 @@
+#include "receive/join.h"
+
+#include "mail/message_id.h"
+
+bool inbound_save(struct db *db, struct fault *why, struct inbound_mail *mail, time_ms now)
+{
+    mail->id = id_make_anywhere(db_ids(db), now);
+    mail->at = now;
+    db_mark(db, STORE_MARK_INBOUND);
+    return db_do(db, why,
+                 "INSERT INTO inbound (bucket, id, at_ms, state, mail_from, rcpt_to, peer, raw) VALUES ($1, $2, $3, 0, "
+                 "$4, $5, $6, $7)",
+                 VALUES(V_INT(id_bucket(mail->id)), V_INT((int64_t)mail->id), V_INT(now), V_TEXT(mail->mail_from),
+                        V_TEXT(mail->rcpt_to), V_TEXT(mail->peer), V_BYTES(mail->raw)),
+                 NULL);
+}
+
+/* A delivery as far as a claim needs it. */
+struct subject {
+    uint64_t id;
+    bool is_found;
+    struct slice address, domain;
+    uint64_t campaign_id, contact_id, brand_id;
+    unsigned attempts;
+};
+
+static bool subject_find(struct db *db, struct fault *why, uint64_t delivery_id, struct arena *arena,
+                         struct subject *subject)
+{
+    *subject = (struct subject){.id = delivery_id};
+    SCOPED(rows) rows = {0};
+    if (!db_query(
+            db, why, &rows,
+            "SELECT address, campaign_id, contact_id, brand_id, attempts FROM delivery WHERE bucket = $1 AND id = $2",
+            VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)delivery_id))))
+        return false;
+    if (rows_next(&rows)) {
+        subject->is_found = true;
+        subject->address = arena_copy(arena, rows_text(&rows, 0));
+        subject->domain = slice_from(subject->address, (size_t)slice_find_last_byte(subject->address, '@') + 1);
+        subject->campaign_id = (uint64_t)rows_int(&rows, 1);
+        subject->contact_id = (uint64_t)rows_int(&rows, 2);
+        subject->brand_id = (uint64_t)rows_int(&rows, 3);
+        subject->attempts = (unsigned)rows_int(&rows, 4);
+    }
+    return rows_end(&rows);
+}
+
+/* Is this claimed recipient the subject's address? A claim that names nobody contradicts nothing. */
+static bool names_subject(const struct bounce_row *row, const struct subject *subject)
+{
+    return slice_equal_caseless(row->recipient, subject->address) ||
+           slice_equal_caseless(row->original, subject->address);
+}
+
+/* What the mail is about, and whether that is proven. */
+static bool authenticate(const struct joiner *joiner, const struct inbound_mail *mail, const struct bounce *bounce,
+                         time_ms now, struct arena *arena, struct subject *subject, enum authenticity *authenticity,
+                         struct fault *why)
+{
+    *subject = (struct subject){0};
+    uint64_t id;
+    switch (return_path_check(joiner->keys, mail->rcpt_to, now, &id)) {
+    case TOKEN_GOOD:
+        *authenticity = AUTHENTICITY_GENUINE;
+        if (!subject_find(joiner->reader, why, id, arena, subject))
+            return false;
+        if (!subject->is_found) /* our signature, but the row is gone: too old to change anything */
+            *authenticity = AUTHENTICITY_UNVERIFIED;
+        return true;
+    case TOKEN_FORGED: *authenticity = AUTHENTICITY_FORGED; return true;
+    case TOKEN_EXPIRED: *authenticity = AUTHENTICITY_UNVERIFIED; return true;
+    case TOKEN_NONE: break;
+    }
+    *authenticity = bounce->authenticity;
+    if (bounce->authenticity == AUTHENTICITY_FORGED || !message_id_delivery(bounce->message_id, &id))
+        return true;
+    if (!subject_find(joiner->reader, why, id, arena, subject))
+        return false;
+    bool is_about_it = false;
+    for (unsigned i = 0; subject->is_found && i < bounce->row_count; i++)
+        is_about_it |= names_subject(&bounce->rows[i], subject);
+    *authenticity = is_about_it ? AUTHENTICITY_GENUINE : AUTHENTICITY_BACKSCATTER;
+    return true;
+}
+
+static struct event event_of_row(const struct inbound_mail *mail, const struct bounce_row *row,
+                                 enum authenticity authenticity, time_ms now)
+{
+    struct event event = {
+        .at = now,
+        .origin = EVENT_ORIGIN_MAIL,
+        .mail_id = mail->id,
+        .bucket = id_bucket(mail->id),
+        .address = row ? row->recipient : (struct slice){0},
+        .state_before = DELIVERY_STATE_COUNT,
+        .state_after = DELIVERY_STATE_COUNT,
+        .authenticity = authenticity,
+    };
+    if (!row)
+        return event;
+    event.verdict = row->verdict;
+    event.stage = row->stage;
+    event.code = row->code;
+    memcpy(event.status, row->status, sizeof(event.status));
+    event.diagnostic = slice_head(row->diagnostic, EVENT_DIAGNOSTIC_MAX);
+    event.verdict.mark_from = event.verdict.mark_to = 0;
+    if (row->mark.len && row->mark.ptr >= row->diagnostic.ptr &&
+        row->mark.ptr + row->mark.len <= event.diagnostic.ptr + event.diagnostic.len) {
+        event.verdict.mark_from = (size_t)(row->mark.ptr - row->diagnostic.ptr);
+        event.verdict.mark_to = event.verdict.mark_from + row->mark.len;
+    }
+    event.remote_mta = row->remote_mta.len ? row->remote_mta : row->reporting_mta;
+    return event;
+}
+
+static void event_is_about(struct event *event, const struct subject *subject)
+{
+    event->delivery_id = subject->id;
+    event->bucket = id_bucket(subject->id);
+    event->address = subject->address;
+    event->domain = subject->domain;
+    event->campaign_id = subject->campaign_id;
+    event->contact_id = subject->contact_id;
+    event->brand_id = subject->brand_id;
+    event->attempt = (int)subject->attempts;
+}
+
+/* What a genuine claim does. A report of several recipients is about ours: the row that names it, else the first. */
+static void genuine(const struct inbound_mail *mail, const struct bounce *bounce, const struct subject *subject,
+                    time_ms now, struct join *join)
+{
+    const struct bounce_row *row = &bounce->rows[0];
+    for (unsigned i = 0; i < bounce->row_count; i++) {
+        if (names_subject(&bounce->rows[i], subject)) {
+            row = &bounce->rows[i];
+            break;
+        }
+    }
+    struct event event = event_of_row(mail, row, AUTHENTICITY_GENUINE, now);
+    event_is_about(&event, subject);
+    switch (row->kind) {
+    case KIND_BOUNCE:
+        event.kind = EVENT_BOUNCED;
+        event.state_after = DELIVERY_BOUNCED;
+        join->moves[join->move_count++] = (struct ledger_move){
+            .event = event,
+            .from = LEDGER_BIT(DELIVERY_DELIVERED) | (LEDGER_OWED & ~LEDGER_BIT(DELIVERY_ON_WIRE)),
+        };
+        return;
+    case KIND_DELAY: event.kind = EVENT_DELAY_NOTICE; break;
+    case KIND_COMPLAINT:
+        event.kind = EVENT_COMPLAINT;
+        event.note = row->feedback_type;
+        break;
+    case KIND_AUTOREPLY: event.kind = EVENT_AUTOREPLY; break;
+    case KIND_DELIVERED:
+    case KIND_REPORT:
+    case KIND_NONE:
+    case KIND_COUNT: return; /* nothing follows from it */
+    }
+    join->events[join->event_count++] = event;
+}
+
+bool join_read(const struct joiner *joiner, const struct inbound_mail *mail, time_ms now, struct arena *arena,
+               struct join *join, struct fault *why)
+{
+    *join = (struct join){.mail_id = mail->id};
+    join->moves = ARENA_ARRAY(arena, struct ledger_move, 1);
+    join->events = ARENA_ARRAY(arena, struct event, 1);
+    struct mime_mail *read = ARENA_NEW(arena, struct mime_mail);
+    struct bounce *bounce = ARENA_NEW(arena, struct bounce);
+    mime_read(mail->raw, arena, read);
+    bounce_read(read, joiner->rules, joiner->scratch, arena, bounce);
+
+    struct subject subject;
+    enum authenticity authenticity;
+    if (!authenticate(joiner, mail, bounce, now, arena, &subject, &authenticity, why))
+        return false;
+    if (authenticity == AUTHENTICITY_GENUINE && bounce->row_count) {
+        genuine(mail, bounce, &subject, now, join);
+        return true;
+    }
+    if (bounce->kind == KIND_REPORT)
+        return true;
+    struct event *event = &join->events[join->event_count++];
+    *event = event_of_row(mail, bounce->row_count ? &bounce->rows[0] : NULL, authenticity, now);
+    event->kind = EVENT_UNVERIFIED;
+    event->note = kind_word(bounce->kind);
+    return true;
+}
+
+bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, struct join *join)
+{
+    int64_t changed = 0;
+    if (!db_do(db, why, "UPDATE inbound SET state = 1 WHERE bucket = $1 AND id = $2 AND state = 0",
+               VALUES(V_INT(id_bucket(join->mail_id)), V_INT((int64_t)join->mail_id)), &changed))
+        return false;
+    if (!changed)
+        return true; /* read already, by an earlier life */
+    if (!ledger_settle(ledger, db, why, join->moves, join->move_count))
+        return false;
+    struct event *events = NEW_ARRAY(struct event, join->event_count * 2 + 1);
+    size_t extra = 0;
+    for (size_t i = 0; i < join->event_count; i++) {
+        events[i] = join->events[i];
+        events[i].id = 0;
+    }
+    bool ok = suppress_apply(db, why, events, join->event_count, &ledger->policy, events + join->event_count, &extra) &&
+              event_append(db, why, events, join->event_count + extra);
+    free(events);
+    return ok;
+}

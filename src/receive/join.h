@@ -1,0 +1,66 @@
+/* join.h - error mail meets our own records: who is it about, is it genuine, and what follows
+ *
+ *     inbound row (durable) --read--> claims --join: token, Message-ID, store--> authenticity --> event, state,
+ * exclusion
+ *
+ *   genuine      the envelope's recipient is one of our signed return paths; or the mail quotes the Message-ID of a
+ * mail that we really sent to that very address. Only these change anything, and only that one delivery's address (M24,
+ * S12). forged       it came to a return path whose signature is not ours, or is a phish dressed as an error mail
+ *   backscatter  it is about a mail with our Message-ID form that we never sent to that address
+ *   unverified   anything else
+ *
+ * All but genuine ones are counted as one EVENT_UNVERIFIED each, and touch no contact. Reading happens outside the
+ * writer's thread; the outcome, its event and the row's state "read" are one transaction, so a crash in between reads
+ * the mail again and counts it once. */
+#ifndef TODOKE_RECEIVE_JOIN_H
+#define TODOKE_RECEIVE_JOIN_H
+
+#include "bounce/read.h"
+#include "mailauth/return_path.h"
+#include "queue/ledger.h"
+
+/* A received mail as its row has it. */
+struct inbound_mail {
+    uint64_t id;
+    time_ms at;
+    struct slice mail_from, rcpt_to, peer, raw;
+};
+
+/* Make the mail durable: inside a write job. Fills id. */
+NODISCARD bool inbound_save(struct db *db, struct fault *why, struct inbound_mail *mail, time_ms now);
+
+/* What one mail means for our records, before it is written. Slices in the arena, the mail and the rules. */
+struct join {
+    uint64_t mail_id;
+    struct ledger_move *moves; /* final failures: deliveries to be bounced */
+    size_t move_count;
+    struct event *events; /* everything that moves nothing: delays, complaints, auto-replies, unverified */
+    size_t event_count;
+};
+
+struct joiner {
+    const struct rules *rules;
+    struct rules_scratch *scratch; /* the thread's */
+    const struct token_keys *keys;
+    struct db *reader;
+};
+/* Read the mail and look up what it is about. WORLD: the store cannot be read. Never INPUT: whatever the bytes are,
+ * there is an answer. */
+NODISCARD bool join_read(const struct joiner *joiner, const struct inbound_mail *mail, time_ms now, struct arena *arena,
+                         struct join *join, struct fault *why);
+/* Write it: inside a write job. A mail that was joined already changes nothing. */
+NODISCARD bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, struct join *join);
+
+/* A thread that follows new inbound rows and joins them, woken after commits and by the store's poll. */
+struct join_reader;
+struct join_reader_options {
+    struct store *store;
+    struct world *world;
+    const struct rules *rules;
+    struct ledger ledger;
+    struct token_keys keys;
+};
+struct join_reader *join_reader_start(const struct join_reader_options *options, struct fault *why);
+void join_reader_stop(struct join_reader *reader);
+
+#endif

@@ -1,0 +1,155 @@
+/* join_reader.c - the thread that follows new inbound rows */
+#include "receive/join.h"
+
+#include "base/log.h"
+#include "net/mailbox.h"
+#include <pthread.h>
+
+enum { BATCH = 100 };
+
+struct join_reader {
+    struct join_reader_options options;
+    struct store_watch watch;
+    struct joiner joiner;
+    pthread_t thread;
+    struct loop *loop;
+    struct mailbox woken;
+    _Atomic bool is_asked; /* a wake is in the mailbox */
+    bool is_behind;        /* the last batch was full */
+};
+
+struct batch {
+    struct write_job job;
+    struct join_reader *reader;
+    struct arena arena;
+    struct join joins[BATCH];
+    size_t count;
+};
+
+static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct batch *batch = (struct batch *)job;
+    for (size_t i = 0; i < batch->count; i++)
+        if (!join_write(&batch->reader->options.ledger, db, why, &batch->joins[i]))
+            return false;
+    return true;
+}
+
+/* The oldest new mails, read and joined. */
+static bool read_batch(struct join_reader *reader, struct batch *batch, struct fault *why)
+{
+    struct inbound_mail *mails = ARENA_ARRAY(&batch->arena, struct inbound_mail, BATCH);
+    size_t count = 0;
+    SCOPED(rows) rows = {0};
+    if (!db_query(
+            reader->joiner.reader, why, &rows,
+            "SELECT id, at_ms, mail_from, rcpt_to, peer, raw FROM inbound WHERE state = 0 ORDER BY bucket, id LIMIT $1",
+            VALUES(V_INT(BATCH))))
+        return false;
+    while (count < BATCH && rows_next(&rows))
+        mails[count++] = (struct inbound_mail){
+            .id = (uint64_t)rows_int(&rows, 0),
+            .at = rows_int(&rows, 1),
+            .mail_from = arena_copy(&batch->arena, rows_text(&rows, 2)),
+            .rcpt_to = arena_copy(&batch->arena, rows_text(&rows, 3)),
+            .peer = arena_copy(&batch->arena, rows_text(&rows, 4)),
+            .raw = arena_copy(&batch->arena, rows_bytes(&rows, 5)),
+        };
+    if (!rows_end(&rows))
+        return false;
+    time_ms now = world_wall(reader->options.world);
+    for (batch->count = 0; batch->count < count; batch->count++)
+        if (!join_read(&reader->joiner, &mails[batch->count], now, &batch->arena, &batch->joins[batch->count], why))
+            return false;
+    return true;
+}
+
+/* False: nothing left, or the store failed (the poll comes again). */
+static bool one_batch(struct join_reader *reader)
+{
+    struct batch *batch = NEW(struct batch);
+    struct fault why = {0};
+    batch->reader = reader;
+    batch->job.run = batch_run;
+    bool ok = read_batch(reader, batch, &why);
+    if (ok && batch->count) {
+        batch->job.rows = (unsigned)batch->count * 4;
+        batch->job.fails_fast = true;
+        ok = store_write_wait(reader->options.store, &batch->job, &why);
+    }
+    if (!ok)
+        log_warn("receive", "received mail cannot be joined now: %s", why.text);
+    bool is_full = ok && batch->count == BATCH;
+    arena_release(&batch->arena);
+    free(batch);
+    return is_full;
+}
+
+static void woken(struct mailbox *mailbox, struct mail_item *items)
+{
+    struct join_reader *reader = mailbox->owner;
+    while (items) {
+        struct mail_item *item = items;
+        items = items->next;
+        free(item);
+    }
+    atomic_store(&reader->is_asked, false);
+    while (one_batch(reader)) {
+    }
+}
+
+static void wake(struct store_watch *watch, unsigned marks)
+{
+    struct join_reader *reader = (struct join_reader *)((char *)watch - offsetof(struct join_reader, watch));
+    if (marks & (STORE_MARK_INBOUND | STORE_MARK_POLL) && !atomic_exchange(&reader->is_asked, true))
+        mailbox_post(&reader->woken, NEW(struct mail_item));
+}
+
+static void *join_main(void *arg)
+{
+    struct join_reader *reader = arg;
+    loop_run(reader->loop);
+    return NULL;
+}
+
+struct join_reader *join_reader_start(const struct join_reader_options *options, struct fault *why)
+{
+    struct join_reader *reader = NEW(struct join_reader);
+    reader->options = *options;
+    reader->joiner = (struct joiner){
+        .rules = options->rules,
+        .keys = &reader->options.keys,
+        .reader = store_reader_open(options->store, why),
+    };
+    if (!reader->joiner.reader) {
+        free(reader);
+        return NULL;
+    }
+    reader->joiner.scratch = rules_scratch_new(options->rules);
+    reader->loop = loop_new(options->world);
+    mailbox_init(&reader->woken, reader->loop, woken, reader);
+    reader->watch.wake = wake;
+    store_watch_add(options->store, &reader->watch);
+    wake(&reader->watch, STORE_MARK_POLL);
+    if (pthread_create(&reader->thread, NULL, join_main, reader) != 0)
+        abort();
+    return reader;
+}
+
+void join_reader_stop(struct join_reader *reader)
+{
+    if (!reader)
+        return;
+    store_watch_remove(reader->options.store, &reader->watch);
+    loop_stop(reader->loop);
+    pthread_join(reader->thread, NULL);
+    for (struct mail_item *item = mailbox_take(&reader->woken), *next; item; item = next) {
+        next = item->next;
+        free(item);
+    }
+    mailbox_release(&reader->woken);
+    loop_free(reader->loop);
+    rules_scratch_free(reader->joiner.scratch);
+    db_free(reader->joiner.reader);
+    free(reader);
+}
