@@ -146,11 +146,13 @@ CREATE TABLE suppression (
 ;
 CREATE INDEX suppression_since ON suppression (since_ms);
 
--- Errors in a row that count against an address (full mailbox, paused account, the person's filter); a success removes the row.
+-- Errors in a row that count against an address (full mailbox, paused account, the person's filter). A success sets count to 0 and
+-- keeps what it was: a receiver that says 250 and sends its error mail later takes the success back. The second success forgets.
 CREATE TABLE strike (
     bucket INTEGER NOT NULL,
     address TEXT NOT NULL,
     count INTEGER NOT NULL,
+    kept INTEGER NOT NULL DEFAULT 0,
     reason INTEGER NOT NULL,
     last_ms BIGINT NOT NULL,
     PRIMARY KEY (bucket, address)

@@ -49,8 +49,11 @@ struct suppress_filter {
     enum reason reason;
     uint64_t brand_id, campaign_id; /* 0: any */
     struct slice text;              /* part of the address; an exact address is found by its key */
-    time_ms before;                 /* paging: rows as old as this or older, and */
-    struct slice before_address;    /* of that moment, only addresses greater than this; before 0: from the newest */
+    /* paging, by the last row of the page before: rows older than `before` (0: from the newest), or of that moment with
+     * a greater address, or of that address with a greater brand */
+    time_ms before;
+    struct slice before_address;
+    uint64_t before_brand;
 };
 struct suppress_page {
     struct suppression *rows;
@@ -63,23 +66,34 @@ NODISCARD bool suppress_list(struct db *db, struct fault *why, const struct supp
 /* Rows by why, of all brands; n[SUPPRESS_WHY_COUNT]. */
 NODISCARD bool suppress_count(struct db *db, struct fault *why, uint64_t n[SUPPRESS_WHY_COUNT]);
 
-/* ── strikes ── */
+/* ── strikes: errors in a row that count against an address ── */
+
+/* One more; *count is how many in a row now. was_delivered: the receiver had said 250 to this very mail, so the success
+ * that this 250 seemed to be is taken back (it forgets nothing). */
 NODISCARD bool strike_add(struct db *db, struct fault *why, struct slice identity, enum reason reason, time_ms now,
-                          int *count);
+                          bool was_delivered, int *count);
 NODISCARD bool strike_get(struct db *db, struct fault *why, struct slice identity, int *count);
-/* *there_was: something was forgotten. */
+/* A success. *there_was: something was forgotten. */
 NODISCARD bool strike_reset(struct db *db, struct fault *why, struct slice identity, bool *there_was);
 
 /* ── what an event does to its address ── */
 struct suppress_policy {
     int strikes_max; /* 0: the default, 5 */
 };
-enum { SUPPRESS_STRIKES = 5, SUPPRESS_EVENTS_MAX = 1 };
-/* For each event in order, in the caller's transaction: do what its verdict's action, or its success, asks for, and put
- * the events that follow (EXCLUDED, with the verdict and note = why; CONTACT_RECOVERED) into `extra`, which has room
- * for `count`; *extra_count says how many. Append them with the others. An unverified or forged error mail does
- * nothing; a genuine one and an SMTP reply do. COMPLAINT excludes from its brand, UNSUBSCRIBED too (topic = the event's
- * note). Slices of extra events are those of their cause. */
+enum { SUPPRESS_STRIKES = 5 };
+/* For each event in order, in the caller's transaction: do what it asks for, and put the events that follow into
+ * `extra`, which has room for `count`; *extra_count says how many. Append them with the others. Slices of extra events
+ * are those of their cause.
+ *
+ *     BOUNCED, EXPIRED with action suppress_now: excluded at once, for all brands   -> EXCLUDED (its verdict; note:
+ * error) BOUNCED, EXPIRED with action suppress_after_n: a strike; at strikes_max excluded too (attempts of one
+ * delivery, DEFERRED, are one error, counted when it ends) DELIVERED: strikes forgotten -> CONTACT_RECOVERED, if there
+ * were any COMPLAINT, UNSUBSCRIBED: excluded from the event's brand                      -> EXCLUDED (note: complaint,
+ * unsubscribed)
+ *
+ * An event needs its bucket; give it its id first (id_make), or the suppression row cannot name it.
+ * What came by mail (origin EVENT_ORIGIN_MAIL) counts only when genuine. Nothing else ever counts. Nothing follows for
+ * an address that is excluded already. */
 NODISCARD bool suppress_apply(struct db *db, struct fault *why, const struct event *events, size_t count,
                               const struct suppress_policy *policy, struct event *extra, size_t *extra_count);
 

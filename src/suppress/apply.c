@@ -1,0 +1,236 @@
+/* apply.c - strikes, and what an event does to its address
+ *
+ * A strike row counts errors in a row. A success moves count to `kept`; the error mail that follows a 250 brings it
+ * back, the next success forgets it:
+ *
+ *     (none) --error--> count n --error--> count n+1 ... at strikes_max: excluded
+ *     count n --DELIVERED--> count 0, kept n --DELIVERED--> (none)
+ *     count 0, kept n --error mail for that 250--> count n+1      --any other error--> count 1 */
+#include "mail/address.h"
+#include "suppress/suppress.h"
+
+#include <assert.h>
+
+/* ── strikes ── */
+
+bool strike_add(struct db *db, struct fault *why, struct slice identity, enum reason reason, time_ms now,
+                bool was_delivered, int *count)
+{
+    static const char plain[] = "INSERT INTO strike (bucket, address, count, reason, last_ms) VALUES ($1, $2, 1, $3, "
+                                "$4) ON CONFLICT (bucket, address) DO UPDATE SET count = strike.count + 1, kept = 0, "
+                                "reason = excluded.reason, last_ms = excluded.last_ms RETURNING count";
+    static const char taken_back[] =
+        "INSERT INTO strike (bucket, address, count, reason, last_ms) VALUES ($1, $2, 1, $3, $4) ON CONFLICT (bucket, "
+        "address) DO UPDATE SET count = strike.count + strike.kept + 1, kept = 0, reason = excluded.reason, last_ms = "
+        "excluded.last_ms RETURNING count";
+    int64_t number;
+    if (!db_query_ints(db, why, was_delivered ? taken_back : plain,
+                       VALUES(V_INT(address_bucket(identity)), V_TEXT(identity), V_INT(reason), V_INT(now)), &number, 1,
+                       NULL))
+        return false;
+    *count = (int)number;
+    return true;
+}
+
+bool strike_get(struct db *db, struct fault *why, struct slice identity, int *count)
+{
+    int64_t number = 0;
+    bool found;
+    if (!db_query_ints(db, why, "SELECT count FROM strike WHERE bucket = $1 AND address = $2",
+                       VALUES(V_INT(address_bucket(identity)), V_TEXT(identity)), &number, 1, &found))
+        return false;
+    *count = (int)number;
+    return true;
+}
+
+/* Successes of one run of events, in one round trip. */
+struct successes {
+    bool *had_strikes, *is_empty; /* by index */
+};
+
+static bool success_take(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    struct successes *successes = context;
+    successes->had_strikes[index] = rows_int(row, 0) > 0;
+    successes->is_empty[index] = rows_int(row, 0) == 0;
+    return true;
+}
+
+/* values: (bucket, address) of each. */
+static bool strikes_reset(struct db *db, struct fault *why, const struct value *values, size_t count, bool *had_strikes)
+{
+    bool *is_empty = NEW_ARRAY(bool, count);
+    struct value *empty = NEW_ARRAY(struct value, count * 2);
+    size_t empties = 0;
+    struct successes successes = {had_strikes, is_empty};
+    memset(had_strikes, 0, sizeof(bool) * count);
+    bool ok = db_query_many(db, why,
+                            "UPDATE strike SET kept = count, count = 0 WHERE bucket = $1 AND address = $2 RETURNING "
+                            "kept",
+                            values, 2, count, success_take, &successes);
+    for (size_t i = 0; ok && i < count; i++) {
+        if (!is_empty[i])
+            continue;
+        empty[empties * 2] = values[i * 2];
+        empty[empties++ * 2 + 1] = values[i * 2 + 1];
+    }
+    ok = ok && db_do_many(db, why, "DELETE FROM strike WHERE bucket = $1 AND address = $2 AND count = 0 AND kept = 0",
+                          empty, 2, empties, NULL);
+    free(empty);
+    free(is_empty);
+    return ok;
+}
+
+bool strike_reset(struct db *db, struct fault *why, struct slice identity, bool *there_was)
+{
+    struct value values[] = {V_INT(address_bucket(identity)), V_TEXT(identity)};
+    bool had;
+    if (!strikes_reset(db, why, values, 1, &had))
+        return false;
+    if (there_was)
+        *there_was = had;
+    return true;
+}
+
+/* ── events ── */
+
+static void follow(const struct event *cause, enum event_kind kind, struct slice note, struct event *extra,
+                   size_t *extra_count)
+{
+    struct event *event = &extra[(*extra_count)++];
+    *event = *cause;
+    event->id = 0;
+    event->seq = 0;
+    event->n = 0;
+    event->kind = kind;
+    event->state_before = event->state_after = DELIVERY_STATE_COUNT;
+    event->next_attempt_at = 0;
+    event->note = note;
+    if (kind == EVENT_CONTACT_RECOVERED)
+        event->verdict = (struct verdict){0};
+}
+
+static bool exclude(struct db *db, struct fault *why, const struct event *cause, enum suppress_why word,
+                    uint64_t brand_id, int errors, struct event *extra, size_t *extra_count)
+{
+    struct suppression row = {.address = cause->address,
+                              .brand_id = brand_id,
+                              .why = word,
+                              .reason = word == SUPPRESS_ERROR ? cause->verdict.reason : REASON_UNDEFINED,
+                              .since = cause->at,
+                              .count = errors,
+                              .event_id = cause->id,
+                              .campaign_id = cause->campaign_id};
+    bool is_new;
+    if (!suppress_add(db, why, &row, &is_new))
+        return false;
+    if (is_new)
+        follow(cause, EVENT_EXCLUDED, suppress_word(word), extra, extra_count);
+    return true;
+}
+
+static bool apply_error(struct db *db, struct fault *why, const struct event *event,
+                        const struct suppress_policy *policy, struct event *extra, size_t *extra_count)
+{
+    int count = 1, max = policy && policy->strikes_max ? policy->strikes_max : SUPPRESS_STRIKES;
+    switch (event->verdict.action) {
+    case ACTION_SUPPRESS_NOW: return exclude(db, why, event, SUPPRESS_ERROR, 0, 1, extra, extra_count);
+    case ACTION_SUPPRESS_AFTER_N:
+        if (!strike_add(db, why, event->address, event->verdict.reason, event->at,
+                        event->state_before == DELIVERY_DELIVERED, &count))
+            return false;
+        return count < max || exclude(db, why, event, SUPPRESS_ERROR, 0, count, extra, extra_count);
+    case ACTION_NONE:
+    case ACTION_RETRY_LATER:
+    case ACTION_SLOW_DOWN:
+    case ACTION_FIX_AUTH:
+    case ACTION_FIX_CONTENT:
+    case ACTION_FIX_CONFIG:
+    case ACTION_DELIST:
+    case ACTION_CONTACT_RECIPIENT:
+    case ACTION_COUNT: break;
+    }
+    return true;
+}
+
+static bool apply_one(struct db *db, struct fault *why, const struct event *event, const struct suppress_policy *policy,
+                      struct event *extra, size_t *extra_count)
+{
+    if (!event->address.len || (event->origin == EVENT_ORIGIN_MAIL && event->authenticity != AUTHENTICITY_GENUINE))
+        return true;
+    switch (event->kind) {
+    case EVENT_BOUNCED:
+    case EVENT_EXPIRED: return apply_error(db, why, event, policy, extra, extra_count);
+    case EVENT_COMPLAINT: return exclude(db, why, event, SUPPRESS_COMPLAINT, event->brand_id, 1, extra, extra_count);
+    case EVENT_UNSUBSCRIBED:
+        return exclude(db, why, event, SUPPRESS_UNSUBSCRIBED, event->brand_id, 1, extra, extra_count);
+    case EVENT_ACCEPTED:
+    case EVENT_LEFT_OUT:
+    case EVENT_DELIVERED: /* in runs, below */
+    case EVENT_DEFERRED:
+    case EVENT_SUPPRESSED:
+    case EVENT_CANCELLED:
+    case EVENT_IN_DOUBT:
+    case EVENT_HELD:
+    case EVENT_RELEASED:
+    case EVENT_DELAY_NOTICE:
+    case EVENT_AUTOREPLY:
+    case EVENT_EXCLUDED:
+    case EVENT_OPENED:
+    case EVENT_CLICKED:
+    case EVENT_UNVERIFIED:
+    case EVENT_MOVED_TO_WIRE:
+    case EVENT_CONTACT_RECOVERED:
+    case EVENT_KIND_END: break;
+    }
+    return true;
+}
+
+static bool is_success(const struct event *event)
+{
+    return event->kind == EVENT_DELIVERED && event->address.len > 0;
+}
+
+/* How many events from `at` on are successes in a row. */
+static size_t run_length(const struct event *events, size_t count, size_t at)
+{
+    size_t end = at;
+    while (end < count && is_success(&events[end]))
+        end++;
+    return end - at;
+}
+
+static bool apply_successes(struct db *db, struct fault *why, const struct event *events, size_t count,
+                            struct event *extra, size_t *extra_count)
+{
+    struct value *values = NEW_ARRAY(struct value, count * 2);
+    bool *had_strikes = NEW_ARRAY(bool, count);
+    for (size_t i = 0; i < count; i++) {
+        values[i * 2] = V_INT(events[i].bucket);
+        values[i * 2 + 1] = V_TEXT(events[i].address);
+    }
+    bool ok = strikes_reset(db, why, values, count, had_strikes);
+    for (size_t i = 0; ok && i < count; i++)
+        if (had_strikes[i])
+            follow(&events[i], EVENT_CONTACT_RECOVERED, (struct slice){0}, extra, extra_count);
+    free(had_strikes);
+    free(values);
+    return ok;
+}
+
+bool suppress_apply(struct db *db, struct fault *why, const struct event *events, size_t count,
+                    const struct suppress_policy *policy, struct event *extra, size_t *extra_count)
+{
+    *extra_count = 0;
+    for (size_t i = 0; i < count;) {
+        size_t successes = run_length(events, count, i);
+        if (successes) {
+            if (!apply_successes(db, why, events + i, successes, extra, extra_count))
+                return false;
+            i += successes;
+        } else if (!apply_one(db, why, &events[i++], policy, extra, extra_count))
+            return false;
+    }
+    assert(*extra_count <= count);
+    return true;
+}
