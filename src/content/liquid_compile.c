@@ -459,7 +459,7 @@ static struct slice trim_right(struct slice text)
 /* Text up to the next tag, and the tag's bounds. *is_tag false: the source ended. */
 static bool outer_next(struct compiler *c, struct node ***end, bool *is_tag, char *kind)
 {
-    size_t open = find_open(c->source, c->at), close;
+    size_t open = find_open(c->source, c->at), close = 0;
     struct slice text = slice_of(c->source.ptr + c->at, open - c->at);
     if (c->is_trimming)
         text = trim_left(text);

@@ -558,7 +558,7 @@ static bool filter_uniq(struct liquid_run *run, struct liquid_value *value, valu
 /* slice: offset, length in characters, or in items of a list. */
 static bool filter_slice(struct liquid_run *run, struct liquid_value *value, values args, size_t count)
 {
-    int64_t from, length = 1;
+    int64_t from = 0, length = 1;
     if (!arg_int(run, &args[0], &from) || (count > 1 && !arg_int(run, &args[1], &length)))
         return false;
     if (value->kind == LIQUID_LIST) {
