@@ -1,0 +1,189 @@
+#include "audience/contact.h"
+
+#include <assert.h>
+
+/* ── rows ── */
+
+#define CONTACT_COLUMNS                                                                                                \
+    "bucket, id, address, written, name, fields, rfc_violation, consent, moved_to, created_ms, updated_ms"
+enum { CONTACT_WIDTH = 10, PAGE_MAX = 10000 };
+
+static void contact_from_row(const struct rows *rows, struct arena *arena, struct contact *contact)
+{
+    *contact = (struct contact){
+        .bucket = (unsigned)rows_int(rows, 0) % ID_BUCKETS,
+        .id = (uint64_t)rows_int(rows, 1),
+        .address = arena_copy(arena, rows_text(rows, 2)),
+        .written = arena_copy(arena, rows_text(rows, 3)),
+        .name = arena_copy(arena, rows_text(rows, 4)),
+        .fields = arena_copy(arena, rows_text(rows, 5)),
+        .has_rfc_violation = rows_int(rows, 6) != 0,
+        .consent = arena_copy(arena, rows_text(rows, 7)),
+        .moved_to = (uint64_t)rows_int(rows, 8),
+        .created = rows_int(rows, 9),
+        .updated = rows_int(rows, 10),
+    };
+}
+
+static bool contact_one(struct db *db, struct fault *why, const char *sql, const struct value *values, size_t count,
+                        struct arena *arena, struct contact *contact, bool *found)
+{
+    SCOPED(rows) rows = {0};
+    *found = false;
+    if (!db_query(db, why, &rows, sql, values, count))
+        return false;
+    if (rows_next(&rows)) {
+        *found = true;
+        contact_from_row(&rows, arena, contact);
+    }
+    return rows_end(&rows);
+}
+
+bool contact_by_address(struct db *db, struct fault *why, struct slice identity, struct arena *arena,
+                        struct contact *contact, bool *found)
+{
+    return contact_one(db, why, "SELECT " CONTACT_COLUMNS " FROM contact WHERE bucket = $1 AND address = $2",
+                       VALUES(V_INT(address_bucket(identity)), V_TEXT(identity)), arena, contact, found);
+}
+
+bool contact_by_id(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct contact *contact,
+                   bool *found)
+{
+    return contact_one(db, why, "SELECT " CONTACT_COLUMNS " FROM contact WHERE bucket = $1 AND id = $2",
+                       VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id)), arena, contact, found);
+}
+
+/* ── saving: insert, or update what is there; one round trip ── */
+
+struct saving {
+    struct contact *contacts;
+    const uint64_t *fresh; /* the ids offered: a row that kept another was there already */
+    bool *is_new;
+};
+
+static bool save_take(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    struct saving *saving = context;
+    uint64_t id = (uint64_t)rows_int(row, 0);
+    saving->contacts[index].id = id;
+    if (saving->is_new)
+        saving->is_new[index] = id == saving->fresh[index];
+    return true;
+}
+
+/* An empty name, fields or consent says nothing and changes nothing. */
+bool contact_save(struct db *db, struct fault *why, struct contact *contacts, size_t count, time_ms now, bool *is_new)
+{
+    if (!count)
+        return true;
+    struct value *values = NEW_ARRAY(struct value, count * CONTACT_WIDTH);
+    uint64_t *fresh = NEW_ARRAY(uint64_t, count);
+    for (size_t i = 0; i < count; i++) {
+        struct contact *contact = &contacts[i];
+        contact->bucket = address_bucket(contact->address);
+        fresh[i] = id_make(db_ids(db), now, contact->bucket);
+        const struct value row[CONTACT_WIDTH] = {
+            V_INT(contact->bucket),
+            V_INT((int64_t)fresh[i]),
+            V_TEXT(contact->address),
+            V_TEXT(contact->written),
+            V_TEXT(contact->name),
+            V_TEXT(contact->fields.len ? contact->fields : SLICE("{}")),
+            V_INT(contact->has_rfc_violation),
+            V_TEXT(contact->consent),
+            V_INT(now),
+            V_INT(now),
+        };
+        memcpy(&values[i * CONTACT_WIDTH], row, sizeof(row));
+    }
+    struct saving saving = {contacts, fresh, is_new};
+    bool ok = db_query_many(
+        db, why,
+        "INSERT INTO contact (bucket, id, address, written, name, fields, rfc_violation, consent, created_ms, "
+        "updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (bucket, address) DO UPDATE SET "
+        "written = excluded.written, name = CASE WHEN excluded.name <> '' THEN excluded.name ELSE contact.name END, "
+        "fields = CASE WHEN excluded.fields <> '{}' THEN excluded.fields ELSE contact.fields END, consent = CASE WHEN "
+        "excluded.consent <> '' THEN excluded.consent ELSE contact.consent END, rfc_violation = "
+        "excluded.rfc_violation, updated_ms = excluded.updated_ms RETURNING id",
+        values, CONTACT_WIDTH, count, save_take, &saving);
+    free(fresh);
+    free(values);
+    return ok;
+}
+
+/* ── search ── */
+
+static struct slice like_pattern(struct slice text, struct arena *arena)
+{
+    SCOPED(buf) pattern = BUF(text.len * 2 + 2);
+    buf_byte(&pattern, '%');
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '%' || text.ptr[i] == '_' || text.ptr[i] == '\\')
+            buf_byte(&pattern, '\\');
+        buf_byte(&pattern, text.ptr[i]);
+    }
+    buf_byte(&pattern, '%');
+    return arena_copy(arena, buf_slice(&pattern));
+}
+
+/* Newest first over all buckets: ids sort by time within a bucket and between them, but the keys begin with the bucket,
+ * so without a text this reads the newest `limit` of each bucket and merges. */
+struct merging {
+    struct arena *arena;
+    struct contact *found;
+    size_t count, room;
+};
+
+static bool merge_take(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    struct merging *merging = context;
+    assert(merging->count < merging->room);
+    contact_from_row(row, merging->arena, &merging->found[merging->count++]);
+    return true;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    uint64_t left = ((const struct contact *)a)->id, right = ((const struct contact *)b)->id;
+    return (left < right) - (left > right);
+}
+
+bool contact_search(struct db *db, struct fault *why, uint64_t list_id, struct slice text, uint64_t before_id,
+                    size_t limit, struct arena *arena, struct contact_page *page)
+{
+    limit = limit < 1 ? 1 : limit > PAGE_MAX ? PAGE_MAX : limit;
+    struct slice pattern = text.len ? like_pattern(text, arena) : (struct slice){0};
+    const char *in_list = list_id ? " AND id IN (SELECT contact_id FROM list_member WHERE bucket = $1 AND list_id = "
+                                    "$4)"
+                                  : " AND $4 = 0";
+    const char *like = db_pick(db, " AND (address LIKE $5 ESCAPE '\\' OR name LIKE $5 ESCAPE '\\')",
+                               " AND (address ILIKE $5 ESCAPE '\\' OR name ILIKE $5 ESCAPE '\\')");
+    SCOPED(buf) sql = BUF(2048);
+    buf_printf(&sql,
+               "SELECT " CONTACT_COLUMNS
+               " FROM contact WHERE bucket = $1 AND id < $2%s%s AND moved_to = 0 ORDER BY id DESC LIMIT $3",
+               in_list, text.len ? like : "");
+    size_t width = text.len ? 5 : 4;
+    struct value values[ID_BUCKETS * 5];
+    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
+        struct value *row = &values[bucket * width];
+        row[0] = V_INT(bucket);
+        row[1] = V_INT(before_id ? (int64_t)before_id : INT64_MAX);
+        row[2] = V_INT((int64_t)limit + 1);
+        row[3] = V_INT((int64_t)list_id);
+        if (text.len)
+            row[4] = V_TEXT(pattern);
+    }
+    struct merging merging = {.arena = arena, .room = ID_BUCKETS * (limit + 1)};
+    merging.found = NEW_ARRAY(struct contact, merging.room);
+    bool ok = db_query_many(db, why, buf_cstr(&sql), values, width, ID_BUCKETS, merge_take, &merging);
+    if (ok) {
+        qsort(merging.found, merging.count, sizeof(*merging.found), newest_first);
+        page->has_more = merging.count > limit;
+        page->count = page->has_more ? limit : merging.count;
+        page->contacts = ARENA_ARRAY(arena, struct contact, page->count + 1);
+        memcpy(page->contacts, merging.found, page->count * sizeof(*merging.found));
+    }
+    free(merging.found);
+    return ok;
+}
