@@ -1,0 +1,30 @@
+/* mailer.h - the composer that deliver/ asks: content, contact and brand become a signed mail
+ *
+ * Each composing thread keeps its own reader of the store, compiled contents, signers and buffers; nothing is shared but this struct, which
+ * does not change while threads run. Brands, campaigns and keys are read again after MAILER_CACHE_MS at most. */
+#ifndef TODOKE_APP_MAILER_H
+#define TODOKE_APP_MAILER_H
+
+#include "deliver/composer.h"
+#include "mailauth/return_path.h"
+#include "store/seal.h"
+
+enum { MAILER_CACHE_MS = 1000, MAILER_THREADS_MAX = 64, MAILER_TOKEN_DAYS = 30 /* how long an answer may take */ };
+
+struct mailer;
+struct mailer_options {
+    struct store *store;
+    struct world *world;
+    const struct seal_key *seal;
+    const struct token_keys *return_path_keys, *link_keys;
+    int date_offset_minutes; /* of Date headers */
+};
+struct mailer *mailer_new(const struct mailer_options *options);
+void mailer_free(struct mailer *mailer);
+struct composer mailer_composer(struct mailer *mailer);
+
+/* Make a DKIM key for a brand and store it sealed, inside a write job. `record` gets the TXT record's value. */
+NODISCARD bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *seal, uint64_t brand_id, struct slice domain,
+                                 struct slice selector, time_ms now, struct buf *record);
+
+#endif
