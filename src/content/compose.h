@@ -51,10 +51,10 @@ struct compose_job {
 /* Where mails are composed; one for each thread, reused: keeps its memory. A zeroed one is ready. */
 struct composed {
     struct buf wire; /* room for signatures first, then the mail */
-    struct buf subject, line;
+    struct buf line, scratch, fields;
     struct arena arena;
-    size_t start;
-    size_t unsigned_start; /* where the mail without signatures begins */
+    size_t start;          /* of the mail in wire, signatures included */
+    size_t unsigned_start; /* of the mail without them */
 };
 void composed_release(struct composed *composed);
 /* The mail as it goes on the wire (before dot-stuffing); valid until the next compose_mail. */

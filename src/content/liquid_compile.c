@@ -802,3 +802,11 @@ struct slice liquid_text(const struct liquid *liquid, size_t index)
     assert(index < liquid->text_count);
     return liquid->texts[index];
 }
+
+bool liquid_is_static(const struct liquid *liquid)
+{
+    for (const struct node *node = liquid->body; node; node = node->next)
+        if (node->kind != NODE_TEXT)
+            return false;
+    return true;
+}

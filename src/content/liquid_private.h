@@ -128,6 +128,9 @@ bool liquid_fault(struct liquid_run *run, enum fault_kind kind, const char *form
 /* Memory of the rendering; NULL and a fault when it asks too much. */
 char *liquid_room(struct liquid_run *run, size_t len);
 
+/* Nothing but text: the rendering is the same for everybody. */
+bool liquid_is_static(const struct liquid *liquid);
+
 /* --- values --- */
 bool liquid_is_truthy(const struct liquid_value *value);
 /* What {{ }} prints, unescaped. False: a fault was set. */

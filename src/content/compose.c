@@ -1,0 +1,387 @@
+#include "content/compose.h"
+
+#include "base/utf8.h"
+
+#include "content/body.h"
+#include "content/liquid_private.h"
+#include "content/twin.h"
+#include "mime/write.h"
+
+enum { WIRE_MAX = 32 * 1024 * 1024, LINE_MAX = 4 * 1024 * 1024, HEADER_MAX = 64 * 1024 };
+
+/* One-line templates (subject, sender's name): the finished header when it is the same for everybody. */
+struct header_template {
+    struct liquid *liquid;
+    struct buf ready; /* empty: rendered for each recipient */
+};
+struct content {
+    struct header_template from, subject;
+    char *from_address;
+    struct buf fixed; /* Reply-To, List-Id: ready */
+    struct body *html, *text;
+    struct buf text_template;
+};
+
+/* --- compiling --- */
+
+static bool compile_one(struct slice source, bool is_html, struct liquid **liquid, const char *what, struct fault *why)
+{
+    return liquid_compile(source, is_html, liquid, NULL, why) || fault_prefix(why, "%s, ", what);
+}
+
+static bool write_from(struct buf *out, const struct content *content, struct slice name, struct fault *why)
+{
+    return header_mailbox(out, SLICE("From"), name, slice_str(content->from_address)) ||
+           fault_set(why, FAULT_INPUT, "from_address, line 1, column 1: \"%s\" is no address", content->from_address);
+}
+
+/* What is the same for everybody is written now; the sender's address is checked in any case. */
+static bool compile_ready(struct content *content, struct fault *why)
+{
+    SCOPED(arena) arena = {0};
+    SCOPED(buf) line = BUF(HEADER_MAX);
+    const struct liquid_context nobody = {.arena = &arena};
+    bool is_same_from = liquid_is_static(content->from.liquid),
+         is_same_subject = liquid_is_static(content->subject.liquid);
+    if (is_same_from && !liquid_render(content->from.liquid, &nobody, &line, why))
+        return fault_prefix(why, "from_name, ");
+    if (!write_from(&content->from.ready, content, buf_slice(&line), why))
+        return false;
+    if (!is_same_from)
+        buf_reset(&content->from.ready);
+    buf_reset(&line);
+    if (!is_same_subject)
+        return true;
+    if (!liquid_render(content->subject.liquid, &nobody, &line, why))
+        return fault_prefix(why, "subject, ");
+    header_text(&content->subject.ready, SLICE("Subject"), buf_slice(&line));
+    return true;
+}
+
+static bool compile_headers(struct content *content, const struct content_source *source, struct fault *why)
+{
+    content->from_address = slice_dup(source->from_address);
+    buf_init(&content->from.ready, HEADER_MAX);
+    buf_init(&content->subject.ready, HEADER_MAX);
+    buf_init(&content->fixed, HEADER_MAX);
+    if (!compile_one(source->from_name, false, &content->from.liquid, "from_name", why) ||
+        !compile_one(source->subject, false, &content->subject.liquid, "subject", why) || !compile_ready(content, why))
+        return false;
+    if (source->reply_to.len && !header_mailbox(&content->fixed, SLICE("Reply-To"), SLICE(""), source->reply_to))
+        return fault_set(why, FAULT_INPUT, "reply_to, line 1, column 1: \"%.*s\" is no address",
+                         SLICE_ARG(source->reply_to));
+    return true;
+}
+
+/* List-Id: name <id> (RFC 2919); the id is a name like a domain's. */
+static bool compile_list_id(struct content *content, const struct content_source *source, struct fault *why)
+{
+    if (!source->list_id.len)
+        return true;
+    for (size_t i = 0; i < source->list_id.len; i++)
+        if (!ascii_is_alnum(source->list_id.ptr[i]) && !memchr("-_.", source->list_id.ptr[i], 3))
+            return fault_set(why, FAULT_INPUT,
+                             "list_id, line 1, column %zu: only letters, digits, \"-\", \"_\" and \".\"", i + 1);
+    if (source->list_id.len > 250)
+        return fault_set(why, FAULT_INPUT, "list_id, line 1, column 1: longer than 250");
+    buf_text(&content->fixed, "List-Id: ");
+    size_t column = sizeof("List-Id: ") - 1;
+    if (source->list_name.len)
+        column = encoded_words(&content->fixed, utf8_head(source->list_name, 200), column, true);
+    if (source->list_name.len)
+        buf_append(&content->fixed, column + source->list_id.len + 3 > LINE_FOLD_COLUMNS ? SLICE("\r\n ") : SLICE(" "));
+    buf_byte(&content->fixed, '<');
+    buf_append(&content->fixed, source->list_id);
+    buf_text(&content->fixed, ">\r\n");
+    return true;
+}
+
+/* Where the body's own markup begins: behind <body ...>; the start when there is none. */
+static size_t body_start(struct slice html)
+{
+    ptrdiff_t at = slice_find_caseless(html, SLICE("<body"));
+    if (at == SLICE_NPOS)
+        return 0;
+    ptrdiff_t end = slice_find_byte(slice_from(html, (size_t)at), '>');
+    return end == SLICE_NPOS ? 0 : (size_t)(at + end) + 1;
+}
+
+/* The HTML as it will be sent: a document around a fragment, the preheader in its place. */
+static void html_complete(struct buf *out, struct slice html, struct slice preheader)
+{
+    bool is_fragment = slice_find_caseless(html, SLICE("<html")) == SLICE_NPOS;
+    size_t at = is_fragment ? 0 : body_start(html);
+    if (is_fragment)
+        buf_text(out, "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"></head><body>\n");
+    buf_append(out, slice_head(html, at));
+    if (preheader.len) {
+        buf_text(out, "<div style=\"display:none;max-height:0;overflow:hidden;mso-hide:all\">");
+        buf_append(out, preheader);
+        buf_text(out, "</div>\n");
+    }
+    buf_append(out, slice_from(html, at));
+    if (is_fragment)
+        buf_text(out, "\n</body></html>\n");
+}
+
+static bool compile_html(struct content *content, const struct content_source *source, struct fault *why)
+{
+    struct liquid *alone;
+    if (!compile_one(source->html, true, &alone, "html", why)) /* by itself, so that lines are the person's own */
+        return false;
+    liquid_free(alone);
+    if (!compile_one(source->preheader, true, &alone, "preheader", why))
+        return false;
+    liquid_free(alone);
+    SCOPED(buf) whole = BUF(LIQUID_SOURCE_MAX + HEADER_MAX);
+    html_complete(&whole, source->html, source->preheader);
+    if (!compile_one(buf_slice(&whole), true, &alone, "html", why))
+        return false;
+    content->html = body_new(alone, 0);
+    return true;
+}
+
+static bool compile_text(struct content *content, const struct content_source *source, struct fault *why)
+{
+    struct liquid *liquid;
+    buf_init(&content->text_template, LIQUID_SOURCE_MAX);
+    if (source->text.len)
+        buf_append(&content->text_template, source->text);
+    else
+        twin_from_html(&content->text_template, source->html);
+    if (!buf_ok(&content->text_template))
+        return fault_set(why, FAULT_INPUT, "text, line 1, column 1: larger than %d MB", LIQUID_SOURCE_MAX >> 20);
+    if (!compile_one(buf_slice(&content->text_template), false, &liquid,
+                     source->text.len ? "text" : "text made from html", why))
+        return false;
+    content->text = body_new(liquid, TWIN_COLUMNS);
+    return true;
+}
+
+bool content_compile(const struct content_source *source, struct content **content, struct fault *why)
+{
+    struct content *made = NEW(struct content);
+    bool is_done = compile_headers(made, source, why) && compile_list_id(made, source, why) &&
+                   (!source->html.len || compile_html(made, source, why)) && compile_text(made, source, why);
+    if (!is_done) {
+        content_free(made);
+        return false;
+    }
+    *content = made;
+    return true;
+}
+
+void content_free(struct content *content)
+{
+    if (!content)
+        return;
+    liquid_free(content->from.liquid);
+    liquid_free(content->subject.liquid);
+    buf_release(&content->from.ready);
+    buf_release(&content->subject.ready);
+    buf_release(&content->fixed);
+    buf_release(&content->text_template);
+    body_free(content->html);
+    body_free(content->text);
+    free(content->from_address);
+    free(content);
+}
+
+struct slice content_text_template(const struct content *content)
+{
+    return buf_slice(&content->text_template);
+}
+
+/* --- composing --- */
+
+void composed_release(struct composed *composed)
+{
+    buf_release(&composed->wire);
+    buf_release(&composed->line);
+    buf_release(&composed->scratch);
+    buf_release(&composed->fields);
+    arena_release(&composed->arena);
+}
+
+static void composed_begin(struct composed *composed, size_t signature_room)
+{
+    if (!composed->wire.limit) {
+        buf_init(&composed->wire, WIRE_MAX);
+        buf_init(&composed->line, LINE_MAX);
+        buf_init(&composed->scratch, LINE_MAX);
+        buf_init(&composed->fields, HEADER_MAX);
+    }
+    buf_reset(&composed->wire);
+    arena_reset(&composed->arena);
+    if (buf_reserve(&composed->wire, signature_room))
+        buf_advance(&composed->wire, signature_room);
+    composed->start = composed->unsigned_start = signature_room;
+}
+
+/* The templates' root: the caller's data, then what every mail knows. */
+static bool job_member(const void *self, struct slice name, struct liquid_value *value)
+{
+    const struct compose_job *job = self;
+    const struct liquid_value *data = &job->data;
+    if (data->kind == LIQUID_OBJECT && data->ref.type->member(data->ref.self, name, value))
+        return true;
+    if (slice_equal(name, SLICE("unsubscribe_url")))
+        *value = liquid_string(job->unsubscribe_url);
+    else if (slice_equal(name, SLICE("email")))
+        *value = liquid_string(job->to_address);
+    else
+        return false;
+    return true;
+}
+
+static const struct liquid_type job_type = {.member = job_member};
+
+/* Render a one-line template into the scratch. */
+static bool render_line(const struct liquid *liquid, const struct liquid_context *context, struct composed *composed,
+                        const char *what, struct fault *why)
+{
+    buf_reset(&composed->scratch);
+    return liquid_render(liquid, context, &composed->scratch, why) || fault_prefix(why, "%s, ", what);
+}
+
+static bool write_people(const struct content *content, const struct compose_job *job,
+                         const struct liquid_context *context, struct composed *composed, struct fault *why)
+{
+    struct buf *out = &composed->wire;
+    if (content->from.ready.len) {
+        buf_append(out, buf_slice(&content->from.ready));
+    } else if (!render_line(content->from.liquid, context, composed, "from_name", why) ||
+               !write_from(out, content, buf_slice(&composed->scratch), why)) {
+        return false;
+    }
+    return header_mailbox(out, SLICE("To"), job->to_name, job->to_address) ||
+           fault_set(why, FAULT_INPUT, "to_address: \"%.*s\" cannot stand in a header", SLICE_ARG(job->to_address));
+}
+
+static bool is_uri(struct slice uri)
+{
+    for (size_t i = 0; i < uri.len; i++)
+        if (uri.ptr[i] <= ' ' || uri.ptr[i] == '<' || uri.ptr[i] == '>' || uri.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
+/* RFC 2369 and RFC 8058: the https address first, one click only when there is one (M46). */
+static bool write_unsubscribe(const struct compose_job *job, struct composed *composed, struct fault *why)
+{
+    struct buf *value = &composed->scratch;
+    if (!job->unsubscribe_url.len && !job->unsubscribe_mailto.len)
+        return true;
+    buf_reset(value);
+    if (job->unsubscribe_url.len) {
+        buf_byte(value, '<');
+        buf_append(value, job->unsubscribe_url);
+        buf_append(value, job->unsubscribe_mailto.len ? SLICE(">, ") : SLICE(">"));
+    }
+    if (job->unsubscribe_mailto.len) {
+        buf_byte(value, '<');
+        buf_append(value, job->unsubscribe_mailto);
+        buf_byte(value, '>');
+    }
+    if (!is_uri(job->unsubscribe_url) || !is_uri(job->unsubscribe_mailto) ||
+        !header_tokens(&composed->wire, SLICE("List-Unsubscribe"), buf_slice(value)))
+        return fault_set(why, FAULT_INPUT, "the unsubscribe address cannot stand in a header");
+    if (job->unsubscribe_url.len)
+        buf_text(&composed->wire, "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n");
+    return true;
+}
+
+static bool write_headers(const struct content *content, const struct compose_job *job,
+                          const struct liquid_context *context, struct composed *composed, struct fault *why)
+{
+    struct buf *out = &composed->wire;
+    header_date(out, SLICE("Date"), job->date, job->date_offset_minutes);
+    if (!write_people(content, job, context, composed, why))
+        return false;
+    if (content->subject.ready.len) {
+        buf_append(out, buf_slice(&content->subject.ready));
+    } else {
+        if (!render_line(content->subject.liquid, context, composed, "subject", why))
+            return false;
+        header_text(out, SLICE("Subject"), buf_slice(&composed->scratch));
+    }
+    buf_text(out, "Message-ID: ");
+    message_id_write(out, job->delivery_id, job->message_domain);
+    buf_text(out, "\r\n");
+    buf_append(out, buf_slice(&content->fixed));
+    if (!write_unsubscribe(job, composed, why))
+        return false;
+    if (job->feedback_id.len && !header_tokens(out, SLICE("Feedback-ID"), job->feedback_id))
+        return fault_set(why, FAULT_INPUT, "feedback_id cannot stand in a header");
+    buf_text(out, "MIME-Version: 1.0\r\n");
+    return true;
+}
+
+static bool write_part(const struct body *body, struct slice type, const struct liquid_context *context,
+                       struct composed *composed, struct fault *why)
+{
+    struct buf *out = &composed->wire;
+    buf_text(out, "Content-Type: ");
+    buf_append(out, type);
+    buf_text(out, "; charset=utf-8\r\nContent-Transfer-Encoding: ");
+    buf_append(out, transfer_word(body_transfer(body)));
+    buf_text(out, "\r\n\r\n");
+    return body_render(body, context, out, &composed->line, &composed->scratch, why) ||
+           fault_prefix(why, "%s, ", slice_equal(type, SLICE("text/html")) ? "html" : "text");
+}
+
+static void write_delimiter(struct buf *out, uint64_t id, struct slice end)
+{
+    buf_text(out, "--");
+    boundary_make(out, id, 0);
+    buf_append(out, end);
+}
+
+static bool write_bodies(const struct content *content, const struct compose_job *job,
+                         const struct liquid_context *context, struct composed *composed, struct fault *why)
+{
+    struct buf *out = &composed->wire;
+    if (!content->html)
+        return write_part(content->text, SLICE("text/plain"), context, composed, why);
+    buf_text(out, "Content-Type: multipart/alternative; boundary=\"");
+    boundary_make(out, job->delivery_id, 0);
+    buf_text(out, "\"\r\n\r\n");
+    write_delimiter(out, job->delivery_id, SLICE("\r\n"));
+    if (!write_part(content->text, SLICE("text/plain"), context, composed, why))
+        return false;
+    write_delimiter(out, job->delivery_id, SLICE("\r\n"));
+    if (!write_part(content->html, SLICE("text/html"), context, composed, why))
+        return false;
+    write_delimiter(out, job->delivery_id, SLICE("--\r\n"));
+    return true;
+}
+
+static bool sign(struct dkim_signer *signer, const struct compose_job *job, struct composed *composed,
+                 struct fault *why)
+{
+    struct slice mail = slice_from(buf_slice(&composed->wire), composed->unsigned_start);
+    buf_reset(&composed->fields);
+    if (!dkim_sign(signer, mail, job->date / 1000, &composed->fields, why))
+        return false;
+    struct slice fields = buf_slice(&composed->fields);
+    if (fields.len > composed->unsigned_start)
+        return fault_set(why, FAULT_LIMIT, "the signatures do not fit in front of the mail");
+    composed->start = composed->unsigned_start - fields.len;
+    memcpy(composed->wire.ptr + composed->start, fields.ptr, fields.len);
+    return true;
+}
+
+bool compose_mail(const struct content *content, const struct compose_job *job, struct dkim_signer *signer,
+                  struct composed *composed, struct fault *why)
+{
+    composed_begin(composed, signer ? dkim_signer_count(signer) * DKIM_HEADER_ROOM : 0);
+    const struct liquid_context context = {.root = liquid_object(&job_type, job),
+                                           .now = job->date,
+                                           .offset_minutes = job->date_offset_minutes,
+                                           .arena = &composed->arena};
+    if (!write_headers(content, job, &context, composed, why) || !write_bodies(content, job, &context, composed, why))
+        return false;
+    if (!buf_ok(&composed->wire))
+        return fault_set(why, FAULT_LIMIT, "the mail is larger than %d MB", WIRE_MAX >> 20);
+    return !signer || sign(signer, job, composed, why);
+}
