@@ -2,7 +2,7 @@
 
 #include "mail/message_id.h"
 
-bool inbound_save(struct db *db, struct fault *why, struct inbound_mail *mail, time_ms now)
+bool inbound_save(struct db *db, struct fault *why, struct inbound_row *mail, time_ms now)
 {
     mail->id = id_make_anywhere(db_ids(db), now);
     mail->at = now;
@@ -54,13 +54,13 @@ static bool names_subject(const struct bounce_row *row, const struct subject *su
 }
 
 /* What the mail is about, and whether that is proven. */
-static bool authenticate(const struct joiner *joiner, const struct inbound_mail *mail, const struct bounce *bounce,
+static bool authenticate(const struct joiner *joiner, const struct inbound_row *mail, const struct bounce *bounce,
                          time_ms now, struct arena *arena, struct subject *subject, enum authenticity *authenticity,
                          struct fault *why)
 {
     *subject = (struct subject){0};
     uint64_t id;
-    switch (return_path_check(joiner->keys, mail->rcpt_to, now, &id)) {
+    switch (return_path_check(joiner->return_path_keys, mail->rcpt_to, now, &id)) {
     case TOKEN_GOOD:
         *authenticity = AUTHENTICITY_GENUINE;
         if (!subject_find(joiner->reader, why, id, arena, subject))
@@ -84,7 +84,7 @@ static bool authenticate(const struct joiner *joiner, const struct inbound_mail 
     return true;
 }
 
-static struct event event_of_row(const struct inbound_mail *mail, const struct bounce_row *row,
+static struct event event_of_row(const struct inbound_row *mail, const struct bounce_row *row,
                                  enum authenticity authenticity, time_ms now)
 {
     struct event event = {
@@ -127,7 +127,7 @@ static void event_is_about(struct event *event, const struct subject *subject)
 }
 
 /* What a genuine claim does. A report of several recipients is about ours: the row that names it, else the first. */
-static void genuine(const struct inbound_mail *mail, const struct bounce *bounce, const struct subject *subject,
+static void genuine(const struct inbound_row *mail, const struct bounce *bounce, const struct subject *subject,
                     time_ms now, struct join *join)
 {
     const struct bounce_row *row = &bounce->rows[0];
@@ -162,12 +162,40 @@ static void genuine(const struct inbound_mail *mail, const struct bounce *bounce
     join->events[join->event_count++] = event;
 }
 
-bool join_read(const struct joiner *joiner, const struct inbound_mail *mail, time_ms now, struct arena *arena,
+/* A mail to u-<token>@: who has it asks to hear no more. False: it is no such mail. */
+static bool unsubscribes(const struct joiner *joiner, const struct inbound_row *mail, time_ms now, struct arena *arena,
+                         struct join *join, struct fault *why)
+{
+    struct slice local = slice_head(mail->rcpt_to, (size_t)(slice_find_last_byte(mail->rcpt_to, '@') + 1));
+    if (!slice_starts_caseless(local, SLICE("u-")))
+        return false;
+    local = slice_from(local, 2);
+    local.len -= local.len > 0;
+    uint64_t id;
+    struct subject subject = {0};
+    enum token_result result = token_check(joiner->link_keys, TOKEN_UNSUBSCRIBE, local, now, &id);
+    bool is_ours = result == TOKEN_GOOD || result == TOKEN_EXPIRED; /* a refusal is never too late */
+    if (is_ours && !subject_find(joiner->reader, why, id, arena, &subject))
+        return true;
+    struct event *event = &join->events[join->event_count++];
+    *event = event_of_row(mail, NULL, subject.is_found ? AUTHENTICITY_GENUINE : AUTHENTICITY_FORGED, now);
+    event->kind = subject.is_found ? EVENT_UNSUBSCRIBED : EVENT_UNVERIFIED;
+    if (subject.is_found)
+        event_is_about(event, &subject);
+    else
+        event->note = SLICE("unsubscribe");
+    return true;
+}
+
+bool join_read(const struct joiner *joiner, const struct inbound_row *mail, time_ms now, struct arena *arena,
                struct join *join, struct fault *why)
 {
     *join = (struct join){.mail_id = mail->id};
+    *why = (struct fault){0};
     join->moves = ARENA_ARRAY(arena, struct ledger_move, 1);
     join->events = ARENA_ARRAY(arena, struct event, 1);
+    if (unsubscribes(joiner, mail, now, arena, join, why))
+        return why->kind == FAULT_NONE;
     struct mime_mail *read = ARENA_NEW(arena, struct mime_mail);
     struct bounce *bounce = ARENA_NEW(arena, struct bounce);
     mime_read(mail->raw, arena, read);

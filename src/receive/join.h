@@ -9,6 +9,9 @@
  *   backscatter  it is about a mail with our Message-ID form that we never sent to that address
  *   unverified   anything else
  *
+ * A mail to u-<token>@ unsubscribes (List-Unsubscribe by mail, L4), whatever it says; a token that is not ours is a
+ * forgery like any other.
+ *
  * All but genuine ones are counted as one EVENT_UNVERIFIED each, and touch no contact. Reading happens outside the
  * writer's thread; the outcome, its event and the row's state "read" are one transaction, so a crash in between reads
  * the mail again and counts it once. */
@@ -20,14 +23,14 @@
 #include "queue/ledger.h"
 
 /* A received mail as its row has it. */
-struct inbound_mail {
+struct inbound_row {
     uint64_t id;
     time_ms at;
     struct slice mail_from, rcpt_to, peer, raw;
 };
 
 /* Make the mail durable: inside a write job. Fills id. */
-NODISCARD bool inbound_save(struct db *db, struct fault *why, struct inbound_mail *mail, time_ms now);
+NODISCARD bool inbound_save(struct db *db, struct fault *why, struct inbound_row *mail, time_ms now);
 
 /* What one mail means for our records, before it is written. Slices in the arena, the mail and the rules. */
 struct join {
@@ -41,12 +44,12 @@ struct join {
 struct joiner {
     const struct rules *rules;
     struct rules_scratch *scratch; /* the thread's */
-    const struct token_keys *keys;
+    const struct token_keys *return_path_keys, *link_keys;
     struct db *reader;
 };
 /* Read the mail and look up what it is about. WORLD: the store cannot be read. Never INPUT: whatever the bytes are,
  * there is an answer. */
-NODISCARD bool join_read(const struct joiner *joiner, const struct inbound_mail *mail, time_ms now, struct arena *arena,
+NODISCARD bool join_read(const struct joiner *joiner, const struct inbound_row *mail, time_ms now, struct arena *arena,
                          struct join *join, struct fault *why);
 /* Write it: inside a write job. A mail that was joined already changes nothing. */
 NODISCARD bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, struct join *join);
@@ -58,7 +61,7 @@ struct join_reader_options {
     struct world *world;
     const struct rules *rules;
     struct ledger ledger;
-    struct token_keys keys;
+    struct token_keys return_path_keys, link_keys;
 };
 struct join_reader *join_reader_start(const struct join_reader_options *options, struct fault *why);
 void join_reader_stop(struct join_reader *reader);

@@ -38,7 +38,7 @@ static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
 /* The oldest new mails, read and joined. */
 static bool read_batch(struct join_reader *reader, struct batch *batch, struct fault *why)
 {
-    struct inbound_mail *mails = ARENA_ARRAY(&batch->arena, struct inbound_mail, BATCH);
+    struct inbound_row *mails = ARENA_ARRAY(&batch->arena, struct inbound_row, BATCH);
     size_t count = 0;
     SCOPED(rows) rows = {0};
     if (!db_query(
@@ -47,7 +47,7 @@ static bool read_batch(struct join_reader *reader, struct batch *batch, struct f
             VALUES(V_INT(BATCH))))
         return false;
     while (count < BATCH && rows_next(&rows))
-        mails[count++] = (struct inbound_mail){
+        mails[count++] = (struct inbound_row){
             .id = (uint64_t)rows_int(&rows, 0),
             .at = rows_int(&rows, 1),
             .mail_from = arena_copy(&batch->arena, rows_text(&rows, 2)),
@@ -118,7 +118,8 @@ struct join_reader *join_reader_start(const struct join_reader_options *options,
     reader->options = *options;
     reader->joiner = (struct joiner){
         .rules = options->rules,
-        .keys = &reader->options.keys,
+        .return_path_keys = &reader->options.return_path_keys,
+        .link_keys = &reader->options.link_keys,
         .reader = store_reader_open(options->store, why),
     };
     if (!reader->joiner.reader) {
