@@ -27,12 +27,12 @@ static void open_container(struct json *json, bool is_object)
     buf_byte(json->out, is_object ? '{' : '[');
 }
 
-void json_object(struct json *json)
+void json_object_begin(struct json *json)
 {
     open_container(json, true);
 }
 
-void json_array(struct json *json)
+void json_array_begin(struct json *json)
 {
     open_container(json, false);
 }
@@ -99,7 +99,7 @@ void json_key_slice(struct json *json, struct slice key)
     json->is_after_key = true;
 }
 
-void json_string(struct json *json, struct slice s)
+void json_text(struct json *json, struct slice s)
 {
     before_value(json);
     quoted(json->out, s);
@@ -126,7 +126,7 @@ void json_bool(struct json *json, bool value)
     buf_append(json->out, value ? SLICE("true") : SLICE("false"));
 }
 
-void json_null(struct json *json)
+void json_nothing(struct json *json)
 {
     before_value(json);
     buf_text(json->out, "null");

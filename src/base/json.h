@@ -4,7 +4,7 @@
  * Strings that are not UTF-8 are repaired (U+FFFD). Line breaks are the caller's.
  *
  *     struct json json = {&out};
- *     json_object(&json); json_key(&json, "file"); json_string(&json, file); json_end(&json);       -> {"file":"..."}
+ *     json_object_begin(&json); json_key(&json, "file"); json_text(&json, file); json_end(&json);       -> {"file":"..."}
  */
 #ifndef TODOKE_BASE_JSON_H
 #define TODOKE_BASE_JSON_H
@@ -19,21 +19,21 @@ struct json {
     bool is_after_key;
 };
 
-void json_object(struct json *json);
-void json_array(struct json *json);
+void json_object_begin(struct json *json);
+void json_array_begin(struct json *json);
 void json_end(struct json *json); /* closes the innermost object or array */
 void json_key_slice(struct json *json, struct slice key);
 #define json_key(json, literal) json_key_slice((json), SLICE(literal))
-void json_string(struct json *json, struct slice s);
+void json_text(struct json *json, struct slice s);
 void json_int(struct json *json, int64_t number);
 void json_double(struct json *json, double number); /* %.6g; not finite becomes null */
 void json_bool(struct json *json, bool value);
-void json_null(struct json *json);
+void json_nothing(struct json *json);
 /* Bytes that are already JSON. */
 void json_raw(struct json *json, struct slice ready);
 
 /* key and value at once */
-#define json_put_string(json, key, value) (json_key((json), key), json_string((json), (value)))
+#define json_put_string(json, key, value) (json_key((json), key), json_text((json), (value)))
 #define json_put_int(json, key, value)    (json_key((json), key), json_int((json), (value)))
 #define json_put_bool(json, key, value)   (json_key((json), key), json_bool((json), (value)))
 

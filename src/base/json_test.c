@@ -5,14 +5,14 @@ static void nested(void **state)
 {
     SCOPED(buf) out = BUF(4096);
     struct json json = {&out};
-    json_object(&json);
+    json_object_begin(&json);
     json_put_string(&json, "a", SLICE("x\"\\\n\x01"));
     json_key(&json, "list");
-    json_array(&json);
+    json_array_begin(&json);
     json_int(&json, -1);
     json_bool(&json, true);
-    json_null(&json);
-    json_object(&json);
+    json_nothing(&json);
+    json_object_begin(&json);
     json_end(&json);
     json_end(&json);
     json_put_int(&json, "n", 5);
@@ -27,7 +27,7 @@ static void bad_bytes_are_repaired(void **state)
 {
     SCOPED(buf) out = BUF(4096);
     struct json json = {&out};
-    json_string(&json, SLICE("宛先\xff\xe3\x81"));
+    json_text(&json, SLICE("宛先\xff\xe3\x81"));
     assert_slice("repaired", buf_slice(&out), SLICE("\"宛先\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""));
 }
 

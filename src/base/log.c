@@ -40,7 +40,7 @@ void log_line(enum log_level level, const char *folder, const char *format, ...)
     time_rfc3339(&at, (time_ms)now.tv_sec * 1000 + now.tv_nsec / 1000000);
     if (is_json_lines) {
         struct json json = {&line};
-        json_object(&json);
+        json_object_begin(&json);
         json_put_string(&json, "at", buf_slice(&at));
         json_put_string(&json, "level", slice_str(names[level]));
         json_put_string(&json, "from", slice_str(folder));
