@@ -1,0 +1,256 @@
+#include "app/bounce_print.h"
+
+#include "base/json.h"
+#include "base/utf8.h"
+#include <stdio.h>
+
+void bounce_printer_release(struct bounce_printer *printer)
+{
+    size_t at = 0;
+    struct map_entry *entry;
+    while ((entry = map_walk(&printer->words, &at))) {
+        buf_release(entry->value);
+        free(entry->value);
+    }
+    map_release(&printer->words);
+}
+
+/* ,"cause":{"ja":...,"en":...},"remedy":{...} */
+static struct slice words_json(struct bounce_printer *printer, const struct verdict *verdict)
+{
+    char key[160];
+    struct slice reason = reason_word(verdict->reason);
+    size_t len = reason.len;
+    memcpy(key, reason.ptr, reason.len);
+    key[len++] = '/';
+    if (verdict->words.len && len + verdict->words.len < sizeof(key)) {
+        memcpy(key + len, verdict->words.ptr, verdict->words.len);
+        len += verdict->words.len;
+    }
+    struct buf *known = map_get(&printer->words, slice_of(key, len));
+    if (known)
+        return buf_slice(known);
+    struct buf *ready = NEW(struct buf);
+    buf_init(ready, 65536);
+    struct explanation ja = words_for(printer->rules, verdict, LANG_JA),
+                       en = words_for(printer->rules, verdict, LANG_EN);
+    struct json json = {ready};
+    json_object_begin(&json);
+    json_key(&json, "cause");
+    json_object_begin(&json);
+    json_put_string(&json, "ja", ja.cause);
+    json_put_string(&json, "en", en.cause);
+    json_end(&json);
+    json_key(&json, "remedy");
+    json_object_begin(&json);
+    json_put_string(&json, "ja", ja.remedy);
+    json_put_string(&json, "en", en.remedy);
+    json_end(&json);
+    json_end(&json);
+    ready->ptr[0] = ',';
+    ready->len--; /* the object's own braces go */
+    map_set(&printer->words, slice_of(key, len), ready);
+    return buf_slice(ready);
+}
+
+static struct slice status_text(const uint16_t status[3], char text[16])
+{
+    if (!status[0])
+        return SLICE("");
+    struct buf buf = {text, 0, 16, 16, false};
+    buf_u64(&buf, status[0]);
+    buf_byte(&buf, '.');
+    buf_u64(&buf, status[1]);
+    buf_byte(&buf, '.');
+    buf_u64(&buf, status[2]);
+    return slice_of(text, buf.len);
+}
+
+static struct slice stage_command(enum stage stage)
+{
+    static const struct slice words[] = {
+        [STAGE_UNKNOWN] = SLICE_INIT(""),          [STAGE_DNS] = SLICE_INIT("DNS"),
+        [STAGE_CONNECT] = SLICE_INIT("CONN"),      [STAGE_EHLO] = SLICE_INIT("EHLO"),
+        [STAGE_STARTTLS] = SLICE_INIT("STARTTLS"), [STAGE_AUTH] = SLICE_INIT("AUTH"),
+        [STAGE_MAIL] = SLICE_INIT("MAIL"),         [STAGE_RCPT] = SLICE_INIT("RCPT"),
+        [STAGE_DATA] = SLICE_INIT("DATA"),         [STAGE_DOT] = SLICE_INIT("DOT"),
+        [STAGE_QUEUE] = SLICE_INIT("QUEUE"),
+    };
+    return (size_t)stage < COUNT_OF(words) ? words[stage] : SLICE("");
+}
+
+void bounce_print_json(struct bounce_printer *printer, struct buf *out, const struct bounce_place *place,
+                       const struct bounce *bounce, const struct bounce_row *row)
+{
+    static const struct bounce_row nothing = {.kind = KIND_NONE};
+    bool is_row = row != NULL;
+    if (!row)
+        row = &nothing;
+    char status[16], code[16] = "";
+    if (row->code)
+        snprintf(code, sizeof(code), "%d", row->code);
+    struct json json = {out};
+    json_object_begin(&json);
+    if (place->id.len) {
+        json_key(&json, "id");
+        json_raw(&json, place->id);
+    }
+    json_put_string(&json, "file", place->file);
+    json_put_int(&json, "mail", (int64_t)place->mail);
+    json_put_int(&json, "index", (int64_t)place->index);
+    json_put_string(&json, "kind", kind_word(row->kind));
+    json_put_string(&json, "recipient", row->recipient);
+    json_put_string(&json, "reply_code", slice_str(code));
+    json_put_string(&json, "status", status_text(row->status, status));
+    json_put_string(&json, "reason", is_row ? reason_word(row->verdict.reason) : SLICE(""));
+    json_put_bool(&json, "permanent", row->verdict.is_permanent);
+    json_put_string(&json, "action", is_row ? action_word(row->verdict.action) : SLICE(""));
+    json_put_string(&json, "scope", is_row ? scope_word(row->verdict.scope) : SLICE(""));
+    json_put_string(&json, "authenticity", is_row ? authenticity_word(bounce->authenticity) : SLICE(""));
+    json_put_string(&json, "diagnostic", row->diagnostic);
+    json_put_string(&json, "reporting_mta", row->reporting_mta);
+    json_put_string(&json, "remote_mta", row->remote_mta);
+    json_put_string(&json, "command", stage_command(row->stage));
+    json_put_string(&json, "rule", row->verdict.rule);
+    if (is_row)
+        buf_append(out, words_json(printer, &row->verdict));
+    else
+        buf_text(out, ",\"cause\":{},\"remedy\":{}");
+    json_key(&json, "facts");
+    json_object_begin(&json);
+    for (unsigned i = 0; i < row->facts.count; i++) {
+        json_key_slice(&json, row->facts.list[i].name);
+        json_text(&json, row->facts.list[i].value);
+    }
+    json_end(&json);
+    json_put_string(&json, "message_id", bounce ? bounce->message_id : SLICE(""));
+    json_put_string(&json, "feedback_type", row->feedback_type);
+    json_end(&json);
+    buf_byte(out, '\n');
+}
+
+/* ---- for people ---- */
+
+/* Strangers' text on a terminal: no control bytes. */
+static void print_inert(struct buf *out, struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c >= 0x20 && c != 0x7f)
+            buf_byte(out, (char)c);
+        else
+            buf_byte(out, ' ');
+    }
+}
+
+struct wording {
+    const char *to, *kind[KIND_COUNT], *what, *why, *cure, *operator, * said, *by, *evidence, *facts, *action, *nobody,
+        *forged;
+    const char *actions[ACTION_COUNT];
+};
+
+static const struct wording wordings[LANG_COUNT] = {
+    [LANG_JA] = {.to = "宛先      ",
+                 .kind = {"エラーメールではありません", "配信できませんでした", "まだ届いていません(再送中)",
+                          "届きました", "苦情(迷惑メール報告)", "自動返信です", "レポートです"},
+                 .what = "結果      ",
+                 .why = "原因      ",
+                 .cure = "対処      ",
+                 .operator= "管理者へ  ",
+                 .said = "相手の返事",
+                 .by = "返事の主  ",
+                 .evidence = "判断の根拠",
+                 .facts = "読み取り  ",
+                 .action = "次の動作  ",
+                 .nobody = "(宛先は書かれていません)",
+                 .forged =
+                     "注意        エラーメールを装った詐欺の疑いがあります。リンクや添付ファイルは開かないでください。",
+                 .actions = {"何もしません", "この宛先への配信を止めます", "数を数え、続くときに配信を止めます",
+                             "時間をおいて再送します", "送る速さを落とします", "送信ドメイン認証を直す必要があります",
+                             "メールの内容を直す必要があります", "送信側の設定を直す必要があります",
+                             "拒否リストからの解除を申請する必要があります", "受信者に確認する必要があります"}},
+    [LANG_EN] =
+        {.to = "To        ",
+         .kind = {"not an error mail", "could not be delivered", "not delivered yet, still being tried", "delivered",
+                  "complaint (marked as spam)", "automatic reply", "report"},
+         .what = "Outcome   ",
+         .why = "Why       ",
+         .cure = "What to do",
+         .operator= "Operator  ",
+         .said = "They said ",
+         .by = "Said by   ",
+         .evidence = "Judged by ",
+         .facts = "Facts     ",
+         .action = "Next      ",
+         .nobody = "(no recipient is named)",
+         .forged = "Beware      This looks like fraud dressed as an error mail. Do not open its links or attachments.",
+         .actions = {"nothing", "stop sending to this address", "count it; stop if it goes on", "try again later",
+                     "send more slowly", "mend the sender authentication", "mend the mail's content",
+                     "mend the sending configuration", "ask to be taken off the blocklist",
+                     "ask the recipient or their administrator"}},
+};
+
+static void line_put(struct buf *out, const char *title, struct slice text)
+{
+    if (!text.len)
+        return;
+    buf_printf(out, "  %s  ", title);
+    print_inert(out, text);
+    buf_byte(out, '\n');
+}
+
+static struct slice head_line(struct slice text)
+{
+    return utf8_head(text, 400);
+}
+
+void bounce_print_text(const struct rules *rules, struct buf *out, const struct bounce_place *place,
+                       const struct bounce *bounce, const struct bounce_row *row, enum lang lang, bool has_colour)
+{
+    const struct wording *w = &wordings[lang];
+    const char *strong = has_colour ? "\033[1m" : "", *plain = has_colour ? "\033[0m" : "";
+    if (!row) {
+        print_inert(out, place->file);
+        buf_printf(out, ": %s\n\n", w->kind[KIND_NONE]);
+        return;
+    }
+    struct explanation words = words_for(rules, &row->verdict, lang);
+    buf_printf(out, "%s", strong);
+    print_inert(out, row->recipient.len ? row->recipient : slice_str(w->nobody));
+    buf_printf(out, "%s\n", plain);
+    bool is_final = row->kind == KIND_BOUNCE || row->kind == KIND_DELAY;
+    buf_printf(out, "  %s  %s%s", w->what, strong, w->kind[row->kind]);
+    if (is_final || row->kind == KIND_AUTOREPLY)
+        buf_printf(out, lang == LANG_JA ? "：%.*s" : ": %.*s", SLICE_ARG(words.label));
+    buf_printf(out, "%s (%.*s)\n", plain, SLICE_ARG(reason_word(row->verdict.reason)));
+    if (bounce->authenticity == AUTHENTICITY_FORGED)
+        buf_printf(out, "  %s\n", w->forged);
+    line_put(out, w->why, words.cause);
+    line_put(out, w->cure, words.remedy);
+    line_put(out, w->operator, words.operator);
+    if (is_final || row->kind == KIND_COMPLAINT)
+        line_put(out, w->action, slice_str(w->actions[row->verdict.action]));
+    line_put(out, w->said, head_line(row->diagnostic));
+    if (row->remote_mta.len || row->stage) {
+        buf_printf(out, "  %s  ", w->by);
+        print_inert(out, row->remote_mta);
+        if (row->stage)
+            buf_printf(out, " (%.*s)", SLICE_ARG(stage_command(row->stage)));
+        buf_byte(out, '\n');
+    }
+    for (unsigned i = 0; i < row->facts.count; i++) {
+        buf_printf(out, "  %s  %.*s = ", i ? "          " : w->facts, SLICE_ARG(row->facts.list[i].name));
+        print_inert(out, row->facts.list[i].value);
+        buf_byte(out, '\n');
+    }
+    if (row->verdict.rule.len) {
+        buf_printf(out, "  %s  %.*s", w->evidence, SLICE_ARG(row->verdict.rule));
+        if (row->mark.len) {
+            buf_text(out, " \"");
+            print_inert(out, row->mark);
+            buf_byte(out, '"');
+        }
+        buf_byte(out, '\n');
+    }
+    buf_byte(out, '\n');
+}

@@ -1,0 +1,363 @@
+/* cmd_bounce.c - todoke bounce explain | reply | rules test */
+#include "app/bounce_print.h"
+#include "app/command.h"
+#include "app/mailbox.h"
+#include "base/base64.h"
+#include "base/json.h"
+#include "bounce/check.h"
+#include "bounce/said.h"
+#include "bounce/scan.h"
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: todoke bounce explain [FILE, mbox, Maildir, directory or -]... [--json] [--lang ja|en] [--rules FILE]\n"
+    "       todoke bounce explain --batch          JSON lines with message_b64 on stdin\n"
+    "       todoke bounce reply TEXT [--command RCPT] [--receiver gmail.com] [--remote-mta HOST] [--json] [--lang "
+    "ja|en]\n"
+    "       todoke bounce reply --batch            JSON lines with text, command, receiver\n"
+    "       todoke bounce rules test [FILE]        run the examples of all rules, and of FILE's\n"
+    "\n"
+    "Reads error mail (or one SMTP reply) and says for each recipient what happened and what to do. FILE of --rules "
+    "and\n"
+    "of `rules test` holds rules of your own, which are asked first.\n";
+
+struct options {
+    bool is_json, is_batch, is_help;
+    enum lang lang;
+    const char *command, *receiver, *remote_mta, *rules;
+};
+
+struct session {
+    struct options options;
+    struct rules *rules;
+    struct rules_scratch *scratch;
+    struct bounce_printer printer;
+    struct arena arena;
+    struct buf out;
+    bool has_colour, is_broken; /* stdout went away */
+};
+
+/* ---- output ---- */
+
+static bool out_flush(struct session *s)
+{
+    size_t done = 0;
+    while (done < s->out.len && !s->is_broken) {
+        ssize_t wrote = write(STDOUT_FILENO, s->out.ptr + done, s->out.len - done);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        s->is_broken = wrote < 0;
+        done += wrote > 0 ? (size_t)wrote : 0;
+    }
+    buf_reset(&s->out);
+    return !s->is_broken;
+}
+
+static void row_print(struct session *s, const struct bounce_place *place, const struct bounce *bounce,
+                      const struct bounce_row *row)
+{
+    enum { FLUSH_BYTES = 1 << 16 };
+    if (s->options.is_json || s->options.is_batch)
+        bounce_print_json(&s->printer, &s->out, place, bounce, row);
+    else
+        bounce_print_text(s->rules, &s->out, place, bounce, row, s->options.lang, s->has_colour);
+    if (s->out.len > FLUSH_BYTES)
+        out_flush(s);
+}
+
+static void mail_print(struct session *s, struct bounce_place place, struct slice bytes)
+{
+    struct mime_mail mail;
+    struct bounce bounce;
+    mime_read(bytes, &s->arena, &mail);
+    bounce_read(&mail, s->rules, s->scratch, &s->arena, &bounce);
+    for (unsigned i = 0; i < bounce.row_count; i++) {
+        place.index = i;
+        row_print(s, &place, &bounce, &bounce.rows[i]);
+    }
+    place.index = 0;
+    if (!bounce.row_count)
+        row_print(s, &place, &bounce, NULL);
+    arena_reset(&s->arena);
+}
+
+static bool mail_take(void *context, struct slice file, size_t number, struct slice mail)
+{
+    struct session *s = context;
+    struct bounce_place place = {.file = file, .mail = number};
+    mail_print(s, place, mail);
+    return !s->is_broken;
+}
+
+/* ---- one reply ---- */
+
+/* "RCPT", "RCPT TO", "end-of-data", "rcpt". */
+static enum stage stage_of_command(struct slice command)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("rcpt"), STAGE_RCPT},         {SLICE_INIT("mail"), STAGE_MAIL},
+        {SLICE_INIT("end-of-data"), STAGE_DOT},   {SLICE_INIT("end of data"), STAGE_DOT},
+        {SLICE_INIT("dot"), STAGE_DOT},           {SLICE_INIT("."), STAGE_DOT},
+        {SLICE_INIT("data"), STAGE_DATA},         {SLICE_INIT("bdat"), STAGE_DATA},
+        {SLICE_INIT("helo"), STAGE_EHLO},         {SLICE_INIT("ehlo"), STAGE_EHLO},
+        {SLICE_INIT("starttls"), STAGE_STARTTLS}, {SLICE_INIT("auth"), STAGE_AUTH},
+        {SLICE_INIT("conn"), STAGE_CONNECT},      {SLICE_INIT("dns"), STAGE_DNS},
+        {SLICE_INIT("queue"), STAGE_QUEUE},
+    };
+    return (enum stage)scan_phrase(command, rows, COUNT_OF(rows), STAGE_UNKNOWN);
+}
+
+static void reply_print(struct session *s, struct slice id, struct slice text, struct slice command,
+                        struct slice receiver, struct slice remote_mta)
+{
+    struct said said;
+    struct bounce_row row = {.kind = KIND_BOUNCE};
+    row.diagnostic = scan_squeeze(text, &s->arena);
+    said_parse(row.diagnostic, &s->arena, &said);
+    row.code = said.code;
+    row.stage = stage_of_command(command);
+    row.remote_mta = remote_mta;
+    memcpy(row.status, said.status, sizeof(row.status));
+    ptrdiff_t at = slice_find_last_byte(receiver, '@');
+    struct refusal refusal = {.stage = row.stage,
+                              .code = row.code,
+                              .text = said.text,
+                              .receiver = at >= 0 ? slice_from(receiver, (size_t)at + 1) : receiver,
+                              .remote_mta = remote_mta};
+    memcpy(refusal.status, said.status, sizeof(refusal.status));
+    rules_judge(s->rules, s->scratch, &refusal, &row.verdict);
+    row.mark = slice_of(said.text.ptr + row.verdict.mark_from, row.verdict.mark_to - row.verdict.mark_from);
+    if (row.verdict.reason == REASON_DELIVERED || (row.code >= 200 && row.code < 300))
+        row.kind = KIND_DELIVERED;
+    if (row.kind == KIND_DELIVERED)
+        rules_verdict_of_reason(s->rules, REASON_DELIVERED, false, &row.verdict);
+    size_t from = 0;
+    if (!scan_address(row.diagnostic, &from, &row.recipient))
+        row.recipient = SLICE("");
+    facts_find(row.diagnostic, &s->arena, &row.facts);
+    struct bounce bounce = {.kind = row.kind, .authenticity = AUTHENTICITY_UNVERIFIED};
+    struct bounce_place place = {.id = id};
+    row_print(s, &place, &bounce, &row);
+    arena_reset(&s->arena);
+}
+
+/* ---- batches ---- */
+
+static struct slice member(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_string(value) ? slice_of(json_string_value(value), json_string_length(value)) : SLICE("");
+}
+
+static void batch_error(struct session *s, struct slice id, const char *what)
+{
+    struct json json = {&s->out};
+    json_object_begin(&json);
+    if (id.len) {
+        json_key(&json, "id");
+        json_raw(&json, id);
+    }
+    json_put_string(&json, "error", slice_str(what));
+    json_end(&json);
+    buf_byte(&s->out, '\n');
+}
+
+static void batch_line(struct session *s, struct slice line, bool is_reply)
+{
+    json_error_t error;
+    json_t *object = json_loadb(line.ptr, line.len, 0, &error);
+    if (!json_is_object(object)) {
+        batch_error(s, SLICE(""), object ? "not a JSON object" : error.text);
+        json_decref(object);
+        return;
+    }
+    const json_t *given = json_object_get(object, "id");
+    char *id_text = given ? json_dumps(given, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    struct slice id = slice_str(id_text);
+    if (is_reply) {
+        if (json_is_string(json_object_get(object, "text")))
+            reply_print(s, id, member(object, "text"), member(object, "command"), member(object, "receiver"),
+                        member(object, "remote_mta"));
+        else
+            batch_error(s, id, "text is missing");
+    } else if (json_is_string(json_object_get(object, "message_b64"))) {
+        struct slice text = member(object, "message_b64");
+        SCOPED(buf) mail = BUF(text.len + 4);
+        struct bounce_place place = {.id = id, .file = member(object, "file")};
+        if (base64_decode(&mail, text))
+            mail_print(s, place, buf_slice(&mail));
+        else
+            batch_error(s, id, "message_b64 is not base64");
+    } else {
+        batch_error(s, id, "message_b64 is missing");
+    }
+    free(id_text);
+    json_decref(object);
+}
+
+/* Lines from stdin; what is ready goes out before waiting for more. */
+static int batch_run(struct session *s, bool is_reply)
+{
+    enum { CHUNK = 1 << 18 };
+    SCOPED(buf) in = BUF(MAILBOX_MAIL_MAX);
+    for (;;) {
+        char *room = buf_reserve(&in, CHUNK);
+        ssize_t got = room ? read(STDIN_FILENO, room, CHUNK) : -1;
+        if (got < 0 && room && errno == EINTR)
+            continue;
+        if (got < 0) {
+            fprintf(stderr, "todoke bounce: %s\n", room ? strerror(errno) : "a line of the batch is too long");
+            return 3;
+        }
+        if (got == 0)
+            break;
+        buf_advance(&in, (size_t)got);
+        struct slice rest = buf_slice(&in);
+        const char *end;
+        while ((end = memchr(rest.ptr, '\n', rest.len))) {
+            struct slice line = slice_trim(slice_of(rest.ptr, (size_t)(end - rest.ptr)));
+            if (line.len)
+                batch_line(s, line, is_reply);
+            rest = slice_from(rest, (size_t)(end - rest.ptr) + 1);
+        }
+        buf_consume(&in, in.len - rest.len);
+        if (!out_flush(s))
+            return 3;
+    }
+    struct slice last = slice_trim(buf_slice(&in));
+    if (last.len)
+        batch_line(s, last, is_reply);
+    return out_flush(s) ? 0 : 3;
+}
+
+/* ---- commands ---- */
+
+static int explain_run(struct session *s, int count, char **paths)
+{
+    if (s->options.is_batch)
+        return batch_run(s, false);
+    for (int i = 0; i < count || i == 0; i++) {
+        struct fault why = {0};
+        if (!mailbox_walk(count ? paths[i] : "-", mail_take, s, &why) && why.kind) {
+            out_flush(s);
+            return command_fail("bounce", &why);
+        }
+    }
+    return out_flush(s) ? 0 : 3;
+}
+
+static int reply_run(struct session *s, int count, char **words)
+{
+    if (s->options.is_batch)
+        return batch_run(s, true);
+    if (count != 1) {
+        fputs("todoke bounce reply: give the reply as one argument (in quotes)\n", stderr);
+        return 2;
+    }
+    reply_print(s, SLICE(""), slice_str(words[0]), slice_str(s->options.command), slice_str(s->options.receiver),
+                slice_str(s->options.remote_mta));
+    return out_flush(s) ? 0 : 3;
+}
+
+static void tell(void *context, struct slice sentence)
+{
+    printf("%.*s\n", SLICE_ARG(sentence));
+}
+
+static int rules_run(struct session *s)
+{
+    struct rules_check check = rules_check(s->rules, tell, NULL);
+    printf("%u rules, %u example lines, %u failures\n", check.rules, check.lines, check.failures);
+    return check.failures ? 1 : 0;
+}
+
+static bool options_read(int argc, char **argv, struct options *o)
+{
+    static const struct option longs[] = {
+        {"json", no_argument, NULL, 'j'},
+        {"batch", no_argument, NULL, 'b'},
+        {"lang", required_argument, NULL, 'l'},
+        {"command", required_argument, NULL, 'c'},
+        {"receiver", required_argument, NULL, 'r'},
+        {"remote-mta", required_argument, NULL, 'm'},
+        {"rules", required_argument, NULL, 'R'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *lang = getenv("LANG");
+    *o = (struct options){.lang = lang && slice_starts(slice_str(lang), SLICE("ja")) ? LANG_JA : LANG_EN};
+    int option;
+    while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+        switch (option) {
+        case 'j': o->is_json = true; break;
+        case 'b': o->is_batch = true; break;
+        case 'c': o->command = optarg; break;
+        case 'r': o->receiver = optarg; break;
+        case 'm': o->remote_mta = optarg; break;
+        case 'R': o->rules = optarg; break;
+        case 'h': o->is_help = true; break;
+        case 'l':
+            if (!slice_equal(slice_str(optarg), SLICE("ja")) && !slice_equal(slice_str(optarg), SLICE("en"))) {
+                fprintf(stderr, "todoke bounce: --lang is ja or en, not \"%s\"\n", optarg);
+                return false;
+            }
+            o->lang = optarg[0] == 'j' ? LANG_JA : LANG_EN;
+            break;
+        default: return false;
+        }
+    }
+    return true;
+}
+
+static bool rules_load_own(struct session *s, const char *path, struct fault *why)
+{
+    enum { RULES_BYTES_MAX = 16 << 20 };
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return fault_set(why, FAULT_INPUT, "%s: %s", path, strerror(errno));
+    SCOPED(buf) text = BUF(RULES_BYTES_MAX);
+    char chunk[8192];
+    size_t got;
+    while ((got = fread(chunk, 1, sizeof(chunk), file)) > 0)
+        buf_append(&text, slice_of(chunk, got));
+    fclose(file);
+    return rules_add(s->rules, path, buf_slice(&text), why);
+}
+
+int cmd_bounce(int argc, char **argv)
+{
+    struct session s = {0};
+    if (!options_read(argc, argv, &s.options))
+        return 2;
+    const char *verb = optind < argc ? argv[optind] : "";
+    bool is_explain = !strcmp(verb, "explain"), is_reply = !strcmp(verb, "reply");
+    bool is_test = !strcmp(verb, "rules") && optind + 1 < argc && !strcmp(argv[optind + 1], "test");
+    if (s.options.is_help || (!is_explain && !is_reply && !is_test)) {
+        fputs(usage, s.options.is_help ? stdout : stderr);
+        return s.options.is_help ? 0 : 2;
+    }
+    struct fault why = {0};
+    if (is_test && optind + 2 < argc)
+        s.options.rules = argv[optind + 2];
+    if (!rules_open(&s.rules, &why) || (s.options.rules && !rules_load_own(&s, s.options.rules, &why))) {
+        rules_free(s.rules);
+        return command_fail("bounce", &why);
+    }
+    s.scratch = rules_scratch_new(s.rules);
+    s.printer.rules = s.rules;
+    s.has_colour = isatty(STDOUT_FILENO);
+    buf_init(&s.out, MAILBOX_MAIL_MAX);
+    int status = is_explain ? explain_run(&s, argc - optind - 1, argv + optind + 1)
+                 : is_reply ? reply_run(&s, argc - optind - 1, argv + optind + 1)
+                            : rules_run(&s);
+    buf_release(&s.out);
+    bounce_printer_release(&s.printer);
+    arena_release(&s.arena);
+    rules_scratch_free(s.scratch);
+    rules_free(s.rules);
+    return status;
+}

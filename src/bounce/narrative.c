@@ -1,0 +1,441 @@
+#include "bounce/narrative.h"
+
+#include "base/buf.h"
+#include "base/map.h"
+#include "bounce/dsn.h"
+#include "bounce/said.h"
+#include "bounce/scan.h"
+
+struct teller {
+    struct arena *arena;
+    struct narrative *to;
+    struct slice own, to_address;
+    unsigned room;
+    struct map by_address; /* only once there are many */
+    int current;           /* entry whose lines we are in, -1: none yet */
+    int transcript;        /* entry that the last RCPT TO of a transcript named, -1: none */
+    enum stage stage;      /* the last command of a transcript */
+};
+
+/* ---- the end of the narrative ---- */
+
+static bool is_field(struct slice line, const char *name)
+{
+    struct slice with = slice_str(name);
+    return slice_starts_caseless(line, with) && line.len > with.len && line.ptr[with.len] == ':';
+}
+
+/* A header field that only a mail that has travelled carries. */
+static bool begins_original(struct slice line)
+{
+    size_t indent = 0;
+    while (indent < line.len && indent < 4 && (line.ptr[indent] == ' ' || line.ptr[indent] == '|'))
+        indent++;
+    line = slice_from(line, indent);
+    if (line.len < 8 || !memchr("RrDdAaXxMm", line.ptr[0], 10))
+        return false;
+    return is_field(line, "Received") || is_field(line, "Return-Path") || is_field(line, "DKIM-Signature") ||
+           is_field(line, "Delivered-To") || is_field(line, "ARC-Seal") || is_field(line, "X-Received") ||
+           is_field(line, "X-Google-Smtp-Source") || is_field(line, "MIME-Version") ||
+           is_field(line, "X-Originating-IP");
+}
+
+static bool announces_original(struct slice line)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("this is a copy of"), 1},
+        {SLICE_INIT("below this line is a copy"), 1},
+        {SLICE_INIT("copy of the original message"), 1},
+        {SLICE_INIT("copy of the message header"), 1},
+        {SLICE_INIT("copy of your message"), 1},
+        {SLICE_INIT("copy of the first part of the message"), 1},
+        {SLICE_INIT("original message follow"), 1},
+        {SLICE_INIT("original message header"), 1},
+        {SLICE_INIT("original message -"), 1},
+        {SLICE_INIT("original message:"), 1},
+        {SLICE_INIT("original mail info"), 1},
+        {SLICE_INIT("original mail -"), 1},
+        {SLICE_INIT("original mail as follows"), 1},
+        {SLICE_INIT("message headers follow"), 1},
+        {SLICE_INIT("message header follow"), 1},
+        {SLICE_INIT("message text follow"), 1},
+        {SLICE_INIT("message header:"), 1},
+        {SLICE_INIT("unsent message"), 1},
+        {SLICE_INIT("returned message"), 1},
+        {SLICE_INIT("header of the original message"), 1},
+        {SLICE_INIT("headers of the original message"), 1},
+        {SLICE_INIT("header of original message"), 1},
+        {SLICE_INIT("bounced e-mail"), 1},
+        {SLICE_INIT("bounced email"), 1},
+        {SLICE_INIT("start of original message"), 1},
+        {SLICE_INIT("start of forwarded message"), 1},
+        {SLICE_INIT("rejected message"), 1},
+        {SLICE_INIT("forwarded message"), 1},
+        {SLICE_INIT("ursprüngliche nachricht"), 1},
+        {SLICE_INIT("message d'origine"), 1},
+        {SLICE_INIT("mensaje original"), 1},
+        {SLICE_INIT("исходное сообщение"), 1},
+        {SLICE_INIT("元のメッセージ"), 1},
+        {SLICE_INIT("元のメール"), 1},
+    };
+    if (line.len < 12 || line.len > 120)
+        return false;
+    struct slice bare = line; /* it is a title: it begins with a rule, or ends like one */
+    while (bare.len && (ascii_is_space(bare.ptr[0]) || memchr("-=_*|#>+", bare.ptr[0], 8)))
+        bare = slice_from(bare, 1);
+    size_t at;
+    if (!bare.len || !scan_phrase_at(bare, rows, COUNT_OF(rows), 0, &at))
+        return false;
+    bool has_rule = bare.ptr > line.ptr && memchr("-=_*|#+", bare.ptr[-1], 7);
+    has_rule = has_rule || (bare.ptr - line.ptr >= 2 && memchr("-=_*|#+", bare.ptr[-2], 7));
+    char last = slice_trim(line).ptr[slice_trim(line).len - 1];
+    return has_rule || memchr(".:-=_*|#", last, 8) || at == 0;
+}
+
+/* ---- entries ---- */
+
+static int entry_find(struct teller *t, struct slice recipient, uint64_t hash)
+{
+    struct narrative *n = t->to;
+    if (t->by_address.count) {
+        void *known = map_get(&t->by_address, recipient);
+        return known ? (int)((uintptr_t)known - 1) : -1;
+    }
+    for (unsigned i = 0; i < n->count; i++)
+        if (n->entries[i].hash == hash && slice_equal_caseless(n->entries[i].recipient, recipient))
+            return (int)i;
+    return -1;
+}
+
+static uint64_t hash_of(struct slice s)
+{
+    uint64_t hash = s.len;
+    for (size_t i = 0; i < s.len; i++)
+        hash = hash * 31 + (unsigned char)ascii_lower(s.ptr[i]);
+    return hash;
+}
+
+/* The entry of this recipient, new or old; -1 where there are too many. */
+static int entry_take(struct teller *t, struct slice recipient, int strength)
+{
+    enum { MANY = 64 };
+    struct narrative *n = t->to;
+    uint64_t hash = hash_of(recipient);
+    int known = entry_find(t, recipient, hash);
+    if (known >= 0) {
+        if (n->entries[known].strength < strength)
+            n->entries[known].strength = strength;
+        return known;
+    }
+    if (n->count == NARRATIVE_ENTRIES_MAX) {
+        n->is_cut = true;
+        return -1;
+    }
+    if (n->count == t->room) {
+        t->room = t->room ? t->room * 4 : 8;
+        struct narrative_entry *fresh = ARENA_ARRAY(t->arena, struct narrative_entry, t->room);
+        if (n->count)
+            memcpy(fresh, n->entries, n->count * sizeof(*fresh));
+        n->entries = fresh;
+    }
+    n->entries[n->count] = (struct narrative_entry){.recipient = recipient, .strength = strength, .hash = hash};
+    n->count++;
+    if (n->count == MANY)
+        for (unsigned i = 0; i < n->count; i++)
+            map_set(&t->by_address, n->entries[i].recipient, (void *)(uintptr_t)(i + 1));
+    else if (n->count > MANY)
+        map_set(&t->by_address, recipient, (void *)(uintptr_t)n->count);
+    return (int)n->count - 1;
+}
+
+/* ---- lines ---- */
+
+static struct slice without_bullet(struct slice line)
+{
+    line = slice_trim(line);
+    size_t at = 0;
+    while (at < line.len && memchr(">*-|#+", line.ptr[at], 6))
+        at++;
+    if (at && at < line.len && (line.ptr[at] == ' ' || line.ptr[at] == '\t' || line.ptr[at] == '<'))
+        return slice_trim(slice_from(line, at));
+    return line;
+}
+
+/* The address with which the line begins: "<a@b>", "a@b", "Name <a@b>" and nothing else; the rest goes to *rest. */
+static bool line_begins(struct slice line, struct slice *address, struct slice *rest)
+{
+    if (!line.len || !memchr(line.ptr, '@', line.len))
+        return false;
+    size_t at = 0;
+    if (!scan_address(line, &at, address))
+        return false;
+    const char *from = address->ptr, *end = line.ptr + line.len;
+    *rest = slice_from(line, at);
+    bool is_bracketed = from > line.ptr && (from[-1] == '<' || from[-1] == '(' || from[-1] == '[');
+    if (is_bracketed && rest->len)
+        *rest = slice_from(*rest, 1);
+    if (from - is_bracketed != line.ptr && !(from == line.ptr + 1 && (line.ptr[0] == '"' || line.ptr[0] == '\''))) {
+        /* a display name before it: then nothing else may be on the line */
+        struct slice name = slice_of(line.ptr, (size_t)(from - line.ptr));
+        struct slice left = slice_trim(*rest);
+        bool is_alone = !left.len || (left.len == 1 && left.ptr[0] == ':') || left.ptr[0] == '<';
+        if (!is_bracketed || !is_alone || name.len > 60 || memchr(name.ptr, ':', name.len))
+            return false;
+    }
+    while (rest->ptr < end && memchr("\"'>)", *rest->ptr, 4))
+        *rest = slice_from(*rest, 1);
+    if (slice_starts_caseless(*rest, SLICE("<mailto:"))) {
+        ptrdiff_t close = slice_find_byte(*rest, '>');
+        *rest = slice_from(*rest, close >= 0 ? (size_t)close + 1 : rest->len);
+    }
+    *rest = slice_trim(*rest);
+    while (rest->len && memchr(":.,", rest->ptr[0], 3))
+        *rest = slice_from(*rest, 1);
+    return true;
+}
+
+enum key { KEY_NONE, KEY_OTHER, KEY_TO, KEY_RECIPIENT };
+
+/* "Recipient: <a@b>", "宛先：a@b": how telling the key is. */
+static enum key line_key(struct slice line, struct slice *value)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("sender"), KEY_OTHER},         {SLICE_INIT("from"), KEY_OTHER},
+        {SLICE_INIT("reply-to"), KEY_OTHER},       {SLICE_INIT("message-id"), KEY_OTHER},
+        {SLICE_INIT("message id"), KEY_OTHER},     {SLICE_INIT("return-path"), KEY_OTHER},
+        {SLICE_INIT("contact"), KEY_OTHER},        {SLICE_INIT("cc"), KEY_OTHER},
+        {SLICE_INIT("subject"), KEY_OTHER},        {SLICE_INIT("postmaster"), KEY_OTHER},
+        {SLICE_INIT("mail from"), KEY_OTHER},      {SLICE_INIT("envelope"), KEY_OTHER},
+        {SLICE_INIT("help"), KEY_OTHER},           {SLICE_INIT("support"), KEY_OTHER},
+        {SLICE_INIT("recipient"), KEY_RECIPIENT},  {SLICE_INIT("rcpt to"), KEY_RECIPIENT},
+        {SLICE_INIT("address"), KEY_RECIPIENT},    {SLICE_INIT("delivered to"), KEY_RECIPIENT},
+        {SLICE_INIT("message to"), KEY_RECIPIENT}, {SLICE_INIT("user"), KEY_RECIPIENT},
+        {SLICE_INIT("mailbox"), KEY_RECIPIENT},    {SLICE_INIT("attempts"), KEY_RECIPIENT},
+        {SLICE_INIT("size"), KEY_RECIPIENT},       {SLICE_INIT("to"), KEY_TO},
+        {SLICE_INIT("宛先"), KEY_RECIPIENT},       {SLICE_INIT("送信先"), KEY_RECIPIENT},
+        {SLICE_INIT("destinat"), KEY_RECIPIENT},   {SLICE_INIT("empfänger"), KEY_RECIPIENT},
+        {SLICE_INIT("получател"), KEY_RECIPIENT},  {SLICE_INIT("收件"), KEY_RECIPIENT},
+    };
+    struct slice head = slice_head(line, 80);
+    ptrdiff_t colon = slice_find_byte(head, ':');
+    ptrdiff_t wide = slice_find(head, SLICE("：")); /* the full-width one */
+    size_t skip = 1;
+    if (colon < 0 && wide > 0) {
+        colon = wide;
+        skip = 3;
+    }
+    if (colon <= 0)
+        return KEY_NONE;
+    struct slice name = slice_head(line, (size_t)colon);
+    *value = slice_trim(slice_from(line, (size_t)colon + skip));
+    if (!memchr(value->len ? value->ptr : "", '@', value->len) || memchr(name.ptr, '@', name.len))
+        return KEY_NONE;
+    enum key key = (enum key)scan_phrase(name, rows, COUNT_OF(rows), KEY_NONE);
+    return key == KEY_TO && slice_trim(name).len > 12 ? KEY_RECIPIENT : key;
+}
+
+/* Sentences in which an address is one that could not be reached. */
+static bool tells_failure(struct slice line)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("deliver"), 1},    {SLICE_INIT("undeliver"), 1},    {SLICE_INIT("reach"), 1},
+        {SLICE_INIT("mailbox"), 1},    {SLICE_INIT("unknown"), 1},      {SLICE_INIT("returned"), 1},
+        {SLICE_INIT("failed"), 1},     {SLICE_INIT("no such"), 1},      {SLICE_INIT("not found"), 1},
+        {SLICE_INIT("rejected"), 1},   {SLICE_INIT("quota"), 1},        {SLICE_INIT("full"), 1},
+        {SLICE_INIT("address"), 1},    {SLICE_INIT("could not be"), 1}, {SLICE_INIT("member"), 1},
+        {SLICE_INIT("zugestellt"), 1}, {SLICE_INIT("remis"), 1},        {SLICE_INIT("entreg"), 1},
+        {SLICE_INIT("доставлен"), 1},
+    };
+    for (size_t i = 0; i < line.len; i++)
+        if ((unsigned char)line.ptr[i] >= 0xe0) /* Chinese, Japanese, Korean: no words to begin with */
+            return true;
+    return scan_phrase(line, rows, COUNT_OF(rows), 0) != 0;
+}
+
+/* ">>> RCPT To:<a@b>", "<<< 550 ...", " In:  DATA", " Out: 550 ...". True: the line was a transcript's. */
+static bool transcript_take(struct teller *t, struct slice line)
+{
+    struct slice trimmed = slice_trim(line);
+    bool is_command = slice_starts(trimmed, SLICE(">>> ")) || slice_starts(trimmed, SLICE("In: ")) ||
+                      slice_starts(trimmed, SLICE("--> "));
+    bool is_reply = slice_starts(trimmed, SLICE("<<< ")) || slice_starts(trimmed, SLICE("Out: ")) ||
+                    slice_starts(trimmed, SLICE("<-- "));
+    if (!is_command && !is_reply)
+        return false;
+    struct slice rest = slice_trim(slice_from(trimmed, 4));
+    if (is_command) {
+        static const struct phrase rows[] = {
+            {SLICE_INIT("rcpt to"), STAGE_RCPT}, {SLICE_INIT("mail from"), STAGE_MAIL},
+            {SLICE_INIT("data"), STAGE_DATA},    {SLICE_INIT("helo"), STAGE_EHLO},
+            {SLICE_INIT("ehlo"), STAGE_EHLO},    {SLICE_INIT("starttls"), STAGE_STARTTLS},
+            {SLICE_INIT("mail"), STAGE_MAIL},    {SLICE_INIT("rcpt"), STAGE_RCPT},
+            {SLICE_INIT("auth"), STAGE_AUTH},    {SLICE_INIT("quit"), STAGE_UNKNOWN},
+        };
+        enum stage stage = (enum stage)scan_phrase(slice_head(rest, 16), rows, COUNT_OF(rows), STAGE_COUNT);
+        if (stage == STAGE_COUNT)
+            return false;
+        t->stage = stage;
+        struct slice address;
+        size_t at = 0;
+        t->transcript = stage == STAGE_RCPT && scan_address(rest, &at, &address) ? entry_take(t, address, 2) : -1;
+        return true;
+    }
+    struct said said;
+    said_parse(rest, t->arena, &said);
+    if (said.code < 400)
+        return true;
+    struct slice *reply = t->transcript >= 0 ? &t->to->entries[t->transcript].reply : &t->to->reply;
+    enum stage *stage = t->transcript >= 0 ? &t->to->entries[t->transcript].stage : &t->to->stage;
+    enum { REPLY_MAX = 2048 };
+    if (!reply->len)
+        *reply = rest;
+    else if (reply->len + rest.len < REPLY_MAX && *stage == t->stage)
+        *reply = arena_printf(t->arena, "%.*s %.*s", SLICE_ARG(*reply), SLICE_ARG(rest));
+    *stage = t->stage;
+    return true;
+}
+
+static void entry_open(struct teller *t, struct slice address, struct slice rest, struct slice line, int strength)
+{
+    int entry = entry_take(t, address, strength);
+    if (entry < 0)
+        return;
+    struct narrative_entry *e = &t->to->entries[entry];
+    struct slice from = slice_of(rest.ptr, (size_t)(line.ptr + line.len - rest.ptr));
+    if (!e->text.ptr || (entry != t->current && !slice_trim(e->text).len))
+        e->text = from;
+    else if (entry == t->current)
+        e->text.len = (size_t)(line.ptr + line.len - e->text.ptr);
+    else if (said_find(e->text) < 0 && said_find(from) >= 0) /* told twice, the second time with the reply */
+        e->text = from;
+    t->current = entry;
+}
+
+static void line_take(struct teller *t, struct slice line)
+{
+    struct slice address, rest, value, bare = without_bullet(line);
+    struct narrative *n = t->to;
+    if (transcript_take(t, line))
+        return;
+    /* "550 5.1.1 <a@b>... User unknown", "554 <a@b>... 550 Host unknown" */
+    struct said said = {0};
+    if (bare.len > 8 && ascii_is_digit(bare.ptr[0]) && memchr(bare.ptr, '@', bare.len)) {
+        said_parse(bare, t->arena, &said);
+        struct slice text = said.text;
+        if (said.code >= 400 && text.len && text.ptr >= bare.ptr && text.ptr < bare.ptr + bare.len &&
+            (text.ptr[0] == '<' || text.ptr[0] == '(') && line_begins(text, &address, &rest)) {
+            entry_open(t, address, bare, line, 3);
+            return;
+        }
+    }
+    bool is_wrapped = t->current >= 0 && line.len && ascii_is_space(line.ptr[0]) &&
+                      slice_trim(n->entries[t->current].text).len; /* an indented line goes on with what was said */
+    if (!is_wrapped && line_begins(bare, &address, &rest)) {
+        entry_open(t, address, rest, line, 3);
+        return;
+    }
+    enum key key = memchr(line.len ? line.ptr : "", '@', line.len) ? line_key(bare, &value) : KEY_NONE;
+    size_t at = 0;
+    if ((key == KEY_RECIPIENT || key == KEY_TO) && scan_address(slice_head(value, 320), &at, &address) &&
+        address.ptr - value.ptr <= 40 && !(t->current >= 0 && is_wrapped && key == KEY_TO)) {
+        at += at < value.len && value.ptr[at] == '>';
+        entry_open(t, address, slice_from(value, at), line, key == KEY_RECIPIENT ? 3 : 2);
+        return;
+    }
+    if (t->current < 0 && key == KEY_NONE && memchr(line.len ? line.ptr : "", '@', line.len) && tells_failure(bare) &&
+        scan_address(bare, &at, &address)) {
+        int entry = entry_take(t, address, 1); /* the sentence itself says what happened */
+        if (entry >= 0 && !n->entries[entry].text.ptr)
+            n->entries[entry].text = line;
+        return;
+    }
+    if (t->current >= 0) {
+        struct slice *text = &n->entries[t->current].text;
+        text->len = (size_t)(line.ptr + line.len - text->ptr);
+    }
+}
+
+/* ---- afterwards ---- */
+
+static bool is_role(struct slice address)
+{
+    static const struct slice roles[] = {
+        SLICE_INIT("postmaster@"), SLICE_INIT("support@"),       SLICE_INIT("abuse@"),   SLICE_INIT("helpdesk@"),
+        SLICE_INIT("admin@"),      SLICE_INIT("mailer-daemon@"), SLICE_INIT("noreply@"), SLICE_INIT("no-reply@")};
+    for (size_t i = 0; i < COUNT_OF(roles); i++)
+        if (slice_starts_caseless(address, roles[i]))
+            return true;
+    return false;
+}
+
+/* Keep the strongest kind of entries; among several drop the mail's own addresses and those one is told to write to. */
+static void entries_choose(struct teller *t)
+{
+    struct narrative *n = t->to;
+    int strongest = 0;
+    for (unsigned pass = 0; pass < 2; pass++) {
+        unsigned others = 0, kept = 0;
+        for (unsigned i = 0; i < n->count; i++) {
+            struct narrative_entry *e = &n->entries[i];
+            bool is_ours = slice_equal_caseless(e->recipient, t->own) ||
+                           slice_equal_caseless(e->recipient, t->to_address) ||
+                           (is_role(e->recipient) && said_find(e->text) < 0);
+            if (pass == 0) {
+                if (!is_ours && e->strength > strongest)
+                    strongest = e->strength;
+                continue;
+            }
+            others += !is_ours;
+        }
+        if (pass == 0)
+            continue;
+        if (!strongest)
+            for (unsigned i = 0; i < n->count; i++)
+                strongest = n->entries[i].strength > strongest ? n->entries[i].strength : strongest;
+        for (unsigned i = 0; i < n->count; i++) {
+            struct narrative_entry e = n->entries[i];
+            bool is_ours = slice_equal_caseless(e.recipient, t->own) ||
+                           slice_equal_caseless(e.recipient, t->to_address) ||
+                           (is_role(e.recipient) && said_find(e.text) < 0);
+            bool has_reply = e.reply.len > 0;
+            if ((e.strength < strongest && !has_reply) || (others && is_ours && !has_reply))
+                continue;
+            n->entries[kept++] = e;
+        }
+        n->count = kept;
+    }
+}
+
+void narrative_read(struct slice text, struct slice own, struct slice to, struct arena *arena,
+                    struct narrative *narrative)
+{
+    *narrative = (struct narrative){0};
+    struct teller t = {.arena = arena, .to = narrative, .own = own, .to_address = to, .current = -1, .transcript = -1};
+    text = slice_head(text, NARRATIVE_BYTES_MAX);
+    narrative->text = narrative->preamble = text;
+    struct slice rest = text, line;
+    ptrdiff_t fields = dsn_find(text);
+    while (slice_line(&rest, &line)) {
+        size_t at = (size_t)(line.ptr - text.ptr);
+        if (fields >= 0 && at == (size_t)fields) {
+            narrative->fields = slice_from(text, at);
+            narrative->text = slice_head(text, at);
+            break;
+        }
+        bool is_title = announces_original(line);
+        if (is_title || begins_original(line)) {
+            narrative->original = is_title ? rest : slice_from(text, at);
+            narrative->text = slice_head(text, at);
+            break;
+        }
+        if (line.len && line.ptr[0] == '>' && !slice_starts(line, SLICE(">>>")))
+            continue; /* somebody's quotation */
+        line_take(&t, line);
+        if (t.current >= 0 && narrative->preamble.len == text.len)
+            narrative->preamble = slice_head(text, at);
+    }
+    if (narrative->preamble.len > narrative->text.len)
+        narrative->preamble = narrative->text;
+    entries_choose(&t);
+    map_release(&t.by_address);
+}

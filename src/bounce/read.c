@@ -1,0 +1,513 @@
+/* The order of asking: a complaint has its own form; a delivery status is structure and wins over words; a notification
+ * in JSON; then free text, if the mail behaves like an error mail at all; then automatic answers; then reports. The
+ * rest is ordinary mail.
+ *
+ * Judging a row goes from the evidence nearest to the refusal to the farthest: the diagnostic, the words that the text
+ * gives to this recipient, the whole text, the subject. The first that a rule knows decides; where none does, status
+ * and code do. */
+#include "bounce/read.h"
+
+#include "base/buf.h"
+#include "bounce/dsn.h"
+#include "bounce/narrative.h"
+#include "bounce/read_private.h"
+#include "bounce/said.h"
+#include "bounce/scan.h"
+
+/* ---- rows and the original mail ---- */
+
+struct bounce_row *row_add(struct reading *r, enum kind kind)
+{
+    struct bounce *b = r->bounce;
+    if (b->row_count == BOUNCE_ROWS_MAX) {
+        b->is_cut = true;
+        return NULL;
+    }
+    if (b->row_count == r->row_room) {
+        unsigned wider = r->row_room ? r->row_room * 4 : 1;
+        struct bounce_row *fresh = arena_alloc(r->arena, wider * sizeof(*fresh));
+        if (b->row_count)
+            memcpy(fresh, b->rows, b->row_count * sizeof(*fresh));
+        b->rows = fresh;
+        r->row_room = wider;
+    }
+    struct bounce_row *row = &b->rows[b->row_count++];
+    memset(row, 0, offsetof(struct bounce_row, facts));
+    row->facts.count = 0;
+    row->kind = kind;
+    return row;
+}
+
+struct slice original_header(const struct reading *r, struct slice name)
+{
+    return r->original_part >= 0 ? mime_header(r->original, (unsigned)r->original_part, name) : (struct slice){0};
+}
+
+void original_take(struct reading *r, struct slice text)
+{
+    while (text.len && (ascii_is_space(text.ptr[0]) || text.ptr[0] == '-')) { /* blank lines and rules before it */
+        const char *end = memchr(text.ptr, '\n', text.len);
+        struct slice line = slice_of(text.ptr, end ? (size_t)(end - text.ptr) : text.len);
+        bool is_filler = true;
+        for (size_t i = 0; i < line.len && is_filler; i++)
+            is_filler = ascii_is_space(line.ptr[i]) || line.ptr[i] == '-';
+        if (!is_filler)
+            break;
+        text = slice_from(text, line.len + 1);
+    }
+    if (!text.len)
+        return;
+    struct mime_mail *mail = ARENA_NEW(r->arena, struct mime_mail);
+    mime_read_head(slice_head(text, MIME_HEADER_BYTES_MAX), r->arena, mail);
+    if (mail->header_count) {
+        r->original = mail;
+        r->original_part = 0;
+    }
+}
+
+static void original_find(struct reading *r)
+{
+    const struct survey *s = &r->survey;
+    r->original_part = PART_NONE;
+    if (s->message_part != PART_NONE && r->mail->parts[s->message_part].header_count) {
+        r->original = r->mail;
+        r->original_part = s->message_part;
+    } else if (s->headers_part != PART_NONE) {
+        original_take(r, mime_body(&r->mail->parts[s->headers_part], MIME_HEADER_BYTES_MAX, r->arena));
+    }
+}
+
+struct slice original_recipient(const struct reading *r)
+{
+    static const struct slice names[] = {SLICE_INIT("X-HmXmrOriginalRecipient"), SLICE_INIT("X-Failed-Recipients"),
+                                         SLICE_INIT("To"), SLICE_INIT("X-Apparently-To"), SLICE_INIT("Delivered-To")};
+    struct slice address[1];
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (mime_addresses(original_header(r, names[i]), address, 1))
+            return address[0];
+    return SLICE("");
+}
+
+static void original_tell(struct reading *r)
+{
+    struct bounce *b = r->bounce;
+    if (!b->message_id.len)
+        b->message_id = mime_angle(original_header(r, SLICE("Message-ID")));
+    b->original_from = original_header(r, SLICE("From"));
+    b->original_subject = original_header(r, SLICE("Subject"));
+    b->original_token = original_header(r, SLICE("X-Todoke-Token"));
+    if (!b->original_token.ptr)
+        b->original_token = original_header(r, SLICE("Feedback-ID"));
+}
+
+/* ---- judging ---- */
+
+enum weight { WEIGHT_NONE, WEIGHT_CODE, WEIGHT_STATUS, WEIGHT_RULE };
+
+static enum weight weight_of(const struct verdict *verdict)
+{
+    if (verdict->reason == REASON_UNDEFINED)
+        return WEIGHT_NONE;
+    if (slice_equal(verdict->rule, SLICE("fallback.code")))
+        return WEIGHT_CODE;
+    if (slice_equal(verdict->rule, SLICE("fallback.status")))
+        return WEIGHT_STATUS;
+    return WEIGHT_RULE;
+}
+
+struct judging {
+    struct reading *r;
+    struct bounce_row *row;
+    struct refusal refusal;
+    enum weight best;
+};
+
+/* One piece of evidence; kept when it says more than what came before. */
+static void judge_text(struct judging *j, struct slice text)
+{
+    struct verdict verdict;
+    j->refusal.text = text;
+    rules_judge(j->r->rules, j->r->scratch, &j->refusal, &verdict);
+    enum weight weight = weight_of(&verdict);
+    if (weight <= j->best && j->row->verdict.rule.ptr)
+        return;
+    j->best = weight;
+    j->row->verdict = verdict;
+    j->row->mark = verdict.mark_to > verdict.mark_from
+                       ? slice_of(text.ptr + verdict.mark_from, verdict.mark_to - verdict.mark_from)
+                       : SLICE("");
+}
+
+static struct slice domain_of(struct slice address)
+{
+    ptrdiff_t at = slice_find_last_byte(address, '@');
+    return at >= 0 ? slice_from(address, (size_t)at + 1) : SLICE("");
+}
+
+/* Code, status and words of the row's diagnostic; `status` is what a Status field said, 0.0.0 where there was none. */
+static struct slice diagnostic_read(struct reading *r, struct bounce_row *row, const uint16_t status[3])
+{
+    struct said said;
+    said_parse(row->diagnostic, r->arena, &said);
+    struct slice text = said.text;
+    if (!said.code) { /* "host mx said: 550 5.1.1 ..." */
+        ptrdiff_t at = said_find(row->diagnostic);
+        if (at >= 0) {
+            struct said inner;
+            said_parse(slice_from(row->diagnostic, (size_t)at), r->arena, &inner);
+            said.code = inner.code;
+            if (inner.status[0])
+                memcpy(said.status, inner.status, sizeof(said.status));
+            text = inner.text.len > 3 ? inner.text : text;
+        }
+    }
+    row->code = said.code;
+    bool is_vague = !said.status[0];
+    memcpy(row->status, is_vague ? status : said.status, sizeof(row->status));
+    return text;
+}
+
+struct evidence {
+    struct slice chunk; /* what the text gives to this recipient */
+    struct slice whole; /* the narrative */
+};
+
+static void row_judge(struct reading *r, struct bounce_row *row, struct slice text, const struct evidence *evidence)
+{
+    struct judging j = {.r = r, .row = row};
+    if (row->kind == KIND_DELIVERED) {
+        rules_verdict_of_reason(r->rules, REASON_DELIVERED, false, &row->verdict);
+        return;
+    }
+    j.refusal = (struct refusal){.stage = row->stage,
+                                 .code = row->code,
+                                 .receiver = domain_of(row->recipient),
+                                 .remote_mta = row->remote_mta,
+                                 .reporting_mta = row->reporting_mta};
+    memcpy(j.refusal.status, row->status, sizeof(row->status));
+    judge_text(&j, text);
+    if (j.best < WEIGHT_RULE && !slice_equal(text, row->diagnostic))
+        judge_text(&j, row->diagnostic);
+    if (j.best < WEIGHT_RULE && evidence->chunk.len)
+        judge_text(&j, evidence->chunk);
+    if (j.best < WEIGHT_STATUS && evidence->whole.len)
+        judge_text(&j, evidence->whole);
+    if (j.best < WEIGHT_STATUS && r->survey.subject.len && !r->survey.is_answer)
+        judge_text(&j, r->survey.subject);
+    if (row->kind == KIND_DELAY)
+        row->verdict.is_permanent = false;
+}
+
+/* ---- delivery status ---- */
+
+static enum kind kind_of_action(struct slice action)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("failed"), KIND_BOUNCE},     {SLICE_INIT("failure"), KIND_BOUNCE},
+        {SLICE_INIT("delayed"), KIND_DELAY},     {SLICE_INIT("delivered"), KIND_DELIVERED},
+        {SLICE_INIT("relayed"), KIND_DELIVERED}, {SLICE_INIT("expanded"), KIND_DELIVERED},
+        {SLICE_INIT("expired"), KIND_BOUNCE},
+    };
+    return (enum kind)scan_phrase(slice_head(action, 32), rows, COUNT_OF(rows), KIND_NONE);
+}
+
+/* Without an Action: by the class of its status (RFC 3463). */
+static enum kind kind_of_recipient(const struct dsn_recipient *recipient)
+{
+    enum kind kind = kind_of_action(recipient->action);
+    if (kind != KIND_NONE)
+        return kind;
+    return recipient->status[0] == 2 ? KIND_DELIVERED : KIND_BOUNCE;
+}
+
+static const struct narrative_entry *entry_of(const struct narrative *n, struct slice recipient, struct slice original)
+{
+    for (unsigned i = 0; i < n->count && i < 64; i++)
+        if (slice_equal_caseless(n->entries[i].recipient, recipient) ||
+            (original.len && slice_equal_caseless(n->entries[i].recipient, original)))
+            return &n->entries[i];
+    return n->count == 1 ? &n->entries[0] : NULL;
+}
+
+/* The part of an entry's lines that says why: from the reply on, or its first paragraph. Raw: its lines are still
+ * apart. */
+static struct slice entry_words(struct slice text)
+{
+    text = slice_head(text, RULES_TEXT_MAX);
+    ptrdiff_t reply = said_find(text);
+    struct slice words = reply >= 0 ? slice_from(text, (size_t)reply) : slice_trim(text);
+    for (size_t i = 0; i + 1 < words.len; i++) {
+        if (words.ptr[i] != '\n')
+            continue;
+        size_t next = i + 1;
+        while (next < words.len && (words.ptr[next] == ' ' || words.ptr[next] == '\t' || words.ptr[next] == '\r'))
+            next++;
+        if (next < words.len && words.ptr[next] == '\n')
+            return slice_head(words, i);
+    }
+    return words;
+}
+
+static bool has_address(struct slice recipient)
+{
+    return memchr(recipient.len ? recipient.ptr : "", '@', recipient.len) != NULL;
+}
+
+static void dsn_row(struct reading *r, const struct dsn *dsn, const struct dsn_recipient *recipient,
+                    const struct narrative *n)
+{
+    struct bounce_row *row = row_add(r, kind_of_recipient(recipient));
+    if (!row)
+        return;
+    row->recipient = has_address(recipient->final) || !recipient->original.len ? recipient->final : recipient->original;
+    row->original = slice_equal_caseless(recipient->original, row->recipient) ? SLICE("") : recipient->original;
+    row->action = recipient->action;
+    row->reporting_mta = dsn->reporting_mta;
+    row->remote_mta = recipient->remote_mta;
+    row->diagnostic = recipient->diagnostic;
+    const struct narrative_entry *entry = entry_of(n, row->recipient, row->original);
+    struct evidence evidence = {SLICE(""), scan_squeeze(slice_head(n->text, RULES_TEXT_MAX), r->arena)};
+    if (entry) {
+        evidence.chunk = scan_squeeze(entry_words(entry->text), r->arena);
+        if (!row->diagnostic.len || (said_find(row->diagnostic) < 0 && entry->reply.len))
+            row->diagnostic = entry->reply.len ? entry->reply : row->diagnostic;
+        if (!row->diagnostic.len)
+            row->diagnostic = slice_head(evidence.chunk, BOUNCE_DIAGNOSTIC_MAX);
+        row->stage = entry->stage;
+        if (!row->stage)
+            row->stage = scan_stage(entry->text);
+        if (!row->remote_mta.len)
+            row->remote_mta = scan_speaker(entry->text);
+    }
+    if (!row->stage)
+        row->stage = scan_stage(row->diagnostic);
+    if (!row->stage && n->stage)
+        row->stage = n->stage;
+    if (!row->diagnostic.len)
+        row->diagnostic = n->reply;
+    struct slice text = diagnostic_read(r, row, recipient->status);
+    row_judge(r, row, text, &evidence);
+}
+
+static bool dsn_rows(struct reading *r, struct slice fields, const struct narrative *n)
+{
+    struct dsn dsn;
+    if (!dsn_read(fields, r->arena, &dsn))
+        return false;
+    for (unsigned i = 0; i < dsn.count; i++)
+        dsn_row(r, &dsn, &dsn.recipients[i], n);
+    r->bounce->is_cut = r->bounce->is_cut || dsn.is_cut;
+    return r->bounce->row_count > 0;
+}
+
+/* ---- free text ---- */
+
+static enum kind narrative_kind(const struct reading *r, const struct narrative *n)
+{
+    return survey_tells_delay(slice_head(n->text, 1024)) || survey_tells_delay(r->survey.subject) ? KIND_DELAY
+                                                                                                  : KIND_BOUNCE;
+}
+
+static void narrative_row(struct reading *r, const struct narrative *n, struct slice recipient,
+                          const struct narrative_entry *entry, enum kind kind)
+{
+    struct bounce_row *row = row_add(r, kind);
+    if (!row)
+        return;
+    struct slice preamble = scan_squeeze(slice_head(n->preamble, RULES_TEXT_MAX), r->arena);
+    struct slice whole = scan_squeeze(slice_head(n->text, RULES_TEXT_MAX), r->arena);
+    struct evidence evidence = {SLICE(""), whole};
+    static const uint16_t none[3];
+    row->recipient = recipient;
+    row->reporting_mta = domain_of(r->survey.from_address);
+    struct slice around = entry && entry->text.len ? entry->text : n->text;
+    if (entry) {
+        struct slice raw = entry_words(entry->text);
+        struct slice words = scan_squeeze(raw, r->arena);
+        evidence.chunk = scan_squeeze(slice_head(entry->text, RULES_TEXT_MAX), r->arena);
+        row->diagnostic = entry->reply.len ? entry->reply : words;
+        row->stage = entry->stage;
+    }
+    if (!row->diagnostic.len)
+        row->diagnostic = n->reply;
+    if (!row->diagnostic.len) {
+        ptrdiff_t reply = said_find(n->text);
+        row->diagnostic = reply >= 0     ? scan_squeeze(entry_words(slice_from(n->text, (size_t)reply)), r->arena)
+                          : preamble.len ? preamble
+                                         : whole;
+    }
+    row->diagnostic = slice_head(row->diagnostic, BOUNCE_DIAGNOSTIC_MAX);
+    if (!row->stage)
+        row->stage = scan_stage(around);
+    if (!row->stage)
+        row->stage = n->stage;
+    row->remote_mta = scan_speaker(around);
+    struct slice text = diagnostic_read(r, row, none);
+    if (!row->status[0] && entry && !said_find_status(slice_head(entry->text, RULES_TEXT_MAX), row->status))
+        memset(row->status, 0, sizeof(row->status));
+    row_judge(r, row, text, &evidence);
+}
+
+static bool narrative_rows(struct reading *r, const struct narrative *n)
+{
+    enum kind kind = narrative_kind(r, n);
+    for (unsigned i = 0; i < n->count; i++)
+        narrative_row(r, n, n->entries[i].recipient, &n->entries[i], kind);
+    if (n->count)
+        return true;
+    struct slice addresses[32];
+    size_t count =
+        mime_addresses(mime_header(r->mail, 0, SLICE("X-Failed-Recipients")), addresses, COUNT_OF(addresses));
+    for (size_t i = 0; i < count; i++)
+        narrative_row(r, n, addresses[i], NULL, kind);
+    if (count)
+        return true;
+    struct slice recipient = original_recipient(r);
+    size_t at = 0;
+    if (!recipient.len && !scan_address(r->survey.subject, &at, &recipient))
+        recipient = SLICE("");
+    narrative_row(r, n, recipient, NULL, kind);
+    return true;
+}
+
+/* How much the mail behaves like an error mail; what an honest person's mail can reach stays below the threshold. */
+static bool is_error_mail(const struct reading *r, const struct narrative *n)
+{
+    const struct survey *s = &r->survey;
+    bool tells = survey_tells_failure(slice_head(n->text, 3000));
+    bool has_list = mime_header(r->mail, 0, SLICE("List-Unsubscribe")).ptr != NULL;
+    bool is_title = s->is_bounce_title && !s->is_answer;
+    int score = 0;
+    score += s->is_daemon ? 3 : 0;
+    score += s->has_null_path ? 2 : 0;
+    score += is_title ? 3 : 0;
+    score += s->has_failed_recipients ? 4 : 0;
+    score += tells ? 2 : 0;
+    score += s->is_auto ? 1 : 0;
+    score += n->reply.len ? 1 : 0;
+    score -= s->is_auto_title ? 3 : 0;
+    score -= s->is_answer && !s->is_daemon ? 3 : 0;
+    score -= has_list ? 2 : 0;
+    score -= !s->has_null_path && mime_header(r->mail, 0, SLICE("User-Agent")).ptr ? 2 : 0;
+    return score >= 5 || (score >= 4 && (tells || n->count));
+}
+
+/* ---- reports ---- */
+
+static bool report_read(struct reading *r)
+{
+    const struct survey *s = &r->survey;
+    static const struct phrase titles[] = {{SLICE_INIT("report domain:"), 1},
+                                           {SLICE_INIT("dmarc aggregate report"), 1},
+                                           {SLICE_INIT("dmarc report"), 1},
+                                           {SLICE_INIT("tls report"), 1},
+                                           {SLICE_INIT("tlsrpt"), 1}};
+    bool is_report = slice_equal_caseless(s->report_type, SLICE("tlsrpt")) ||
+                     mime_header(r->mail, 0, SLICE("TLS-Report-Domain")).ptr;
+    bool has_title = !s->is_answer && scan_phrase(s->subject, titles, COUNT_OF(titles), 0);
+    for (unsigned i = 0; i < r->mail->part_count && has_title && !is_report; i++) {
+        const struct mime_part *part = &r->mail->parts[i];
+        is_report =
+            slice_equal_caseless(part->type, SLICE("application")) &&
+            (slice_equal_caseless(part->subtype, SLICE("zip")) || slice_equal_caseless(part->subtype, SLICE("gzip")) ||
+             slice_equal_caseless(part->subtype, SLICE("x-zip-compressed")) ||
+             slice_equal_caseless(part->subtype, SLICE("x-gzip")) ||
+             slice_equal_caseless(part->subtype, SLICE("xml")) ||
+             slice_equal_caseless(part->subtype, SLICE("octet-stream")));
+    }
+    struct bounce_row *row = is_report ? row_add(r, KIND_REPORT) : NULL;
+    if (row)
+        rules_verdict_of_reason(r->rules, REASON_UNDEFINED, false, &row->verdict);
+    return row != NULL;
+}
+
+/* ---- forgery ---- */
+
+/* A phish dressed as an error mail: it asks to click, and has none of the structure that a program gives (S12, S16). */
+static bool is_phish(const struct reading *r, struct slice text)
+{
+    const struct survey *s = &r->survey;
+    static const struct phrase lures[] = {
+        {SLICE_INIT("release message"), 1},  {SLICE_INIT("release pending"), 1},  {SLICE_INIT("verify your"), 1},
+        {SLICE_INIT("confirm your"), 1},     {SLICE_INIT("update your"), 1},      {SLICE_INIT("password"), 1},
+        {SLICE_INIT("upgrade your"), 1},     {SLICE_INIT("increase your"), 1},    {SLICE_INIT("review message"), 1},
+        {SLICE_INIT("retrieve message"), 1}, {SLICE_INIT("recover message"), 1},  {SLICE_INIT("view message"), 1},
+        {SLICE_INIT("sign in"), 1},          {SLICE_INIT("log in"), 1},           {SLICE_INIT("login"), 1},
+        {SLICE_INIT("click here"), 1},       {SLICE_INIT("deactivated"), 1},      {SLICE_INIT("your account will"), 1},
+        {SLICE_INIT("パスワード"), 1},       {SLICE_INIT("アカウントを確認"), 1}, {SLICE_INIT("こちらをクリック"), 1},
+        {SLICE_INIT("ログインして"), 1},
+    };
+    if (s->status_part != PART_NONE || s->has_failed_recipients || s->has_null_path || s->html_part == PART_NONE ||
+        r->original_part != PART_NONE)
+        return false;
+    struct slice html = mime_body(&r->mail->parts[s->html_part], 65536, r->arena);
+    bool has_link = slice_find(html, SLICE("http")) >= 0;
+    return has_link && scan_phrase(text, lures, COUNT_OF(lures), 0) && said_find(slice_head(text, 4096)) < 0;
+}
+
+/* ---- all together ---- */
+
+static bool is_dsn_mail(const struct reading *r)
+{
+    const struct survey *s = &r->survey;
+    if (s->status_part == PART_NONE)
+        return false;
+    const struct mime_part *parent = &r->mail->parts[r->mail->parts[s->status_part].parent];
+    if (mime_is(parent, "multipart", "report") || mime_is(&r->mail->parts[0], "message", "delivery-status"))
+        return !s->is_answer || s->is_daemon || s->has_null_path;
+    return s->is_daemon || s->has_null_path || (s->is_bounce_title && !s->is_answer);
+}
+
+static bool bounce_rows(struct reading *r, struct slice text)
+{
+    const struct survey *s = &r->survey;
+    struct narrative n;
+    narrative_read(text, s->from_address, s->to_address, r->arena, &n);
+    if (is_dsn_mail(r)) {
+        struct slice fields = mime_body_text(&r->mail->parts[s->status_part], 8 << 20, r->arena);
+        if (dsn_rows(r, fields, &n))
+            return true;
+    }
+    if (notify_read(r, text))
+        return true;
+    if (!is_error_mail(r, &n))
+        return false;
+    if (r->original_part == PART_NONE && n.original.len)
+        original_take(r, n.original);
+    if (n.fields.len && dsn_rows(r, n.fields, &n))
+        return true;
+    return narrative_rows(r, &n);
+}
+
+static enum kind kind_of_mail(const struct bounce *b)
+{
+    enum kind kind = b->row_count ? b->rows[0].kind : KIND_NONE;
+    for (unsigned i = 1; i < b->row_count; i++)
+        if (b->rows[i].kind == KIND_BOUNCE)
+            return KIND_BOUNCE;
+    return kind;
+}
+
+void bounce_read(const struct mime_mail *mail, const struct rules *rules, struct rules_scratch *scratch,
+                 struct arena *arena, struct bounce *bounce)
+{
+    *bounce = (struct bounce){.authenticity = AUTHENTICITY_UNVERIFIED, .is_cut = mail->over != MIME_WHOLE};
+    struct reading r = {.mail = mail, .rules = rules, .scratch = scratch, .arena = arena, .bounce = bounce};
+    survey_take(mail, arena, &r.survey);
+    original_find(&r);
+    struct slice text = SLICE("");
+    bool is_read = complaint_read(&r);
+    if (!is_read) {
+        text = survey_text(&r.survey, NARRATIVE_BYTES_MAX);
+        is_read = bounce_rows(&r, text) || autoreply_read(&r, text) || report_read(&r);
+    }
+    if (!is_read)
+        return;
+    original_tell(&r);
+    bounce->kind = kind_of_mail(bounce);
+    for (unsigned i = 0; i < bounce->row_count; i++)
+        if (bounce->rows[i].diagnostic.len)
+            facts_find(bounce->rows[i].diagnostic, arena, &bounce->rows[i].facts);
+    if ((bounce->kind == KIND_BOUNCE || bounce->kind == KIND_DELAY) && is_phish(&r, text))
+        bounce->authenticity = AUTHENTICITY_FORGED;
+}

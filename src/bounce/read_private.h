@@ -1,0 +1,36 @@
+/* read_private.h - what the readers of one kind of mail share (private to bounce/) */
+#ifndef TODOKE_BOUNCE_READ_PRIVATE_H
+#define TODOKE_BOUNCE_READ_PRIVATE_H
+
+#include "bounce/read.h"
+#include "bounce/survey.h"
+
+struct reading {
+    const struct mime_mail *mail;
+    const struct rules *rules;
+    struct rules_scratch *scratch;
+    struct arena *arena;
+    struct bounce *bounce;
+    struct survey survey;
+    unsigned row_room;
+    /* the headers of the original mail: a mime_mail and a part of it; part -1: there is none */
+    const struct mime_mail *original;
+    int original_part;
+};
+
+/* A fresh row; NULL past BOUNCE_ROWS_MAX (then bounce->is_cut). */
+struct bounce_row *row_add(struct reading *r, enum kind kind);
+
+/* A field of the original mail; empty when there is none. */
+struct slice original_header(const struct reading *r, struct slice name);
+/* The first address of the original's To, or of the headers that receivers add. */
+struct slice original_recipient(const struct reading *r);
+/* Take the original's headers from a text that begins with them. */
+void original_take(struct reading *r, struct slice text);
+
+/* One kind each: false when the mail is not of that kind. */
+bool complaint_read(struct reading *r);
+bool notify_read(struct reading *r, struct slice text); /* Amazon SES notifications in JSON */
+bool autoreply_read(struct reading *r, struct slice text);
+
+#endif

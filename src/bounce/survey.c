@@ -1,0 +1,376 @@
+#include "bounce/survey.h"
+
+#include "bounce/scan.h"
+
+static const struct phrase bounce_titles[] = {
+    {SLICE_INIT("undeliver"), 1},
+    {SLICE_INIT("returned mail"), 1},
+    {SLICE_INIT("returned to sender"), 1},
+    {SLICE_INIT("returning message"), 1},
+    {SLICE_INIT("returning to sender"), 1},
+    {SLICE_INIT("delivery status notification"), 1},
+    {SLICE_INIT("delivery notification"), 1},
+    {SLICE_INIT("delivery failure"), 1},
+    {SLICE_INIT("delivery failed"), 1},
+    {SLICE_INIT("delivery has failed"), 1},
+    {SLICE_INIT("delivery report"), 1},
+    {SLICE_INIT("delivery problem"), 1},
+    {SLICE_INIT("delivery error"), 1},
+    {SLICE_INIT("delivery delayed"), 1},
+    {SLICE_INIT("delivery incomplete"), 1},
+    {SLICE_INIT("delayed mail"), 1},
+    {SLICE_INIT("mail delayed"), 1},
+    {SLICE_INIT("delayed 24 hours"), 1},
+    {SLICE_INIT("warning: message"), 1},
+    {SLICE_INIT("warning: could not send"), 1},
+    {SLICE_INIT("failure notice"), 1},
+    {SLICE_INIT("failure delivery"), 1},
+    {SLICE_INIT("failed delivery"), 1},
+    {SLICE_INIT("failed mail"), 1},
+    {SLICE_INIT("failed to deliver"), 1},
+    {SLICE_INIT("mail failed"), 1},
+    {SLICE_INIT("mail failure"), 1},
+    {SLICE_INIT("mail error"), 1},
+    {SLICE_INIT("mail system error"), 1},
+    {SLICE_INIT("mail could not be delivered"), 1},
+    {SLICE_INIT("could not be delivered"), 1},
+    {SLICE_INIT("couldn't be delivered"), 1},
+    {SLICE_INIT("could not deliver"), 1},
+    {SLICE_INIT("not delivered"), 1},
+    {SLICE_INIT("unable to deliver"), 1},
+    {SLICE_INIT("message status"), 1},
+    {SLICE_INIT("message rejected"), 1},
+    {SLICE_INIT("error sending your mail"), 1},
+    {SLICE_INIT("email bounce"), 1},
+    {SLICE_INIT("bounced mail"), 1},
+    {SLICE_INIT("bounce notification"), 1},
+    {SLICE_INIT("nondeliverable"), 1},
+    {SLICE_INIT("non-deliver"), 1},
+    {SLICE_INIT("non deliver"), 1},
+    {SLICE_INIT("ndn:"), 1},
+    {SLICE_INIT("ndr"), 1},
+    {SLICE_INIT("rejected mail"), 1},
+    {SLICE_INIT("smtp server: errors"), 1},
+    {SLICE_INIT("user unknown"), 1},
+    {SLICE_INIT("unzustellbar"), 1},
+    {SLICE_INIT("nicht zugestellt"), 1},
+    {SLICE_INIT("non remis"), 1},
+    {SLICE_INIT("échec de la remise"), 1},
+    {SLICE_INIT("non distribué"), 1},
+    {SLICE_INIT("no se puede entregar"), 1},
+    {SLICE_INIT("no entregado"), 1},
+    {SLICE_INIT("não entregue"), 1},
+    {SLICE_INIT("não é possível entregar"), 1},
+    {SLICE_INIT("mancato recapito"), 1},
+    {SLICE_INIT("non recapitabile"), 1},
+    {SLICE_INIT("onbestelbaar"), 1},
+    {SLICE_INIT("недоставлен"), 1},
+    {SLICE_INIT("не доставлено"), 1},
+    {SLICE_INIT("配信不能"), 1},
+    {SLICE_INIT("配信できませんでした"), 1},
+    {SLICE_INIT("配信エラー"), 1},
+    {SLICE_INIT("配達不能"), 1},
+    {SLICE_INIT("送信できませんでした"), 1},
+    {SLICE_INIT("送信エラー"), 1},
+    {SLICE_INIT("エラーメール"), 1},
+    {SLICE_INIT("未送達"), 1},
+    {SLICE_INIT("退信"), 1},
+    {SLICE_INIT("无法送达"), 1},
+    {SLICE_INIT("無法傳遞"), 1},
+    {SLICE_INIT("배달되지"), 1},
+    {SLICE_INIT("반송"), 1},
+};
+
+static const struct phrase auto_titles[] = {
+    {SLICE_INIT("automatic reply"), 1},
+    {SLICE_INIT("auto reply"), 1},
+    {SLICE_INIT("auto-reply"), 1},
+    {SLICE_INIT("autoreply"), 1},
+    {SLICE_INIT("autoresp"), 1},
+    {SLICE_INIT("auto response"), 1},
+    {SLICE_INIT("auto:"), 1},
+    {SLICE_INIT("out of office"), 1},
+    {SLICE_INIT("out of the office"), 1},
+    {SLICE_INIT("vacation"), 1},
+    {SLICE_INIT("on holiday"), 1},
+    {SLICE_INIT("away from"), 1},
+    {SLICE_INIT("abwesen"), 1},
+    {SLICE_INIT("automatische antwort"), 1},
+    {SLICE_INIT("réponse automatique"), 1},
+    {SLICE_INIT("absence"), 1},
+    {SLICE_INIT("respuesta automática"), 1},
+    {SLICE_INIT("fuera de"), 1},
+    {SLICE_INIT("resposta automática"), 1},
+    {SLICE_INIT("risposta automatica"), 1},
+    {SLICE_INIT("fuori sede"), 1},
+    {SLICE_INIT("automatisch antwoord"), 1},
+    {SLICE_INIT("автоответ"), 1},
+    {SLICE_INIT("自動返信"), 1},
+    {SLICE_INIT("自動応答"), 1},
+    {SLICE_INIT("不在"), 1},
+    {SLICE_INIT("休暇"), 1},
+    {SLICE_INIT("自动回复"), 1},
+    {SLICE_INIT("自動回覆"), 1},
+    {SLICE_INIT("부재"), 1},
+    {SLICE_INIT("자동 회신"), 1},
+};
+
+static bool name_is_daemon(struct slice name)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("mail delivery"), 1},        {SLICE_INIT("mail deliver"), 1},
+        {SLICE_INIT("mailer-daemon"), 1},        {SLICE_INIT("mailer daemon"), 1},
+        {SLICE_INIT("mail.delivery.system"), 1}, {SLICE_INIT("postmaster"), 1},
+        {SLICE_INIT("delivery subsystem"), 1},   {SLICE_INIT("mail administrator"), 1},
+        {SLICE_INIT("ndr administrator"), 1},    {SLICE_INIT("internet mail delivery"), 1},
+        {SLICE_INIT("system administrator"), 1}, {SLICE_INIT("microsoft outlook"), 1},
+        {SLICE_INIT("mail subsystem"), 1},       {SLICE_INIT("double-bounce"), 1},
+        {SLICE_INIT("e-mail interconnect"), 1},
+    };
+    return scan_phrase(name, rows, COUNT_OF(rows), 0) != 0;
+}
+
+static bool address_is_daemon(struct slice address)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("mailer-daemon"), 1},     {SLICE_INIT("mailerdaemon"), 1},         {SLICE_INIT("postmaster"), 1},
+        {SLICE_INIT("mdaemon"), 1},           {SLICE_INIT("mail-daemon"), 1},          {SLICE_INIT("post_master"), 1},
+        {SLICE_INIT("double-bounce"), 1},     {SLICE_INIT("mail.delivery.system"), 1}, {SLICE_INIT("mailer_daemon"), 1},
+        {SLICE_INIT("microsoftexchange"), 1}, {SLICE_INIT("mail-deamon"), 1},          {SLICE_INIT("bounces"), 0},
+    };
+    return scan_phrase(slice_head(address, 40), rows, COUNT_OF(rows), 0) != 0;
+}
+
+/* What stands outside every attached message: depth counts only message parts above. */
+static bool is_ours(const struct mime_mail *mail, unsigned index)
+{
+    while (index) {
+        if (mail->parts[index].is_message)
+            return false;
+        index = mail->parts[index].parent;
+    }
+    return true;
+}
+
+static void parts_survey(struct survey *s)
+{
+    const struct mime_mail *mail = s->mail;
+    s->status_part = s->feedback_part = s->text_part = s->html_part = s->message_part = s->headers_part = PART_NONE;
+    for (unsigned i = 0; i < mail->part_count; i++) {
+        const struct mime_part *part = &mail->parts[i];
+        int index = (int)i;
+        if (part->is_message && i) {
+            if (s->message_part == PART_NONE && is_ours(mail, part->parent))
+                s->message_part = index;
+            i = part->end - 1; /* whatever is inside is not ours to read */
+            continue;
+        }
+        char first = ascii_lower(part->type.len ? part->type.ptr[0] : 't');
+        if (first == 'm' && slice_equal_caseless(part->type, SLICE("message"))) {
+            if (s->status_part == PART_NONE && (slice_equal_caseless(part->subtype, SLICE("delivery-status")) ||
+                                                slice_equal_caseless(part->subtype, SLICE("global-delivery-status"))))
+                s->status_part = index;
+            else if (s->feedback_part == PART_NONE && slice_equal_caseless(part->subtype, SLICE("feedback-report")))
+                s->feedback_part = index;
+            else if (s->headers_part == PART_NONE && (slice_equal_caseless(part->subtype, SLICE("global-headers")) ||
+                                                      slice_equal_caseless(part->subtype, SLICE("rfc822-headers")) ||
+                                                      slice_equal_caseless(part->subtype, SLICE("partial")) ||
+                                                      slice_equal_caseless(part->subtype, SLICE("rfc822")) ||
+                                                      slice_equal_caseless(part->subtype, SLICE("global"))))
+                s->headers_part = part->boundary.len || part->end > i + 1 ? s->headers_part : index;
+        } else if (first == 't' && slice_equal_caseless(part->type, SLICE("text"))) {
+            if (slice_equal_caseless(part->subtype, SLICE("rfc822-headers")) ||
+                slice_equal_caseless(part->subtype, SLICE("rfc822"))) {
+                if (s->headers_part == PART_NONE)
+                    s->headers_part = index;
+            } else if (slice_equal_caseless(part->subtype, SLICE("html"))) {
+                if (s->html_part == PART_NONE)
+                    s->html_part = index;
+            } else if (s->text_part == PART_NONE) {
+                s->text_part = index;
+            } else if (s->headers_part == PART_NONE &&
+                       slice_find(slice_head(part->body, 4096), SLICE("\nReceived:")) >= 0) {
+                s->headers_part = index;
+            }
+        }
+    }
+}
+
+void survey_take(const struct mime_mail *mail, struct arena *arena, struct survey *s)
+{
+    *s = (struct survey){.mail = mail, .arena = arena};
+    parts_survey(s);
+    struct slice from = mime_header(mail, 0, SLICE("From"));
+    struct slice address[1];
+    if (mime_addresses(from, address, 1))
+        s->from_address = address[0];
+    s->from_name = from.ptr ? mime_text(from, arena) : SLICE("");
+    if (mime_addresses(mime_header(mail, 0, SLICE("To")), address, 1))
+        s->to_address = address[0];
+    s->subject = mime_text(mime_header(mail, 0, SLICE("Subject")), arena);
+    struct slice path = mime_header(mail, 0, SLICE("Return-Path"));
+    if (path.ptr) {
+        struct slice inner = mime_angle(path);
+        s->has_null_path = !inner.len || (slice_starts_caseless(inner, SLICE("MAILER-DAEMON")));
+    }
+    s->is_daemon = name_is_daemon(s->from_name) || address_is_daemon(s->from_address) ||
+                   (from.ptr && !slice_trim(from).len) || slice_equal(from, SLICE("<>"));
+    static const struct phrase answers[] = {{SLICE_INIT("re:"), 1}, {SLICE_INIT("fw:"), 1}, {SLICE_INIT("fwd:"), 1},
+                                            {SLICE_INIT("aw:"), 1}, {SLICE_INIT("wg:"), 1}, {SLICE_INIT("tr:"), 1},
+                                            {SLICE_INIT("sv:"), 1}};
+    s->is_answer = scan_phrase(slice_head(s->subject, 4), answers, COUNT_OF(answers), 0) != 0;
+    s->is_bounce_title = scan_phrase(s->subject, bounce_titles, COUNT_OF(bounce_titles), 0) != 0;
+    s->is_auto_title = scan_phrase(s->subject, auto_titles, COUNT_OF(auto_titles), 0) != 0;
+    struct slice submitted = mime_header(mail, 0, SLICE("Auto-Submitted"));
+    s->is_auto = (submitted.ptr && !slice_starts_caseless(submitted, SLICE("no"))) ||
+                 mime_header(mail, 0, SLICE("X-Autoreply")).ptr || mime_header(mail, 0, SLICE("X-Autorespond")).ptr ||
+                 slice_equal_caseless(mime_header(mail, 0, SLICE("Precedence")), SLICE("auto_reply"));
+    s->has_failed_recipients = mime_header(mail, 0, SLICE("X-Failed-Recipients")).ptr != NULL;
+    const struct mime_part *top = &mail->parts[0];
+    s->report_type = SLICE("");
+    if (mime_is(top, "multipart", "report"))
+        s->report_type = mime_param(mime_header(mail, 0, SLICE("Content-Type")), SLICE("report-type"), arena);
+}
+
+struct slice survey_text(const struct survey *s, size_t limit)
+{
+    struct slice text = SLICE("");
+    if (s->text_part != PART_NONE)
+        text = mime_body_text(&s->mail->parts[s->text_part], limit, s->arena);
+    if (slice_trim(slice_head(text, 512)).len < 8 && s->html_part != PART_NONE)
+        text = scan_html(mime_body_text(&s->mail->parts[s->html_part], limit, s->arena), s->arena);
+    return text;
+}
+
+bool survey_tells_failure(struct slice text)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("could not be delivered"), 1},
+        {SLICE_INIT("couldn't be delivered"), 1},
+        {SLICE_INIT("cannot be delivered"), 1},
+        {SLICE_INIT("can not be delivered"), 1},
+        {SLICE_INIT("was not delivered"), 1},
+        {SLICE_INIT("not been delivered"), 1},
+        {SLICE_INIT("has not yet been delivered"), 1},
+        {SLICE_INIT("not be delivered"), 1},
+        {SLICE_INIT("wasn't delivered"), 1},
+        {SLICE_INIT("unable to deliver"), 1},
+        {SLICE_INIT("wasn't able to deliver"), 1},
+        {SLICE_INIT("failed to deliver"), 1},
+        {SLICE_INIT("error delivering"), 1},
+        {SLICE_INIT("trouble delivering"), 1},
+        {SLICE_INIT("delivery to the following"), 1},
+        {SLICE_INIT("delivery has failed"), 1},
+        {SLICE_INIT("delivery failed"), 1},
+        {SLICE_INIT("delivery failure"), 1},
+        {SLICE_INIT("did not reach the following"), 1},
+        {SLICE_INIT("was rejected"), 1},
+        {SLICE_INIT("were rejected"), 1},
+        {SLICE_INIT("permanent fatal errors"), 1},
+        {SLICE_INIT("transient non-fatal errors"), 1},
+        {SLICE_INIT("had delivery"), 1},
+        {SLICE_INIT("had permanent"), 1},
+        {SLICE_INIT("transcript of session"), 1},
+        {SLICE_INIT("failure reasons"), 1},
+        {SLICE_INIT("failed addresses"), 1},
+        {SLICE_INIT("mail delivery software"), 1},
+        {SLICE_INIT("mailbox is full"), 1},
+        {SLICE_INIT("mailbox exceeds"), 1},
+        {SLICE_INIT("account is disabled"), 1},
+        {SLICE_INIT("error occurred while attempting to deliver"), 1},
+        {SLICE_INIT("error occurred while trying to deliver"), 1},
+        {SLICE_INIT("didn't reach"), 1},
+        {SLICE_INIT("not a member of this mailing list"), 1},
+        {SLICE_INIT("server message"), 1},
+        {SLICE_INIT("remote host said"), 1},
+        {SLICE_INIT("invalid user address"), 1},
+        {SLICE_INIT("konnte nicht zugestellt"), 1},
+        {SLICE_INIT("nicht zugestellt werden"), 1},
+        {SLICE_INIT("n'a pas pu être remis"), 1},
+        {SLICE_INIT("n'a pas été remis"), 1},
+        {SLICE_INIT("no se pudo entregar"), 1},
+        {SLICE_INIT("não foi entregue"), 1},
+        {SLICE_INIT("não pôde ser entregue"), 1},
+        {SLICE_INIT("impossibile recapitare"), 1},
+        {SLICE_INIT("не может быть доставлено"), 1},
+        {SLICE_INIT("не было доставлено"), 1},
+        {SLICE_INIT("не удалось доставить"), 1},
+        {SLICE_INIT("送信できませんでした"), 1},
+        {SLICE_INIT("送信に失敗しました"), 1},
+        {SLICE_INIT("配信できません"), 1},
+        {SLICE_INIT("配送できません"), 1},
+        {SLICE_INIT("お届けできません"), 1},
+        {SLICE_INIT("届けることができません"), 1},
+        {SLICE_INIT("无法送达"), 1},
+        {SLICE_INIT("无法投递"), 1},
+        {SLICE_INIT("無法傳遞"), 1},
+        {SLICE_INIT("배달하지 못"), 1},
+        {SLICE_INIT("전송되지"), 1},
+    };
+    return scan_phrase(text, rows, COUNT_OF(rows), 0) != 0;
+}
+
+bool survey_tells_delay(struct slice text)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("this is a warning message only"), 1},
+        {SLICE_INIT("this is a warning only"), 1},
+        {SLICE_INIT("has not yet been delivered"), 1},
+        {SLICE_INIT("not been delivered yet"), 1},
+        {SLICE_INIT("still being retried"), 1},
+        {SLICE_INIT("will be retried"), 1},
+        {SLICE_INIT("delivery delayed"), 1},
+        {SLICE_INIT("delivery attempts will continue"), 1},
+        {SLICE_INIT("message will be retried"), 1},
+        {SLICE_INIT("has been delayed"), 1},
+        {SLICE_INIT("is delayed"), 1},
+        {SLICE_INIT("delivery incomplete"), 1},
+        {SLICE_INIT("gmail will retry"), 1},
+        {SLICE_INIT("you do not need to resend"), 1},
+        {SLICE_INIT("will keep trying"), 1},
+        {SLICE_INIT("delivery is delayed"), 1},
+        {SLICE_INIT("delayed mail"), 1},
+        {SLICE_INIT("delayed 24 hours"), 1},
+        {SLICE_INIT("wird verzögert"), 1},
+        {SLICE_INIT("配信が遅れて"), 1},
+        {SLICE_INIT("配信が遅延"), 1},
+        {SLICE_INIT("再送を続け"), 1},
+    };
+    return scan_phrase(text, rows, COUNT_OF(rows), 0) != 0;
+}
+
+bool survey_tells_absence(struct slice text)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("out of the office"), 1},
+        {SLICE_INIT("out of office"), 1},
+        {SLICE_INIT("on vacation"), 1},
+        {SLICE_INIT("on holiday"), 1},
+        {SLICE_INIT("on leave"), 1},
+        {SLICE_INIT("limited access to email"), 1},
+        {SLICE_INIT("intermittent access to email"), 1},
+        {SLICE_INIT("i am away"), 1},
+        {SLICE_INIT("i will be away"), 1},
+        {SLICE_INIT("i am currently away"), 1},
+        {SLICE_INIT("maternity leave"), 1},
+        {SLICE_INIT("this is an automatic reply"), 1},
+        {SLICE_INIT("this is an automated response"), 1},
+        {SLICE_INIT("this is an auto-reply"), 1},
+        {SLICE_INIT("automatically generated reply"), 1},
+        {SLICE_INIT("i no longer work"), 1},
+        {SLICE_INIT("no longer with the company"), 1},
+        {SLICE_INIT("thank you for contacting"), 1},
+        {SLICE_INIT("bin ich nicht im büro"), 1},
+        {SLICE_INIT("nicht im hause"), 1},
+        {SLICE_INIT("je suis absent"), 1},
+        {SLICE_INIT("fuera de la oficina"), 1},
+        {SLICE_INIT("自動返信"), 1},
+        {SLICE_INIT("自動的に返信"), 1},
+        {SLICE_INIT("自動応答"), 1},
+        {SLICE_INIT("休暇をいただいて"), 1},
+        {SLICE_INIT("休暇中"), 1},
+        {SLICE_INIT("不在にして"), 1},
+        {SLICE_INIT("不在のため"), 1},
+    };
+    return scan_phrase(text, rows, COUNT_OF(rows), 0) != 0;
+}
