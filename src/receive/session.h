@@ -28,6 +28,8 @@ struct session_policy {
     /* A question, or RESET. Answer with smtp_server_accept and kin on session_machine(), here or later; later needs
      * session_go_on. Unanswered questions that are none of the policy's concern may be accepted here. */
     void (*on_event)(void *owner, struct session *session, const struct smtp_server_event *event);
+    /* The open question is older than answer_time: answer it now. NULL: 451 4.3.0 is said here. */
+    void (*on_overdue)(void *owner, struct session *session);
     /* It is over, answered or not; forget it. */
     void (*on_end)(void *owner, struct session *session);
 };

@@ -440,10 +440,14 @@ bool smtp_server_has_mail(const struct smtp_server *server)
     return server->has_mail;
 }
 
+bool smtp_server_is_in_message(const struct smtp_server *server)
+{
+    return server->state == SERVER_DATA || server->state == SERVER_CHUNK;
+}
+
 time_ms smtp_server_timeout_ms(const struct smtp_server *server)
 {
     if (server->is_asking || server->state == SERVER_TLS || server->state == SERVER_CLOSED)
         return 0;
-    bool is_body = server->state == SERVER_DATA || server->state == SERVER_CHUNK;
-    return is_body ? server->is.block_timeout : server->is.command_timeout;
+    return smtp_server_is_in_message(server) ? server->is.block_timeout : server->is.command_timeout;
 }

@@ -129,6 +129,8 @@ bool smtp_server_has_tls(const struct smtp_server *server);
 bool smtp_server_is_authenticated(const struct smtp_server *server);
 /* In a transaction: MAIL was accepted and nothing ended it yet. */
 bool smtp_server_has_mail(const struct smtp_server *server);
+/* The client is sending a message now, and has not come to its end. */
+bool smtp_server_is_in_message(const struct smtp_server *server);
 /* How long the client may be silent now; 0 while a question is open or TLS is being made. */
 time_ms smtp_server_timeout_ms(const struct smtp_server *server);
 
