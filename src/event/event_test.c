@@ -420,7 +420,7 @@ static bool make_delivery(struct db *db, struct fault *why, void *context)
         db, why,
         "INSERT INTO delivery (bucket, id, lane_id, brand_id, campaign_id, address, written, state, due_ms, "
         "accepted_ms, "
-        "expires_ms, changed_ms, last_seq) VALUES ($1, $2, 1, 1, 1, 'a@b', 'a@b', 6, 0, $3, 0, 0, $4)",
+        "expires_ms, changed_ms, last_seq) VALUES ($1, $2, 1, 1, 1, 'a@b', 'a@b', 5, 0, $3, 0, 0, $4)",
         VALUES(V_INT(last->bucket), V_INT((int64_t)last->delivery_id), V_INT(NOW - 10), V_INT((int64_t)last->seq)),
         NULL);
 }
@@ -435,6 +435,7 @@ static void a_timeline_tells_the_250_before_the_late_bounce(void **state)
         events[i * 2 + 1] = plain(3, EVENT_DELIVERED); /* somebody else's */
         events[i * 2 + 1].delivery_id = 78 << 8 | 3;
     }
+    events[0].state_after = DELIVERY_DEFERRED;
     events[2].state_after = DELIVERY_DELIVERED;
     events[6].state_before = DELIVERY_DELIVERED;
     events[6].state_after = DELIVERY_BOUNCED;

@@ -125,18 +125,18 @@ bool event_problems(struct db *db, struct fault *why, const struct event_filter 
 
 /* ACCEPTED is counted in batches, so the delivery's row tells it. */
 static bool accepted_event(struct db *db, struct fault *why, uint64_t delivery_id, struct arena *arena,
-                           struct event *event, uint64_t *last_seq, bool *found)
+                           struct event *event, int64_t *state, bool *found)
 {
     SCOPED(rows) rows = {0};
     *found = false;
     if (!db_query(db, why, &rows,
-                  "SELECT accepted_ms, campaign_id, contact_id, brand_id, address, last_seq FROM delivery WHERE bucket "
+                  "SELECT accepted_ms, campaign_id, contact_id, brand_id, address, state FROM delivery WHERE bucket "
                   "= $1 AND id = $2",
                   VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)delivery_id))))
         return false;
     if (rows_next(&rows)) {
         *found = true;
-        *last_seq = (uint64_t)rows_int(&rows, 5);
+        *state = rows_int(&rows, 5);
         *event = (struct event){.bucket = id_bucket(delivery_id),
                                 .id = delivery_id,
                                 .at = rows_int(&rows, 0),
@@ -153,48 +153,45 @@ static bool accepted_event(struct db *db, struct fault *why, uint64_t delivery_i
     return rows_end(&rows);
 }
 
-/* DELIVERED is not in the index by delivery (most events are): it is the delivery's last event, or stands some way
- * before the error mail that came later. */
-static bool delivered_event(struct db *db, struct fault *why, uint64_t delivery_id, uint64_t from_seq, bool is_exact,
-                            struct arena *arena, struct event_page *page)
+/* DELIVERED is not in the index by delivery (most events are): it is looked for among the bucket's events between what
+ * came before it and what came after it. */
+static bool delivered_event(struct db *db, struct fault *why, uint64_t delivery_id, uint64_t after_seq,
+                            uint64_t before_seq, struct arena *arena, struct event_page *page)
 {
-    if (is_exact)
-        return page_fetch(db, why,
-                          "SELECT " EVENT_COLUMNS
-                          " FROM event WHERE bucket = $1 AND seq = $2 AND kind = 3 AND delivery_id = $3",
-                          VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)from_seq), V_INT((int64_t)delivery_id)),
-                          1, arena, page);
     return page_fetch(db, why,
                       "SELECT " EVENT_COLUMNS
-                      " FROM event WHERE bucket = $1 AND seq < $2 AND kind = 3 AND delivery_id = $3 ORDER BY seq DESC "
-                      "LIMIT 1",
-                      VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)from_seq), V_INT((int64_t)delivery_id)), 1,
-                      arena, page);
+                      " FROM event WHERE bucket = $1 AND seq > $2 AND seq < $3 AND kind = 3 AND delivery_id = $4 ORDER "
+                      "BY seq LIMIT 1",
+                      VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)after_seq), V_INT((int64_t)before_seq),
+                             V_INT((int64_t)delivery_id)),
+                      1, arena, page);
 }
 
 bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size_t limit, struct arena *arena,
                     struct event_page *page)
 {
     limit = page_limit(limit);
-    struct event accepted;
+    struct event accepted = {0};
     struct event_page moves, delivered = {0};
-    uint64_t last_seq = 0;
+    int64_t state = DELIVERY_WAITING;
     bool found;
-    if (!accepted_event(db, why, delivery_id, arena, &accepted, &last_seq, &found) ||
+    if (!accepted_event(db, why, delivery_id, arena, &accepted, &state, &found) ||
         !page_fetch(db, why,
                     "SELECT " EVENT_COLUMNS " FROM event WHERE bucket = $1 AND delivery_id = $2 AND kind NOT IN (1, 3) "
                     "ORDER BY seq LIMIT $3",
                     VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)delivery_id), V_INT((int64_t)limit + 1)),
                     limit, arena, &moves))
         return false;
-    uint64_t from = last_seq;
-    bool is_exact = true;
-    for (size_t i = 0; i < moves.count && is_exact; i++)
+    uint64_t after = 0, before = INT64_MAX;
+    bool was_delivered = state == DELIVERY_DELIVERED;
+    for (size_t i = 0; i < moves.count && before == INT64_MAX; i++) {
         if (moves.events[i].state_before == DELIVERY_DELIVERED) {
-            from = moves.events[i].seq;
-            is_exact = false;
-        }
-    if (from && !delivered_event(db, why, delivery_id, from, is_exact, arena, &delivered))
+            before = moves.events[i].seq;
+            was_delivered = true;
+        } else if (moves.events[i].state_after < DELIVERY_STATE_COUNT)
+            after = moves.events[i].seq;
+    }
+    if (was_delivered && !delivered_event(db, why, delivery_id, after, before, arena, &delivered))
         return false;
     *page =
         (struct event_page){.events = ARENA_ARRAY(arena, struct event, moves.count + 2), .has_more = moves.has_more};

@@ -238,12 +238,29 @@ static bool catch_up_run(struct write_job *job, struct db *db, struct fault *why
                                    &catch_up->seen, &catch_up->has_more);
 }
 
+/* Comes behind the commit. */
+static bool after_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct catch_up *catch_up = (struct catch_up *)job;
+    const struct event_follower_options *options = &catch_up->follower->options;
+    if (catch_up->seen && options->after)
+        options->after(options->context, catch_up->seen);
+    catch_up->seen = 0;
+    return true;
+}
+
 bool event_follower_catch_up(struct event_follower *follower, struct fault *why)
 {
     struct catch_up catch_up = {.job = {.run = catch_up_run}, .follower = follower, .has_more = true};
-    while (catch_up.has_more)
+    while (catch_up.has_more) {
+        struct catch_up after = catch_up;
+        after.job.run = after_run;
         if (!store_write_wait(follower->store, &catch_up.job, why))
             return false;
+        after.seen = catch_up.seen;
+        if (!store_write_wait(follower->store, &after.job, why))
+            return false;
+    }
     return true;
 }
 

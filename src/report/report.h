@@ -10,6 +10,7 @@
 #include "event/reader.h"
 
 enum { REPORT_LEFT_OUT = -1 };
+#define REPORT_READER "report" /* the name of its cursor */
 
 struct report;
 /* Start following. after_change (may be NULL) is called on the writer thread after counters moved: post to a mailbox.
@@ -58,7 +59,9 @@ NODISCARD bool report_left_out(struct db *db, struct fault *why, uint64_t campai
  * `seconds` (1..60). Safe from any thread. */
 double report_rate(const struct report *report, enum event_kind kind, unsigned seconds, time_ms now);
 
-/* `todoke queue audit`: three counts of the same thing. They agree when the reader has caught up, at any moment. */
+/* `todoke queue audit`: three counts of the same thing, in one view, on a reader's connection that is in no
+ * transaction. A mark (on_wire) writes no event, so counters and rows agree in each ended state and in the sum of the
+ * owed ones. */
 struct report_audit {
     int64_t accepted;                       /* by the ACCEPTED events */
     int64_t rows[DELIVERY_STATE_COUNT];     /* by the delivery rows */

@@ -218,10 +218,13 @@ static bool apply_successes(struct db *db, struct fault *why, const struct event
     return ok;
 }
 
-bool suppress_apply(struct db *db, struct fault *why, const struct event *events, size_t count,
+bool suppress_apply(struct db *db, struct fault *why, struct event *events, size_t count,
                     const struct suppress_policy *policy, struct event *extra, size_t *extra_count)
 {
     *extra_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!events[i].id)
+            events[i].id = id_make(db_ids(db), events[i].at, events[i].bucket);
     for (size_t i = 0; i < count;) {
         size_t successes = run_length(events, count, i);
         if (successes) {

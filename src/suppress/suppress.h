@@ -91,10 +91,10 @@ enum { SUPPRESS_STRIKES = 5 };
  * were any COMPLAINT, UNSUBSCRIBED: excluded from the event's brand                      -> EXCLUDED (note: complaint,
  * unsubscribed)
  *
- * An event needs its bucket; give it its id first (id_make), or the suppression row cannot name it.
+ * An event needs its bucket; it gets its id here if it has none yet (the suppression row names it).
  * What came by mail (origin EVENT_ORIGIN_MAIL) counts only when genuine. Nothing else ever counts. Nothing follows for
  * an address that is excluded already. */
-NODISCARD bool suppress_apply(struct db *db, struct fault *why, const struct event *events, size_t count,
+NODISCARD bool suppress_apply(struct db *db, struct fault *why, struct event *events, size_t count,
                               const struct suppress_policy *policy, struct event *extra, size_t *extra_count);
 
 #endif
