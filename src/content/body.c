@@ -3,6 +3,7 @@
 #include "base/base64.h"
 #include "base/utf8.h"
 #include "content/twin.h"
+#include <assert.h>
 
 enum { PHASES = 3, SHORT = 48 /* octets: not worth a line of its own */, LINE_MAX = 4 * 1024 * 1024 };
 
@@ -127,6 +128,7 @@ static void stretch_init(struct body *body, struct stretch *stretch, struct slic
     SCOPED(buf) encoded = BUF(canonical.len * 4 + 64);
     if (body->transfer == TRANSFER_QUOTED_PRINTABLE) {
         stretch->column = quoted_printable_encode(&encoded, stretch->raw, 0);
+        assert(buf_ok(&encoded));
         stretch->encoded[0] = arena_copy(&body->arena, buf_slice(&encoded));
         return;
     }

@@ -72,10 +72,10 @@ static bool is_literal(struct slice text, size_t at, size_t column)
 
 size_t quoted_printable_encode(struct buf *out, struct slice text, size_t column)
 {
-    enum { PIECE = 1024, WORST = 8 /* "=\r\n" and "=XX", and some */ };
+    enum { PIECE = 1024 };
     for (size_t at = 0; at < text.len;) {
         size_t end = at + PIECE < text.len ? at + PIECE : text.len;
-        char *to = buf_reserve(out, (end - at) * WORST), *start = to;
+        char *to = buf_reserve(out, (end - at) * 4 + 16), *start = to; /* =XX, and =CRLF for each 25 */
         if (!to)
             return column;
         while (at < end) {
