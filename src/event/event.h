@@ -42,9 +42,14 @@ struct event_page {
     size_t count;
     bool has_more; /* ask again with before_id = the last event's id */
 };
-/* Newest first, at most `limit` (up to EVENT_PAGE_MAX). */
+/* Newest first, at most `limit` (up to EVENT_PAGE_MAX). A deferral is listed only while it is the last that happened to
+ * its delivery. */
 NODISCARD bool event_problems(struct db *db, struct fault *why, const struct event_filter *filter, size_t limit,
                               struct arena *arena, struct event_page *page);
+/* How many of them by whose fault; of the newest EVENT_COUNTED_MAX that match. */
+enum { EVENT_COUNTED_MAX = 100000 };
+NODISCARD bool event_problem_faults(struct db *db, struct fault *why, const struct event_filter *filter,
+                                    uint64_t n[WHOSE_COUNT]);
 /* Everything that happened to one delivery, oldest first; it begins with ACCEPTED, made from the delivery's row. */
 NODISCARD bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size_t limit, struct arena *arena,
                               struct event_page *page);

@@ -398,6 +398,11 @@ static void error_lists_by_filter_and_page(void **state)
         arena_release(&arena);
     }
     struct event_filter filter = {0};
+    uint64_t faults[WHOSE_COUNT];
+    assert_true(event_problem_faults(test.reader, &why, &filter, faults));
+    assert_int_equal(faults[WHOSE_RECEIVER], 80);
+    assert_int_equal(faults[WHOSE_ADDRESS], 20);
+    assert_int_equal(faults[WHOSE_NONE] + faults[WHOSE_MESSAGE] + faults[WHOSE_SENDER], 0);
     size_t total = 0;
     bool has_more = true;
     while (has_more) {
@@ -455,6 +460,9 @@ static void a_timeline_tells_the_250_before_the_late_bounce(void **state)
         assert_int_equal(page.count, upto + 1);
         for (size_t i = 0; i < page.count; i++)
             assert_int_equal(page.events[i].kind, want[i]);
+        struct event_filter filter = {0}; /* the deferral is no problem any more once something followed it */
+        assert_true(event_problems(test.reader, &why, &filter, 100, &arena, &page));
+        assert_int_equal(page.count, upto == 1 || upto == 3 ? 1 : upto == 2 ? 0 : 2);
         arena_release(&arena);
     }
     test_store_end(&test);

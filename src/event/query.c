@@ -81,44 +81,75 @@ static void ask_kinds(struct question *question, uint64_t kinds)
     buf_byte(&question->sql, ')');
 }
 
+/* FROM ... WHERE ... of the error lists. A deferral is a problem only while nothing has followed it: what came of the
+ * delivery later says more. */
+static void ask_problems(struct question *question, struct db *db, const struct event_filter *filter,
+                         struct arena *arena)
+{
+    buf_text(&question->sql,
+             " FROM event WHERE " IS_PROBLEM
+             " AND (kind <> 4 OR NOT EXISTS (SELECT 1 FROM delivery d WHERE d.bucket = event.bucket AND d.id = "
+             "event.delivery_id AND d.last_seq > event.seq))");
+    ask_kinds(question, filter->kinds);
+    if (filter->campaign_id)
+        ask(question, "campaign_id = ?", V_INT((int64_t)filter->campaign_id));
+    if (filter->brand_id)
+        ask(question, "brand_id = ?", V_INT((int64_t)filter->brand_id));
+    if (filter->by_whose)
+        ask(question, "COALESCE(whose, 0) = ?", V_INT(filter->whose));
+    if (filter->by_reason)
+        ask(question, "COALESCE(reason, 0) = ?", V_INT(filter->reason));
+    if (filter->domain.len)
+        ask(question, "domain = ?", V_TEXT(filter->domain));
+    if (filter->site.len)
+        ask(question, "site = ?", V_TEXT(filter->site));
+    if (filter->status.len)
+        ask(question, "status = ?", V_TEXT(filter->status));
+    if (filter->since)
+        ask(question, "at_ms >= ?", V_INT(filter->since));
+    if (filter->until)
+        ask(question, "at_ms < ?", V_INT(filter->until));
+    if (filter->text.len)
+        ask(question,
+            db_pick(db, "(address LIKE ? ESCAPE '\\' OR diagnostic LIKE ? ESCAPE '\\')",
+                    "(address ILIKE ? ESCAPE '\\' OR diagnostic ILIKE ? ESCAPE '\\')"),
+            V_TEXT(like_pattern(filter->text, arena)));
+    if (filter->before_id)
+        ask(question, "id < ?", V_INT((int64_t)filter->before_id));
+}
+
 bool event_problems(struct db *db, struct fault *why, const struct event_filter *filter, size_t limit,
                     struct arena *arena, struct event_page *page)
 {
     limit = page_limit(limit);
     struct question question = {.sql = BUF(SQL_MAX)};
-    buf_text(&question.sql, "SELECT " EVENT_COLUMNS " FROM event WHERE " IS_PROBLEM);
-    ask_kinds(&question, filter->kinds);
-    if (filter->campaign_id)
-        ask(&question, "campaign_id = ?", V_INT((int64_t)filter->campaign_id));
-    if (filter->brand_id)
-        ask(&question, "brand_id = ?", V_INT((int64_t)filter->brand_id));
-    if (filter->by_whose)
-        ask(&question, "COALESCE(whose, 0) = ?", V_INT(filter->whose));
-    if (filter->by_reason)
-        ask(&question, "COALESCE(reason, 0) = ?", V_INT(filter->reason));
-    if (filter->domain.len)
-        ask(&question, "domain = ?", V_TEXT(filter->domain));
-    if (filter->site.len)
-        ask(&question, "site = ?", V_TEXT(filter->site));
-    if (filter->status.len)
-        ask(&question, "status = ?", V_TEXT(filter->status));
-    if (filter->since)
-        ask(&question, "at_ms >= ?", V_INT(filter->since));
-    if (filter->until)
-        ask(&question, "at_ms < ?", V_INT(filter->until));
-    if (filter->text.len)
-        ask(&question,
-            db_pick(db, "(address LIKE ? ESCAPE '\\' OR diagnostic LIKE ? ESCAPE '\\')",
-                    "(address ILIKE ? ESCAPE '\\' OR diagnostic ILIKE ? ESCAPE '\\')"),
-            V_TEXT(like_pattern(filter->text, arena)));
-    if (filter->before_id)
-        ask(&question, "id < ?", V_INT((int64_t)filter->before_id));
+    buf_text(&question.sql, "SELECT " EVENT_COLUMNS);
+    ask_problems(&question, db, filter, arena);
     question.values[question.count++] = V_INT((int64_t)limit + 1);
     buf_printf(&question.sql, " ORDER BY id DESC LIMIT $%zu", question.count);
     const char *sql = buf_cstr(&question.sql);
     bool ok = page_fetch(db, why, sql, question.values, question.count, limit, arena, page);
     buf_release(&question.sql);
     return ok;
+}
+
+bool event_problem_faults(struct db *db, struct fault *why, const struct event_filter *filter, uint64_t n[WHOSE_COUNT])
+{
+    struct question question = {.sql = BUF(SQL_MAX)};
+    SCOPED(arena) arena = {0};
+    memset(n, 0, sizeof(*n) * WHOSE_COUNT);
+    buf_text(&question.sql, "SELECT whose, COUNT(*) FROM (SELECT COALESCE(whose, 0) AS whose");
+    ask_problems(&question, db, filter, &arena);
+    question.values[question.count++] = V_INT(EVENT_COUNTED_MAX);
+    buf_printf(&question.sql, " ORDER BY id DESC LIMIT $%zu) AS newest GROUP BY whose", question.count);
+    SCOPED(rows) rows = {0};
+    bool ok = db_query(db, why, &rows, buf_cstr(&question.sql), question.values, question.count);
+    buf_release(&question.sql);
+    while (ok && rows_next(&rows)) {
+        int64_t whose = rows_int(&rows, 0);
+        n[whose > 0 && whose < WHOSE_COUNT ? whose : 0] += (uint64_t)rows_int(&rows, 1);
+    }
+    return ok && rows_end(&rows);
 }
 
 /* ── one delivery ── */
