@@ -1,0 +1,117 @@
+/* Access keys: shown once, kept as SHA-256 (X15), refused when wrong, expired or taken away; on both stores. */
+#include "access/key.h"
+#include "store/testing.h"
+
+static const time_ms NOW = 1795000000000;
+
+struct made {
+    struct slice name;
+    time_ms expires;
+    struct buf secret;
+};
+static bool make(struct db *db, struct fault *why, void *context)
+{
+    struct made *made = context;
+    return key_create(db, why, made->name, NOW, made->expires, &made->secret);
+}
+static bool take_away(struct db *db, struct fault *why, void *context)
+{
+    bool was_there;
+    return key_remove(db, why, *(struct slice *)context, &was_there) && was_there;
+}
+static bool is_good(struct test_store *test, struct slice secret, time_ms now)
+{
+    struct fault why = {0};
+    bool good = false;
+    if (!key_check(test->reader, &why, secret, now, &good))
+        fail_msg("%s", why.text);
+    return good;
+}
+
+static void a_secret_opens_until_it_expires_or_is_taken_away(void **state)
+{
+    TEST_STORE(test, state);
+    struct made forever = {.name = SLICE("shop"), .secret = BUF(128)};
+    struct made short_lived = {.name = SLICE("お試し"), .expires = NOW + 1000, .secret = BUF(128)};
+    test_write(test.store, make, &forever);
+    test_write(test.store, make, &short_lived);
+    assert_int_equal(forever.secret.len, 50);
+    struct slice secret = buf_slice(&forever.secret);
+    static const struct {
+        const char *row;
+        size_t from, len;
+        bool want;
+    } table[] = {
+        {"the whole secret", 0, 50, true},
+        {"nothing", 0, 0, false},
+        {"one character less", 0, 49, false},
+        {"without its prefix", 7, 43, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(table); i++)
+        assert_row(table[i].row,
+                   is_good(&test, slice_of(secret.ptr + table[i].from, table[i].len), NOW) == table[i].want);
+    char wrong[50];
+    for (size_t i = 0; i < sizeof(wrong); i++) { /* one bit of any character */
+        memcpy(wrong, secret.ptr, sizeof(wrong));
+        wrong[i] ^= 1;
+        assert_false(is_good(&test, slice_of(wrong, sizeof(wrong)), NOW));
+    }
+    assert_false(is_good(&test, SLICE("' OR 1=1 --"), NOW));
+    char long_text[KEY_SECRET_MAX + 1];
+    memset(long_text, 'a', sizeof(long_text));
+    assert_false(is_good(&test, slice_of(long_text, sizeof(long_text)), NOW));
+    assert_true(is_good(&test, buf_slice(&short_lived.secret), NOW + 999));
+    assert_false(is_good(&test, buf_slice(&short_lived.secret), NOW + 1000));
+    struct slice name = SLICE("shop");
+    test_write(test.store, take_away, &name);
+    assert_false(is_good(&test, secret, NOW));
+    buf_release(&forever.secret);
+    buf_release(&short_lived.secret);
+    test_store_end(&test);
+}
+
+static void the_store_never_sees_the_secret(void **state)
+{
+    TEST_STORE(test, state);
+    struct made made = {.name = SLICE("shop"), .secret = BUF(128)};
+    test_write(test.store, make, &made);
+    struct fault why = {0};
+    SCOPED(arena) arena = {0};
+    struct key *keys;
+    size_t count;
+    assert_true(key_list(test.reader, &why, &arena, &keys, &count));
+    assert_int_equal(count, 1);
+    assert_slice("name", keys[0].name, SLICE("shop"));
+    SCOPED(rows) rows = {0};
+    assert_true(db_query(test.reader, &why, &rows, "SELECT secret_sha256 FROM access_key", NO_VALUES));
+    assert_true(rows_next(&rows));
+    assert_int_equal(rows_bytes(&rows, 0).len, 32);
+    assert_true(slice_find(rows_bytes(&rows, 0), slice_from(buf_slice(&made.secret), 7)) == SLICE_NPOS);
+    assert_true(!rows_next(&rows) && rows_end(&rows));
+    buf_release(&made.secret);
+    test_store_end(&test);
+}
+
+static void a_name_is_text(void **state)
+{
+    TEST_STORE(test, state);
+    static const struct slice wrong[] = {SLICE_INIT(""), SLICE_INIT("a\nb"), SLICE_INIT("\xff"), SLICE_INIT("a\0b")};
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        struct made made = {.name = wrong[i], .secret = BUF(128)};
+        struct fault why = {0};
+        assert_false(test_write_try(test.store, make, &made, &why));
+        assert_int_equal(why.kind, FAULT_INPUT);
+        buf_release(&made.secret);
+    }
+    test_store_end(&test);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_BOTH(a_secret_opens_until_it_expires_or_is_taken_away),
+        ON_BOTH(the_store_never_sees_the_secret),
+        ON_BOTH(a_name_is_text),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
