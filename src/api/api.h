@@ -1,0 +1,66 @@
+/* api.h - the HTTP API and the console's files, exactly as data/api/openapi.yaml says
+ *
+ * One thread with one loop, one HTTP server and one reading connection to the store. Reading happens on that thread, so
+ * queries are bounded; writing goes through store_write with the request suspended: this thread never waits for a
+ * commit. There are no business rules in here.
+ *
+ * Signing in: POST /session takes the secret of an access key (access/key.h) and gives a session cookie, which lives
+ * in memory for 12 hours; programs send the secret itself as `Authorization: Bearer`. Ten wrong secrets from one
+ * address and it has to wait (X16). A POST or DELETE whose Origin is not this server's own is refused. */
+#ifndef TODOKE_API_API_H
+#define TODOKE_API_API_H
+
+#include "base/arena.h"
+#include "bounce/rules.h"
+#include "net/ip.h"
+#include "net/world.h"
+#include "report/report.h"
+#include "store/store.h"
+
+/* The playground's inbox, when there is one. Called on the api's thread; slices go into the arena. */
+struct api_inbox_row {
+    uint64_t id; /* from 1 */
+    time_ms at;
+    struct slice from, to, subject; /* decoded */
+    bool is_error;                  /* error mail that came to us, not mail that a receiver took */
+    size_t size_bytes;
+};
+struct api_inbox {
+    /* Newest first, those before `before` (0: from the newest); `q` is part of from, to or subject, any ASCII case.
+     * *next: `before` of the next page, 0 at the end; *total: all that match. */
+    void (*list)(void *owner, struct slice q, uint64_t before, unsigned limit, struct arena *arena,
+                 struct api_inbox_row **rows, size_t *count, uint64_t *next, uint64_t *total);
+    /* False: not there (any more). */
+    bool (*get)(void *owner, uint64_t id, struct arena *arena, struct api_inbox_row *row, struct slice *mail);
+    void *owner;
+};
+
+struct api_options {
+    struct store *store;
+    struct world *world;
+    const struct rules *rules;
+    const struct report *report; /* whose rates are shown */
+    struct endpoint listen;      /* port 0: the kernel chooses, see api_endpoint */
+    bool is_playground;
+    struct api_inbox inbox;              /* list NULL: there is none (404) */
+    struct slice brand_name, brand_from; /* whom GET /session names; empty: the first brand of the store */
+    /* A receiver's name for people, of a recipient domain ("Gmail-like"); "" or NULL: the domain itself. */
+    struct slice (*receiver_label)(void *owner, struct slice domain);
+    /* How many are on the wire: counters show these as what they were before (queue/ledger.h). NULL: 0. */
+    int64_t (*on_wire)(void *owner, uint64_t campaign_id);
+    /* After a commit that paused or resumed, on the writer's thread: engine_holds_changed. May be NULL. */
+    void (*holds_changed)(void *owner);
+    void *owner;
+    const char *cure_setting; /* the setting to name when the port is in use */
+};
+
+struct api;
+/* Listens when it returns. NULL: why, WORLD (port in use, store) or INPUT. */
+struct api *api_start(const struct api_options *options, struct fault *why);
+/* Ends streams, lets answers under way end, joins. Before store_close and report_stop. NULL is fine. */
+void api_stop(struct api *api);
+struct endpoint api_endpoint(const struct api *api);
+/* The counters have moved: live pages hear of it, each at most every 500 ms. From any thread, cheap. */
+void api_changed(struct api *api);
+
+#endif
