@@ -11,15 +11,28 @@
 
 static const struct slice crlf = SLICE_INIT("\r\n");
 
-/* Where the first CR or LF stands that is no part of a CRLF, within one line [from, to) whose end `to` is behind its LF
- * (or behind the last byte there is: then a CR at the very end is still open). NULL when none. */
-static const char *bare_in_line(const char *from, const char *to, bool has_lf)
+/* Lines are looked at in pieces, so that bytes full of lone CRs are not searched for their far LF again and again. */
+enum { PIECE = 1024 };
+
+/* The end of the piece of a line at `at`: behind its LF, or no further than PIECE; never between a CR and its LF. */
+static const char *piece_end(const char *at, const char *end, bool *has_lf)
 {
-    const char *text_end = has_lf ? to - 1 : to;
-    const char *cr = memchr(from, '\r', (size_t)(text_end - from));
+    const char *to = end - at > PIECE ? at + PIECE : end;
+    const char *lf = memchr(at, '\n', (size_t)(to - at));
+    *has_lf = lf != NULL;
+    if (lf)
+        return lf + 1;
+    return to < end && to[-1] == '\r' && *to == '\n' ? to - 1 : to;
+}
+
+/* The first CR or LF in the piece that is no part of a CRLF; NULL when none. A CR that is the last byte there is, at
+ * `end`, is still open. */
+static const char *bare_in_piece(const char *from, const char *to, bool has_lf, const char *end)
+{
+    const char *cr = memchr(from, '\r', (size_t)(to - from) - has_lf);
     if (!cr)
         return has_lf ? to - 1 : NULL;
-    return cr + 1 == text_end ? NULL : cr;
+    return cr + 1 == end || cr[1] == '\n' ? NULL : cr;
 }
 
 static void append_run(struct buf *out, const char *from, const char *to)
@@ -47,17 +60,17 @@ void dots_write(struct dot_writer *writer, struct slice *body, size_t at_most, s
             buf_byte(out, '.');
             run = at;
         }
-        const char *lf = memchr(at, '\n', (size_t)(end - at));
-        const char *line_end = lf ? lf + 1 : end;
-        const char *bare = bare_in_line(at, line_end, lf != NULL);
+        bool has_lf;
+        const char *to = piece_end(at, end, &has_lf);
+        const char *bare = bare_in_piece(at, to, has_lf, end);
         if (bare) {
             append_run(out, run, bare);
             buf_append(out, crlf);
             run = at = bare + 1;
             writer->is_midline = false;
-        } else if (lf) {
-            at = line_end;
-            writer->is_midline = false;
+        } else if (has_lf || to < end) {
+            at = to;
+            writer->is_midline = !has_lf;
         } else {
             writer->has_cr = end[-1] == '\r';
             writer->is_midline = true;
@@ -88,9 +101,9 @@ static struct slice run_read(struct dot_reader *reader, struct slice *received)
 {
     const char *from = received->ptr, *end = from + received->len, *at = from;
     for (;;) {
-        const char *lf = memchr(at, '\n', (size_t)(end - at));
-        const char *line_end = lf ? lf + 1 : end;
-        const char *bare = bare_in_line(at, line_end, lf != NULL);
+        bool has_lf;
+        const char *to = piece_end(at, end, &has_lf);
+        const char *bare = bare_in_piece(at, to, has_lf, end);
         if (bare) {
             line_grows(reader, (size_t)(bare - at));
             reader->place = *bare == '\r' ? DOTS_CR : DOTS_OWES_CRLF;
@@ -99,17 +112,22 @@ static struct slice run_read(struct dot_reader *reader, struct slice *received)
             *received = slice_of(bare + 1, (size_t)(end - bare) - 1);
             return slice_of(from, (size_t)(bare - from));
         }
-        if (!lf) {
+        if (!has_lf && to < end) {
+            line_grows(reader, (size_t)(to - at));
+            at = to;
+            continue;
+        }
+        if (!has_lf) {
             bool has_cr = end[-1] == '\r';
             line_grows(reader, (size_t)(end - at) - has_cr);
             reader->place = has_cr ? DOTS_CR : DOTS_MIDLINE;
             *received = slice_of(end, 0);
             return slice_of(from, (size_t)(end - from) - has_cr);
         }
-        line_grows(reader, (size_t)(lf - at) - 1);
+        line_grows(reader, (size_t)(to - at) - 2);
         reader->line_len = 0;
         reader->place = DOTS_LINE_START;
-        at = line_end;
+        at = to;
         if (at == end || (*at == '.' && !reader->is_raw)) {
             *received = slice_of(at, (size_t)(end - at));
             return slice_of(from, (size_t)(at - from));

@@ -2,6 +2,8 @@
 #include "base/test.h"
 #include "smtp/dots.h"
 
+#include <time.h>
+
 static const struct {
     const char *name;
     struct slice body, wire;
@@ -105,9 +107,73 @@ static void line_lengths(void **state)
         }
 }
 
+/* A line longer than a piece, with its CRLF, CR or LF at every place around the piece's edge. */
+static void long_lines(void **state)
+{
+    for (size_t len = 1020; len < 1030; len++)
+        for (int kind = 0; kind < 3; kind++) {
+            SCOPED(buf) body = BUF(10000);
+            SCOPED(buf) want = BUF(10000);
+            for (size_t i = 0; i < len; i++)
+                buf_byte(&body, 'x');
+            buf_append(&want, buf_slice(&body));
+            buf_append(&body, kind == 0 ? SLICE("\r\n") : kind == 1 ? SLICE("\r") : SLICE("\n"));
+            buf_text(&body, ".y\r\n");
+            buf_text(&want, "\r\n..y\r\n");
+            struct dot_writer writer = {0};
+            SCOPED(buf) wire = BUF(10000);
+            struct slice rest = buf_slice(&body), bytes;
+            while (rest.len)
+                dots_write(&writer, &rest, 10000, &wire);
+            dots_write_end(&writer, &wire);
+            assert_slice("written", buf_slice(&wire), buf_slice(&want));
+            buf_text(&body, ".\r\n");
+            struct dot_reader reader = {0};
+            SCOPED(buf) got = BUF(10000);
+            rest = buf_slice(&body);
+            enum dots_found found;
+            while ((found = dots_read(&reader, &rest, &bytes)) == DOTS_BYTES)
+                buf_append(&got, bytes);
+            assert_int_equal(found, DOTS_END);
+            assert_int_equal(reader.has_bare_eol, kind > 0);
+            assert_int_equal(reader.line_longest, len);
+            buf_reset(&want);
+            buf_append(&want, slice_head(buf_slice(&body), len));
+            buf_text(&want, "\r\n");
+            if (kind > 0)
+                buf_byte(&want, '.'); /* no true line start: the dot is no stuffing */
+            buf_text(&want, "y\r\n");
+            assert_slice("read", buf_slice(&got), buf_slice(&want));
+        }
+}
+
+/* X11: a megabyte of lone CRs; a search for the far LF at each of them would take minutes. */
+static void linear(void **state)
+{
+    enum { SIZE = 1 << 20 };
+    SCOPED(buf) body = BUF(SIZE + 10), out = BUF(4 * SIZE);
+    memset(buf_reserve(&body, SIZE), '\r', SIZE);
+    buf_advance(&body, SIZE);
+    clock_t from = clock();
+    struct dot_reader reader = {0};
+    struct dot_writer writer = {0};
+    struct slice rest = buf_slice(&body), bytes;
+    size_t pieces = 0;
+    while (dots_read(&reader, &rest, &bytes) == DOTS_BYTES)
+        pieces++;
+    rest = buf_slice(&body);
+    while (rest.len) {
+        dots_write(&writer, &rest, SIZE, &out);
+        buf_reset(&out);
+    }
+    assert_true(pieces >= SIZE - 1);
+    assert_true(clock() - from < 5 * CLOCKS_PER_SEC);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(written), cmocka_unit_test(read_back),
-                                       cmocka_unit_test(ceilings), cmocka_unit_test(line_lengths)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(written),    cmocka_unit_test(read_back),
+                                       cmocka_unit_test(ceilings),   cmocka_unit_test(line_lengths),
+                                       cmocka_unit_test(long_lines), cmocka_unit_test(linear)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
