@@ -26,6 +26,7 @@ enum dns_status {
 };
 
 enum {
+    DNS_NAME_ROOM = 256,
     DNS_RECORDS_MOST = 1000, /* of one answer; more are cut off */
     DNS_CACHE_MOST = 20000,
     DNS_FAILURE_TTL_MS = 5000,
@@ -57,7 +58,7 @@ struct slice dns_type_word(enum dns_type type);
 struct dns_client;
 /* Answers come from loop_world(loop)->resolver. */
 struct dns_client *dns_client_new(struct loop *loop);
-/* Open questions are forgotten without a callback. */
+/* Open questions are forgotten without a callback. Not from inside one. */
 void dns_client_free(struct dns_client *client);
 struct loop *dns_client_loop(const struct dns_client *client);
 
@@ -76,19 +77,29 @@ void dns_ask_and_wait(struct dns_client *client, struct slice name, enum dns_typ
 void dns_answer_copy(struct arena *arena, const struct dns_answer *from, struct dns_answer *to);
 
 /* --- behind the interface: a kind of resolver --- */
-struct dns_request { /* made by a dns_client, filled by the resolver, posted back to `home` */
+struct dns_request { /* made by a dns_client, answered by the resolver */
     struct mail_item item;
     struct mailbox *home;
+    _Atomic int state; /* waiting, answered, abandoned */
     enum dns_type type;
-    char name[256]; /* lower-case, no last dot, NUL-terminated */
+    char name[DNS_NAME_ROOM]; /* lower-case, no last dot, NUL-terminated */
     struct dns_answer answer;
     struct arena arena; /* holds the answer */
 };
 struct resolver {
-    /* From any thread. Exactly one mailbox_post(request->home, &request->item) follows, now or later. */
+    /* From any thread. Exactly one dns_request_answered follows, now or later, from any thread. */
     void (*ask)(struct resolver *resolver, struct dns_request *request);
     void (*free)(struct resolver *resolver);
 };
+/* Clients first. */
 void resolver_free(struct resolver *resolver);
+/* Send the filled request home (or free it, when its client has gone). */
+void dns_request_answered(struct dns_request *request);
+/* Answer with TRY_LATER. */
+void dns_request_failed(struct dns_request *request, enum dns_status status, const char *why);
+
+/* A name as the cache and the zones know it: lower-case, no last dot, checked (labels of 1..63 octets, 253 in all).
+ * "." becomes "". False: cannot be a name. */
+NODISCARD bool dns_name_normalise(struct slice text, char to[DNS_NAME_ROOM]);
 
 #endif

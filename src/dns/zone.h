@@ -3,8 +3,9 @@
  * JSON: {"example.com": {"TXT": ["v=spf1 -all"], "MX": [[10,"mx.example.com"]], "A": [...], "AAAA": [...],
  * "PTR": [...], "CNAME": "...", "TLSA": [[3,1,1,"hex"]], "error": "timeout|servfail|bogus", "secure": true,
  * "ttl": 300}}. Case-insensitive. A TXT value may be a list of strings (the pieces of one record). [0,"."] or [0,""]
- * is a null MX. A name that is absent does not exist, unless something exists below it (then it has no data).
- * "*.example.com" answers for what is below example.com and not itself there (RFC 4592). Immutable once made. */
+ * is a null MX. A name that is absent does not exist. "*.example.com" answers for the names below example.com that are
+ * absent (RFC 4592). A single value may stand without its list. Types that we never ask for are skipped. Immutable once
+ * made. */
 #ifndef TODOKE_DNS_ZONE_H
 #define TODOKE_DNS_ZONE_H
 

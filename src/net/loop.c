@@ -82,8 +82,9 @@ void timer_clear(struct timer *timer)
         heap_down(loop, place, last);
 }
 
-static void fire_due_timers(struct loop *loop)
+static bool fire_due_timers(struct loop *loop)
 {
+    bool has_fired = false;
     /* A timer set by a firing one is due in the next turn at the earliest, or a zero timer would spin here. */
     time_ms now = loop_now(loop);
     size_t most = loop->heap_count;
@@ -95,9 +96,11 @@ static void fire_due_timers(struct loop *loop)
             continue;
         }
         most--;
+        has_fired = true;
         timer_clear(timer);
         timer->fire(timer);
     }
+    return has_fired;
 }
 
 /* --- deferred calls --- */
@@ -129,8 +132,9 @@ void deferred_clear(struct deferred *deferred)
     deferred->next = deferred->before = NULL;
 }
 
-static void call_deferred(struct loop *loop)
+static bool call_deferred(struct loop *loop)
 {
+    bool has_called = false;
     /* Those asked for from now on wait for the next turn: a marker ends this one's. */
     struct deferred marker = {.loop = loop};
     deferred_ask(&marker);
@@ -138,8 +142,10 @@ static void call_deferred(struct loop *loop)
         struct deferred *deferred = loop->deferred.next;
         deferred_clear(deferred);
         deferred->call(deferred);
+        has_called = true;
     }
     deferred_clear(&marker);
+    return has_called;
 }
 
 /* --- watches --- */
@@ -284,20 +290,25 @@ static void wait_for_events(struct loop *loop, time_ms most)
     event_base_loop(loop->base, most == 0 ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
 }
 
-void loop_turn(struct loop *loop, time_ms max_wait_ms)
+static void turn(struct loop *loop, time_ms most, bool waits_after_calls)
 {
     loop->is_now_stale = true;
-    call_deferred(loop);
-    fire_due_timers(loop);
-    wait_for_events(loop, time_to_wait(loop, max_wait_ms));
+    bool has_called = call_deferred(loop);
+    has_called |= fire_due_timers(loop);
+    wait_for_events(loop, has_called && !waits_after_calls ? 0 : time_to_wait(loop, most));
     if (loop->mailboxes_due)
         deliver_mailboxes(loop);
+}
+
+void loop_turn(struct loop *loop, time_ms max_wait_ms)
+{
+    turn(loop, max_wait_ms, false); /* what was called may be what the caller waits for */
 }
 
 void loop_run(struct loop *loop)
 {
     while (!atomic_load(&loop->is_stopping))
-        loop_turn(loop, -1);
+        turn(loop, -1, true);
     atomic_store(&loop->is_stopping, false);
 }
 

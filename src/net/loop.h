@@ -19,7 +19,8 @@ struct loop *loop_new(struct world *world);
 void loop_free(struct loop *loop);
 /* Until loop_stop. */
 void loop_run(struct loop *loop);
-/* One turn: waits at most max_wait_ms (0: only what is ready now; negative: until something happens). */
+/* One turn: waits at most max_wait_ms (0: only what is ready now; negative: until something happens); not at all when
+ * a deferred call or a timer was due. */
 void loop_turn(struct loop *loop, time_ms max_wait_ms);
 /* Ask the loop to leave loop_run after this turn. From any thread. */
 void loop_stop(struct loop *loop);
