@@ -154,7 +154,7 @@ static void print_counts(struct playground *playground)
     SCOPED(buf) out = BUF(65536);
     struct json json = {&out};
     playground_counts(playground, &counts);
-    json_object(&json);
+    json_object_begin(&json);
     json_put_int(&json, "connections", (int64_t)counts.connections);
     json_put_int(&json, "in_tls", (int64_t)counts.in_tls);
     json_put_int(&json, "accepted", (int64_t)counts.accepted);
@@ -168,7 +168,7 @@ static void print_counts(struct playground *playground)
     json_put_int(&json, "notices_failed", (int64_t)counts.notices_failed);
     json_put_int(&json, "notices_waiting", (int64_t)counts.notices_waiting);
     json_key(&json, "fates");
-    json_object(&json);
+    json_object_begin(&json);
     for (size_t i = 0; i < FATE_COUNT; i++) {
         if (counts.fate[i]) {
             json_key_slice(&json, fate_table[i].word);
@@ -177,7 +177,7 @@ static void print_counts(struct playground *playground)
     }
     json_end(&json);
     json_key(&json, "notices_sent");
-    json_object(&json);
+    json_object_begin(&json);
     for (size_t i = 0; i < FATE_COUNT; i++) {
         if (counts.notices_sent[i]) {
             json_key_slice(&json, fate_table[i].word);
