@@ -18,7 +18,7 @@ import time
 from tap import Tap
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TODOKE = os.path.join(ROOT, "build", "todoke")
+TODOKE = os.environ.get("TODOKE", os.path.join(ROOT, "build", "todoke"))
 PORT = 20000 + os.getpid() % 20000
 RETURN_PATH = "b-aaaabbbbccccddddeeeeffffgggg2222@bounce.shop.example"
 
