@@ -6,7 +6,7 @@
  * In READY up to two transactions are under way; replies belong to the first until its last reply is read, bytes are
  * written for the second only when the first's dot is out. Always true: a recipient is told once; MESSAGE comes after
  * its recipients, OVER after every MESSAGE. client_over() is the only way into OVER. */
-#include "client_state.h"
+#include "smtp/client_state.h"
 
 #include <assert.h>
 

@@ -1,5 +1,5 @@
 /* client_reply.c - what each reply means where it comes; it decides, client.c tells */
-#include "client_state.h"
+#include "smtp/client_state.h"
 
 static void owe(struct smtp_client *client, enum client_owes owes, const struct reply *reply)
 {

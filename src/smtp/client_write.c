@@ -1,6 +1,6 @@
 /* client_write.c - what may be sent now: commands as far ahead as the host allows, then the body, then the dot */
 #include "base/base64.h"
-#include "client_state.h"
+#include "smtp/client_state.h"
 
 #include <assert.h>
 

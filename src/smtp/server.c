@@ -7,7 +7,7 @@
  *
  * Always true: at most one question is open; while it is, no input is taken. Every way out is server_finish(): state
  * CLOSED and one CLOSE event. */
-#include "server_state.h"
+#include "smtp/server_state.h"
 
 #include <assert.h>
 

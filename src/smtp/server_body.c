@@ -1,5 +1,5 @@
 /* server_body.c - the message behind DATA or BDAT, streamed to the owner; a bad one is read to its true end first */
-#include "server_state.h"
+#include "smtp/server_state.h"
 
 void server_body_begin(struct smtp_server *server, bool is_accepted)
 {
