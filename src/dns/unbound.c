@@ -194,13 +194,11 @@ static bool set_servers(struct unbound *unbound, const struct unbound_options *o
                         struct fault *why)
 {
     const char *forward = options->forward;
+    bool answers_nothing = is_playground && !forward;
     int error;
-    if (is_playground && (!forward || !is_loopback_server(forward))) {
-        if (forward || options->resolv_conf)
-            return fault_set(why, FAULT_INPUT, "dns: %s: only loopback servers may be asked in demo, bench and tests",
-                             forward ? forward : options->resolv_conf);
-        forward = "127.0.0.1@9"; /* everything that no stub answers ends here: the discard port */
-    }
+    if (is_playground && (options->resolv_conf || (forward && !is_loopback_server(forward))))
+        return fault_set(why, FAULT_INPUT, "dns: %s: only loopback servers may be asked in demo, bench and tests",
+                         options->resolv_conf ? options->resolv_conf : forward);
     if (forward && (error = ub_ctx_set_fwd(unbound->ctx, forward)))
         return fault_set(why, FAULT_INPUT, "dns: forward to %s: %s", forward, ub_strerror(error));
     if (options->resolv_conf && (error = ub_ctx_resolvconf(unbound->ctx, options->resolv_conf)))
@@ -211,7 +209,12 @@ static bool set_servers(struct unbound *unbound, const struct unbound_options *o
                              stub[1]);
         if ((error = ub_ctx_set_stub(unbound->ctx, stub[0], stub[1], 0)))
             return fault_set(why, FAULT_INPUT, "dns: %s at %s: %s", stub[0], stub[1], ub_strerror(error));
+        if (answers_nothing && (error = ub_ctx_zone_add(unbound->ctx, stub[0], "transparent")))
+            return fault_set(why, FAULT_INPUT, "dns: %s: %s", stub[0], ub_strerror(error));
     }
+    /* The playground without a forward: what no stub answers is refused here, and nobody is asked. */
+    if (answers_nothing && (error = ub_ctx_zone_add(unbound->ctx, ".", "refuse")))
+        return fault_set(why, FAULT_WORLD, "dns: %s", ub_strerror(error));
     return true;
 }
 
