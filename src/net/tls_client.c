@@ -152,7 +152,10 @@ static bool set_name(SSL *ssl, const struct tls_want *want, struct fault *why)
     if (ip_parse(slice_str(want->name), &ip))
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), want->name) == 1 ||
                fault_set(why, FAULT_WORLD, "%s: cannot be verified", want->name);
-    if (SSL_set_tlsext_host_name(ssl, want->name) != 1 || SSL_set1_host(ssl, want->name) != 1)
+    /* SSL_set_tlsext_host_name, without the cast in its macro that drops const */
+    long is_named =
+        SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)want->name);
+    if (is_named != 1 || SSL_set1_host(ssl, want->name) != 1)
         return fault_set(why, FAULT_INPUT, "\"%.100s\" cannot be a TLS server name", want->name);
     return true;
 }
