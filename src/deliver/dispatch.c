@@ -246,20 +246,22 @@ static void came_home(struct mailbox *mailbox, struct mail_item *batch)
     wake_lanes(dispatcher);
 }
 
+static void post_news(struct engine *engine, const struct lane_key *lane, unsigned bucket, time_ms due)
+{
+    struct news_item *item = memory_zero(1, sizeof(*item) + lane->domain.len);
+    item->lane = *lane;
+    memcpy(item + 1, lane->domain.ptr, lane->domain.len);
+    item->lane.domain = slice_of(item + 1, lane->domain.len);
+    item->bucket = bucket;
+    item->due = due;
+    mailbox_post(&engine->dispatcher.news, &item->item);
+}
+
 void engine_submitted(struct engine *engine, const struct submit_news *news, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (news[i].count == 0)
-            continue;
-        struct slice domain = news[i].lane.domain;
-        struct news_item *item = memory_zero(1, sizeof(*item) + domain.len);
-        item->lane = news[i].lane;
-        memcpy(item + 1, domain.ptr, domain.len);
-        item->lane.domain = slice_of(item + 1, domain.len);
-        item->bucket = news[i].bucket;
-        item->due = news[i].due;
-        mailbox_post(&engine->dispatcher.news, &item->item);
-    }
+    for (size_t i = 0; i < count; i++)
+        if (news[i].count)
+            post_news(engine, &news[i].lane, news[i].bucket, news[i].due);
 }
 
 static bool key_is_held(void *context, const struct lane_key *key)
@@ -341,22 +343,27 @@ struct upkeep {
     struct write_job job;
     struct engine *engine;
     time_ms now, now_monotonic;
-    int64_t released;
+    struct arena arena;
+    struct ledger_released *released;
+    size_t released_count;
 };
 
 static bool upkeep_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct upkeep *upkeep = (struct upkeep *)job;
     struct ledger *ledger = &upkeep->engine->options.ledger;
+    arena_reset(&upkeep->arena);
     return leases_renew(db, why, ledger->leases, upkeep->now_monotonic) &&
-           ledger_release_doubtful(ledger, db, why, upkeep->now, DOUBTFUL_BATCH, &upkeep->released);
+           ledger_release_doubtful(ledger, db, why, upkeep->now, DOUBTFUL_BATCH, &upkeep->arena, &upkeep->released,
+                                   &upkeep->released_count);
 }
 
 static void upkeep_done(struct write_job *job, const struct fault *why)
 {
     struct upkeep *upkeep = (struct upkeep *)job;
-    if (!why && upkeep->released)
-        mailbox_post(&upkeep->engine->dispatcher.control, &NEW(struct control_item)->item);
+    for (size_t i = 0; !why && i < upkeep->released_count; i++)
+        post_news(upkeep->engine, &upkeep->released[i].lane, upkeep->released[i].bucket, upkeep->now);
+    arena_release(&upkeep->arena);
     free(upkeep);
 }
 

@@ -93,7 +93,7 @@ bool ledger_mark(const struct ledger *ledger, struct db *db, struct fault *why, 
         row[6] = V_INT(now);
         which[rows++] = i;
     }
-    bool ok = db_do_many(db, why, mark_sql, values, MARK_WIDTH, rows, changed);
+    bool ok = rows == 0 || db_do_many(db, why, mark_sql, values, MARK_WIDTH, rows, changed);
     for (size_t r = 0; ok && r < rows; r++) {
         if (changed[r])
             marks[which[r]].result = LEDGER_MARKED;
@@ -110,19 +110,27 @@ bool ledger_unmark(const struct ledger *ledger, struct db *db, struct fault *why
                    size_t count, time_ms now)
 {
     enum { WIDTH = 5 };
+    struct bucket_set asked = {0}, ours;
+    for (size_t i = 0; i < count; i++)
+        bucket_set_add(&asked, id_bucket(marks[i].id));
+    if (!our_buckets(ledger, db, why, &asked, &ours))
+        return false;
     struct value *values = NEW_ARRAY(struct value, count * WIDTH);
+    size_t rows = 0;
     for (size_t i = 0; i < count; i++) {
-        struct value *row = values + i * WIDTH;
+        if (!bucket_set_has(&ours, id_bucket(marks[i].id)))
+            continue;
+        struct value *row = values + rows++ * WIDTH;
         row[0] = V_INT(id_bucket(marks[i].id));
         row[1] = V_INT((int64_t)marks[i].id);
         row[2] = V_INT(marks[i].state);
         row[3] = V_INT(ledger->node);
         row[4] = V_INT(now);
     }
-    bool ok = db_do_many(
-        db, why,
-        "UPDATE delivery SET state = $3, changed_ms = $5 WHERE bucket = $1 AND id = $2 AND state = 3 AND node = $4",
-        values, WIDTH, count, NULL);
+    bool ok = rows == 0 || db_do_many(db, why,
+                                      "UPDATE delivery SET state = $3, changed_ms = $5 WHERE bucket = $1 AND id = $2 "
+                                      "AND state = 3 AND node = $4",
+                                      values, WIDTH, rows, NULL);
     free(values);
     return ok;
 }
@@ -238,7 +246,7 @@ bool ledger_settle(const struct ledger *ledger, struct db *db, struct fault *why
 
 /* ── moves of many rows by what they have in common ── */
 
-/* The rows of a query (id, address, domain, campaign, contact, brand) as moves; the texts in the arena. */
+/* The rows of a query that begins with ROW_COLUMNS as moves; the texts in the arena. */
 static bool moves_of_query(struct db *db, struct fault *why, const char *sql, const struct value *values,
                            size_t value_count, size_t most, const struct ledger_move *like, struct arena *arena,
                            struct ledger_move **moves, size_t *count)
@@ -266,34 +274,81 @@ static bool moves_of_query(struct db *db, struct fault *why, const char *sql, co
     "d.lane_id "
 enum { BATCH = 500 };
 
+static int64_t count_moved(const struct ledger_move *moves, size_t count)
+{
+    int64_t moved = 0;
+    for (size_t i = 0; i < count; i++)
+        moved += moves[i].is_moved;
+    return moved;
+}
+
 bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *why, const struct bucket_set *buckets,
                     time_ms now, time_ms wait_ms, int64_t *count)
 {
     const struct ledger_move like = {
-        .event = {.kind = EVENT_IN_DOUBT, .at = now, .state_after = DELIVERY_IN_DOUBT},
+        .event = {.kind = EVENT_IN_DOUBT,
+                  .at = now,
+                  .state_after = DELIVERY_IN_DOUBT,
+                  .next_attempt_at = now + wait_ms},
         .from = LEDGER_BIT(DELIVERY_ON_WIRE),
+        .is_attempt = true, /* whoever still holds the claim of before must not mark it again */
         .due = now + wait_ms,
     };
     *count = 0;
     for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
-        if (!bucket_set_has(buckets, bucket))
-            continue;
-        for (size_t batch = BATCH; batch == BATCH;) {
+        int64_t moved = BATCH;
+        while (bucket_set_has(buckets, bucket) && moved == BATCH) {
             SCOPED(arena) arena = {0};
             struct ledger_move *moves;
+            size_t batch;
             if (!moves_of_query(db, why,
                                 ROW_COLUMNS "WHERE d.bucket = $1 AND d.state IN (2, 3, 4) AND d.state = 3 LIMIT $2",
                                 VALUES(V_INT(bucket), V_INT(BATCH)), BATCH, &like, &arena, &moves, &batch) ||
                 !ledger_settle(ledger, db, why, moves, batch))
                 return false;
-            *count += (int64_t)batch;
+            moved = count_moved(moves, batch);
+            *count += moved;
         }
     }
     return true;
 }
 
+/* What the brands want tried again. The buckets are asked one by one: each is a look into the index of those apart. */
+static bool doubtful_of_bucket(struct db *db, struct fault *why, unsigned bucket, time_ms now, size_t most,
+                               const struct ledger_move *like, struct arena *arena, struct ledger_move *moves,
+                               struct ledger_released *released, size_t *count)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id, l.id, l.priority FROM "
+                  "delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND d.state IN (2, 3, 4) AND d.state "
+                  "= 4 AND d.due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM brand b WHERE b.id = d.brand_id AND b.in_doubt "
+                  "= 'hold') ORDER BY d.due_ms LIMIT $3",
+                  VALUES(V_INT(bucket), V_INT(now), V_INT((int64_t)(most - *count)))))
+        return false;
+    for (; *count < most && rows_next(&rows); ++*count) {
+        struct event *event = &moves[*count].event;
+        moves[*count] = *like;
+        event->delivery_id = (uint64_t)rows_int(&rows, 0);
+        event->address = arena_copy(arena, rows_text(&rows, 1));
+        event->domain = arena_copy(arena, rows_text(&rows, 2));
+        event->campaign_id = (uint64_t)rows_int(&rows, 3);
+        event->contact_id = (uint64_t)rows_int(&rows, 4);
+        event->brand_id = (uint64_t)rows_int(&rows, 5);
+        released[*count] = (struct ledger_released){
+            .lane = {.id = (uint64_t)rows_int(&rows, 6),
+                     .brand_id = event->brand_id,
+                     .campaign_id = event->campaign_id,
+                     .priority = (int)rows_int(&rows, 7),
+                     .domain = event->domain},
+            .bucket = bucket,
+        };
+    }
+    return rows_end(&rows);
+}
+
 bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now, size_t most,
-                             int64_t *count)
+                             struct arena *arena, struct ledger_released **released, size_t *count)
 {
     const struct ledger_move like = {
         .event = {.kind = EVENT_RELEASED,
@@ -305,14 +360,28 @@ bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct 
         .is_before_known = true,
         .due = now,
     };
-    SCOPED(arena) arena = {0};
-    struct ledger_move *moves;
-    size_t batch;
-    if (!moves_of_query(db, why, ROW_COLUMNS "WHERE d.state IN (2, 3, 4) AND d.state = 4 AND d.due_ms <= $1 LIMIT $2",
-                        VALUES(V_INT(now), V_INT((int64_t)most)), most, &like, &arena, &moves, &batch))
+    *count = 0;
+    *released = ARENA_ARRAY(arena, struct ledger_released, most);
+    struct ledger_move *moves = ARENA_ARRAY(arena, struct ledger_move, most);
+    size_t found = 0;
+    int64_t any;
+    bool is_there;
+    if (!db_query_ints(db, why,
+                       "SELECT 1 FROM delivery WHERE state IN (2, 3, 4) AND state = 4 AND due_ms <= $1 LIMIT 1",
+                       VALUES(V_INT(now)), &any, 1, &is_there))
         return false;
-    *count = (int64_t)batch;
-    return ledger_settle(ledger, db, why, moves, batch);
+    if (!is_there)
+        return true;
+    for (unsigned bucket = 0; bucket < ID_BUCKETS && found < most; bucket++)
+        if ((!ledger->leases || bucket_set_has(&ledger->leases->held, bucket)) &&
+            !doubtful_of_bucket(db, why, bucket, now, most, &like, arena, moves, *released, &found))
+            return false;
+    if (!ledger_settle(ledger, db, why, moves, found))
+        return false;
+    for (size_t i = 0; i < found; i++)
+        if (moves[i].is_moved)
+            (*released)[(*count)++] = (*released)[i];
+    return true;
 }
 
 bool ledger_cancel_campaign(const struct ledger *ledger, struct db *db, struct fault *why, uint64_t campaign_id,
@@ -327,8 +396,9 @@ bool ledger_cancel_campaign(const struct ledger *ledger, struct db *db, struct f
     size_t batch;
     if (!moves_of_query(
             db, why, ROW_COLUMNS "WHERE d.bucket = $1 AND d.campaign_id = $2 AND d.state IN (0, 1, 2, 4) LIMIT $3",
-            VALUES(V_INT(bucket), V_INT((int64_t)campaign_id), V_INT(BATCH)), BATCH, &like, &arena, &moves, &batch))
+            VALUES(V_INT(bucket), V_INT((int64_t)campaign_id), V_INT(BATCH)), BATCH, &like, &arena, &moves, &batch) ||
+        !ledger_settle(ledger, db, why, moves, batch))
         return false;
-    *count = (int64_t)batch;
-    return ledger_settle(ledger, db, why, moves, batch);
+    *count = count_moved(moves, batch);
+    return true;
 }

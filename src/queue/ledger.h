@@ -5,7 +5,8 @@
  *        |                 +--(node died, or lost after the dot)--> in_doubt --release--> deferred
  *        +--mark finds the address excluded--> suppressed
  *     deferred goes the same ways as waiting; waiting, deferred <--hold, release--> held
- *     owed --cancel--> cancelled;  delivered | in_doubt | deferred --genuine error mail, days later--> bounced
+ *     owed, but not on_wire --cancel--> cancelled
+ *     delivered | owed --genuine error mail, perhaps before the 250 is written down--> bounced
  *
  * Always true: accepted = the sum of the ten states; every move but the mark writes its event in the same transaction,
  * and whatever the event excludes is written there too. The mark alone writes none: for the counters a delivery on the
@@ -15,6 +16,7 @@
 #ifndef TODOKE_QUEUE_LEDGER_H
 #define TODOKE_QUEUE_LEDGER_H
 
+#include "queue/lanes.h"
 #include "store/lease.h"
 #include "suppress/suppress.h"
 
@@ -67,9 +69,15 @@ NODISCARD bool ledger_settle(const struct ledger *ledger, struct db *db, struct 
  * them. */
 NODISCARD bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *why,
                               const struct bucket_set *buckets, time_ms now, time_ms wait_ms, int64_t *count);
-/* In doubt and due: try again as the same mail. At most `most`; *count of them. */
+/* In doubt and due: try again as the same mail, unless the brand wants them held for a person (brand.in_doubt). At most
+ * `most`, of buckets we hold. *released, in the arena: what the claimer must hear once the job is committed. */
+struct ledger_released {
+    struct lane_key lane;
+    unsigned bucket;
+};
 NODISCARD bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now,
-                                       size_t most, int64_t *count);
+                                       size_t most, struct arena *arena, struct ledger_released **released,
+                                       size_t *count);
 /* Cancel what a campaign still owes, in batches: call until *count is 0. On-wire rows are left to their outcome. */
 NODISCARD bool ledger_cancel_campaign(const struct ledger *ledger, struct db *db, struct fault *why,
                                       uint64_t campaign_id, unsigned bucket, time_ms now, int64_t *count);

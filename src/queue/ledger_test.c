@@ -1,0 +1,552 @@
+/* Every move of the state picture in ledger.h, on both stores: R34 (accepted = the sum of the ten, and the events say
+ * the same), R22, R29, R37, M22 (strikes), U5. */
+#include "queue/ledger.h"
+#include "queue/testing.h"
+
+#include "base/random.h"
+
+enum { NODE = 3 };
+#define NOW TEST_NOW
+
+struct fixture {
+    struct test_store store;
+    struct leases leases;
+    struct ledger ledger;
+};
+
+/* One call of the ledger as a job. */
+struct call {
+    struct fixture *fixture;
+    enum { ACQUIRE, MARK, UNMARK, SETTLE, RECOVER, RELEASE, CANCEL, EXPIRE_LEASES, SUPPRESS } what;
+    struct ledger_mark *marks;
+    struct ledger_move *moves;
+    size_t count;
+    time_ms now;
+    uint64_t campaign_id;
+    unsigned bucket;
+    int64_t number;
+    struct arena arena;
+    struct ledger_released *released;
+    struct slice address;
+    bool must_fail;
+};
+
+static bool call_run(struct db *db, struct fault *why, void *context)
+{
+    struct call *call = context;
+    const struct ledger *ledger = &call->fixture->ledger;
+    struct leases *leases = &call->fixture->leases;
+    struct bucket_set all;
+    memset(&all, 0xff, sizeof(all));
+    switch (call->what) {
+    case ACQUIRE: return leases_acquire(db, why, leases, ID_BUCKETS, 1);
+    case MARK: return ledger_mark(ledger, db, why, call->marks, call->count, call->now);
+    case UNMARK: return ledger_unmark(ledger, db, why, call->marks, call->count, call->now);
+    case SETTLE:
+        if (!ledger_settle(ledger, db, why, call->moves, call->count))
+            return false;
+        return !call->must_fail || fault_set(why, FAULT_INPUT, "as the test wants it");
+    case RECOVER: return ledger_recover(ledger, db, why, &all, call->now, 500, &call->number);
+    case RELEASE:
+        return ledger_release_doubtful(ledger, db, why, call->now, call->count, &call->arena, &call->released,
+                                       &call->count);
+    case CANCEL:
+        return ledger_cancel_campaign(ledger, db, why, call->campaign_id, call->bucket, call->now, &call->number);
+    case EXPIRE_LEASES: return db_do(db, why, "UPDATE lease SET node = 9, epoch = epoch + 1", NO_VALUES, NULL);
+    case SUPPRESS: {
+        bool is_new;
+        const struct suppression row = {.address = call->address, .why = SUPPRESS_UNSUBSCRIBED, .since = call->now};
+        return suppress_add(db, why, &row, &is_new);
+    }
+    }
+    return false;
+}
+static void go(struct call *call)
+{
+    test_write(call->fixture->store.store, call_run, call);
+}
+
+#define FIXTURE(fixture, state)                                                                                        \
+    struct fixture fixture = {.leases = {.node = NODE}};                                                               \
+    if (!test_store_url(&fixture.store, state))                                                                        \
+        skip();                                                                                                        \
+    test_store_reopen(&fixture.store);                                                                                 \
+    fixture.ledger = (struct ledger){.leases = &fixture.leases, .node = NODE};                                         \
+    go(&(struct call){.fixture = &fixture, .what = ACQUIRE})
+
+static struct test_delivery add(struct fixture *fixture, const char *address)
+{
+    struct test_delivery delivery = {.address = address, .campaign_id = 5, .priority = 1, .due = 10};
+    test_delivery_add(&fixture->store, &delivery);
+    return delivery;
+}
+
+static enum ledger_marked mark(struct fixture *fixture, const struct test_delivery *delivery, unsigned attempts)
+{
+    struct ledger_mark one = {.id = delivery->id, .attempts = attempts, .version_id = 8, .date = 9};
+    go(&(struct call){.fixture = fixture, .what = MARK, .marks = &one, .count = 1, .now = NOW});
+    return one.result;
+}
+
+static struct ledger_move move_to(const struct test_delivery *delivery, enum event_kind kind, enum delivery_state after)
+{
+    return (struct ledger_move){
+        .event = {.kind = kind,
+                  .at = NOW,
+                  .delivery_id = delivery->id,
+                  .campaign_id = delivery->campaign_id,
+                  .brand_id = TEST_BRAND,
+                  .address = slice_str(delivery->address),
+                  .domain = delivery->lane.domain,
+                  .state_before = DELIVERY_WAITING,
+                  .state_after = after},
+        .from = LEDGER_BIT(DELIVERY_WAITING) | LEDGER_BIT(DELIVERY_DEFERRED) | LEDGER_BIT(DELIVERY_ON_WIRE),
+        .is_before_known = true,
+        .is_attempt = true,
+        .due = NOW + 100,
+    };
+}
+static bool settle(struct fixture *fixture, struct ledger_move *move)
+{
+    go(&(struct call){.fixture = fixture, .what = SETTLE, .moves = move, .count = 1, .now = NOW});
+    return move->is_moved;
+}
+
+static int64_t number(struct fixture *fixture, const char *sql, const struct value *values, size_t count)
+{
+    struct fault why = {0};
+    int64_t got = -1;
+    bool found;
+    if (!db_query_ints(fixture->store.reader, &why, sql, values, count, &got, 1, &found))
+        fail_msg("%s", why.text);
+    return found ? got : -1;
+}
+static int64_t column(struct fixture *fixture, const struct test_delivery *delivery, const char *name)
+{
+    char sql[160];
+    snprintf(sql, sizeof(sql), "SELECT %s FROM delivery WHERE bucket = $1 AND id = $2", name);
+    return number(fixture, sql, VALUES(V_INT(id_bucket(delivery->id)), V_INT((int64_t)delivery->id)));
+}
+static int64_t events(struct fixture *fixture, const struct test_delivery *delivery, enum event_kind kind)
+{
+    return number(fixture, "SELECT COUNT(*) FROM event WHERE bucket = $1 AND delivery_id = $2 AND kind = $3",
+                  VALUES(V_INT(id_bucket(delivery->id)), V_INT((int64_t)delivery->id), V_INT(kind)));
+}
+
+/* ── the mark ── */
+
+static void a_mark_pins_version_and_date_and_writes_no_event(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp");
+    assert_int_equal(mark(&fixture, &ann, 0), LEDGER_MARKED);
+    assert_int_equal(column(&fixture, &ann, "state"), DELIVERY_ON_WIRE);
+    assert_int_equal(column(&fixture, &ann, "version_id"), 8);
+    assert_int_equal(column(&fixture, &ann, "date_ms"), 9);
+    assert_int_equal(column(&fixture, &ann, "node"), NODE);
+    assert_int_equal(test_number(fixture.store.reader, "SELECT COUNT(*) FROM event"), 0);
+    assert_int_equal(mark(&fixture, &ann, 0), LEDGER_GONE); /* nobody else can mark it too */
+    test_store_end(&fixture.store);
+}
+
+static void an_old_claim_cannot_mark(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp");
+    assert_int_equal(mark(&fixture, &ann, 1), LEDGER_GONE);
+    struct ledger_move deferred = move_to(&ann, EVENT_DEFERRED, DELIVERY_DEFERRED);
+    assert_true(settle(&fixture, &deferred)); /* never marked: the greeting said 421 */
+    assert_int_equal(mark(&fixture, &ann, 0), LEDGER_GONE);
+    assert_int_equal(mark(&fixture, &ann, 1), LEDGER_MARKED);
+    test_store_end(&fixture.store);
+}
+
+/* R29: excluded between the claim and the mark */
+static void a_suppressed_address_is_never_marked(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp"), bob = add(&fixture, "bob@example.jp");
+    go(&(struct call){.fixture = &fixture, .what = SUPPRESS, .address = slice_str(ann.address), .now = NOW});
+    struct ledger_mark both[] = {{.id = ann.id}, {.id = bob.id}};
+    go(&(struct call){.fixture = &fixture, .what = MARK, .marks = both, .count = 2, .now = NOW});
+    assert_int_equal(both[0].result, LEDGER_SUPPRESSED);
+    assert_int_equal(both[1].result, LEDGER_MARKED);
+    assert_int_equal(column(&fixture, &ann, "state"), DELIVERY_SUPPRESSED);
+    assert_int_equal(events(&fixture, &ann, EVENT_SUPPRESSED), 1);
+    test_store_end(&fixture.store);
+}
+
+static void an_unmark_gives_back_what_it_was(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp");
+    struct ledger_move deferred = move_to(&ann, EVENT_DEFERRED, DELIVERY_DEFERRED);
+    assert_true(settle(&fixture, &deferred));
+    assert_int_equal(mark(&fixture, &ann, 1), LEDGER_MARKED);
+    struct ledger_mark back = {.id = ann.id, .attempts = 1, .state = DELIVERY_DEFERRED};
+    go(&(struct call){.fixture = &fixture, .what = UNMARK, .marks = &back, .count = 1, .now = NOW});
+    assert_int_equal(column(&fixture, &ann, "state"), DELIVERY_DEFERRED);
+    assert_int_equal(column(&fixture, &ann, "attempts"), 1);
+    assert_int_equal(column(&fixture, &ann, "version_id"), 8); /* pinned for good */
+    test_store_end(&fixture.store);
+}
+
+/* R37: a node that has lost its leases moves nothing, and what it held is doubtful for the other */
+static void a_node_without_the_lease_moves_nothing(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp"), bob = add(&fixture, "bob@example.jp");
+    assert_int_equal(mark(&fixture, &ann, 0), LEDGER_MARKED);
+    go(&(struct call){.fixture = &fixture, .what = EXPIRE_LEASES});
+    assert_int_equal(mark(&fixture, &bob, 0), LEDGER_GONE);
+    struct ledger_mark back = {.id = ann.id};
+    go(&(struct call){.fixture = &fixture, .what = UNMARK, .marks = &back, .count = 1, .now = NOW});
+    struct ledger_move delivered = move_to(&ann, EVENT_DELIVERED, DELIVERY_DELIVERED);
+    assert_false(settle(&fixture, &delivered));
+    assert_int_equal(column(&fixture, &ann, "state"), DELIVERY_ON_WIRE);
+    struct call recover = {.fixture = &fixture, .what = RECOVER, .now = NOW};
+    go(&recover);
+    assert_int_equal(recover.number, 0);
+    assert_int_equal(test_number(fixture.store.reader, "SELECT COUNT(*) FROM event"), 0);
+    test_store_end(&fixture.store);
+}
+
+/* ── outcomes ── */
+
+static void every_outcome_writes_its_event(void **state)
+{
+    static const struct {
+        const char *name;
+        enum event_kind kind;
+        enum delivery_state after;
+        int64_t due;
+    } rows[] = {
+        {"delivered", EVENT_DELIVERED, DELIVERY_DELIVERED, 10},     {"bounced", EVENT_BOUNCED, DELIVERY_BOUNCED, 10},
+        {"deferred", EVENT_DEFERRED, DELIVERY_DEFERRED, NOW + 100}, {"expired", EVENT_EXPIRED, DELIVERY_EXPIRED, 10},
+        {"in doubt", EVENT_IN_DOUBT, DELIVERY_IN_DOUBT, NOW + 100},
+    };
+    FIXTURE(fixture, state);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char address[64];
+        snprintf(address, sizeof(address), "person%zu@example.jp", i);
+        struct test_delivery one = add(&fixture, address);
+        assert_int_row(rows[i].name, mark(&fixture, &one, 0), LEDGER_MARKED);
+        struct ledger_move move = move_to(&one, rows[i].kind, rows[i].after);
+        assert_row(rows[i].name, settle(&fixture, &move));
+        assert_int_row(rows[i].name, column(&fixture, &one, "state"), rows[i].after);
+        assert_int_row(rows[i].name, column(&fixture, &one, "attempts"), 1);
+        assert_int_row(rows[i].name, column(&fixture, &one, "due_ms"), rows[i].due);
+        assert_int_row(rows[i].name, events(&fixture, &one, rows[i].kind), 1);
+        assert_row(rows[i].name, rows[i].after == DELIVERY_DEFERRED || !settle(&fixture, &move)); /* once */
+    }
+    test_store_end(&fixture.store);
+}
+
+/* the event, the exclusion and the row are one transaction */
+static void what_an_error_excludes_is_excluded_with_it(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp");
+    assert_int_equal(mark(&fixture, &ann, 0), LEDGER_MARKED);
+    struct ledger_move bounced = move_to(&ann, EVENT_BOUNCED, DELIVERY_BOUNCED);
+    bounced.event.verdict = (struct verdict){.reason = REASON_USER_UNKNOWN, .action = ACTION_SUPPRESS_NOW};
+    struct fault why = {0};
+    struct call broken = {
+        .fixture = &fixture, .what = SETTLE, .moves = &bounced, .count = 1, .now = NOW, .must_fail = true};
+    assert_false(test_write_try(fixture.store.store, call_run, &broken, &why));
+    assert_int_equal(column(&fixture, &ann, "state"), DELIVERY_ON_WIRE);
+    assert_int_equal(test_number(fixture.store.reader, "SELECT COUNT(*) FROM suppression"), 0);
+
+    assert_true(settle(&fixture, &bounced));
+    assert_int_equal(events(&fixture, &ann, EVENT_BOUNCED), 1);
+    assert_int_equal(events(&fixture, &ann, EVENT_EXCLUDED), 1);
+    /* the suppression row names the event that caused it */
+    assert_int_equal(
+        test_number(fixture.store.reader,
+                    "SELECT COUNT(*) FROM suppression s JOIN event e ON e.id = s.event_id WHERE e.kind = 5"),
+        1);
+    test_store_end(&fixture.store);
+}
+
+/* U5: five full mailboxes in a row exclude; a success in between begins anew; others' faults never count */
+static void strikes_count_up_to_five_and_a_success_resets_them(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *outcomes; /* f: full mailbox, d: delivered, s: spam verdict */
+        int is_excluded;
+    } rows[] = {
+        {"four", "ffff", 0},
+        {"five", "fffff", 1},
+        {"a success in the middle", "ffffdf", 0},
+        {"five after the success", "ffffdfffff", 1},
+        {"the message's fault", "sssssssss", 0},
+        {"both", "fsfsfsfsf", 1},
+    };
+    FIXTURE(fixture, state);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char address[64];
+        snprintf(address, sizeof(address), "row%zu@example.jp", i);
+        struct test_delivery one = {.address = address, .campaign_id = 100, .priority = 1, .due = 10};
+        for (const char *outcome = rows[i].outcomes; *outcome; outcome++, one.campaign_id++) {
+            test_delivery_add(&fixture.store, &one);
+            struct ledger_move move = move_to(&one, EVENT_EXPIRED, DELIVERY_EXPIRED);
+            move.event.verdict = (struct verdict){.reason = REASON_MAILBOX_FULL, .action = ACTION_SUPPRESS_AFTER_N};
+            if (*outcome == 's') {
+                move = move_to(&one, EVENT_BOUNCED, DELIVERY_BOUNCED);
+                move.event.verdict = (struct verdict){.reason = REASON_SPAM, .action = ACTION_FIX_CONTENT};
+            } else if (*outcome == 'd') {
+                move = move_to(&one, EVENT_DELIVERED, DELIVERY_DELIVERED);
+            }
+            assert_row(rows[i].name, settle(&fixture, &move));
+        }
+        assert_int_row(rows[i].name,
+                       number(&fixture, "SELECT COUNT(*) FROM suppression WHERE address = $1", VALUES(V_STR(address))),
+                       rows[i].is_excluded);
+    }
+    test_store_end(&fixture.store);
+}
+
+/* U3: the error mail days later; also the one that is quicker than our own writing down of the 250 */
+static void a_late_bounce_moves_whatever_may_have_arrived(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp"), bob = add(&fixture, "bob@example.jp");
+    struct test_delivery *both[] = {&ann, &bob};
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(mark(&fixture, both[i], 0), LEDGER_MARKED);
+    struct ledger_move delivered = move_to(&ann, EVENT_DELIVERED, DELIVERY_DELIVERED);
+    assert_true(settle(&fixture, &delivered));
+    for (size_t i = 0; i < 2; i++) {
+        struct ledger_move late = move_to(both[i], EVENT_BOUNCED, DELIVERY_BOUNCED);
+        late.from = LEDGER_BIT(DELIVERY_DELIVERED) | LEDGER_OWED;
+        late.is_before_known = late.is_attempt = false;
+        assert_true(settle(&fixture, &late));
+    }
+    struct ledger_move too_late = move_to(&bob, EVENT_DELIVERED, DELIVERY_DELIVERED);
+    assert_false(settle(&fixture, &too_late));
+    assert_int_equal(events(&fixture, &ann, EVENT_DELIVERED), 1); /* the 250 stays in the timeline */
+    assert_int_equal(number(&fixture,
+                            "SELECT state_before FROM event WHERE bucket = $1 AND delivery_id = $2 AND kind = 5",
+                            VALUES(V_INT(id_bucket(ann.id)), V_INT((int64_t)ann.id))),
+                     DELIVERY_DELIVERED);
+    assert_int_equal(number(&fixture,
+                            "SELECT state_before FROM event WHERE bucket = $1 AND delivery_id = $2 AND kind = 5",
+                            VALUES(V_INT(id_bucket(bob.id)), V_INT((int64_t)bob.id))),
+                     DELIVERY_WAITING); /* the counters never saw it on the wire */
+    test_store_end(&fixture.store);
+}
+
+/* ── in doubt ── */
+
+static void what_was_on_the_wire_is_in_doubt_after_a_crash(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery fresh = add(&fixture, "ann@example.jp"), again = add(&fixture, "bob@example.jp"),
+                         quiet = add(&fixture, "cat@example.jp");
+    struct ledger_move deferred = move_to(&again, EVENT_DEFERRED, DELIVERY_DEFERRED);
+    assert_true(settle(&fixture, &deferred));
+    assert_int_equal(mark(&fixture, &fresh, 0), LEDGER_MARKED);
+    assert_int_equal(mark(&fixture, &again, 1), LEDGER_MARKED);
+    struct call recover = {.fixture = &fixture, .what = RECOVER, .now = NOW};
+    go(&recover);
+    assert_int_equal(recover.number, 2);
+    const struct {
+        struct test_delivery *delivery;
+        enum delivery_state before;
+    } rows[] = {{&fresh, DELIVERY_WAITING}, {&again, DELIVERY_DEFERRED}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        assert_int_equal(column(&fixture, rows[i].delivery, "state"), DELIVERY_IN_DOUBT);
+        assert_int_equal(column(&fixture, rows[i].delivery, "due_ms"), NOW + 500);
+        assert_int_equal(number(&fixture,
+                                "SELECT state_before FROM event WHERE bucket = $1 AND delivery_id = $2 AND kind = 9",
+                                VALUES(V_INT(id_bucket(rows[i].delivery->id)), V_INT((int64_t)rows[i].delivery->id))),
+                         rows[i].before);
+    }
+    assert_int_equal(column(&fixture, &quiet, "state"), DELIVERY_WAITING);
+    assert_int_equal(mark(&fixture, &fresh, 0), LEDGER_GONE);
+    test_store_end(&fixture.store);
+}
+
+static void the_doubtful_are_released_when_due_unless_the_brand_holds_them(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp"), bob = add(&fixture, "bob@example.net");
+    assert_int_equal(mark(&fixture, &ann, 0), LEDGER_MARKED);
+    assert_int_equal(mark(&fixture, &bob, 0), LEDGER_MARKED);
+    go(&(struct call){.fixture = &fixture, .what = RECOVER, .now = NOW});
+    struct call release = {.fixture = &fixture, .what = RELEASE, .now = NOW + 499, .count = 10};
+    go(&release);
+    assert_int_equal(release.count, 0); /* not yet */
+
+    test_do(&fixture.store,
+            (char[]){"INSERT INTO brand (id, name, from_name, from_address, return_path_domain, link_base, in_doubt, "
+                     "created_ms) VALUES (77, 'shop', '', 'a@b.example', '', '', 'hold', 1)"});
+    release =
+        (struct call){.fixture = &fixture, .what = RELEASE, .now = NOW + 500, .count = 10, .arena = release.arena};
+    go(&release);
+    assert_int_equal(release.count, 0); /* a person decides */
+
+    test_do(&fixture.store, (char[]){"UPDATE brand SET in_doubt = 'retry'"});
+    release = (struct call){.fixture = &fixture, .what = RELEASE, .now = NOW + 500, .count = 1, .arena = release.arena};
+    go(&release);
+    assert_int_equal(release.count, 1); /* at most as many as asked for */
+    release =
+        (struct call){.fixture = &fixture, .what = RELEASE, .now = NOW + 500, .count = 10, .arena = release.arena};
+    go(&release);
+    assert_int_equal(release.count, 1);
+    uint64_t lane = release.released[0].lane.id;
+    assert_true(lane == ann.lane.id || lane == bob.lane.id);
+    struct test_delivery *of = lane == ann.lane.id ? &ann : &bob;
+    assert_slice("lane", release.released[0].lane.domain, of->lane.domain);
+    assert_int_equal(release.released[0].bucket, id_bucket(of->id));
+    assert_int_equal(release.released[0].lane.priority, 1);
+    assert_int_equal(column(&fixture, &ann, "state"), DELIVERY_DEFERRED);
+    assert_int_equal(column(&fixture, &ann, "due_ms"), NOW + 500);
+    assert_int_equal(events(&fixture, &ann, EVENT_RELEASED), 1);
+    assert_int_equal(column(&fixture, &ann, "version_id"), 8); /* the same mail */
+    arena_release(&release.arena);
+    test_store_end(&fixture.store);
+}
+
+static void cancelling_leaves_what_is_on_the_wire(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp"), bob = add(&fixture, "bob@example.jp");
+    assert_int_equal(mark(&fixture, &bob, 0), LEDGER_MARKED);
+    struct call cancel = {.fixture = &fixture, .what = CANCEL, .campaign_id = 5, .now = NOW};
+    const struct test_delivery *both[] = {&ann, &bob};
+    for (size_t i = 0; i < 2; i++) {
+        cancel.bucket = id_bucket(both[i]->id);
+        go(&cancel);
+        assert_int_equal(cancel.number, both[i] == &ann);
+        go(&cancel);
+        assert_int_equal(cancel.number, 0);
+    }
+    assert_int_equal(column(&fixture, &ann, "state"), DELIVERY_CANCELLED);
+    assert_int_equal(column(&fixture, &bob, "state"), DELIVERY_ON_WIRE);
+    test_store_end(&fixture.store);
+}
+
+/* ── R34: whatever happens in whatever order, rows and events tell the same story ── */
+
+enum { PEOPLE = 40, STEPS = 400 };
+
+/* What the events make of the counters. */
+static void replay(struct fixture *fixture, int64_t counters[DELIVERY_STATE_COUNT])
+{
+    memset(counters, 0, sizeof(int64_t) * DELIVERY_STATE_COUNT);
+    counters[DELIVERY_WAITING] = PEOPLE;
+    struct fault why = {0};
+    SCOPED(rows) rows = {0};
+    if (!db_query(fixture->store.reader, &why, &rows, "SELECT state_before, state_after FROM event", NO_VALUES))
+        fail_msg("%s", why.text);
+    while (rows_next(&rows)) {
+        if (rows_int(&rows, 0) < DELIVERY_STATE_COUNT)
+            counters[rows_int(&rows, 0)]--;
+        if (rows_int(&rows, 1) < DELIVERY_STATE_COUNT)
+            counters[rows_int(&rows, 1)]++;
+    }
+    assert_true(rows_end(&rows));
+}
+
+static void the_sum_of_the_ten_holds_through_anything(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery people[PEOPLE];
+    char addresses[PEOPLE][32];
+    for (int i = 0; i < PEOPLE; i++) {
+        snprintf(addresses[i], sizeof(addresses[i]), "p%d@example.jp", i);
+        people[i] = add(&fixture, addresses[i]);
+    }
+    struct random random;
+    random_seed(&random, 20260726);
+    struct call release = {.fixture = &fixture, .what = RELEASE};
+    for (int step = 0; step < STEPS; step++) {
+        const struct test_delivery *one = &people[random_below(&random, PEOPLE)];
+        enum delivery_state now = (enum delivery_state)column(&fixture, one, "state");
+        unsigned attempts = (unsigned)column(&fixture, one, "attempts");
+        static const struct {
+            enum event_kind kind;
+            enum delivery_state after;
+        } outcomes[] = {{EVENT_DELIVERED, DELIVERY_DELIVERED}, {EVENT_BOUNCED, DELIVERY_BOUNCED},
+                        {EVENT_DEFERRED, DELIVERY_DEFERRED},   {EVENT_DEFERRED, DELIVERY_DEFERRED},
+                        {EVENT_EXPIRED, DELIVERY_EXPIRED},     {EVENT_IN_DOUBT, DELIVERY_IN_DOUBT}};
+        size_t which = random_below(&random, COUNT_OF(outcomes));
+        struct ledger_move move = move_to(one, outcomes[which].kind, outcomes[which].after);
+        struct ledger_mark back = {.id = one->id, .state = DELIVERY_WAITING};
+        switch (random_below(&random, 16)) {
+        case 0: go(&(struct call){.fixture = &fixture, .what = RECOVER, .now = NOW}); break;
+        case 1:
+            release.count = PEOPLE;
+            release.now = NOW + 1000;
+            go(&release);
+            break;
+        case 2:
+            go(&(struct call){.fixture = &fixture, .what = SUPPRESS, .address = slice_str(one->address), .now = NOW});
+            break;
+        case 3: /* an error mail about it */
+            move = move_to(one, EVENT_BOUNCED, DELIVERY_BOUNCED);
+            move.from = LEDGER_BIT(DELIVERY_DELIVERED) | LEDGER_OWED;
+            move.is_before_known = move.is_attempt = false;
+            (void)settle(&fixture, &move);
+            break;
+        case 4:
+            if (step % 10 == 0)
+                go(&(struct call){
+                    .fixture = &fixture, .what = CANCEL, .campaign_id = 5, .bucket = id_bucket(one->id), .now = NOW});
+            break;
+        case 5:
+            if (now == DELIVERY_ON_WIRE) {
+                back.state = attempts ? DELIVERY_DEFERRED : DELIVERY_WAITING;
+                go(&(struct call){.fixture = &fixture, .what = UNMARK, .marks = &back, .count = 1, .now = NOW});
+            }
+            break;
+        case 6:
+        case 7:
+        case 8:
+        case 9: (void)mark(&fixture, one, attempts); break;
+        default: /* the outcome of a claim that still stands */
+            if (now == DELIVERY_ON_WIRE || now == DELIVERY_WAITING || now == DELIVERY_DEFERRED) {
+                move.event.state_before = attempts ? DELIVERY_DEFERRED : DELIVERY_WAITING;
+                (void)settle(&fixture, &move);
+            }
+        }
+        if (step % 20 && step != STEPS - 1)
+            continue;
+        int64_t counters[DELIVERY_STATE_COUNT], sum = 0;
+        replay(&fixture, counters);
+        for (int s = 0; s < DELIVERY_STATE_COUNT; s++) {
+            int64_t rows = number(&fixture, "SELECT COUNT(*) FROM delivery WHERE state = $1", VALUES(V_INT(s)));
+            sum += rows;
+            if (s != DELIVERY_ON_WIRE && s != DELIVERY_WAITING && s != DELIVERY_DEFERRED)
+                assert_int_row(delivery_word((enum delivery_state)s).ptr, counters[s], rows);
+        }
+        assert_int_equal(sum, PEOPLE);
+        assert_int_equal(counters[DELIVERY_ON_WIRE], 0);
+        assert_int_equal(counters[DELIVERY_WAITING] + counters[DELIVERY_DEFERRED],
+                         number(&fixture, "SELECT COUNT(*) FROM delivery WHERE state IN (0, 1, 3)", NO_VALUES));
+    }
+    arena_release(&release.arena);
+    test_store_end(&fixture.store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_BOTH(a_mark_pins_version_and_date_and_writes_no_event),
+        ON_BOTH(an_old_claim_cannot_mark),
+        ON_BOTH(a_suppressed_address_is_never_marked),
+        ON_BOTH(an_unmark_gives_back_what_it_was),
+        ON_BOTH(a_node_without_the_lease_moves_nothing),
+        ON_BOTH(every_outcome_writes_its_event),
+        ON_BOTH(what_an_error_excludes_is_excluded_with_it),
+        ON_BOTH(strikes_count_up_to_five_and_a_success_resets_them),
+        ON_BOTH(a_late_bounce_moves_whatever_may_have_arrived),
+        ON_BOTH(what_was_on_the_wire_is_in_doubt_after_a_crash),
+        ON_BOTH(the_doubtful_are_released_when_due_unless_the_brand_holds_them),
+        ON_BOTH(cancelling_leaves_what_is_on_the_wire),
+        ON_BOTH(the_sum_of_the_ten_holds_through_anything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
