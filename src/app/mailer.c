@@ -85,8 +85,8 @@ static void seal_context(struct buf *context, uint64_t key_id)
     buf_printf(context, "dkim_key.private_sealed %llu", (unsigned long long)key_id);
 }
 
-bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *seal_key, uint64_t brand_id, struct slice domain,
-                       struct slice selector, time_ms now, struct buf *record)
+bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *seal_key, uint64_t brand_id,
+                       struct slice domain, struct slice selector, time_ms now, struct buf *record)
 {
     uint64_t id = id_make_anywhere(db_ids(db), now);
     struct dkim_key *key = dkim_key_generate(DKIM_RSA_SHA256);
@@ -101,19 +101,22 @@ bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *
     seal(seal_key, buf_slice(&context), buf_slice(&pem), &sealed);
     explicit_bzero(pem.ptr, pem.len);
     return db_do(db, why,
-                 "INSERT INTO dkim_key (id, brand_id, domain, selector, algorithm, private_sealed, public_record, is_active, created_ms) "
+                 "INSERT INTO dkim_key (id, brand_id, domain, selector, algorithm, private_sealed, public_record, "
+                 "is_active, created_ms) "
                  "VALUES ($1, $2, $3, $4, 'rsa-sha256', $5, $6, 1, $7)",
-                 VALUES(V_INT((int64_t)id), V_INT((int64_t)brand_id), V_TEXT(domain), V_TEXT(selector), V_BYTES(buf_slice(&sealed)),
-                        V_TEXT(buf_slice(record)), V_INT(now)),
+                 VALUES(V_INT((int64_t)id), V_INT((int64_t)brand_id), V_TEXT(domain), V_TEXT(selector),
+                        V_BYTES(buf_slice(&sealed)), V_TEXT(buf_slice(record)), V_INT(now)),
                  NULL);
 }
 
 /* The newest active key of the brand as a signer; keeps the old one while the key is the same. */
-static bool read_signer(struct mailer *mailer, struct mailer_thread *thread, struct known_brand *known, struct fault *why)
+static bool read_signer(struct mailer *mailer, struct mailer_thread *thread, struct known_brand *known,
+                        struct fault *why)
 {
     SCOPED(rows) rows = {0};
     if (!db_query(thread->reader, why, &rows,
-                  "SELECT id, domain, selector, private_sealed FROM dkim_key WHERE brand_id = $1 AND is_active = 1 ORDER BY id DESC LIMIT 1",
+                  "SELECT id, domain, selector, private_sealed FROM dkim_key WHERE brand_id = $1 AND is_active = 1 "
+                  "ORDER BY id DESC LIMIT 1",
                   VALUES(V_INT((int64_t)known->brand.id))))
         return false;
     if (!rows_next(&rows))
@@ -128,7 +131,8 @@ static bool read_signer(struct mailer *mailer, struct mailer_thread *thread, str
     bool ok = seal_open(mailer->options.seal, buf_slice(&context), rows_bytes(&rows, 3), &pem, why) &&
               dkim_key_read(buf_slice(&pem), &key, why);
     if (ok) {
-        const struct dkim_identity identity = {.domain = rows_text(&rows, 1), .selector = rows_text(&rows, 2), .key = key};
+        const struct dkim_identity identity = {
+            .domain = rows_text(&rows, 1), .selector = rows_text(&rows, 2), .key = key};
         dkim_signer_free(known->signer);
         known->signer = NULL;
         known->key_id = id;
@@ -142,7 +146,8 @@ static bool read_signer(struct mailer *mailer, struct mailer_thread *thread, str
 
 /* ── what a thread knows ── */
 
-static struct known_brand *brand_get(struct mailer *mailer, struct mailer_thread *thread, uint64_t id, time_ms now, struct fault *why)
+static struct known_brand *brand_get(struct mailer *mailer, struct mailer_thread *thread, uint64_t id, time_ms now,
+                                     struct fault *why)
 {
     struct known_brand *known = id_map_get(&thread->brands, id);
     if (known && now - known->read_at < MAILER_CACHE_MS)
@@ -154,13 +159,15 @@ static struct known_brand *brand_get(struct mailer *mailer, struct mailer_thread
     char number[24];
     snprintf(number, sizeof(number), "%llu", (unsigned long long)id);
     arena_reset(&known->arena);
-    if (!brand_find(thread->reader, why, slice_str(number), &known->arena, &known->brand) || !read_signer(mailer, thread, known, why))
+    if (!brand_find(thread->reader, why, slice_str(number), &known->arena, &known->brand) ||
+        !read_signer(mailer, thread, known, why))
         return NULL;
     known->read_at = now;
     return known;
 }
 
-static bool campaign_version(struct mailer_thread *thread, uint64_t id, time_ms now, uint64_t *version_id, struct fault *why)
+static bool campaign_version(struct mailer_thread *thread, uint64_t id, time_ms now, uint64_t *version_id,
+                             struct fault *why)
 {
     struct known_campaign *known = id_map_get(&thread->campaigns, id);
     if (!known) {
@@ -169,8 +176,8 @@ static bool campaign_version(struct mailer_thread *thread, uint64_t id, time_ms 
     }
     if (known->read_at == 0 || now - known->read_at >= MAILER_CACHE_MS) {
         int64_t version = 0;
-        if (!db_query_ints(thread->reader, why, "SELECT content_version_id FROM campaign WHERE id = $1", VALUES(V_INT((int64_t)id)), &version,
-                           1, NULL))
+        if (!db_query_ints(thread->reader, why, "SELECT content_version_id FROM campaign WHERE id = $1",
+                           VALUES(V_INT((int64_t)id)), &version, 1, NULL))
             return false;
         known->version_id = (uint64_t)version;
         known->read_at = now;
@@ -179,7 +186,8 @@ static bool campaign_version(struct mailer_thread *thread, uint64_t id, time_ms 
     return true;
 }
 
-static const struct content *content_get(struct mailer_thread *thread, uint64_t version_id, const struct brand *brand, struct fault *why)
+static const struct content *content_get(struct mailer_thread *thread, uint64_t version_id, const struct brand *brand,
+                                         struct fault *why)
 {
     struct known_content *known = id_map_get(&thread->contents, version_id);
     if (!known) {
@@ -187,7 +195,8 @@ static const struct content *content_get(struct mailer_thread *thread, uint64_t 
         struct content_version version;
         if (!content_version_find(thread->reader, why, version_id, &arena, &version))
             return NULL;
-        struct slice list_id = arena_printf(&arena, "b%llu.%.*s", (unsigned long long)brand->id, SLICE_ARG(brand_domain(brand)));
+        struct slice list_id =
+            arena_printf(&arena, "b%llu.%.*s", (unsigned long long)brand->id, SLICE_ARG(brand_domain(brand)));
         const struct content_source source = {
             .subject = version.subject,
             .preheader = version.preheader,
@@ -241,7 +250,10 @@ static bool brand_member(const void *self, struct slice name, struct liquid_valu
     const struct {
         const char *name;
         struct slice text;
-    } members[] = {{"name", brand->name}, {"footer", brand->footer}, {"from_name", brand->from_name}, {"from_address", brand->from_address}};
+    } members[] = {{"name", brand->name},
+                   {"footer", brand->footer},
+                   {"from_name", brand->from_name},
+                   {"from_address", brand->from_address}};
     for (size_t i = 0; i < COUNT_OF(members); i++) {
         if (slice_equal(name, slice_str(members[i].name))) {
             *value = liquid_string(members[i].text);
@@ -286,18 +298,20 @@ static void make_addresses(const struct mailer *mailer, struct mailer_thread *th
     struct buf *const bufs[] = {&thread->return_path, &thread->url, &thread->mailto, &thread->feedback};
     for (size_t i = 0; i < COUNT_OF(bufs); i++)
         reset(bufs[i]);
-    return_path_make(mailer->options.return_path_keys, recipient->id, expires, brand->return_path_domain, &thread->return_path);
+    return_path_make(mailer->options.return_path_keys, recipient->id, expires, brand->return_path_domain,
+                     &thread->return_path);
     buf_append(&thread->url, brand->link_base);
     buf_text(&thread->url, "/u/");
     token_make(mailer->options.link_keys, TOKEN_UNSUBSCRIBE, recipient->id, expires, &thread->url);
     buf_text(&thread->mailto, "mailto:u-");
     token_make(mailer->options.link_keys, TOKEN_UNSUBSCRIBE, recipient->id, expires, &thread->mailto);
     buf_printf(&thread->mailto, "@%.*s?subject=unsubscribe", SLICE_ARG(brand->return_path_domain));
-    buf_printf(&thread->feedback, "%llu:%llu:campaign:%.*s", (unsigned long long)recipient->campaign_id, (unsigned long long)brand->id,
-               SLICE_ARG(brand_domain(brand)));
+    buf_printf(&thread->feedback, "%llu:%llu:campaign:%.*s", (unsigned long long)recipient->campaign_id,
+               (unsigned long long)brand->id, SLICE_ARG(brand_domain(brand)));
 }
 
-static bool compose(void *self, unsigned worker, const struct recipient *recipient, struct outgoing **out, struct fault *why)
+static bool compose(void *self, unsigned worker, const struct recipient *recipient, struct outgoing **out,
+                    struct fault *why)
 {
     struct mailer *mailer = self;
     struct mailer_thread *thread = &mailer->threads[worker];

@@ -1,7 +1,8 @@
 /* mailer.h - the composer that deliver/ asks: content, contact and brand become a signed mail
  *
- * Each composing thread keeps its own reader of the store, compiled contents, signers and buffers; nothing is shared but this struct, which
- * does not change while threads run. Brands, campaigns and keys are read again after MAILER_CACHE_MS at most. */
+ * Each composing thread keeps its own reader of the store, compiled contents, signers and buffers; nothing is shared
+ * but this struct, which does not change while threads run. Brands, campaigns and keys are read again after
+ * MAILER_CACHE_MS at most. */
 #ifndef TODOKE_APP_MAILER_H
 #define TODOKE_APP_MAILER_H
 
@@ -24,7 +25,7 @@ void mailer_free(struct mailer *mailer);
 struct composer mailer_composer(struct mailer *mailer);
 
 /* Make a DKIM key for a brand and store it sealed, inside a write job. `record` gets the TXT record's value. */
-NODISCARD bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *seal, uint64_t brand_id, struct slice domain,
-                                 struct slice selector, time_ms now, struct buf *record);
+NODISCARD bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *seal, uint64_t brand_id,
+                                 struct slice domain, struct slice selector, time_ms now, struct buf *record);
 
 #endif

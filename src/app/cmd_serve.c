@@ -1,0 +1,100 @@
+/* cmd_serve.c - `todoke serve`: the server, until SIGTERM or SIGINT */
+#include "app/command.h"
+#include "app/service.h"
+
+#include "base/log.h"
+#include "dns/unbound.h"
+#include <signal.h>
+#include <stdio.h>
+
+enum { DRAIN_MS = 20000 };
+
+static const char usage[] =
+    "usage: todoke serve [--config FILE] [--set KEY=VALUE]...\n"
+    "\n"
+    "Runs the server: the engine that sends, the listener for error mail, the console and its API.\n"
+    "  --config FILE      settings as YAML (docs/settings.md lists them); default: none, every setting at its default\n"
+    "  --set KEY=VALUE    one setting, after the file\n"
+    "Ends at SIGTERM or SIGINT, when the conversations under way have ended (20 s at most).\n";
+
+static bool read_arguments(int argc, char **argv, struct config *config, struct fault *why)
+{
+    for (int i = 1; i < argc; i++) {
+        struct slice option = slice_str(argv[i]);
+        if (i + 1 >= argc)
+            return fault_set(why, FAULT_INPUT, "\"%s\" is not understood or lacks its value; see `todoke serve --help`",
+                             argv[i]);
+        if (slice_equal(option, SLICE("--config"))) {
+            if (!config_load(config, argv[++i], why))
+                return false;
+        } else if (slice_equal(option, SLICE("--set"))) {
+            struct slice value = slice_str(argv[++i]), key;
+            slice_split(&value, '=', &key);
+            if (!value.ptr)
+                return fault_set(why, FAULT_INPUT, "--set %s: write KEY=VALUE", argv[i]);
+            if (!config_set(config, key, value, why))
+                return fault_prefix(why, "--set ");
+        } else {
+            return fault_set(why, FAULT_INPUT, "there is no option \"%s\"; see `todoke serve --help`", argv[i]);
+        }
+    }
+    return true;
+}
+
+static void set_log(const struct config *config)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    for (size_t i = 0; i < COUNT_OF(levels); i++)
+        if (strcmp(levels[i], config->log_level.text) == 0)
+            log_setup((enum log_level)i, strcmp(config->log_format.text, "json") == 0);
+}
+
+static bool serve(const struct config *config, struct fault *why)
+{
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTERM);
+    sigaddset(&stop, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before any thread: all inherit it */
+
+    struct world world;
+    world_init(&world, NETWORK_PUBLIC);
+    const struct unbound_options dns = {.is_validating = true};
+    world.resolver = unbound_resolver_new(&world, &dns, why);
+    if (!world.resolver)
+        return false;
+    const struct service_options options = {.config = config, .world = &world};
+    struct service *service = NULL;
+    bool ok = service_open(&options, &service, why) && service_run(service, why);
+    if (ok) {
+        char at[ENDPOINT_TEXT_ROOM];
+        struct endpoint http = service_http(service);
+        log_info("app", "serving; console at http://%s/ (sign in with a secret of `todoke key add`)",
+                 endpoint_text(&http, at));
+        int signal_number;
+        sigwait(&stop, &signal_number);
+        log_info("app", "stopping: conversations under way may end");
+    }
+    service_stop(service, DRAIN_MS);
+    resolver_free(world.resolver);
+    return ok;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    if (argc > 1 && slice_equal(slice_str(argv[1]), SLICE("--help"))) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    struct config config;
+    struct fault why = {0};
+    config_init(&config);
+    bool ok = read_arguments(argc, argv, &config, &why);
+    if (ok) {
+        set_log(&config);
+        ok = serve(&config, &why);
+    }
+    int status = ok ? 0 : command_fail("serve", &why);
+    config_release(&config);
+    return status;
+}

@@ -1,0 +1,476 @@
+#include "app/service.h"
+
+#include "base/log.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    FINISH_MS = 300,      /* between two looks for campaigns that owe nothing any more */
+    FINISH_MOST = 100,    /* campaigns looked at in one go */
+    DOMAINS_MS = 5000,    /* between two readings of the return paths' domains */
+    JST_OFFSET_MIN = 540, /* Date headers speak the time of Japan */
+};
+
+/* ── the listener for error mail, on a thread of its own ── */
+struct mail_in_thread {
+    struct service *service;
+    pthread_t thread;
+    struct loop *loop;
+    struct mail_in *in;
+    struct db *reader;
+    struct map domains; /* return paths' domains that are ours */
+    struct timer refresh;
+    struct tls_server *tls;
+    char *tls_name;
+    _Atomic bool is_stopping;
+    bool is_running;
+};
+
+/* ── campaigns that owe nothing are finished ── */
+struct finisher {
+    struct store_watch watch;
+    struct write_job job;
+    struct service *service;
+    _Atomic bool is_running;
+    _Atomic time_ms last;
+};
+
+struct service {
+    struct service_options options;
+    struct store *store;
+    struct seal_key seal;
+    struct rules *rules;
+    struct token_keys return_path_keys, link_keys;
+    struct leases leases;
+    struct tls_roots *roots;
+    struct mailer *mailer;
+    struct report *report;
+    struct engine *engine;
+    struct expander *expander;
+    struct join_reader *join;
+    struct mail_in_thread mail_in;
+    struct finisher finisher;
+    struct api *api;
+    char ehlo_name[256];
+};
+
+/* ── write jobs of one function ── */
+struct change_job {
+    struct write_job job;
+    service_change *change;
+    void *context;
+};
+
+static bool change_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct change_job *change = (struct change_job *)job;
+    return change->change(db, why, change->context);
+}
+
+bool service_write(struct store *store, service_change *change, void *context, struct fault *why)
+{
+    struct change_job job = {.job = {.run = change_run, .fails_fast = true}, .change = change, .context = context};
+    return store_write_wait(store, &job.job, why);
+}
+
+/* ── opening ── */
+
+static struct token_keys token_keys_of(const struct secret *secret)
+{
+    struct token_keys keys = {.count = secret->count};
+    for (unsigned i = 0; i < secret->count; i++) {
+        keys.keys[i].id = (unsigned char)secret->keys[i].id;
+        memcpy(keys.keys[i].bytes, secret->keys[i].bytes, TOKEN_KEY_BYTES);
+    }
+    return keys;
+}
+_Static_assert((int)TOKEN_KEY_BYTES == (int)SECRET_BYTES && (int)TOKEN_KEYS_MAX == (int)SECRET_KEYS_MAX,
+               "the same keys");
+
+static bool read_secrets(struct db *db, struct fault *why, void *context)
+{
+    struct service *service = context;
+    time_ms now = world_wall(service->options.world);
+    struct secret secret;
+    if (!secret_get(db, why, &service->seal, "return_path", now, &secret))
+        return false;
+    service->return_path_keys = token_keys_of(&secret);
+    if (!secret_get(db, why, &service->seal, "link", now, &secret))
+        return false;
+    service->link_keys = token_keys_of(&secret);
+    explicit_bzero(&secret, sizeof(secret));
+    return true;
+}
+
+static void set_ehlo_name(struct service *service)
+{
+    const char *name = service->options.config->ehlo_name.text;
+    if (name[0])
+        snprintf(service->ehlo_name, sizeof(service->ehlo_name), "%s", name);
+    else if (gethostname(service->ehlo_name, sizeof(service->ehlo_name) - 1) != 0)
+        snprintf(service->ehlo_name, sizeof(service->ehlo_name), "localhost");
+}
+
+bool service_open(const struct service_options *options, struct service **service_out, struct fault *why)
+{
+    struct service *service = NEW(struct service);
+    service->options = *options;
+    set_ehlo_name(service);
+    if (options->config->node.number < 1 || options->config->node.number > STORE_NODE_MAX) {
+        fault_set(why, FAULT_INPUT, "node: must be 1 to %d", STORE_NODE_MAX);
+        goto fail;
+    }
+    const struct store_options store_options = {.role = STORE_SERVE, .node = (unsigned)options->config->node.number};
+    if (!rules_open(&service->rules, why) || !seal_key_load(&service->seal, options->config->key_file.text, why) ||
+        !(service->store = store_open(options->config->store.text, &store_options, why)) ||
+        !service_write(service->store, read_secrets, service, why))
+        goto fail;
+    *service_out = service;
+    return true;
+fail:
+    service_stop(service, 0);
+    return false;
+}
+
+/* ── error mail comes in ── */
+
+static bool read_domains(struct mail_in_thread *in, struct fault *why)
+{
+    struct map domains = {0};
+    SCOPED(rows) rows = {0};
+    if (!db_query(in->reader, why, &rows, "SELECT return_path_domain FROM brand", NO_VALUES))
+        return false;
+    while (rows_next(&rows))
+        map_set(&domains, rows_text(&rows, 0), in);
+    if (!rows_end(&rows)) {
+        map_release(&domains);
+        return false;
+    }
+    map_release(&in->domains);
+    in->domains = domains;
+    return true;
+}
+
+static void refresh_domains(struct timer *timer)
+{
+    struct mail_in_thread *in = timer->owner;
+    struct fault why = {0};
+    if (!read_domains(in, &why))
+        log_warn("app", "brands cannot be read: %s", why.text);
+    timer_set(timer, DOMAINS_MS);
+}
+
+static bool is_ours(void *self, struct slice domain)
+{
+    return map_get(&((struct mail_in_thread *)self)->domains, domain) != NULL;
+}
+
+struct keep_job {
+    struct write_job job;
+    struct inbound_mail *mail;
+    time_ms now;
+};
+
+static bool keep_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct keep_job *keep = (struct keep_job *)job;
+    char peer[ENDPOINT_TEXT_ROOM];
+    endpoint_text(&keep->mail->peer, peer);
+    for (size_t i = 0; i < keep->mail->recipient_count; i++) {
+        struct inbound_row row = {
+            .mail_from = keep->mail->mail_from,
+            .rcpt_to = keep->mail->recipients[i].address,
+            .peer = slice_str(peer),
+            .raw = keep->mail->bytes,
+        };
+        if (!inbound_save(db, why, &row, keep->now))
+            return false;
+    }
+    return true;
+}
+
+static void keep_done(struct write_job *job, const struct fault *why)
+{
+    struct keep_job *keep = (struct keep_job *)job;
+    if (why)
+        log_warn("receive", "mail could not be kept, its sender hears 451: %s", why->text);
+    inbound_done(keep->mail, why == NULL);
+    free(keep);
+}
+
+static void keep_mail(void *self, struct inbound_mail *mail)
+{
+    struct mail_in_thread *in = self;
+    struct keep_job *keep = NEW(struct keep_job);
+    keep->job.run = keep_run;
+    keep->job.done = keep_done;
+    keep->job.rows = (unsigned)mail->recipient_count;
+    keep->job.fails_fast = true;
+    keep->mail = mail;
+    keep->now = world_wall(in->service->options.world);
+    store_write(in->service->store, &keep->job);
+}
+
+static void *mail_in_main(void *arg)
+{
+    struct mail_in_thread *in = arg;
+    loop_run(in->loop);
+    mail_in_stop(in->in);
+    while (mail_in_pending(in->in)) /* mails that wait for their commit */
+        loop_turn(in->loop, 10);
+    return NULL;
+}
+
+static bool mail_in_begin(struct service *service, struct fault *why)
+{
+    struct mail_in_thread *in = &service->mail_in;
+    in->service = service;
+    const char *name = service->ehlo_name;
+    if (!(in->tls = tls_server_self_signed(&name, 1, why)) || !(in->reader = store_reader_open(service->store, why)) ||
+        !read_domains(in, why))
+        return false;
+    in->loop = loop_new(service->options.world);
+    const struct mail_in_options options = {
+        .session = {.listener = {.at = service->options.config->mail_in_listen.endpoint,
+                                 .cure_setting = "mail_in.listen"},
+                    .smtp = {.host_name = slice_str(service->ehlo_name)},
+                    .tls = in->tls},
+        .return_path_keys = service->return_path_keys,
+        .unsubscribe_keys = service->link_keys,
+    };
+    const struct inbound inbound = {.self = in, .is_ours = is_ours, .accept = keep_mail};
+    in->in = mail_in_new(in->loop, &options, &inbound, why);
+    if (!in->in)
+        return false;
+    timer_init(&in->refresh, in->loop, refresh_domains, in);
+    timer_set(&in->refresh, DOMAINS_MS);
+    if (pthread_create(&in->thread, NULL, mail_in_main, in) != 0)
+        abort();
+    in->is_running = true;
+    return true;
+}
+
+static void mail_in_end(struct service *service)
+{
+    struct mail_in_thread *in = &service->mail_in;
+    if (in->is_running) {
+        loop_stop(in->loop);
+        pthread_join(in->thread, NULL);
+        timer_clear(&in->refresh);
+    }
+    if (in->in)
+        mail_in_free(in->in);
+    if (in->loop)
+        loop_free(in->loop);
+    tls_server_free(in->tls);
+    map_release(&in->domains);
+    db_free(in->reader);
+}
+
+/* ── finishing campaigns ── */
+
+static bool finish_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct finisher *finisher = (struct finisher *)((char *)job - offsetof(struct finisher, job));
+    uint64_t ids[FINISH_MOST], lag;
+    size_t count;
+    if (!campaign_in_state(db, why, CAMPAIGN_SENDING, ids, FINISH_MOST, &count))
+        return false;
+    if (count == 0)
+        return true;
+    if (!event_reader_lag(db, why, "report", &lag))
+        return false;
+    for (size_t i = 0; i < count && lag == 0; i++) { /* counters that run behind say nothing about the end */
+        struct report_totals totals;
+        if (!report_totals(db, why, ids[i], &totals))
+            return false;
+        int64_t owed = 0;
+        for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
+            owed += delivery_is_owed((enum delivery_state)state) ? totals.states[state] : 0;
+        if (owed == 0 && !campaign_finish(db, why, ids[i], world_wall(finisher->service->options.world)))
+            return false;
+    }
+    return true;
+}
+
+static void finish_done(struct write_job *job, const struct fault *why)
+{
+    struct finisher *finisher = (struct finisher *)((char *)job - offsetof(struct finisher, job));
+    if (why)
+        log_warn("app", "campaigns cannot be finished now: %s", why->text);
+    atomic_store(&finisher->is_running, false);
+}
+
+static void finish_wake(struct store_watch *watch, unsigned marks)
+{
+    struct finisher *finisher = (struct finisher *)((char *)watch - offsetof(struct finisher, watch));
+    time_ms now = world_monotonic(finisher->service->options.world);
+    if (now - atomic_load(&finisher->last) < FINISH_MS || atomic_exchange(&finisher->is_running, true))
+        return;
+    atomic_store(&finisher->last, now);
+    store_write(finisher->service->store, &finisher->job);
+}
+
+static void finisher_begin(struct service *service)
+{
+    struct finisher *finisher = &service->finisher;
+    finisher->service = service;
+    finisher->job.run = finish_run;
+    finisher->job.done = finish_done;
+    finisher->watch.wake = finish_wake;
+    store_watch_add(service->store, &finisher->watch);
+}
+
+static void finisher_end(struct service *service)
+{
+    struct finisher *finisher = &service->finisher;
+    if (!finisher->service)
+        return;
+    store_watch_remove(service->store, &finisher->watch);
+    const struct timespec pause = {.tv_nsec = 2000000};
+    while (atomic_load(&finisher->is_running))
+        nanosleep(&pause, NULL);
+}
+
+/* ── running ── */
+
+static void on_submitted(void *owner, const struct submit_news *news, size_t count)
+{
+    engine_submitted(((struct service *)owner)->engine, news, count);
+}
+
+static void on_counters(void *context)
+{
+    struct service *service = context;
+    struct api *api = __atomic_load_n(&service->api, __ATOMIC_ACQUIRE);
+    if (api)
+        api_changed(api);
+}
+
+static void on_holds(void *owner)
+{
+    engine_holds_changed(((struct service *)owner)->engine);
+}
+
+static bool engine_begin(struct service *service, struct fault *why)
+{
+    const struct service_options *options = &service->options;
+    const struct mailer_options mailer = {
+        .store = service->store,
+        .world = options->world,
+        .seal = &service->seal,
+        .return_path_keys = &service->return_path_keys,
+        .link_keys = &service->link_keys,
+        .date_offset_minutes = JST_OFFSET_MIN,
+    };
+    service->mailer = mailer_new(&mailer);
+    service->leases.node = store_node(service->store);
+    service->roots = tls_roots_system();
+    const struct engine_options engine = {
+        .store = service->store,
+        .world = options->world,
+        .rules = service->rules,
+        .composer = mailer_composer(service->mailer),
+        .ledger = {.leases = &service->leases, .node = store_node(service->store)},
+        .roots = service->roots,
+        .ehlo_name = slice_str(service->ehlo_name),
+        .retry = {.scale = options->retry_scale},
+        .in_doubt_wait = options->config->in_doubt_wait.duration,
+        .workers = (unsigned)options->config->workers.number,
+        .timeouts = {.factor = options->timeout_factor},
+    };
+    return engine_start(&engine, &service->engine, why);
+}
+
+bool service_run(struct service *service, struct fault *why)
+{
+    const struct service_options *options = &service->options;
+    service->report = report_start(service->store, on_counters, service);
+    if (!engine_begin(service, why))
+        return false;
+    const struct expander_options expander = {
+        .store = service->store, .world = options->world, .submitted = on_submitted, .owner = service};
+    service->expander = expander_start(&expander);
+    const struct join_reader_options join = {
+        .store = service->store,
+        .world = options->world,
+        .rules = service->rules,
+        .ledger = {.leases = &service->leases, .node = store_node(service->store)},
+        .return_path_keys = service->return_path_keys,
+        .link_keys = service->link_keys,
+    };
+    if (!(service->join = join_reader_start(&join, why)) || !mail_in_begin(service, why))
+        return false;
+    finisher_begin(service);
+    if (options->has_no_api)
+        return true;
+    struct api_options api = options->api;
+    api.store = service->store;
+    api.world = options->world;
+    api.rules = service->rules;
+    api.report = service->report;
+    api.listen = options->config->http_listen.endpoint;
+    api.cure_setting = "http.listen";
+    api.holds_changed = on_holds;
+    api.owner = service;
+    struct api *started = api_start(&api, why);
+    __atomic_store_n(&service->api, started, __ATOMIC_RELEASE);
+    return started != NULL;
+}
+
+void service_stop(struct service *service, time_ms drain_ms)
+{
+    if (!service)
+        return;
+    struct api *api = __atomic_exchange_n(&service->api, NULL, __ATOMIC_ACQ_REL);
+    api_stop(api);
+    finisher_end(service);
+    expander_stop(service->expander);
+    mail_in_end(service);
+    join_reader_stop(service->join);
+    if (service->engine)
+        engine_stop(service->engine, drain_ms);
+    if (service->report)
+        report_stop(service->report);
+    mailer_free(service->mailer);
+    if (service->store)
+        store_close(service->store);
+    if (service->roots)
+        tls_roots_free(service->roots);
+    rules_free(service->rules);
+    seal_key_release(&service->seal);
+    explicit_bzero(&service->return_path_keys, sizeof(service->return_path_keys));
+    explicit_bzero(&service->link_keys, sizeof(service->link_keys));
+    free(service);
+}
+
+struct store *service_store(struct service *service)
+{
+    return service->store;
+}
+const struct rules *service_rules(struct service *service)
+{
+    return service->rules;
+}
+const struct seal_key *service_seal(struct service *service)
+{
+    return &service->seal;
+}
+struct report *service_report(struct service *service)
+{
+    return service->report;
+}
+struct engine *service_engine(struct service *service)
+{
+    return service->engine;
+}
+struct endpoint service_http(struct service *service)
+{
+    return api_endpoint(service->api);
+}
+struct mail_in_counts service_mail_in_counts(struct service *service)
+{
+    return mail_in_counts(service->mail_in.in);
+}
