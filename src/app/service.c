@@ -56,25 +56,6 @@ struct service {
     char ehlo_name[256];
 };
 
-/* ── write jobs of one function ── */
-struct change_job {
-    struct write_job job;
-    service_change *change;
-    void *context;
-};
-
-static bool change_run(struct write_job *job, struct db *db, struct fault *why)
-{
-    struct change_job *change = (struct change_job *)job;
-    return change->change(db, why, change->context);
-}
-
-bool service_write(struct store *store, service_change *change, void *context, struct fault *why)
-{
-    struct change_job job = {.job = {.run = change_run, .fails_fast = true}, .change = change, .context = context};
-    return store_write_wait(store, &job.job, why);
-}
-
 /* ── opening ── */
 
 static struct token_keys token_keys_of(const struct secret *secret)
@@ -125,7 +106,7 @@ bool service_open(const struct service_options *options, struct service **servic
     const struct store_options store_options = {.role = STORE_SERVE, .node = (unsigned)options->config->node.number};
     if (!rules_open(&service->rules, why) || !seal_key_load(&service->seal, options->config->key_file.text, why) ||
         !(service->store = store_open(options->config->store.text, &store_options, why)) ||
-        !service_write(service->store, read_secrets, service, why))
+        !store_change(service->store, read_secrets, service, why))
         goto fail;
     *service_out = service;
     return true;

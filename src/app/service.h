@@ -9,6 +9,7 @@
 #define TODOKE_APP_SERVICE_H
 
 #include "api/api.h"
+#include "app/change.h"
 #include "app/config.h"
 #include "app/mailer.h"
 #include "campaign/expander.h"
@@ -40,9 +41,5 @@ struct report *service_report(struct service *service);
 struct engine *service_engine(struct service *service);
 struct endpoint service_http(struct service *service);
 struct mail_in_counts service_mail_in_counts(struct service *service);
-
-/* Run this function as a write job and wait for its commit: for commands and the demo, never on a loop. */
-typedef bool service_change(struct db *db, struct fault *why, void *context);
-NODISCARD bool service_write(struct store *store, service_change *change, void *context, struct fault *why);
 
 #endif

@@ -1,0 +1,74 @@
+#include "app/arguments.h"
+
+#include <stdlib.h>
+
+static const struct argument *argument_named(const struct argument *table, const char *name)
+{
+    for (; table->name; table++)
+        if (strcmp(table->name, name) == 0)
+            return table;
+    return NULL;
+}
+
+bool arguments_read(int argc, char **argv, const struct argument *table, struct arguments *arguments, struct fault *why)
+{
+    *arguments = (struct arguments){0};
+    bool only_words = false;
+    for (int i = 1; i < argc; i++) {
+        if (only_words || argv[i][0] != '-' || strcmp(argv[i], "-") == 0) {
+            if (arguments->word_count == ARGUMENT_WORDS_MAX)
+                return fault_set(why, FAULT_INPUT, "too many words, from \"%s\" on", argv[i]);
+            arguments->words[arguments->word_count++] = argv[i];
+            continue;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            only_words = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            arguments->wants_help = true;
+            continue;
+        }
+        const struct argument *argument = argument_named(table, argv[i]);
+        if (!argument)
+            return fault_set(why, FAULT_INPUT, "there is no option \"%s\"; --help lists them", argv[i]);
+        if (argument->flag)
+            *argument->flag = true;
+        else if (i + 1 < argc)
+            *argument->value = argv[++i];
+        else
+            return fault_set(why, FAULT_INPUT, "%s lacks its value", argv[i]);
+    }
+    return true;
+}
+
+bool arguments_lang(const char *given, enum lang *lang, struct fault *why)
+{
+    const char *text = given;
+    if (!text) {
+        text = getenv("LC_ALL");
+        if (!text || !*text)
+            text = getenv("LANG");
+        *lang = text && slice_starts(slice_str(text), SLICE("ja")) ? LANG_JA : LANG_EN;
+        return true;
+    }
+    *lang = strcmp(text, "ja") == 0 ? LANG_JA : LANG_EN;
+    return strcmp(text, "ja") == 0 || strcmp(text, "en") == 0 ||
+           fault_set(why, FAULT_INPUT, "--lang %s: ja or en", text);
+}
+
+static const char *first_of(const char *given, const char *variable, const char *fallback)
+{
+    const char *set = getenv(variable);
+    return given ? given : set && *set ? set : fallback;
+}
+
+const char *arguments_store(const char *given)
+{
+    return first_of(given, "TODOKE_STORE", "todoke.db");
+}
+
+const char *arguments_key_file(const char *given)
+{
+    return first_of(given, "TODOKE_KEY_FILE", "todoke.key");
+}

@@ -1,0 +1,152 @@
+/* cmd_queue.c - `todoke queue`: what is owed, and whether the books balance */
+#include "app/arguments.h"
+#include "app/command.h"
+
+#include "base/json.h"
+#include "report/report.h"
+#include "store/store.h"
+#include <stdio.h>
+
+static const char usage[] = "usage: todoke queue list [--state STATE] [--campaign ID] [--limit N] [--json]\n"
+                            "       todoke queue audit [--campaign ID] [--json]\n"
+                            "\n"
+                            "list prints delivery, receiver, state, since, due and attempts; STATE is one of waiting, "
+                            "deferred, held, on_wire, in_doubt\n"
+                            "(default: all that is owed). audit counts the ten states three ways: accepted = their "
+                            "sum, and counters = rows. Exit status 1\n"
+                            "when they disagree.\n"
+                            "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+
+struct queue_arguments {
+    const char *store, *state, *campaign, *limit;
+    bool is_json;
+};
+
+static void print_time(struct buf *out, time_ms at)
+{
+    if (at)
+        time_rfc3339(out, at);
+    else
+        buf_byte(out, '-');
+}
+
+static bool list(const struct queue_arguments *arguments, struct db *db, struct fault *why)
+{
+    enum delivery_state state = DELIVERY_STATE_COUNT;
+    int64_t campaign = 0, limit = 1000;
+    if (arguments->state && (!delivery_of(slice_str(arguments->state), &state) || !delivery_is_owed(state)))
+        return fault_set(why, FAULT_INPUT, "--state %s: waiting, deferred, held, on_wire or in_doubt",
+                         arguments->state);
+    if (arguments->campaign && !slice_to_i64(slice_str(arguments->campaign), &campaign))
+        return fault_set(why, FAULT_INPUT, "--campaign %s: a campaign's id is a number", arguments->campaign);
+    if (arguments->limit && (!slice_to_i64(slice_str(arguments->limit), &limit) || limit < 1))
+        return fault_set(why, FAULT_INPUT, "--limit %s: a number from 1 on", arguments->limit);
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "SELECT id, address, state, changed_ms, due_ms, attempts, campaign_id FROM delivery WHERE state <= 4 "
+                  "AND ($1 = 10 OR "
+                  "state = $1) AND ($2 = 0 OR campaign_id = $2) ORDER BY due_ms, id LIMIT $3",
+                  VALUES(V_INT(state), V_INT(campaign), V_INT(limit))))
+        return false;
+    while (rows_next(&rows)) {
+        SCOPED(buf) out = BUF(4096);
+        struct slice word = delivery_word((enum delivery_state)rows_int(&rows, 2)), address = rows_text(&rows, 1);
+        if (arguments->is_json) {
+            struct json json = {&out};
+            json_object_begin(&json);
+            SCOPED(buf) text = BUF(64);
+            buf_i64(&text, rows_int(&rows, 0));
+            json_put_string(&json, "delivery", buf_slice(&text));
+            json_put_string(&json, "address", address);
+            json_put_string(&json, "state", word);
+            buf_reset(&text);
+            print_time(&text, rows_int(&rows, 3));
+            json_put_string(&json, "since", buf_slice(&text));
+            buf_reset(&text);
+            print_time(&text, rows_int(&rows, 4));
+            json_put_string(&json, "due", buf_slice(&text));
+            json_put_int(&json, "attempt", rows_int(&rows, 5));
+            json_end(&json);
+        } else {
+            buf_printf(&out, "%lld  %-9.*s %-40.*s since ", (long long)rows_int(&rows, 0), SLICE_ARG(word),
+                       SLICE_ARG(address));
+            print_time(&out, rows_int(&rows, 3));
+            buf_text(&out, "  due ");
+            print_time(&out, rows_int(&rows, 4));
+            buf_printf(&out, "  attempt %lld", (long long)rows_int(&rows, 5));
+        }
+        printf("%.*s\n", (int)out.len, out.ptr);
+    }
+    return rows_end(&rows);
+}
+
+static bool audit(const struct queue_arguments *arguments, struct db *db, bool *agrees, struct fault *why)
+{
+    int64_t campaign = 0;
+    if (arguments->campaign && !slice_to_i64(slice_str(arguments->campaign), &campaign))
+        return fault_set(why, FAULT_INPUT, "--campaign %s: a campaign's id is a number", arguments->campaign);
+    struct report_audit audit;
+    if (!report_audit(db, why, (uint64_t)campaign, &audit))
+        return false;
+    *agrees = audit.agrees;
+    if (arguments->is_json) {
+        SCOPED(buf) out = BUF(4096);
+        struct json json = {&out};
+        json_object_begin(&json);
+        json_put_int(&json, "accepted", audit.accepted);
+        json_put_int(&json, "sum", audit.rows_sum);
+        json_put_int(&json, "left_out", audit.left_out);
+        json_put_int(&json, "lag", (int64_t)audit.lag);
+        json_put_bool(&json, "agrees", audit.agrees);
+        for (int side = 0; side < 2; side++) {
+            json_key_slice(&json, side ? SLICE("counters") : SLICE("rows"));
+            json_object_begin(&json);
+            for (int state = 0; state < DELIVERY_STATE_COUNT; state++) {
+                json_key_slice(&json, delivery_word((enum delivery_state)state));
+                json_int(&json, side ? audit.counters[state] : audit.rows[state]);
+            }
+            json_end(&json);
+        }
+        json_end(&json);
+        printf("%.*s\n", (int)out.len, out.ptr);
+        return true;
+    }
+    printf("accepted %lld = ", (long long)audit.accepted);
+    for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
+        printf("%s%.*s %lld", state ? " + " : "", SLICE_ARG(delivery_word((enum delivery_state)state)),
+               (long long)audit.rows[state]);
+    printf("  (sum %lld; counters %lld, %llu events behind; left out %lld): %s\n", (long long)audit.rows_sum,
+           (long long)audit.counters_sum, (unsigned long long)audit.lag, (long long)audit.left_out,
+           audit.agrees ? "the books balance" : "THE BOOKS DO NOT BALANCE");
+    return true;
+}
+
+int cmd_queue(int argc, char **argv)
+{
+    struct queue_arguments given = {0};
+    const struct argument table[] = {
+        {"--store", &given.store, NULL}, {"--state", &given.state, NULL},  {"--campaign", &given.campaign, NULL},
+        {"--limit", &given.limit, NULL}, {"--json", NULL, &given.is_json}, {NULL, NULL, NULL},
+    };
+    struct arguments words;
+    struct fault why = {0};
+    if (!arguments_read(argc, argv, table, &words, &why))
+        return command_fail("queue", &why);
+    bool is_list = words.word_count == 1 && strcmp(words.words[0], "list") == 0;
+    bool is_audit = words.word_count == 1 && strcmp(words.words[0], "audit") == 0;
+    if (words.wants_help || (!is_list && !is_audit)) {
+        fputs(usage, words.wants_help ? stdout : stderr);
+        return words.wants_help ? 0 : 2;
+    }
+    bool agrees = true, ok = false;
+    struct store *store = store_open(arguments_store(given.store), NULL, &why);
+    struct db *db = store ? store_reader_open(store, &why) : NULL;
+    if (db)
+        ok = is_list ? list(&given, db, &why) : audit(&given, db, &agrees, &why);
+    db_free(db);
+    if (store)
+        store_close(store);
+    if (!ok)
+        return command_fail("queue", &why);
+    return agrees ? 0 : 1;
+}
