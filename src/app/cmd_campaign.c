@@ -1,7 +1,8 @@
 /* cmd_campaign.c - `todoke campaign` and `todoke brand`: make, send, pause, watch, report */
 #include "app/arguments.h"
-#include "app/command.h"
 #include "app/change.h"
+#include "app/command.h"
+#include "app/file.h"
 #include "app/mailer.h"
 #include "app/report_print.h"
 #include "app/service.h"
@@ -34,26 +35,6 @@ struct session {
     struct world world;
     struct arena arena;
 };
-
-static bool read_file(const char *path, size_t most, struct buf *out, struct fault *why)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        fault_errno(why, "%s", path);
-        why->kind = FAULT_INPUT;
-        return false;
-    }
-    buf_init(out, most);
-    for (char *to; (to = buf_reserve(out, 65536 < most - out->len ? 65536 : most - out->len + 1));) {
-        size_t got = fread(to, 1, 65536 < most - out->len ? 65536 : most - out->len, file);
-        buf_advance(out, got);
-        if (got == 0)
-            break;
-    }
-    bool ok = !ferror(file) && buf_ok(out);
-    fclose(file);
-    return ok || fault_set(why, FAULT_INPUT, "%s: cannot be read, or is over %zu bytes", path, most);
-}
 
 /* ── verbs that write ── */
 
@@ -98,8 +79,8 @@ static bool verb_create(struct campaign_arguments *arguments, struct session *se
     SCOPED(buf) text = BUF(1);
     if (!arguments->brand || !arguments->list || !arguments->subject || !arguments->html)
         return fault_set(why, FAULT_INPUT, "create wants --brand, --list, --subject and --html");
-    if (!read_file(arguments->html, FILE_MOST, &html, why) ||
-        (arguments->text && !read_file(arguments->text, FILE_MOST, &text, why)))
+    if (!file_read(arguments->html, FILE_MOST, &html, why) ||
+        (arguments->text && !file_read(arguments->text, FILE_MOST, &text, why)))
         return false;
     struct create create = {
         .arguments = arguments, .session = session, .html = buf_slice(&html), .text = buf_slice(&text)};

@@ -2,12 +2,14 @@
 #include "app/command.h"
 #include "app/service.h"
 
+#include "app/file.h"
 #include "base/log.h"
 #include "dns/unbound.h"
+#include "dns/zone.h"
 #include <signal.h>
 #include <stdio.h>
 
-enum { DRAIN_MS = 20000 };
+enum { DRAIN_MS = 20000, ZONE_MOST = 16 << 20 };
 
 static const char usage[] =
     "usage: todoke serve [--config FILE] [--set KEY=VALUE]...\n"
@@ -49,6 +51,20 @@ static void set_log(const struct config *config)
             log_setup((enum log_level)i, strcmp(config->log_format.text, "json") == 0);
 }
 
+static struct resolver *resolver_of(const struct config *config, struct world *world, struct fault *why)
+{
+    const struct unbound_options dns = {0};
+    if (!config->dns_zone.text[0])
+        return unbound_resolver_new(world, &dns, why);
+    SCOPED(buf) json = BUF(1);
+    if (!file_read(config->dns_zone.text, ZONE_MOST, &json, why))
+        return NULL;
+    struct resolver *resolver = zone_resolver_of_json(buf_slice(&json), why);
+    if (!resolver)
+        fault_prefix(why, "%s: ", config->dns_zone.text);
+    return resolver;
+}
+
 static bool serve(const struct config *config, struct fault *why)
 {
     sigset_t stop;
@@ -58,12 +74,14 @@ static bool serve(const struct config *config, struct fault *why)
     pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before any thread: all inherit it */
 
     struct world world;
-    world_init(&world, NETWORK_PUBLIC);
-    const struct unbound_options dns = {.is_validating = true};
-    world.resolver = unbound_resolver_new(&world, &dns, why);
+    bool is_loopback = strcmp(config->network_mode.text, "loopback") == 0;
+    world_init(&world, is_loopback ? NETWORK_LOOPBACK : NETWORK_PUBLIC);
+    world.resolver = resolver_of(config, &world, why);
     if (!world.resolver)
         return false;
-    const struct service_options options = {.config = config, .world = &world};
+    double factor = is_loopback ? (double)config->time_percent.number / 100 : 1.0;
+    const struct service_options options = {
+        .config = config, .world = &world, .retry_scale = factor, .timeout_factor = factor};
     struct service *service = NULL;
     bool ok = service_open(&options, &service, why) && service_run(service, why);
     if (ok) {

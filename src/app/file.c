@@ -1,0 +1,23 @@
+#include "app/file.h"
+
+#include <stdio.h>
+
+bool file_read(const char *path, size_t most, struct buf *out, struct fault *why)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        fault_errno(why, "%s", path);
+        why->kind = FAULT_INPUT;
+        return false;
+    }
+    buf_init(out, most);
+    for (char *to; (to = buf_reserve(out, 65536 < most - out->len ? 65536 : most - out->len + 1));) {
+        size_t got = fread(to, 1, 65536 < most - out->len ? 65536 : most - out->len, file);
+        buf_advance(out, got);
+        if (got == 0)
+            break;
+    }
+    bool ok = !ferror(file) && buf_ok(out);
+    fclose(file);
+    return ok || fault_set(why, FAULT_INPUT, "%s: cannot be read, or is over %zu bytes", path, most);
+}

@@ -1,0 +1,11 @@
+/* file.h - a whole file that a person named, up to a size */
+#ifndef TODOKE_APP_FILE_H
+#define TODOKE_APP_FILE_H
+
+#include "base/buf.h"
+#include "base/fault.h"
+
+/* INPUT: it cannot be read, or is larger than `most` octets. Gives `out` that ceiling. */
+NODISCARD bool file_read(const char *path, size_t most, struct buf *out, struct fault *why);
+
+#endif
