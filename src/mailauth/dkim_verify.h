@@ -27,8 +27,8 @@ struct dkim_claim {
     size_t signature_len;
     bool has_body_length;  /* l= was given: the body may go on unsigned */
     int64_t time, expires; /* t=, x=; 0: not given */
-    /* NONE while it depends on the key; else settled without one: PERMERROR for what cannot be read, FAIL for a wrong
-     * body hash or an expired signature, POLICY for an algorithm we refuse (rsa-sha1) */
+    /* NONE while it depends on the key; else settled without one: PERMERROR for what cannot be read and for rsa-sha1
+     * (RFC 8301 3.1), FAIL for a wrong body hash or an expired signature */
     enum dkim_result settled;
     char reason[DKIM_REASON_MAX];
 };
@@ -48,7 +48,7 @@ struct dkim_outcome {
 };
 /* False: open questions are in the lookup; answer and call again. outcomes[i] belongs to claims->claim[i]. */
 NODISCARD bool dkim_verify(struct lookup *lookup, const struct dkim_claims *claims, struct dkim_outcome *outcomes);
-/* pass if any passed, else temperror, fail, permerror, policy ...; NONE without signatures. */
+/* The best there is: pass, temperror, fail, policy, neutral, permerror; NONE without signatures. */
 enum dkim_result dkim_best(const struct dkim_outcome *outcomes, size_t count);
 
 #endif
