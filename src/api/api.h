@@ -57,8 +57,11 @@ struct api_options {
 struct api;
 /* Listens when it returns. NULL: why, WORLD (port in use, store) or INPUT. */
 struct api *api_start(const struct api_options *options, struct fault *why);
-/* Ends streams, lets answers under way end, joins. Before store_close and report_stop. NULL is fine. */
+/* Ends streams, lets answers under way end, ends the thread: from here on nothing of the options is touched, and
+ * api_changed does nothing. Then stop who calls api_changed (report_stop), then api_free, then store_close. NULL is
+ * fine to both. */
 void api_stop(struct api *api);
+void api_free(struct api *api);
 struct endpoint api_endpoint(const struct api *api);
 /* The counters have moved: live pages hear of it, each at most every 500 ms. From any thread, cheap. */
 void api_changed(struct api *api);

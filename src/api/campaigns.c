@@ -1,0 +1,175 @@
+/* campaigns.c - campaigns: listed, shown, started, paused, resumed, reported */
+#include "api/campaign_json.h"
+
+#include "api/inside.h"
+
+/* ── reading ── */
+
+static bool list_read(struct api *api, uint64_t before, unsigned limit, struct arena *arena, struct campaign *campaigns,
+                      size_t *count, bool *has_more, struct fault *why)
+{
+    *count = 0;
+    *has_more = true;
+    while (*has_more && *count < limit) {
+        struct campaign_page page;
+        if (!campaign_list(api->db, why, before, limit - *count, arena, &page))
+            return false;
+        for (size_t i = 0; i < page.count; i++)
+            campaigns[(*count)++] = page.campaigns[i];
+        *has_more = page.has_more && page.count;
+        if (*count)
+            before = campaigns[*count - 1].id;
+    }
+    return true;
+}
+
+void api_campaign_list(struct api *api, struct http_request *request)
+{
+    unsigned limit;
+    struct slice cursor;
+    uint64_t before = 0;
+    if (!page_read(request, &limit, &cursor))
+        return;
+    if (cursor.len && !id_parse(cursor, &before)) {
+        answer_bad_cursor(request);
+        return;
+    }
+    struct fault why = {0};
+    struct campaign *campaigns = ARENA_ARRAY(&request->arena, struct campaign, limit);
+    size_t count;
+    bool has_more;
+    SCOPED(buf) out = BUF(ANSWER_MAX);
+    struct json json = {&out};
+    json_object_begin(&json);
+    json_key(&json, "items");
+    if (!list_read(api, before, limit, &request->arena, campaigns, &count, &has_more, &why) ||
+        !campaigns_write(api, &json, campaigns, count, &request->arena, &why)) {
+        answer_fault(request, &why, 400);
+        return;
+    }
+    json_put_id(&json, "next_cursor", has_more ? campaigns[count - 1].id : 0);
+    json_end(&json);
+    answer_json(request, &out);
+}
+
+static void campaign_answer(struct api *api, struct http_request *request, const struct campaign *campaign)
+{
+    struct fault why = {0};
+    struct counted counted = {.campaign_id = campaign->id};
+    SCOPED(buf) out = BUF(ANSWER_MAX);
+    struct json json = {&out};
+    if (!counted_load(api->db, &why, &counted, 1) ||
+        !campaign_write(api, &json, campaign, &counted, &request->arena, &why))
+        answer_fault(request, &why, 400);
+    else
+        answer_json(request, &out);
+}
+
+void api_campaign_show(struct api *api, struct http_request *request)
+{
+    struct campaign campaign;
+    if (campaign_of_request(api, request, &campaign))
+        campaign_answer(api, request, &campaign);
+}
+
+void api_campaign_report(struct api *api, struct http_request *request)
+{
+    struct campaign campaign;
+    struct fault why = {0};
+    if (!campaign_of_request(api, request, &campaign))
+        return;
+    SCOPED(buf) out = BUF(ANSWER_MAX);
+    struct json json = {&out};
+    if (report_write(api, &json, &campaign, &request->arena, NULL, &why))
+        answer_json(request, &out);
+    else
+        answer_fault(request, &why, 400);
+}
+
+/* ── acting: the request waits for the commit, its thread does not ── */
+
+enum act_verb { ACT_SEND, ACT_PAUSE, ACT_RESUME };
+struct act {
+    struct write_job job;
+    struct http_later later;
+    struct api *api;
+    enum act_verb verb;
+    uint64_t campaign_id;
+    struct fault why;
+};
+
+#define ACT_OF(member_ptr, member) ((struct act *)(void *)((char *)(member_ptr)-offsetof(struct act, member)))
+
+static bool act_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct act *act = ACT_OF(job, job);
+    time_ms now = api_now(act->api);
+    switch (act->verb) {
+    case ACT_SEND: return campaign_send(db, why, act->campaign_id, now);
+    case ACT_PAUSE: return campaign_pause(db, why, act->campaign_id, SLICE("paused in the console"), now);
+    case ACT_RESUME: return campaign_resume(db, why, act->campaign_id, now);
+    }
+    return false;
+}
+
+static void act_done(struct write_job *job, const struct fault *why)
+{
+    struct act *act = ACT_OF(job, job);
+    const struct api_options *options = &act->api->options;
+    if (why)
+        act->why = *why;
+    else if (act->verb != ACT_SEND && options->holds_changed)
+        options->holds_changed(options->owner);
+    http_resume(&act->later);
+}
+
+static void act_resumed(struct http_later *later, struct http_request *request)
+{
+    struct act *act = ACT_OF(later, later);
+    struct api *api = act->api;
+    struct campaign campaign;
+    struct fault why = {0};
+    api->writes--;
+    if (!request) { /* the client has gone */
+    } else if (act->why.kind != FAULT_NONE) {
+        answer_fault(request, &act->why, 409);
+    } else if (campaign_by_id(api->db, &why, act->campaign_id, &request->arena, &campaign)) {
+        campaign_answer(api, request, &campaign);
+    } else {
+        answer_fault(request, &why, 400);
+    }
+    free(act);
+    api_changed(api); /* streams show the new state */
+}
+
+static void act_begin(struct api *api, struct http_request *request, enum act_verb verb)
+{
+    struct campaign campaign;
+    if (!campaign_of_request(api, request, &campaign))
+        return;
+    struct act *act = NEW(struct act);
+    *act = (struct act){
+        .job = {.run = act_run, .done = act_done, .rows = 2, .fails_fast = true},
+        .api = api,
+        .verb = verb,
+        .campaign_id = campaign.id,
+    };
+    api->writes++;
+    http_suspend(request, &act->later, act_resumed);
+    store_write(api->options.store, &act->job);
+}
+
+void api_campaign_send(struct api *api, struct http_request *request)
+{
+    act_begin(api, request, ACT_SEND);
+}
+
+void api_campaign_pause(struct api *api, struct http_request *request)
+{
+    act_begin(api, request, ACT_PAUSE);
+}
+
+void api_campaign_resume(struct api *api, struct http_request *request)
+{
+    act_begin(api, request, ACT_RESUME);
+}

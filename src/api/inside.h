@@ -1,0 +1,68 @@
+/* inside.h - what the files of api/ share (private to api/)
+ *
+ * Everything here belongs to the api's thread, but for the two atomics and the mailbox. */
+#ifndef TODOKE_API_INSIDE_H
+#define TODOKE_API_INSIDE_H
+
+#include "api/answer.h"
+#include "api/api.h"
+#include "api/live.h"
+#include "api/sign_in.h"
+#include "http/router.h"
+#include "http/server.h"
+#include "store/db.h"
+#include <pthread.h>
+
+struct api_route;
+struct stream_page;
+
+struct api {
+    struct api_options options;
+    struct loop *loop;
+    struct http_router *router;
+    struct http_server *server;
+    struct endpoint at;
+    struct db *db;
+    struct rules_scratch *scratch;
+    struct api_route *routes;
+    struct sessions sessions;
+    struct limiter limiter;
+    struct live live;
+    struct stream_page *streams; /* open event streams */
+    struct timer tick;           /* looks after the streams */
+    time_ms ticked_at;           /* monotonic */
+    bool is_ticking, has_gone;   /* a stream went away during a tick: sweep after it */
+    struct mailbox mailbox;      /* "counters have changed", "stop" */
+    struct mail_item changed, stop;
+    _Atomic bool is_changed;
+    unsigned writes; /* requests suspended until their commit */
+    bool is_stopping;
+    struct timer stop_timer;
+    unsigned stop_turns;
+    pthread_t thread;
+};
+
+enum api_who { ANYBODY, SIGNED_IN };
+typedef void api_handler(struct api *api, struct http_request *request);
+
+#define ROUTE(method, path, handler, who, body_limit) api_handler api_##handler;
+#include "api/routes.def"
+#undef ROUTE
+
+/* May this request come in? Answers it when not (401, 403, 429). */
+bool api_admits(struct api *api, struct http_request *request, enum api_who who);
+
+/* The console's files, and what is asked for besides. */
+void console_routes(struct api *api);
+
+/* stream.c: look after the open streams; the counters have moved; end them all. */
+void streams_tick(struct timer *timer);
+void streams_changed(struct api *api);
+void streams_end(struct api *api);
+
+static inline time_ms api_now(const struct api *api)
+{
+    return world_wall(api->options.world);
+}
+
+#endif
