@@ -14,9 +14,22 @@ static bool asks_for_proof(struct slice text)
         {SLICE_INIT("approve your message by"), 1},
         {SLICE_INIT("added to my list of approved senders"), 1},
         {SLICE_INIT("complete the verification"), 1},
-        {SLICE_INIT("whitelist"), 1},
+        {SLICE_INIT("add you to my whitelist"), 1},
         {SLICE_INIT("boxbe"), 1},
         {SLICE_INIT("spamarrest"), 1},
+    };
+    return scan_phrase(text, rows, COUNT_OF(rows), 0) != 0;
+}
+
+/* The mailbox is given up, says its own answer. */
+static bool tells_end(struct slice text)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("is no longer in use"), 1},        {SLICE_INIT("no longer in use"), 1},
+        {SLICE_INIT("is no longer monitored"), 1},     {SLICE_INIT("is not monitored"), 0},
+        {SLICE_INIT("address is no longer valid"), 1}, {SLICE_INIT("mailbox has been closed"), 1},
+        {SLICE_INIT("account has been closed"), 1},    {SLICE_INIT("現在使われておりません"), 1},
+        {SLICE_INIT("現在使用しておりません"), 1},     {SLICE_INIT("使用を終了しました"), 1},
     };
     return scan_phrase(text, rows, COUNT_OF(rows), 0) != 0;
 }
@@ -54,9 +67,13 @@ bool autoreply_read(struct reading *r, struct slice text)
         return false;
     row->recipient = s->from_address;
     row->diagnostic = scan_squeeze(slice_head(head, 400), r->arena);
-    rules_verdict_of_reason(r->rules,
-                            asks_for_proof(head) && !survey_tells_absence(head) ? REASON_CHALLENGE : REASON_VACATION,
-                            false, &row->verdict);
+    bool is_abandoned = tells_end(head);
+    enum reason reason = is_abandoned                                          ? REASON_SUSPENDED
+                         : asks_for_proof(head) && !survey_tells_absence(head) ? REASON_CHALLENGE
+                                                                               : REASON_VACATION;
+    rules_verdict_of_reason(r->rules, reason, false, &row->verdict);
+    if (is_abandoned) /* a person's words, no server's: somebody should look */
+        row->verdict.action = ACTION_CONTACT_RECIPIENT;
     r->bounce->message_id = mime_angle(mime_header(r->mail, 0, SLICE("In-Reply-To")));
     return true;
 }

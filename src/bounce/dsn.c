@@ -49,6 +49,12 @@ static void diagnostic_take(struct slice value, struct dsn_recipient *to, struct
         to->diagnostic = arena_printf(arena, "%.*s %.*s", SLICE_ARG(to->diagnostic), SLICE_ARG(text));
 }
 
+static bool has_dotted_domain(struct slice address)
+{
+    ptrdiff_t at = slice_find_last_byte(address, '@');
+    return at > 0 && slice_find_byte(slice_from(address, (size_t)at), '.') > 0;
+}
+
 static struct dsn_recipient *recipient_add(struct dsn *dsn, unsigned *room, struct arena *arena)
 {
     if (dsn->count == *room) {
@@ -82,8 +88,10 @@ bool dsn_read(struct slice body, struct arena *arena, struct dsn *dsn)
                 dsn->is_cut = true;
                 break;
             }
-            if (!now.final.len)
+            if (!now.final.len || (!has_dotted_domain(now.final) && has_dotted_domain(now.original)))
                 now.final = now.original;
+            if (!now.diagnostic.len)
+                now.diagnostic = now.comment;
             *recipient_add(dsn, &room, arena) = now;
             now = (struct dsn_recipient){0};
             seen = 0;
@@ -110,6 +118,9 @@ bool dsn_read(struct slice body, struct arena *arena, struct dsn *dsn)
         case STATUS:
             if (!said_find_status(value, now.status))
                 memset(now.status, 0, sizeof(now.status));
+            ptrdiff_t open = slice_find_byte(value, '(');
+            if (open > 0 && value.ptr[value.len - 1] == ')') /* "5.0.0 (host name lookup failure)" */
+                now.comment = scan_squeeze(slice_of(value.ptr + open + 1, value.len - (size_t)open - 2), arena);
             break;
         case DIAGNOSTIC: diagnostic_take(value, &now, arena); break;
         case REMOTE: now.remote_mta = scan_host(value); break;

@@ -11,6 +11,7 @@ struct dsn_recipient {
     struct slice action;          /* as written */
     struct slice diagnostic;      /* one line, without its type */
     struct slice diagnostic_type; /* smtp, x-unix, X-Postfix ... */
+    struct slice comment;         /* behind the status: "5.0.0 (why)" */
     struct slice remote_mta;
     uint16_t status[3];
 };

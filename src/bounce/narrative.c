@@ -13,9 +13,21 @@ struct teller {
     unsigned room;
     struct map by_address; /* only once there are many */
     int current;           /* entry whose lines we are in, -1: none yet */
+    int sentence;          /* entry of the first sentence that named one, -1: none */
     int transcript;        /* entry that the last RCPT TO of a transcript named, -1: none */
     enum stage stage;      /* the last command of a transcript */
+    size_t indent;         /* of the line that opened the current entry */
+    bool is_session;       /* behind "Transcript of session follows" */
+    bool is_told;          /* the current entry was told before, better: its lines are passed over */
 };
+
+static size_t indent_of(struct slice line)
+{
+    size_t indent = 0;
+    for (size_t i = 0; i < line.len && (line.ptr[i] == ' ' || line.ptr[i] == '\t'); i++)
+        indent += line.ptr[i] == '\t' ? 8 : 1;
+    return indent;
+}
 
 /* ---- the end of the narrative ---- */
 
@@ -89,7 +101,7 @@ static bool announces_original(struct slice line)
     bool has_rule = bare.ptr > line.ptr && memchr("-=_*|#+", bare.ptr[-1], 7);
     has_rule = has_rule || (bare.ptr - line.ptr >= 2 && memchr("-=_*|#+", bare.ptr[-2], 7));
     char last = slice_trim(line).ptr[slice_trim(line).len - 1];
-    return has_rule || memchr(".:-=_*|#", last, 8) || at == 0;
+    return has_rule || memchr(":-=_*|#", last, 7) || at == 0;
 }
 
 /* ---- entries ---- */
@@ -179,7 +191,11 @@ static bool line_begins(struct slice line, struct slice *address, struct slice *
         struct slice name = slice_of(line.ptr, (size_t)(from - line.ptr));
         struct slice left = slice_trim(*rest);
         bool is_alone = !left.len || (left.len == 1 && left.ptr[0] == ':') || left.ptr[0] == '<';
-        if (!is_bracketed || !is_alone || name.len > 60 || memchr(name.ptr, ':', name.len))
+        unsigned words = 0;
+        for (size_t i = 0; i < name.len; i++)
+            words += !ascii_is_space(name.ptr[i]) && (i == 0 || ascii_is_space(name.ptr[i - 1]));
+        if (!is_bracketed || !is_alone || name.len > 40 || words > 4 || memchr(name.ptr, ':', name.len) ||
+            slice_find_caseless(name, SLICE("contact")) >= 0)
             return false;
     }
     while (rest->ptr < end && memchr("\"'>)", *rest->ptr, 4))
@@ -189,6 +205,13 @@ static bool line_begins(struct slice line, struct slice *address, struct slice *
         *rest = slice_from(*rest, close >= 0 ? (size_t)close + 1 : rest->len);
     }
     *rest = slice_trim(*rest);
+    struct slice second;
+    size_t inner = 0;
+    if (!is_bracketed && rest->len && rest->ptr[0] == '<' && scan_address(*rest, &inner, &second) &&
+        second.ptr == rest->ptr + 1) { /* "name@a <b@c>": the second one is meant */
+        *address = second;
+        *rest = slice_trim(slice_from(*rest, inner + 1));
+    }
     while (rest->len && memchr(":.,", rest->ptr[0], 3))
         *rest = slice_from(*rest, 1);
     return true;
@@ -243,8 +266,8 @@ static bool tells_failure(struct slice line)
         {SLICE_INIT("failed"), 1},     {SLICE_INIT("no such"), 1},      {SLICE_INIT("not found"), 1},
         {SLICE_INIT("rejected"), 1},   {SLICE_INIT("quota"), 1},        {SLICE_INIT("full"), 1},
         {SLICE_INIT("address"), 1},    {SLICE_INIT("could not be"), 1}, {SLICE_INIT("member"), 1},
-        {SLICE_INIT("zugestellt"), 1}, {SLICE_INIT("remis"), 1},        {SLICE_INIT("entreg"), 1},
-        {SLICE_INIT("доставлен"), 1},
+        {SLICE_INIT("duplicated"), 1}, {SLICE_INIT("zugestellt"), 1},   {SLICE_INIT("remis"), 1},
+        {SLICE_INIT("entreg"), 1},     {SLICE_INIT("доставлен"), 1},
     };
     for (size_t i = 0; i < line.len; i++)
         if ((unsigned char)line.ptr[i] >= 0xe0) /* Chinese, Japanese, Korean: no words to begin with */
@@ -302,13 +325,18 @@ static void entry_open(struct teller *t, struct slice address, struct slice rest
         return;
     struct narrative_entry *e = &t->to->entries[entry];
     struct slice from = slice_of(rest.ptr, (size_t)(line.ptr + line.len - rest.ptr));
+    bool is_back = entry != t->current && e->text.ptr;
+    t->is_told = false;
     if (!e->text.ptr || (entry != t->current && !slice_trim(e->text).len))
         e->text = from;
     else if (entry == t->current)
         e->text.len = (size_t)(line.ptr + line.len - e->text.ptr);
-    else if (said_find(e->text) < 0 && said_find(from) >= 0) /* told twice, the second time with the reply */
+    else if (is_back && said_find(e->text) < 0) /* told twice, and the first time without the reply */
         e->text = from;
+    else
+        t->is_told = true;
     t->current = entry;
+    t->indent = indent_of(line);
 }
 
 static void line_take(struct teller *t, struct slice line)
@@ -317,9 +345,10 @@ static void line_take(struct teller *t, struct slice line)
     struct narrative *n = t->to;
     if (transcript_take(t, line))
         return;
+    t->is_session = t->is_session || slice_find_caseless(slice_head(bare, 80), SLICE("transcript of session")) >= 0;
     /* "550 5.1.1 <a@b>... User unknown", "554 <a@b>... 550 Host unknown" */
     struct said said = {0};
-    if (bare.len > 8 && ascii_is_digit(bare.ptr[0]) && memchr(bare.ptr, '@', bare.len)) {
+    if (bare.len > 8 && ascii_is_digit(bare.ptr[0])) {
         said_parse(bare, t->arena, &said);
         struct slice text = said.text;
         if (said.code >= 400 && text.len && text.ptr >= bare.ptr && text.ptr < bare.ptr + bare.len &&
@@ -328,8 +357,8 @@ static void line_take(struct teller *t, struct slice line)
             return;
         }
     }
-    bool is_wrapped = t->current >= 0 && line.len && ascii_is_space(line.ptr[0]) &&
-                      slice_trim(n->entries[t->current].text).len; /* an indented line goes on with what was said */
+    /* a line indented deeper goes on with what was said */
+    bool is_wrapped = t->current >= 0 && indent_of(line) > t->indent && slice_trim(n->entries[t->current].text).len;
     if (!is_wrapped && line_begins(bare, &address, &rest)) {
         entry_open(t, address, rest, line, 3);
         return;
@@ -344,13 +373,19 @@ static void line_take(struct teller *t, struct slice line)
     }
     if (t->current < 0 && key == KEY_NONE && memchr(line.len ? line.ptr : "", '@', line.len) && tells_failure(bare) &&
         scan_address(bare, &at, &address)) {
-        int entry = entry_take(t, address, 1); /* the sentence itself says what happened */
+        int entry = entry_take(t, address, 1); /* the sentence itself says what happened, and what follows */
         if (entry >= 0 && !n->entries[entry].text.ptr)
             n->entries[entry].text = line;
+        t->sentence = t->sentence < 0 ? entry : t->sentence;
         return;
     }
-    if (t->current >= 0) {
-        struct slice *text = &n->entries[t->current].text;
+    if (t->is_session && said.code >= 400 && !n->reply.len && (said.status[0] || said.text.len > 3)) {
+        n->reply = bare; /* "554 5.3.0 unknown mailer error 255" */
+        n->stage = t->stage;
+    }
+    int owner = t->current >= 0 ? t->current : t->sentence;
+    if (owner >= 0 && !t->is_told) {
+        struct slice *text = &n->entries[owner].text;
         text->len = (size_t)(line.ptr + line.len - text->ptr);
     }
 }
@@ -389,9 +424,8 @@ static void entries_choose(struct teller *t)
         }
         if (pass == 0)
             continue;
-        if (!strongest)
-            for (unsigned i = 0; i < n->count; i++)
-                strongest = n->entries[i].strength > strongest ? n->entries[i].strength : strongest;
+        if (!strongest) /* nothing but our own and such as one is told to write to: only what stands out is meant */
+            strongest = 3;
         for (unsigned i = 0; i < n->count; i++) {
             struct narrative_entry e = n->entries[i];
             bool is_ours = slice_equal_caseless(e.recipient, t->own) ||
@@ -410,7 +444,8 @@ void narrative_read(struct slice text, struct slice own, struct slice to, struct
                     struct narrative *narrative)
 {
     *narrative = (struct narrative){0};
-    struct teller t = {.arena = arena, .to = narrative, .own = own, .to_address = to, .current = -1, .transcript = -1};
+    struct teller t = {
+        .arena = arena, .to = narrative, .own = own, .to_address = to, .current = -1, .sentence = -1, .transcript = -1};
     text = slice_head(text, NARRATIVE_BYTES_MAX);
     narrative->text = narrative->preamble = text;
     struct slice rest = text, line;

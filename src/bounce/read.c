@@ -150,26 +150,32 @@ static struct slice diagnostic_read(struct reading *r, struct bounce_row *row, c
     struct said said;
     said_parse(row->diagnostic, r->arena, &said);
     struct slice text = said.text;
-    if (!said.code) { /* "host mx said: 550 5.1.1 ..." */
-        ptrdiff_t at = said_find(row->diagnostic);
-        if (at >= 0) {
-            struct said inner;
-            said_parse(slice_from(row->diagnostic, (size_t)at), r->arena, &inner);
-            said.code = inner.code;
-            if (inner.status[0])
-                memcpy(said.status, inner.status, sizeof(said.status));
-            text = inner.text.len > 3 ? inner.text : text;
-        }
+    ptrdiff_t dots =
+        slice_find(text, SLICE("... ")); /* "554 <a@b>... 550 Host unknown": the inner one is what was said */
+    ptrdiff_t at = said.code < 400 ? said_find(text) : SLICE_NPOS;
+    struct said inner = {0};
+    if (at >= 0) /* "host mx said: 550 5.1.1 ...", "220-greeting 421 4.2.1 ..." */
+        said_parse(slice_from(text, (size_t)at), r->arena, &inner);
+    else if (said.code == 554 && dots > 0)
+        said_parse(slice_from(text, (size_t)dots + 4), r->arena, &inner);
+    if (inner.code >= 400 && (at >= 0 || inner.text.len)) {
+        said.code = inner.code;
+        if (inner.status[0])
+            memcpy(said.status, inner.status, sizeof(said.status));
+        text = inner.text.len > 3 ? inner.text : text;
     }
     row->code = said.code;
-    bool is_vague = !said.status[0];
+    if (!said.status[0] && (!status[0] || (status[1] == 0 && status[2] == 0)) && !said_find_status(text, said.status))
+        memset(said.status, 0, sizeof(said.status));
+    bool is_vague = !said.status[0] || (status[0] && said.status[1] == 0 && said.status[2] == 0);
     memcpy(row->status, is_vague ? status : said.status, sizeof(row->status));
     return text;
 }
 
 struct evidence {
-    struct slice chunk; /* what the text gives to this recipient */
-    struct slice whole; /* the narrative */
+    struct slice chunk;   /* what the text gives to this recipient */
+    struct slice session; /* what a transcript says of nobody in particular */
+    struct slice whole;   /* the narrative */
 };
 
 static void row_judge(struct reading *r, struct bounce_row *row, struct slice text, const struct evidence *evidence)
@@ -179,7 +185,8 @@ static void row_judge(struct reading *r, struct bounce_row *row, struct slice te
         rules_verdict_of_reason(r->rules, REASON_DELIVERED, false, &row->verdict);
         return;
     }
-    j.refusal = (struct refusal){.stage = row->stage,
+    j.refusal = (struct refusal){.is_final = row->kind == KIND_BOUNCE,
+                                 .stage = row->stage,
                                  .code = row->code,
                                  .receiver = domain_of(row->recipient),
                                  .remote_mta = row->remote_mta,
@@ -188,6 +195,22 @@ static void row_judge(struct reading *r, struct bounce_row *row, struct slice te
     judge_text(&j, text);
     if (j.best < WEIGHT_RULE && !slice_equal(text, row->diagnostic))
         judge_text(&j, row->diagnostic);
+    if (j.best < WEIGHT_RULE && evidence->session.len) {
+        struct said said;
+        said_parse(evidence->session, r->arena, &said);
+        struct judging before = j;
+        j.refusal.code = said.code;
+        memcpy(j.refusal.status, said.status, sizeof(said.status));
+        judge_text(&j, said.text);
+        if (j.best > before.best) { /* it knows more than what was said of the recipient */
+            row->diagnostic = evidence->session;
+            row->code = said.code;
+            if (said.status[0])
+                memcpy(row->status, said.status, sizeof(row->status));
+        }
+        j.refusal.code = row->code;
+        memcpy(j.refusal.status, row->status, sizeof(row->status));
+    }
     if (j.best < WEIGHT_RULE && evidence->chunk.len)
         judge_text(&j, evidence->chunk);
     if (j.best < WEIGHT_STATUS && evidence->whole.len)
@@ -239,6 +262,10 @@ static struct slice entry_words(struct slice text)
     for (size_t i = 0; i + 1 < words.len; i++) {
         if (words.ptr[i] != '\n')
             continue;
+        struct slice line = slice_from(words, i + 1);
+        if (reply >= 0 && line.len > 4 && ascii_is_digit(line.ptr[0]) && ascii_is_digit(line.ptr[1]) &&
+            ascii_is_digit(line.ptr[2]) && line.ptr[3] == ' ' && memcmp(line.ptr, words.ptr, 3) != 0)
+            return slice_head(words, i); /* another reply */
         size_t next = i + 1;
         while (next < words.len && (words.ptr[next] == ' ' || words.ptr[next] == '\t' || words.ptr[next] == '\r'))
             next++;
@@ -266,7 +293,7 @@ static void dsn_row(struct reading *r, const struct dsn *dsn, const struct dsn_r
     row->remote_mta = recipient->remote_mta;
     row->diagnostic = recipient->diagnostic;
     const struct narrative_entry *entry = entry_of(n, row->recipient, row->original);
-    struct evidence evidence = {SLICE(""), scan_squeeze(slice_head(n->text, RULES_TEXT_MAX), r->arena)};
+    struct evidence evidence = {SLICE(""), SLICE(""), scan_squeeze(slice_head(n->text, RULES_TEXT_MAX), r->arena)};
     if (entry) {
         evidence.chunk = scan_squeeze(entry_words(entry->text), r->arena);
         if (!row->diagnostic.len || (said_find(row->diagnostic) < 0 && entry->reply.len))
@@ -285,7 +312,15 @@ static void dsn_row(struct reading *r, const struct dsn *dsn, const struct dsn_r
         row->stage = n->stage;
     if (!row->diagnostic.len)
         row->diagnostic = n->reply;
+    bool is_exit_status = slice_equal_caseless(recipient->diagnostic_type, SLICE("x-unix"));
+    struct slice said_by_program = row->diagnostic;
+    if (is_exit_status && n->reply.len) /* "255": what the transcript says has a code */
+        row->diagnostic = n->reply;
     struct slice text = diagnostic_read(r, row, recipient->status);
+    if (is_exit_status) {
+        row->code = n->reply.len ? row->code : 0;
+        text = arena_printf(r->arena, "x-unix; %.*s", SLICE_ARG(said_by_program));
+    }
     row_judge(r, row, text, &evidence);
 }
 
@@ -316,7 +351,7 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
         return;
     struct slice preamble = scan_squeeze(slice_head(n->preamble, RULES_TEXT_MAX), r->arena);
     struct slice whole = scan_squeeze(slice_head(n->text, RULES_TEXT_MAX), r->arena);
-    struct evidence evidence = {SLICE(""), whole};
+    struct evidence evidence = {SLICE(""), entry ? n->reply : SLICE(""), whole};
     static const uint16_t none[3];
     row->recipient = recipient;
     row->reporting_mta = domain_of(r->survey.from_address);
@@ -327,6 +362,9 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
         evidence.chunk = scan_squeeze(slice_head(entry->text, RULES_TEXT_MAX), r->arena);
         row->diagnostic = entry->reply.len ? entry->reply : words;
         row->stage = entry->stage;
+        ptrdiff_t before = n->count == 1 && said_find(words) < 0 ? said_find(n->preamble) : SLICE_NPOS;
+        if (before >= 0 && !entry->reply.len) /* the reply is told first, the recipient after it */
+            row->diagnostic = scan_squeeze(entry_words(slice_from(n->preamble, (size_t)before)), r->arena);
     }
     if (!row->diagnostic.len)
         row->diagnostic = n->reply;
@@ -348,16 +386,29 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
     row_judge(r, row, text, &evidence);
 }
 
+/* X-Failed-Recipients is certain; the text may only greet somebody. */
+static bool names_one_of(const struct narrative *n, const struct slice *addresses, size_t count)
+{
+    for (unsigned i = 0; i < n->count && i < 64; i++)
+        for (size_t k = 0; k < count; k++)
+            if (slice_equal_caseless(n->entries[i].recipient, addresses[k]))
+                return true;
+    return false;
+}
+
 static bool narrative_rows(struct reading *r, const struct narrative *n)
 {
     enum kind kind = narrative_kind(r, n);
-    for (unsigned i = 0; i < n->count; i++)
-        narrative_row(r, n, n->entries[i].recipient, &n->entries[i], kind);
-    if (n->count)
-        return true;
     struct slice addresses[32];
-    size_t count =
-        mime_addresses(mime_header(r->mail, 0, SLICE("X-Failed-Recipients")), addresses, COUNT_OF(addresses));
+    struct slice failed = mime_header(r->mail, 0, SLICE("X-Failed-Recipients"));
+    size_t count = mime_addresses(failed, addresses, COUNT_OF(addresses));
+    bool is_named =
+        !count || names_one_of(n, addresses, count) ||
+        (n->count && n->entries[0].text.len > 40 && n->entries[0].strength == 3 && said_find(n->entries[0].text) >= 0);
+    for (unsigned i = 0; i < n->count && is_named; i++)
+        narrative_row(r, n, n->entries[i].recipient, &n->entries[i], kind);
+    if (n->count && is_named)
+        return true;
     for (size_t i = 0; i < count; i++)
         narrative_row(r, n, addresses[i], NULL, kind);
     if (count)
@@ -382,6 +433,7 @@ static bool is_error_mail(const struct reading *r, const struct narrative *n)
     score += s->has_null_path ? 2 : 0;
     score += is_title ? 3 : 0;
     score += s->has_failed_recipients ? 4 : 0;
+    score += mime_header(r->mail, 0, SLICE("X-MLServer")).ptr ? 2 : 0; /* list software answers for the list */
     score += tells ? 2 : 0;
     score += s->is_auto ? 1 : 0;
     score += n->reply.len ? 1 : 0;
@@ -447,6 +499,8 @@ static bool is_phish(const struct reading *r, struct slice text)
 
 /* ---- all together ---- */
 
+static bool bounce_rows(struct reading *r, struct slice text);
+
 static bool is_dsn_mail(const struct reading *r)
 {
     const struct survey *s = &r->survey;
@@ -456,6 +510,37 @@ static bool is_dsn_mail(const struct reading *r)
     if (mime_is(parent, "multipart", "report") || mime_is(&r->mail->parts[0], "message", "delivery-status"))
         return !s->is_answer || s->is_daemon || s->has_null_path;
     return s->is_daemon || s->has_null_path || (s->is_bounce_title && !s->is_answer);
+}
+
+/* An error mail around another one (a filter that wraps what it passes on, a list that forwards): the inner one knows
+ * more. Only where the outer names nobody; one level deep. */
+static bool nested_rows(struct reading *r, const struct narrative *n)
+{
+    const struct survey *s = &r->survey;
+    struct slice inner = n->original;
+    if (s->message_part != PART_NONE) {
+        const struct mime_part *part = &r->mail->parts[s->message_part];
+        inner = slice_of(part->head.ptr, (size_t)(part->body.ptr + part->body.len - part->head.ptr));
+    }
+    while (inner.len && (ascii_is_space(inner.ptr[0]) || inner.ptr[0] == '-'))
+        inner = slice_from(inner, 1);
+    if (!inner.len || r->is_nested)
+        return false;
+    struct mime_mail *mail = ARENA_NEW(r->arena, struct mime_mail);
+    mime_read(inner, r->arena, mail);
+    struct reading deeper = {
+        .mail = mail, .rules = r->rules, .scratch = r->scratch, .arena = r->arena, .is_nested = true};
+    struct bounce found = {0};
+    deeper.bounce = &found;
+    survey_take(mail, r->arena, &deeper.survey);
+    original_find(&deeper);
+    if (!deeper.survey.is_daemon || !bounce_rows(&deeper, survey_text(&deeper.survey, NARRATIVE_BYTES_MAX)))
+        return false;
+    r->bounce->rows = found.rows;
+    r->bounce->row_count = found.row_count;
+    r->original = deeper.original;
+    r->original_part = deeper.original_part;
+    return found.row_count > 0;
 }
 
 static bool bounce_rows(struct reading *r, struct slice text)
@@ -472,6 +557,8 @@ static bool bounce_rows(struct reading *r, struct slice text)
         return true;
     if (!is_error_mail(r, &n))
         return false;
+    if (!n.count && !n.fields.len && !s->has_failed_recipients && nested_rows(r, &n))
+        return true;
     if (r->original_part == PART_NONE && n.original.len)
         original_take(r, n.original);
     if (n.fields.len && dsn_rows(r, n.fields, &n))

@@ -16,6 +16,7 @@ struct reading {
     /* the headers of the original mail: a mime_mail and a part of it; part -1: there is none */
     const struct mime_mail *original;
     int original_part;
+    bool is_nested; /* inside another error mail already */
 };
 
 /* A fresh row; NULL past BOUNCE_ROWS_MAX (then bounce->is_cut). */

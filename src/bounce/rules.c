@@ -439,7 +439,7 @@ static bool part_judge(const struct rules_part *part, struct rules_scratch *scra
 
 static bool is_5xx(const struct refusal *refusal)
 {
-    return refusal->code ? refusal->code >= 500 : refusal->status[0] == 5;
+    return refusal->code ? refusal->code >= 500 : refusal->status[0] ? refusal->status[0] == 5 : refusal->is_final;
 }
 
 static bool permanent_of(uint8_t permanent, bool is_final)

@@ -36,6 +36,7 @@ struct refusal {
     enum stage stage;
     int code;              /* 200..599 */
     uint16_t status[3];    /* as said with the text; when an error mail's Status differs, the one nearer to the text */
+    bool is_final;         /* an error mail that says the delivery was given up: counts where there is no code */
     struct slice text;     /* the diagnostic without code and status, UTF-8 */
     struct slice receiver; /* the recipient's domain */
     struct slice remote_mta;    /* the host that said so */

@@ -18,7 +18,7 @@ static bool code_at(struct slice s, int *code)
 static bool status_at(struct slice s, uint16_t status[3], struct slice *rest)
 {
     size_t at = 0;
-    while (at < s.len && at < 3 && memchr("(#[<", s.ptr[at], 4))
+    while (at < s.len && at < 3 && memchr("(#[<'\"", s.ptr[at], 6))
         at++;
     struct slice number = slice_from(s, at);
     size_t len = 0;
@@ -68,7 +68,8 @@ void said_parse(struct slice diagnostic, struct arena *arena, struct said *said)
     if (slice_starts_caseless(text, SLICE("smtp;")))
         text = slice_trim(slice_from(text, 5));
     struct slice rest = text;
-    if (code_at(text, &said->code))
+    bool has_mark = text.len > 3 && (text.ptr[3] == ':' || text.ptr[3] == ',');
+    if (code_at(has_mark ? slice_head(text, 3) : text, &said->code))
         rest = slice_trim(slice_from(text, text.len > 3 ? 4 : 3));
     struct slice after;
     if (status_at(rest, said->status, &after))
@@ -93,19 +94,31 @@ ptrdiff_t said_find(struct slice text)
             continue;
         char before = i ? text.ptr[i - 1] : ' ';
         int code;
-        if (ascii_is_alnum(before) || memchr(".-_@#/=+$,", before, 10) || !code_at(slice_from(text, i), &code))
+        struct slice digits = slice_head(slice_from(text, i), 3);
+        bool has_mark = i + 3 < text.len && memchr(":,", text.ptr[i + 3], 2); /* "550: 5.2.2", "ERROR_CODE :550, " */
+        if (ascii_is_alnum(before) || memchr(".-_@/=+$,", before, 9) ||
+            !code_at(has_mark ? digits : slice_from(text, i), &code))
             continue;
         if (code >= 300 && code < 400)
             continue;
         struct slice rest = slice_from(text, i + 4), after;
         uint16_t status[3];
-        if (status_at(rest, status, &after))
+        if (status_at(has_mark ? slice_trim(rest) : rest, status, &after))
             return (ptrdiff_t)i;
+        if (before == '#' || code < 400)
+            continue;
         /* words: a letter or an address must follow, and the number must not count things ("500 messages a day") */
-        bool is_reply_start = before == ':' || before == '"' || before == '\'' || before == '(' || i == 0 ||
-                              (i >= 2 && ascii_is_space(before) && memchr(":<>;-(", text.ptr[i - 2], 6));
+        size_t back = i; /* over the spaces before it */
+        while (back && ascii_is_space(text.ptr[back - 1]) && text.ptr[back - 1] != '\n')
+            back--;
+        if (back && text.ptr[back - 1] == '\n')
+            before = '\n';
+        bool is_reply_start = before == ':' || before == '\n' || before == '"' || before == '\'' || before == '(' ||
+                              i == 0 || (i >= 2 && ascii_is_space(before) && memchr(":<>;-(\n", text.ptr[i - 2], 7));
+        if (has_mark && before != ':' && before != '\n' && i)
+            continue;
         if (is_reply_start && (rest.len == 0 || text.ptr[i + 3] == '-' || ascii_is_alpha(rest.ptr[0]) ||
-                               memchr("<[(\"'#:*", rest.ptr[0], 8) || (unsigned char)rest.ptr[0] >= 0x80))
+                               memchr("<[(\"'#:* -", rest.ptr[0], 10) || (unsigned char)rest.ptr[0] >= 0x80))
             return (ptrdiff_t)i;
     }
     return SLICE_NPOS;

@@ -26,7 +26,9 @@ bool scan_address(struct slice text, size_t *at, struct slice *address)
                 quote--;
             from = quote > least && text.ptr[quote - 1] == '"' ? quote - 1 : from;
         } else {
-            while (from > least && is_local_char(text.ptr[from - 1]))
+            /* letters beyond ASCII belong to it only where it has no others: 宛先taro@example.jp */
+            bool is_ascii = from > least && !(text.ptr[from - 1] & 0x80);
+            while (from > least && is_local_char(text.ptr[from - 1]) && is_ascii == !(text.ptr[from - 1] & 0x80))
                 from--;
             while (from < middle && (text.ptr[from] == '\'' || text.ptr[from] == '`'))
                 from++;
@@ -36,8 +38,17 @@ bool scan_address(struct slice text, size_t *at, struct slice *address)
                 to++;
             to += to < text.len && text.ptr[to] == ']';
         } else {
-            while (to < text.len && to - middle <= DOMAIN_MAX && is_domain_char(text.ptr[to]))
+            bool is_ascii = true; /* of the label we are in */
+            while (to < text.len && to - middle <= DOMAIN_MAX && is_domain_char(text.ptr[to])) {
+                bool is_start = text.ptr[to - 1] == '.' || text.ptr[to - 1] == '@';
+                bool is_ascii_char = !(text.ptr[to] & 0x80);
+                if (is_start)
+                    is_ascii = is_ascii_char;
+                if ((is_ascii && !is_ascii_char) || slice_starts(slice_from(text, to), SLICE("\xe3\x80")) ||
+                    slice_starts(slice_from(text, to), SLICE("\xef\xbc")))
+                    break;
                 to++;
+            }
             while (to > middle + 1 && (text.ptr[to - 1] == '.' || text.ptr[to - 1] == '-'))
                 to--;
         }

@@ -52,6 +52,8 @@ static const struct phrase bounce_titles[] = {
     {SLICE_INIT("rejected mail"), 1},
     {SLICE_INIT("smtp server: errors"), 1},
     {SLICE_INIT("user unknown"), 1},
+    {SLICE_INIT("are not member"), 1},
+    {SLICE_INIT("loop alert"), 1},
     {SLICE_INIT("unzustellbar"), 1},
     {SLICE_INIT("nicht zugestellt"), 1},
     {SLICE_INIT("non remis"), 1},
@@ -235,7 +237,10 @@ void survey_take(const struct mime_mail *mail, struct arena *arena, struct surve
 struct slice survey_text(const struct survey *s, size_t limit)
 {
     struct slice text = SLICE("");
-    if (s->text_part != PART_NONE)
+    if (s->mail->part_count == 1 && s->text_part == PART_NONE &&
+        s->html_part == PART_NONE) /* a multipart without parts */
+        text = mime_body_text(&s->mail->parts[0], limit, s->arena);
+    else if (s->text_part != PART_NONE)
         text = mime_body_text(&s->mail->parts[s->text_part], limit, s->arena);
     if (slice_trim(slice_head(text, 512)).len < 8 && s->html_part != PART_NONE)
         text = scan_html(mime_body_text(&s->mail->parts[s->html_part], limit, s->arena), s->arena);
@@ -281,6 +286,7 @@ bool survey_tells_failure(struct slice text)
         {SLICE_INIT("error occurred while trying to deliver"), 1},
         {SLICE_INIT("didn't reach"), 1},
         {SLICE_INIT("not a member of this mailing list"), 1},
+        {SLICE_INIT("duplicated message-id in"), 1},
         {SLICE_INIT("server message"), 1},
         {SLICE_INIT("remote host said"), 1},
         {SLICE_INIT("invalid user address"), 1},

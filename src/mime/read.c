@@ -220,7 +220,10 @@ static void content_read(struct reader *r, struct mime_part *part, unsigned inde
     }
     if (rest.ptr && slice_equal_caseless(part->type, SLICE("multipart")))
         part->boundary = slice_head(mime_param(value, SLICE("boundary"), r->arena), 255);
-    else if (rest.ptr)
+    if (index && !part->boundary.len && slice_equal_caseless(part->type, SLICE("multipart"))) {
+        part->type = SLICE("text"); /* RFC 2046 5.1.1: nothing parts it; so it is what it looks like */
+        part->subtype = SLICE("plain");
+    } else if (rest.ptr)
         part->charset = mime_param(value, SLICE("charset"), r->arena);
     while (part->boundary.len && ascii_is_space(part->boundary.ptr[part->boundary.len - 1]))
         part->boundary.len--;
@@ -335,21 +338,54 @@ static void reader_init(struct reader *r, struct slice bytes, struct arena *aren
         r->at = r->end = mail->bytes.ptr = "";
 }
 
+static void parts_read(struct reader *r, bool is_found, struct delimiter *found)
+{
+    while (is_found || delimiter_next(r, found)) {
+        parts_close(r, r->stack[found->level].part, found->line, found->is_close);
+        r->depth = found->level + !found->is_close;
+        r->at = found->after;
+        if (r->mail->over == MIME_OVER_PARTS)
+            break;
+        is_found = !found->is_close && part_begin(r, r->stack[found->level].part, false, found);
+    }
+    parts_close(r, 0, r->end, true);
+}
+
+/* A multipart whose boundary never comes (gateways rewrite it): the first "--something" over a "Content-" field is
+ * taken. */
+static struct slice boundary_guess(const struct reader *r, struct slice body)
+{
+    enum { LOOK_BYTES = 65536 };
+    const char *end = body.ptr + (body.len < LOOK_BYTES ? body.len : LOOK_BYTES);
+    for (const char *line = body.ptr; line < end; line = after_line(r, line_end(r, line))) {
+        struct slice rest = slice_of(line, (size_t)(line_end(r, line) - line));
+        const char *next = after_line(r, line_end(r, line));
+        if (rest.len > 2 && rest.ptr[0] == '-' && rest.ptr[1] == '-' &&
+            slice_starts_caseless(slice_of(next, (size_t)(r->end - next)), SLICE("Content-")))
+            return slice_head(slice_trim(slice_from(rest, 2)), 255);
+    }
+    return SLICE("");
+}
+
 void mime_read(struct slice bytes, struct arena *arena, struct mime_mail *mail)
 {
     struct reader r;
     reader_init(&r, bytes, arena, mail);
     struct delimiter found;
     bool is_found = part_begin(&r, 0, true, &found);
-    while (is_found || delimiter_next(&r, &found)) {
-        parts_close(&r, r.stack[found.level].part, found.line, found.is_close);
-        r.depth = found.level + !found.is_close;
-        r.at = found.after;
-        if (mail->over == MIME_OVER_PARTS)
-            break;
-        is_found = !found.is_close && part_begin(&r, r.stack[found.level].part, false, &found);
+    const char *body = r.at;
+    parts_read(&r, is_found, &found);
+    if (mail->part_count == 1 && slice_equal_caseless(mail->parts[0].type, SLICE("multipart"))) {
+        struct slice guess = boundary_guess(&r, slice_of(body, (size_t)(r.end - body)));
+        if (guess.len) {
+            mail->parts[0].boundary = guess;
+            r.at = body;
+            r.depth = 1;
+            r.stack[0] = (struct open_part){guess, 0};
+            r.current = 0;
+            parts_read(&r, false, &found);
+        }
     }
-    parts_close(&r, 0, r.end, true);
     mail->parts[0].body.len = (size_t)(r.end - mail->parts[0].body.ptr);
 }
 
