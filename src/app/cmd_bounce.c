@@ -1,15 +1,14 @@
 /* cmd_bounce.c - todoke bounce explain | reply | rules test */
+#include "app/batch.h"
 #include "app/bounce_print.h"
 #include "app/command.h"
 #include "app/mailbox.h"
-#include "base/base64.h"
-#include "base/json.h"
 #include "bounce/check.h"
 #include "bounce/said.h"
 #include "bounce/scan.h"
+#include "mime/charset.h"
 #include <errno.h>
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -37,7 +36,7 @@ struct session {
     struct rules_scratch *scratch;
     struct bounce_printer printer;
     struct arena arena;
-    struct buf out;
+    struct buf *out, own_out;
     bool has_colour, is_broken; /* stdout went away */
 };
 
@@ -46,14 +45,14 @@ struct session {
 static bool out_flush(struct session *s)
 {
     size_t done = 0;
-    while (done < s->out.len && !s->is_broken) {
-        ssize_t wrote = write(STDOUT_FILENO, s->out.ptr + done, s->out.len - done);
+    while (done < s->out->len && !s->is_broken) {
+        ssize_t wrote = write(STDOUT_FILENO, s->out->ptr + done, s->out->len - done);
         if (wrote < 0 && errno == EINTR)
             continue;
         s->is_broken = wrote < 0;
         done += wrote > 0 ? (size_t)wrote : 0;
     }
-    buf_reset(&s->out);
+    buf_reset(s->out);
     return !s->is_broken;
 }
 
@@ -62,10 +61,10 @@ static void row_print(struct session *s, const struct bounce_place *place, const
 {
     enum { FLUSH_BYTES = 1 << 16 };
     if (s->options.is_json || s->options.is_batch)
-        bounce_print_json(&s->printer, &s->out, place, bounce, row);
+        bounce_print_json(&s->printer, s->out, place, bounce, row);
     else
-        bounce_print_text(s->rules, &s->out, place, bounce, row, s->options.lang, s->has_colour);
-    if (s->out.len > FLUSH_BYTES)
+        bounce_print_text(s->rules, s->out, place, bounce, row, s->options.lang, s->has_colour);
+    if (s->out == &s->own_out && s->out->len > FLUSH_BYTES)
         out_flush(s);
 }
 
@@ -99,14 +98,13 @@ static bool mail_take(void *context, struct slice file, size_t number, struct sl
 static enum stage stage_of_command(struct slice command)
 {
     static const struct phrase rows[] = {
-        {SLICE_INIT("rcpt"), STAGE_RCPT},         {SLICE_INIT("mail"), STAGE_MAIL},
-        {SLICE_INIT("end-of-data"), STAGE_DOT},   {SLICE_INIT("end of data"), STAGE_DOT},
-        {SLICE_INIT("dot"), STAGE_DOT},           {SLICE_INIT("."), STAGE_DOT},
-        {SLICE_INIT("data"), STAGE_DATA},         {SLICE_INIT("bdat"), STAGE_DATA},
-        {SLICE_INIT("helo"), STAGE_EHLO},         {SLICE_INIT("ehlo"), STAGE_EHLO},
-        {SLICE_INIT("starttls"), STAGE_STARTTLS}, {SLICE_INIT("auth"), STAGE_AUTH},
-        {SLICE_INIT("conn"), STAGE_CONNECT},      {SLICE_INIT("dns"), STAGE_DNS},
-        {SLICE_INIT("queue"), STAGE_QUEUE},
+        {SLICE_INIT("rcpt"), STAGE_RCPT},       {SLICE_INIT("mail"), STAGE_MAIL},
+        {SLICE_INIT("end-of-data"), STAGE_DOT}, {SLICE_INIT("end of data"), STAGE_DOT},
+        {SLICE_INIT("dot"), STAGE_DOT},         {SLICE_INIT("data"), STAGE_DATA},
+        {SLICE_INIT("bdat"), STAGE_DATA},       {SLICE_INIT("helo"), STAGE_EHLO},
+        {SLICE_INIT("ehlo"), STAGE_EHLO},       {SLICE_INIT("starttls"), STAGE_STARTTLS},
+        {SLICE_INIT("auth"), STAGE_AUTH},       {SLICE_INIT("conn"), STAGE_CONNECT},
+        {SLICE_INIT("dns"), STAGE_DNS},         {SLICE_INIT("queue"), STAGE_QUEUE},
     };
     return (enum stage)scan_phrase(command, rows, COUNT_OF(rows), STAGE_UNKNOWN);
 }
@@ -122,6 +120,11 @@ static void reply_print(struct session *s, struct slice id, struct slice text, s
     row.stage = stage_of_command(command);
     row.remote_mta = remote_mta;
     memcpy(row.status, said.status, sizeof(row.status));
+    size_t from = 0;
+    if (!scan_address(row.diagnostic, &from, &row.recipient))
+        row.recipient = SLICE("");
+    if (!receiver.len) /* the reply often names its recipient itself */
+        receiver = row.recipient;
     ptrdiff_t at = slice_find_last_byte(receiver, '@');
     struct refusal refusal = {.stage = row.stage,
                               .code = row.code,
@@ -135,9 +138,6 @@ static void reply_print(struct session *s, struct slice id, struct slice text, s
         row.kind = KIND_DELIVERED;
     if (row.kind == KIND_DELIVERED)
         rules_verdict_of_reason(s->rules, REASON_DELIVERED, false, &row.verdict);
-    size_t from = 0;
-    if (!scan_address(row.diagnostic, &from, &row.recipient))
-        row.recipient = SLICE("");
     facts_find(row.diagnostic, &s->arena, &row.facts);
     struct bounce bounce = {.kind = row.kind, .authenticity = AUTHENTICITY_UNVERIFIED};
     struct bounce_place place = {.id = id};
@@ -147,91 +147,25 @@ static void reply_print(struct session *s, struct slice id, struct slice text, s
 
 /* ---- batches ---- */
 
-static struct slice member(const json_t *object, const char *key)
+static void batch_reply(void *context, struct slice id, const json_t *object, struct buf *out)
 {
-    const json_t *value = json_object_get(object, key);
-    return json_is_string(value) ? slice_of(json_string_value(value), json_string_length(value)) : SLICE("");
+    struct session *s = context;
+    s->out = out;
+    if (json_is_string(json_object_get(object, "text")))
+        reply_print(s, id, batch_text(object, "text"), batch_text(object, "command"), batch_text(object, "receiver"),
+                    batch_text(object, "remote_mta"));
+    else
+        batch_error(out, id, "text is missing");
 }
 
-static void batch_error(struct session *s, struct slice id, const char *what)
+static void batch_explain(void *context, struct slice id, const json_t *object, struct buf *out)
 {
-    struct json json = {&s->out};
-    json_object_begin(&json);
-    if (id.len) {
-        json_key(&json, "id");
-        json_raw(&json, id);
-    }
-    json_put_string(&json, "error", slice_str(what));
-    json_end(&json);
-    buf_byte(&s->out, '\n');
-}
-
-static void batch_line(struct session *s, struct slice line, bool is_reply)
-{
-    json_error_t error;
-    json_t *object = json_loadb(line.ptr, line.len, 0, &error);
-    if (!json_is_object(object)) {
-        batch_error(s, SLICE(""), object ? "not a JSON object" : error.text);
-        json_decref(object);
-        return;
-    }
-    const json_t *given = json_object_get(object, "id");
-    char *id_text = given ? json_dumps(given, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    struct slice id = slice_str(id_text);
-    if (is_reply) {
-        if (json_is_string(json_object_get(object, "text")))
-            reply_print(s, id, member(object, "text"), member(object, "command"), member(object, "receiver"),
-                        member(object, "remote_mta"));
-        else
-            batch_error(s, id, "text is missing");
-    } else if (json_is_string(json_object_get(object, "message_b64"))) {
-        struct slice text = member(object, "message_b64");
-        SCOPED(buf) mail = BUF(text.len + 4);
-        struct bounce_place place = {.id = id, .file = member(object, "file")};
-        if (base64_decode(&mail, text))
-            mail_print(s, place, buf_slice(&mail));
-        else
-            batch_error(s, id, "message_b64 is not base64");
-    } else {
-        batch_error(s, id, "message_b64 is missing");
-    }
-    free(id_text);
-    json_decref(object);
-}
-
-/* Lines from stdin; what is ready goes out before waiting for more. */
-static int batch_run(struct session *s, bool is_reply)
-{
-    enum { CHUNK = 1 << 18 };
-    SCOPED(buf) in = BUF(MAILBOX_MAIL_MAX);
-    for (;;) {
-        char *room = buf_reserve(&in, CHUNK);
-        ssize_t got = room ? read(STDIN_FILENO, room, CHUNK) : -1;
-        if (got < 0 && room && errno == EINTR)
-            continue;
-        if (got < 0) {
-            fprintf(stderr, "todoke bounce: %s\n", room ? strerror(errno) : "a line of the batch is too long");
-            return 3;
-        }
-        if (got == 0)
-            break;
-        buf_advance(&in, (size_t)got);
-        struct slice rest = buf_slice(&in);
-        const char *end;
-        while ((end = memchr(rest.ptr, '\n', rest.len))) {
-            struct slice line = slice_trim(slice_of(rest.ptr, (size_t)(end - rest.ptr)));
-            if (line.len)
-                batch_line(s, line, is_reply);
-            rest = slice_from(rest, (size_t)(end - rest.ptr) + 1);
-        }
-        buf_consume(&in, in.len - rest.len);
-        if (!out_flush(s))
-            return 3;
-    }
-    struct slice last = slice_trim(buf_slice(&in));
-    if (last.len)
-        batch_line(s, last, is_reply);
-    return out_flush(s) ? 0 : 3;
+    struct session *s = context;
+    s->out = out;
+    SCOPED(buf) mail = BUF(MAILBOX_MAIL_MAX);
+    struct bounce_place place = {.id = id, .file = batch_text(object, "file")};
+    if (batch_message(object, id, &mail, out))
+        mail_print(s, place, buf_slice(&mail));
 }
 
 /* ---- commands ---- */
@@ -239,7 +173,7 @@ static int batch_run(struct session *s, bool is_reply)
 static int explain_run(struct session *s, int count, char **paths)
 {
     if (s->options.is_batch)
-        return batch_run(s, false);
+        return batch_run("bounce", batch_explain, s);
     for (int i = 0; i < count || i == 0; i++) {
         struct fault why = {0};
         if (!mailbox_walk(count ? paths[i] : "-", mail_take, s, &why) && why.kind) {
@@ -253,7 +187,7 @@ static int explain_run(struct session *s, int count, char **paths)
 static int reply_run(struct session *s, int count, char **words)
 {
     if (s->options.is_batch)
-        return batch_run(s, true);
+        return batch_run("bounce", batch_reply, s);
     if (count != 1) {
         fputs("todoke bounce reply: give the reply as one argument (in quotes)\n", stderr);
         return 2;
@@ -347,17 +281,21 @@ int cmd_bounce(int argc, char **argv)
         rules_free(s.rules);
         return command_fail("bounce", &why);
     }
+    /* many mails are to come: the modules of their charsets stay loaded */
+    struct charset_keeper *keeper = is_explain ? charset_keeper_new() : NULL;
     s.scratch = rules_scratch_new(s.rules);
     s.printer.rules = s.rules;
     s.has_colour = isatty(STDOUT_FILENO);
-    buf_init(&s.out, MAILBOX_MAIL_MAX);
+    buf_init(&s.own_out, MAILBOX_MAIL_MAX);
+    s.out = &s.own_out;
     int status = is_explain ? explain_run(&s, argc - optind - 1, argv + optind + 1)
                  : is_reply ? reply_run(&s, argc - optind - 1, argv + optind + 1)
                             : rules_run(&s);
-    buf_release(&s.out);
+    buf_release(&s.own_out);
     bounce_printer_release(&s.printer);
     arena_release(&s.arena);
     rules_scratch_free(s.scratch);
     rules_free(s.rules);
+    charset_keeper_free(keeper);
     return status;
 }

@@ -32,10 +32,14 @@ static bool is_separator(struct slice rest)
 static size_t separator_next(struct slice text, size_t at)
 {
     while (at < text.len) {
-        const char *found = memmem(text.ptr + at, text.len - at, "\nFrom ", 6);
+        const char *found = memchr(text.ptr + at, '\n', text.len - at);
         if (!found)
             break;
         size_t line = (size_t)(found - text.ptr) + 1;
+        if (line >= text.len || text.ptr[line] != 'F' || !slice_starts(slice_from(text, line), SLICE("From "))) {
+            at = line;
+            continue;
+        }
         bool is_after_blank = line >= 2 && (text.ptr[line - 2] == '\n' ||
                                             (line >= 4 && text.ptr[line - 2] == '\r' && text.ptr[line - 3] == '\n'));
         if (is_after_blank && is_separator(slice_from(text, line)))

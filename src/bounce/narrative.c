@@ -95,13 +95,17 @@ static bool announces_original(struct slice line)
     struct slice bare = line; /* it is a title: it begins with a rule, or ends like one */
     while (bare.len && (ascii_is_space(bare.ptr[0]) || memchr("-=_*|#>+", bare.ptr[0], 8)))
         bare = slice_from(bare, 1);
-    size_t at;
-    if (!bare.len || !scan_phrase_at(bare, rows, COUNT_OF(rows), 0, &at))
+    if (!bare.len)
         return false;
     bool has_rule = bare.ptr > line.ptr && memchr("-=_*|#+", bare.ptr[-1], 7);
     has_rule = has_rule || (bare.ptr - line.ptr >= 2 && memchr("-=_*|#+", bare.ptr[-2], 7));
-    char last = slice_trim(line).ptr[slice_trim(line).len - 1];
-    return has_rule || memchr(":-=_*|#", last, 7) || at == 0;
+    struct slice whole = slice_trim(line);
+    if (has_rule || memchr(":-=_*|#", whole.ptr[whole.len - 1], 7))
+        return scan_phrase(bare, rows, COUNT_OF(rows), 0) != 0;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (rows[i].text.ptr[0] == ascii_lower(bare.ptr[0]) && slice_starts_caseless(bare, rows[i].text))
+            return true;
+    return false;
 }
 
 /* ---- entries ---- */

@@ -172,6 +172,7 @@ static struct slice diagnostic_read(struct reading *r, struct bounce_row *row, c
     return text;
 }
 
+/* Pieces of the mail as they stand: the rules take white space as it comes. */
 struct evidence {
     struct slice chunk;   /* what the text gives to this recipient */
     struct slice session; /* what a transcript says of nobody in particular */
@@ -293,13 +294,13 @@ static void dsn_row(struct reading *r, const struct dsn *dsn, const struct dsn_r
     row->remote_mta = recipient->remote_mta;
     row->diagnostic = recipient->diagnostic;
     const struct narrative_entry *entry = entry_of(n, row->recipient, row->original);
-    struct evidence evidence = {SLICE(""), SLICE(""), scan_squeeze(slice_head(n->text, RULES_TEXT_MAX), r->arena)};
+    struct evidence evidence = {SLICE(""), SLICE(""), slice_head(n->text, RULES_TEXT_MAX)};
     if (entry) {
-        evidence.chunk = scan_squeeze(entry_words(entry->text), r->arena);
+        evidence.chunk = entry_words(entry->text);
         if (!row->diagnostic.len || (said_find(row->diagnostic) < 0 && entry->reply.len))
             row->diagnostic = entry->reply.len ? entry->reply : row->diagnostic;
         if (!row->diagnostic.len)
-            row->diagnostic = slice_head(evidence.chunk, BOUNCE_DIAGNOSTIC_MAX);
+            row->diagnostic = slice_head(scan_squeeze(evidence.chunk, r->arena), BOUNCE_DIAGNOSTIC_MAX);
         row->stage = entry->stage;
         if (!row->stage)
             row->stage = scan_stage(entry->text);
@@ -349,9 +350,7 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
     struct bounce_row *row = row_add(r, kind);
     if (!row)
         return;
-    struct slice preamble = scan_squeeze(slice_head(n->preamble, RULES_TEXT_MAX), r->arena);
-    struct slice whole = scan_squeeze(slice_head(n->text, RULES_TEXT_MAX), r->arena);
-    struct evidence evidence = {SLICE(""), entry ? n->reply : SLICE(""), whole};
+    struct evidence evidence = {SLICE(""), entry ? n->reply : SLICE(""), slice_head(n->text, RULES_TEXT_MAX)};
     static const uint16_t none[3];
     row->recipient = recipient;
     row->reporting_mta = domain_of(r->survey.from_address);
@@ -359,7 +358,7 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
     if (entry) {
         struct slice raw = entry_words(entry->text);
         struct slice words = scan_squeeze(raw, r->arena);
-        evidence.chunk = scan_squeeze(slice_head(entry->text, RULES_TEXT_MAX), r->arena);
+        evidence.chunk = slice_head(entry->text, RULES_TEXT_MAX);
         row->diagnostic = entry->reply.len ? entry->reply : words;
         row->stage = entry->stage;
         ptrdiff_t before = n->count == 1 && said_find(words) < 0 ? said_find(n->preamble) : SLICE_NPOS;
@@ -370,9 +369,11 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
         row->diagnostic = n->reply;
     if (!row->diagnostic.len) {
         ptrdiff_t reply = said_find(n->text);
-        row->diagnostic = reply >= 0     ? scan_squeeze(entry_words(slice_from(n->text, (size_t)reply)), r->arena)
-                          : preamble.len ? preamble
-                                         : whole;
+        struct slice before = slice_trim(slice_head(n->preamble, RULES_TEXT_MAX));
+        struct slice words = reply >= 0   ? entry_words(slice_from(n->text, (size_t)reply))
+                             : before.len ? before
+                                          : evidence.whole;
+        row->diagnostic = scan_squeeze(words, r->arena);
     }
     row->diagnostic = slice_head(row->diagnostic, BOUNCE_DIAGNOSTIC_MAX);
     if (!row->stage)

@@ -115,23 +115,36 @@ static bool looks_like_host(struct slice host)
     return dot > 0 && (size_t)dot + 1 < host.len && host.len > 3;
 }
 
+/* Two letters of a phrase or a text as one of 256 bits: what is not set cannot begin any phrase. */
+static unsigned pair_bit(char first, char second)
+{
+    return ((unsigned char)first * 7u + (unsigned char)second) & 255u;
+}
+
 int scan_phrase_at(struct slice text, const struct phrase *rows, size_t count, int none, size_t *at)
 {
-    uint64_t first[4] = {0};
-    for (size_t i = 0; i < count; i++)
-        first[(unsigned char)rows[i].text.ptr[0] >> 6] |= 1ull << (rows[i].text.ptr[0] & 63);
+    uint64_t pairs[4] = {0};
+    for (size_t i = 0; i < count; i++) {
+        unsigned bit = pair_bit(rows[i].text.ptr[0], rows[i].text.ptr[1]);
+        pairs[bit >> 6] |= 1ull << (bit & 63);
+    }
     text = slice_head(text, SCAN_PHRASE_BYTES);
     size_t best = count;
     bool is_in_word = false;
-    for (size_t i = 0; i < text.len && best; i++) {
-        unsigned char c = (unsigned char)ascii_lower(text.ptr[i]);
+    for (size_t i = 0; i + 1 < text.len && best; i++) {
+        char c = ascii_lower(text.ptr[i]);
         bool is_start = !is_in_word;
-        is_in_word = c < 0x80 && ascii_is_alnum((char)c);
-        if (!is_start || !(first[c >> 6] & 1ull << (c & 63)))
+        is_in_word = ascii_is_alnum(c);
+        if (!is_start)
+            continue;
+        char next = ascii_lower(text.ptr[i + 1]);
+        unsigned bit = pair_bit(c, next);
+        if (!(pairs[bit >> 6] & 1ull << (bit & 63)))
             continue;
         struct slice rest = slice_from(text, i);
         for (size_t row = 0; row < best; row++) {
-            if ((unsigned char)rows[row].text.ptr[0] == c && slice_starts_caseless(rest, rows[row].text)) {
+            if (rows[row].text.ptr[0] == c && rows[row].text.ptr[1] == next &&
+                slice_starts_caseless(rest, rows[row].text)) {
                 best = row;
                 *at = i;
                 break;

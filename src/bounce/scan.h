@@ -22,8 +22,9 @@ struct slice scan_speaker(struct slice text);
 /* The command that was refused, from words like "in reply to RCPT TO command", "after MAIL FROM:", ">>> DATA". */
 enum stage scan_stage(struct slice text);
 
-/* Phrases to look for, the more telling ones first: lower-case, beginning where a word begins. Gives the value of the
- * first row that stands anywhere in the text, else `none`. One pass; the first SCAN_PHRASE_BYTES bytes only. */
+/* Phrases to look for, the more telling ones first: lower-case, of two letters or more, beginning where a word begins.
+ * Gives the value of the first row that stands anywhere in the text, else `none`. One pass; the first SCAN_PHRASE_BYTES
+ * bytes only. */
 enum { SCAN_PHRASE_BYTES = 4096 };
 struct phrase {
     struct slice text;

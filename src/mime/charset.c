@@ -96,6 +96,28 @@ static bool convert(struct slice text, const char *name, struct arena *arena, st
     return true;
 }
 
+static const char *const kept[] = {"ISO-2022-JP-3", "CP932", "EUC-JP-MS", "CP1252", "GB18030", "KOI8-R", "CP1251"};
+
+struct charset_keeper {
+    iconv_t open[COUNT_OF(kept)];
+};
+
+struct charset_keeper *charset_keeper_new(void)
+{
+    struct charset_keeper *keeper = NEW(struct charset_keeper);
+    for (size_t i = 0; i < COUNT_OF(kept); i++)
+        keeper->open[i] = iconv_open("UTF-8", kept[i]);
+    return keeper;
+}
+
+void charset_keeper_free(struct charset_keeper *keeper)
+{
+    for (size_t i = 0; keeper && i < COUNT_OF(kept); i++)
+        if (keeper->open[i] != (iconv_t)-1)
+            iconv_close(keeper->open[i]);
+    free(keeper);
+}
+
 static bool has_escape(struct slice text)
 {
     const char *at = text.ptr, *end = text.ptr + text.len;

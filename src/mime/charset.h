@@ -12,6 +12,12 @@
 /* `label` as in a Content-Type or encoded word, may be empty. A slice of the text itself when that is UTF-8 already. */
 struct slice charset_to_utf8(struct slice text, struct slice label, struct arena *arena);
 
+/* glibc loads the module of a charset when it is opened and drops it when it is closed, which costs more than most
+ * conversions. Who reads much mail keeps the common ones loaded: open once in the program, close at its end. */
+struct charset_keeper;
+struct charset_keeper *charset_keeper_new(void);
+void charset_keeper_free(struct charset_keeper *keeper);
+
 /* The guess alone, for text without a label: "us-ascii", "utf-8", "iso-2022-jp", "cp932", "euc-jp" or "windows-1252".
  */
 struct slice charset_guess(struct slice text);
