@@ -272,15 +272,12 @@ static bool key_is_held(void *context, const struct lane_key *key)
 static void news_arrived(struct mailbox *mailbox, struct mail_item *batch)
 {
     struct dispatcher *dispatcher = mailbox->owner;
-    bool any_held = dispatcher->holds && dispatcher->holds->names.count;
     while (batch) {
         struct news_item *news = (struct news_item *)batch;
         batch = batch->next;
         lanes_added(dispatcher->lanes, &news->lane, news->bucket, news->due);
         free(news);
     }
-    if (any_held)
-        lanes_hold(dispatcher->lanes, key_is_held, dispatcher->holds);
     wake_lanes(dispatcher);
 }
 
@@ -329,13 +326,13 @@ static void refresh_holds(struct dispatcher *dispatcher)
         free(fresh);
         return;
     }
+    lanes_hold(dispatcher->lanes, key_is_held, fresh);
     if (dispatcher->holds)
         map_release(&dispatcher->holds->names);
     free(dispatcher->holds);
     dispatcher->holds = fresh;
     for (unsigned i = 0; i < dispatcher->engine->worker_count; i++)
         worker_control_holds(&dispatcher->engine->workers[i], holds_copy(fresh));
-    lanes_hold(dispatcher->lanes, key_is_held, fresh);
 }
 
 /* A write job of the dispatcher's own: renew the leases, release what was in doubt long enough. */
@@ -403,12 +400,6 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *batch)
         struct control_item *item = (struct control_item *)batch;
         batch = batch->next;
         switch (item->what) {
-        case CONTROL_READ_LANES: {
-            struct fault why = {0};
-            if (!lanes_load(dispatcher->lanes, &why))
-                log_warn("deliver", "lanes cannot be read: %s", why.text);
-            break;
-        }
         case CONTROL_READ_HOLDS: refresh_holds(dispatcher); break;
         case CONTROL_STOP_CLAIMING:
             dispatcher->is_stopping = true;

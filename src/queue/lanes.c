@@ -8,13 +8,17 @@ struct domain;
 struct lane {
     struct lane_key key;
     struct domain *domain;
-    struct lane *of_domain;          /* next lane of the same domain */
-    struct lane *before, *after;     /* ring of active lanes; NULL: not in one */
-    size_t heap_at;                  /* 1..: place in the heap of the sleeping; 0: not there */
-    time_ms next_due;                /* earliest instant at which a row is known to be due */
-    uint64_t may_have[BUCKETS / 64]; /* active only: buckets not yet found drained */
-    unsigned cursor;                 /* bucket to go on with */
-    size_t claimed;                  /* rows of this lane in memory */
+    struct lane *of_domain, *of_domain_before; /* lanes of the same domain */
+    struct lane *before, *after;               /* ring of active lanes; NULL: not in one */
+    size_t heap_at;                            /* 1..: place in the heap of the sleeping; 0: not there */
+    time_ms next_due;                          /* earliest instant at which a row is known to be due */
+    time_ms look_again;                        /* active: not before this for what has become due meanwhile */
+    uint64_t owed[BUCKETS / 64];               /* buckets that may have rows which are not in memory */
+    uint64_t may_have[BUCKETS / 64];           /* active: of these, buckets not yet found drained of what is due */
+    unsigned cursor;                           /* bucket to go on with */
+    time_ms after_due;                         /* in that bucket, rows up to here (due, then id) have been seen */
+    uint64_t after_id;
+    size_t claimed; /* rows of this lane in memory */
     bool is_held;
 };
 
@@ -36,7 +40,32 @@ struct lanes {
     struct id_map claimed; /* delivery id -> struct recipient */
     struct lane **heap;    /* sleeping lanes by next_due, from 1 */
     size_t heap_count, heap_room;
+    bool (*is_held)(void *context, const struct lane_key *key);
+    void *holds;
+    uint64_t queries, rows_read;
 };
+
+enum { LOOK_AGAIN_MS = 10000 };
+
+static void bit_set(uint64_t *bits, unsigned bucket)
+{
+    bits[bucket / 64] |= 1ull << bucket % 64;
+}
+static void bit_clear(uint64_t *bits, unsigned bucket)
+{
+    bits[bucket / 64] &= ~(1ull << bucket % 64);
+}
+static bool bit_is_set(const uint64_t *bits, unsigned bucket)
+{
+    return bits[bucket / 64] >> bucket % 64 & 1;
+}
+static bool bits_are_clear(const uint64_t *bits)
+{
+    for (size_t i = 0; i < BUCKETS / 64; i++)
+        if (bits[i])
+            return false;
+    return true;
+}
 
 void recipient_free(struct recipient *recipient)
 {
@@ -122,7 +151,7 @@ static void ring_remove(struct lane_group *group, struct lane *lane)
     group->active_count--;
 }
 
-/* --- --- */
+/* --- lanes and domains --- */
 
 struct lanes *lanes_new(struct db *reader, lanes_want_route want_route, lanes_woken woken, void *owner)
 {
@@ -177,23 +206,66 @@ static struct lane *lane_get(struct lanes *lanes, const struct lane_key *key)
     lane->domain = domain_get(lanes, key->domain);
     lane->key.domain = lane->domain->name;
     lane->of_domain = lane->domain->lanes;
+    if (lane->of_domain)
+        lane->of_domain->of_domain_before = lane;
     lane->domain->lanes = lane;
     lane->next_due = INT64_MAX;
+    lane->is_held = lanes->is_held && lanes->is_held(lanes->holds, &lane->key);
     id_map_set(&lanes->by_id, key->id, lane);
     return lane;
+}
+
+/* Nothing is owed and nothing is in memory: the lane need not be remembered. */
+static void lane_forget_if_empty(struct lanes *lanes, struct lane *lane)
+{
+    if (lane->before || lane->next_due != INT64_MAX || lane->claimed || !bits_are_clear(lane->owed))
+        return;
+    if (lane->of_domain_before)
+        lane->of_domain_before->of_domain = lane->of_domain;
+    else
+        lane->domain->lanes = lane->of_domain;
+    if (lane->of_domain)
+        lane->of_domain->of_domain_before = lane->of_domain_before;
+    id_map_remove(&lanes->by_id, lane->key.id);
+    free(lane);
+}
+
+bool lanes_forget(struct lanes *lanes, struct slice name)
+{
+    struct domain *domain = map_get(&lanes->domains, name);
+    if (!domain)
+        return true;
+    if (domain->lanes)
+        return false;
+    map_remove(&lanes->domains, name);
+    free(domain);
+    return true;
+}
+
+static void look_from_the_start(struct lane *lane)
+{
+    lane->after_due = 0;
+    lane->after_id = 0;
+}
+
+/* Every bucket that may have something is to be looked at. */
+static void look_everywhere(struct lane *lane)
+{
+    memcpy(lane->may_have, lane->owed, sizeof(lane->may_have));
+    lane->next_due = INT64_MAX;
+    look_from_the_start(lane);
 }
 
 static void lane_activate(struct lanes *lanes, struct lane *lane)
 {
     heap_remove(lanes, lane);
-    lane->next_due = INT64_MAX;
-    memset(lane->may_have, 0xff, sizeof(lane->may_have));
+    look_everywhere(lane);
+    lane->look_again = 0;
     if (!lane->before)
         ring_add(lane->domain->group, lane);
 }
 
-/* Something of this lane is due at `due`. Active lanes look at every bucket again only if it may be due before they are
- * drained. */
+/* Something of this lane is due at `due`. */
 static void lane_due(struct lanes *lanes, struct lane *lane, time_ms due)
 {
     if (due < lane->next_due) {
@@ -203,14 +275,22 @@ static void lane_due(struct lanes *lanes, struct lane *lane, time_ms due)
     }
 }
 
+/* This bucket has something that can be claimed now, perhaps in front of what was seen. */
+static void lane_has_now(struct lane *lane, unsigned bucket)
+{
+    bit_set(lane->may_have, bucket);
+    if (bucket == lane->cursor)
+        look_from_the_start(lane);
+}
+
 bool lanes_load(struct lanes *lanes, struct fault *why)
 {
     SCOPED(rows) rows = {0};
-    if (!db_query(
-            lanes->reader, why, &rows,
-            "SELECT l.id, l.brand_id, l.campaign_id, l.priority, l.domain, d.due FROM lane l JOIN (SELECT lane_id, "
-            "MIN(due_ms) AS due FROM delivery WHERE state <= 1 GROUP BY lane_id) d ON d.lane_id = l.id",
-            NO_VALUES))
+    if (!db_query(lanes->reader, why, &rows,
+                  "SELECT l.id, l.brand_id, l.campaign_id, l.priority, l.domain, d.bucket, d.due FROM (SELECT bucket, "
+                  "lane_id, MIN(due_ms) AS due FROM delivery WHERE state <= 1 GROUP BY bucket, lane_id) d JOIN lane l "
+                  "ON l.id = d.lane_id",
+                  NO_VALUES))
         return false;
     while (rows_next(&rows)) {
         struct lane_key key = {
@@ -220,20 +300,20 @@ bool lanes_load(struct lanes *lanes, struct fault *why)
             .priority = (int)rows_int(&rows, 3),
             .domain = rows_text(&rows, 4),
         };
-        lanes_added(lanes, &key, BUCKETS, rows_int(&rows, 5));
+        lanes_added(lanes, &key, (unsigned)rows_int(&rows, 5), rows_int(&rows, 6));
     }
     return rows_end(&rows);
 }
 
 void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucket, time_ms due)
 {
+    assert(bucket < BUCKETS);
     struct lane *lane = lane_get(lanes, key);
-    if (!lane->before)
-        lane_due(lanes, lane, due);
-    else if (bucket < BUCKETS) /* it may have been found drained already */
-        lane->may_have[bucket / 64] |= 1ull << bucket % 64;
+    bit_set(lane->owed, bucket);
+    if (lane->before)
+        lane_has_now(lane, bucket);
     else
-        memset(lane->may_have, 0xff, sizeof(lane->may_have));
+        lane_due(lanes, lane, due);
 }
 
 void lanes_route(struct lanes *lanes, struct slice name, struct lane_group *group, struct destination *destination)
@@ -244,11 +324,11 @@ void lanes_route(struct lanes *lanes, struct slice name, struct lane_group *grou
     if (domain->group == group)
         return;
     for (struct lane *lane = domain->lanes; lane; lane = lane->of_domain) {
-        if (!lane->before)
-            continue;
-        ring_remove(domain->group, lane);
-        lane->next_due = 0;
-        lane_sleep(lanes, lane);
+        if (lane->before) {
+            ring_remove(domain->group, lane);
+            lane->next_due = 0;
+        }
+        lane_sleep(lanes, lane); /* those that waited for the route too */
     }
     domain->group = group;
 }
@@ -263,9 +343,7 @@ time_ms lanes_wake(struct lanes *lanes, time_ms now)
             lanes->woken(lanes->owner, domain->group);
             continue;
         }
-        /* nobody knows where it goes yet: it sleeps a little while the question is under way */
-        lane->next_due = now + 100;
-        lane_sleep(lanes, lane);
+        heap_remove(lanes, lane); /* lanes_route puts it back */
         if (!domain->is_asked) {
             domain->is_asked = true;
             lanes->want_route(lanes->owner, domain->name);
@@ -313,58 +391,51 @@ static struct recipient *recipient_of_row(struct lane *lane, const struct rows *
     return recipient;
 }
 
-/* Due rows of one bucket of a lane; clears the bucket's bit when it is drained. */
-static bool claim_bucket(struct lanes *lanes, struct lane *lane, unsigned bucket, time_ms now, size_t most,
-                         struct recipient ***tail, size_t *count, struct fault *why)
+/* Due rows of the lane's current bucket, behind those seen; clears the bucket's bit when it is drained of them. */
+static bool claim_bucket(struct lanes *lanes, struct lane *lane, time_ms now, size_t most, struct recipient ***tail,
+                         size_t *count, struct fault *why)
 {
-    size_t limit = most + lane->claimed + 1, seen = 0, taken = 0;
-    bool is_drained = true;
+    size_t seen = 0;
+    bool has_later = false;
     SCOPED(rows) rows = {0};
     if (!db_query(lanes->reader, why, &rows,
                   "SELECT d.id, d.state, d.due_ms, d.attempts, d.contact_id, d.message_id, d.version_id, d.date_ms, "
-                  "d.accepted_ms, "
-                  "d.expires_ms, d.address, d.written, c.name, c.fields FROM delivery d LEFT JOIN contact c ON "
-                  "c.bucket = d.bucket "
-                  "AND c.id = d.contact_id WHERE d.bucket = $1 AND d.lane_id = $2 AND d.state <= 1 ORDER BY d.due_ms, "
-                  "d.id LIMIT $3",
-                  VALUES(V_INT(bucket), V_INT((int64_t)lane->key.id), V_INT((int64_t)limit))))
+                  "d.accepted_ms, d.expires_ms, d.address, d.written, c.name, c.fields FROM delivery d LEFT JOIN "
+                  "contact c ON c.bucket = d.bucket AND c.id = d.contact_id WHERE d.bucket = $1 AND d.lane_id = $2 AND "
+                  "d.state <= 1 AND (d.due_ms, d.id) > ($3, $4) ORDER BY d.due_ms, d.id LIMIT $5",
+                  VALUES(V_INT(lane->cursor), V_INT((int64_t)lane->key.id), V_INT(lane->after_due),
+                         V_INT((int64_t)lane->after_id), V_INT((int64_t)most))))
         return false;
-    while (rows_next(&rows)) {
+    lanes->queries++;
+    while (!has_later && rows_next(&rows)) {
         seen++;
+        uint64_t id = (uint64_t)rows_int(&rows, 0);
         time_ms due = rows_int(&rows, 2);
-        if (id_map_get(&lanes->claimed, (uint64_t)rows_int(&rows, 0)))
-            continue;
-        if (due > now) {
+        bool is_claimed = id_map_get(&lanes->claimed, id) != NULL;
+        if (!is_claimed && due > now) {
+            has_later = true;
             if (due < lane->next_due)
                 lane->next_due = due;
             break;
         }
-        if (taken == most) {
-            is_drained = false;
-            break;
-        }
+        lane->after_due = due;
+        lane->after_id = id;
+        if (is_claimed)
+            continue;
         struct recipient *recipient = recipient_of_row(lane, &rows);
         id_map_set(&lanes->claimed, recipient->id, recipient);
         lane->claimed++;
         **tail = recipient;
         *tail = &recipient->next;
-        taken++;
+        ++*count;
     }
-    *count += taken;
+    lanes->rows_read += seen;
     if (!rows_end(&rows))
         return false;
-    if (is_drained && seen == limit)
-        is_drained = false; /* all we saw was claimed already: there may be more behind */
-    if (is_drained)
-        lane->may_have[bucket / 64] &= ~(1ull << bucket % 64);
-    return true;
-}
-
-static bool lane_is_drained(const struct lane *lane)
-{
-    for (size_t i = 0; i < COUNT_OF(lane->may_have); i++)
-        if (lane->may_have[i])
-            return false;
+    if (has_later || seen < most)
+        bit_clear(lane->may_have, lane->cursor);
+    if (!has_later && seen < most) /* whoever is in memory says so when coming home */
+        bit_clear(lane->owed, lane->cursor);
     return true;
 }
 
@@ -372,20 +443,25 @@ static bool lane_is_drained(const struct lane *lane)
 static bool claim_lane(struct lanes *lanes, struct lane *lane, time_ms now, size_t most, struct recipient ***tail,
                        size_t *count, struct fault *why)
 {
-    size_t before = *count;
-    for (unsigned step = 0; step < BUCKETS && *count - before < most; step++) {
-        unsigned bucket = lane->cursor;
-        if (lane->may_have[bucket / 64] >> bucket % 64 & 1) {
-            if (!claim_bucket(lanes, lane, bucket, now, most - (*count - before), tail, count, why))
+    size_t end = *count + most;
+    if (lane->next_due <= now && lane->look_again <= now) { /* retries need not wait for the end of a long lane */
+        look_everywhere(lane);
+        lane->look_again = now + LOOK_AGAIN_MS;
+    }
+    for (unsigned step = 0; step < BUCKETS && *count < end;) {
+        if (bit_is_set(lane->may_have, lane->cursor)) {
+            if (!claim_bucket(lanes, lane, now, end - *count, tail, count, why))
                 return false;
-            if (lane->may_have[bucket / 64] >> bucket % 64 & 1 && *count - before >= most)
-                break; /* this bucket has more: go on with it next time */
+            continue;
         }
         lane->cursor = (lane->cursor + 1) % BUCKETS;
+        look_from_the_start(lane);
+        step++;
     }
-    if (lane_is_drained(lane)) {
+    if (bits_are_clear(lane->may_have)) {
         ring_remove(lane->domain->group, lane);
         lane_sleep(lanes, lane);
+        lane_forget_if_empty(lanes, lane);
     }
     return true;
 }
@@ -397,7 +473,7 @@ bool lanes_claim(struct lanes *lanes, struct lane_group *group, time_ms now, siz
     *list = NULL;
     *count = 0;
     *why = (struct fault){0};
-    for (int priority = 0; priority < LANE_PRIORITIES; priority++) {
+    for (int priority = 0; priority < LANE_PRIORITIES && why->kind == FAULT_NONE; priority++) {
         size_t idle = 0; /* lanes in a row that gave nothing */
         while (*count < most && group->active[priority] && idle <= group->active_count) {
             struct lane *lane = group->active[priority];
@@ -427,16 +503,20 @@ void lanes_return(struct lanes *lanes, struct recipient *recipient)
     lane->claimed--;
     if (recipient->next_due) {
         unsigned bucket = recipient_bucket(recipient);
+        bit_set(lane->owed, bucket);
         if (lane->before && recipient->next_due <= recipient->due)
-            lane->may_have[bucket / 64] |= 1ull << bucket % 64;
+            lane_has_now(lane, bucket);
         else
             lane_due(lanes, lane, recipient->next_due);
     }
     recipient_free(recipient);
+    lane_forget_if_empty(lanes, lane);
 }
 
 void lanes_hold(struct lanes *lanes, bool (*is_held)(void *context, const struct lane_key *key), void *context)
 {
+    lanes->is_held = is_held;
+    lanes->holds = context;
     size_t at = 0;
     for (struct id_map_entry *entry; (entry = id_map_walk(&lanes->by_id, &at));) {
         struct lane *lane = entry->value;
@@ -449,5 +529,6 @@ void lanes_hold(struct lanes *lanes, bool (*is_held)(void *context, const struct
 
 struct lanes_figures lanes_figures(const struct lanes *lanes)
 {
-    return (struct lanes_figures){lanes->by_id.count, lanes->domains.count, lanes->claimed.count};
+    return (struct lanes_figures){lanes->by_id.count, lanes->domains.count, lanes->claimed.count, lanes->queries,
+                                  lanes->rows_read};
 }

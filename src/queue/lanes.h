@@ -2,10 +2,10 @@
  *
  * A lane is (priority, brand, campaign, recipient domain). The store keeps what is owed (delivery rows, indexed by
  * bucket, lane, due); memory keeps, for each lane, which buckets may have something due and when the next one wakes. A
- * million rows due for a site that is full are never scanned, and stand in nobody's way; memory grows with lanes, not
- * with the backlog.
+ * million rows due for a site that is full are never scanned, and stand in nobody's way; memory grows with lanes that
+ * are owed something, not with the backlog, nor with those of the past.
  *
- *     asleep (next_due) --wakes--> active in its group --claims, until every bucket is drained--> asleep
+ *     asleep (next_due) --wakes--> active in its group --claims, until every bucket is drained--> asleep, or forgotten
  *
  * A group is what shares one site: its active lanes take turns, transactional (priority 0) ones first. Claiming only
  * reads: it gives rows not already in memory; the durable mark (ledger.h) is what makes a claim true. All of it belongs
@@ -37,7 +37,7 @@ void lanes_free(struct lanes *lanes);
 /* Read every lane that is owed anything from the store: at start. WORLD. */
 NODISCARD bool lanes_load(struct lanes *lanes, struct fault *why);
 
-/* Rows were added to this lane (after the commit) in this bucket (BUCKETS: in any); due: the earliest of them. */
+/* Rows were added to this lane (after the commit) in this bucket; due: the earliest of them. */
 struct lane_key {
     uint64_t id, brand_id, campaign_id;
     int priority;
@@ -48,6 +48,9 @@ void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucke
 /* The domain belongs to this group from now on, and its recipients go to that destination (both NULL: unknown again,
  * ask anew when something is due). */
 void lanes_route(struct lanes *lanes, struct slice domain, struct lane_group *group, struct destination *destination);
+
+/* Nothing is owed to this domain: forget it and its route. False: something is. */
+bool lanes_forget(struct lanes *lanes, struct slice domain);
 
 /* Wake what is due; gives the instant of the next one (INT64_MAX: none). */
 time_ms lanes_wake(struct lanes *lanes, time_ms now);
@@ -61,11 +64,13 @@ NODISCARD bool lanes_claim(struct lanes *lanes, struct lane_group *group, time_m
  * due). Frees it. */
 void lanes_return(struct lanes *lanes, struct recipient *recipient);
 
-/* Holds: lanes that `is_held` names are passed over from now on. Call it again whenever the holds change. */
+/* Holds: lanes that `is_held` names are passed over from now on. Call it again whenever the holds change; lanes that
+ * come later are asked about with the same context. */
 void lanes_hold(struct lanes *lanes, bool (*is_held)(void *context, const struct lane_key *key), void *context);
 
 struct lanes_figures {
     size_t lanes, domains, claimed;
+    uint64_t queries, rows_read; /* what claiming has cost so far */
 };
 struct lanes_figures lanes_figures(const struct lanes *lanes);
 
