@@ -48,7 +48,7 @@ struct http_request {
     /* The client has gone, or its stream was cut off, before the answer was complete; also called when the server is
      * freed. After it the request is no more. NULL: nobody cares. */
     void (*on_gone)(struct http_request *request);
-    /* A streamed answer's queue has drained below half: send more. */
+    /* A streamed answer's queue has drained: send more. */
     void (*on_room)(struct http_request *request);
     struct http_connection *connection;
 };
@@ -65,13 +65,14 @@ struct http_options {
 };
 struct http_server *http_server_new(struct loop *loop, const struct http_options *options,
                                     const struct http_router *router, struct fault *why);
-/* Connections are closed, suspended requests dropped. */
+/* Connections are closed, their requests gone. Waits until every suspended request has been resumed (with NULL), so
+ * whoever holds them must still run. Not from inside a callback. */
 void http_server_free(struct http_server *server);
 struct endpoint http_server_endpoint(const struct http_server *server);
-/* Stop accepting, finish what is under way, close idle connections; event streams are ended. */
+/* Stop accepting, finish what is under way, close idle connections; event streams are cut off (on_gone). */
 void http_server_drain(struct http_server *server);
 size_t http_server_connections(const struct http_server *server);
-/* Hand it a connection accepted elsewhere. */
+/* Hand it a connection accepted elsewhere; on the server's thread. */
 void http_server_adopt(struct http_server *server, int fd, const struct endpoint *peer);
 
 /* --- reading --- */
@@ -86,11 +87,12 @@ bool http_form(struct http_request *request, const char *name, struct slice *val
 bool http_cookie(const struct http_request *request, const char *name, struct slice *value);
 
 /* --- answering: exactly one of respond, begin ... end, events, later --- */
-/* A header of the answer, before it begins. Value with CR, LF or NUL: assert (X3: check strangers' text before). */
+/* A header of the answer, before it begins. A value with CR, LF or NUL is our mistake (X3: check strangers' text
+ * before). Content-Length, Transfer-Encoding, Connection, Date and Content-Type are the server's. */
 void http_set(struct http_request *request, const char *name, struct slice value);
-/* The whole answer. The request is no more when this returns. type NULL: no body. */
+/* The whole answer. The request is no more when this returns. type NULL: no Content-Type. */
 void http_respond(struct http_request *request, int status, const char *type, struct slice body);
-/* A body of unknown length: chunked (or until close, for HTTP/1.0). */
+/* A body of unknown length: chunked (or until close, for HTTP/1.0), then http_send ..., http_end. */
 void http_begin(struct http_request *request, int status, const char *type);
 /* False: the reader is slow and the queue is full; wait for on_room. Nothing was taken. */
 NODISCARD bool http_send(struct http_request *request, struct slice bytes);

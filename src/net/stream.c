@@ -304,10 +304,8 @@ void stream_resume(struct stream *stream)
     if (stream->is_leaving || stream->state == STREAM_ENDED)
         return;
     stream->is_paused = false;
-    if (stream->in.len) {
-        stream->has_offer = true;
-        deferred_ask(&stream->soon);
-    }
+    stream->has_offer = true; /* inside on_bytes it is not yet known what will be left */
+    deferred_ask(&stream->soon);
     if (stream->ops)
         stream->ops->want(stream);
 }

@@ -1,0 +1,229 @@
+/* answer.c - what handlers call: reading a request, writing its answer, suspending it */
+#include "http/inside.h"
+
+#include <assert.h>
+
+/* --- reading --- */
+
+struct slice http_param(const struct http_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->param_count; i++)
+        if (slice_equal(request->params[i].name, slice_str(name)))
+            return request->params[i].value;
+    return SLICE("");
+}
+
+struct slice http_header(const struct http_request *request, const char *name)
+{
+    struct slice value;
+    return http_head_find(&request->head, slice_str(name), &value) ? value : SLICE("");
+}
+
+static bool find_pair(struct http_request *request, struct slice pairs, const char *name, struct slice *value)
+{
+    struct slice pair, key;
+    while (slice_split(&pairs, '&', &pair)) {
+        char *to = arena_alloc(&request->arena, pair.len + 1);
+        size_t len;
+        if (!slice_split(&pair, '=', &key) || !http_percent_decode(key, true, to, &len) ||
+            !slice_equal(slice_of(to, len), slice_str(name)))
+            continue;
+        if (!http_percent_decode(pair.ptr ? pair : SLICE(""), true, to, &len))
+            return false;
+        *value = slice_of(to, len);
+        return true;
+    }
+    return false;
+}
+
+bool http_query(struct http_request *request, const char *name, struct slice *value)
+{
+    return find_pair(request, request->head.query, name, value);
+}
+
+bool http_form(struct http_request *request, const char *name, struct slice *value)
+{
+    return slice_starts_caseless(http_header(request, "Content-Type"), SLICE("application/x-www-form-urlencoded")) &&
+           find_pair(request, request->body, name, value);
+}
+
+bool http_cookie(const struct http_request *request, const char *name, struct slice *value)
+{
+    for (size_t i = 0; i < request->head.header_count; i++) {
+        struct slice rest = request->head.headers[i].value, pair, key;
+        if (!slice_equal_caseless(request->head.headers[i].name, SLICE("Cookie")))
+            continue;
+        while (slice_split(&rest, ';', &pair)) {
+            pair = slice_trim(pair);
+            if (slice_split(&pair, '=', &key) && pair.ptr && slice_equal(key, slice_str(name))) {
+                *value = pair;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* --- the head of an answer --- */
+
+void http_set(struct http_request *request, const char *name, struct slice value)
+{
+    struct buf *headers = &request->connection->headers;
+    for (size_t i = 0; i < value.len; i++)
+        assert(value.ptr[i] != '\r' && value.ptr[i] != '\n' && value.ptr[i] != '\0' && "a header is one line");
+    buf_str(headers, name);
+    buf_text(headers, ": ");
+    buf_append(headers, value);
+    buf_text(headers, "\r\n");
+    assert(buf_ok(headers) && "the headers of an answer are 16 KiB at most");
+}
+
+static void head_begin(struct http_connection *connection, struct buf *out, int status, const char *type)
+{
+    struct http_server *server = connection->server;
+    bool is_old = connection->request->head.minor == 0;
+    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: ", status, http_status_text(status));
+    buf_append(out, server_date(server));
+    buf_text(out, "\r\n");
+    if (server->server_name)
+        buf_printf(out, "Server: %s\r\n", server->server_name);
+    if (!connection->is_kept_alive)
+        buf_text(out, "Connection: close\r\n");
+    else if (is_old)
+        buf_text(out, "Connection: keep-alive\r\n");
+    if (type)
+        buf_printf(out, "Content-Type: %s\r\n", type);
+    buf_append(out, buf_slice(&connection->headers));
+}
+
+static bool has_no_body(int status)
+{
+    return status < 200 || status == 204 || status == 304;
+}
+
+void http_respond(struct http_request *request, int status, const char *type, struct slice body)
+{
+    struct http_connection *connection = request->connection;
+    SCOPED(buf) out = BUF(ANSWER_HEADERS_MOST + 1024);
+    assert(connection->state == CONNECTION_HANDLING && !connection->later && "one answer for each request");
+    head_begin(connection, &out, status, type);
+    if (!has_no_body(status)) {
+        buf_text(&out, "Content-Length: ");
+        buf_u64(&out, body.len);
+        buf_text(&out, "\r\n");
+    }
+    buf_text(&out, "\r\n");
+    connection_queue(connection, buf_slice(&out));
+    if (!connection->is_head && !has_no_body(status))
+        connection_queue(connection, body);
+    connection_answered(connection);
+}
+
+void http_begin(struct http_request *request, int status, const char *type)
+{
+    struct http_connection *connection = request->connection;
+    SCOPED(buf) out = BUF(ANSWER_HEADERS_MOST + 1024);
+    assert(connection->state == CONNECTION_HANDLING && !connection->later && "one answer for each request");
+    connection->is_chunked = request->head.minor == 1;
+    connection->is_kept_alive &= connection->is_chunked;
+    connection->state = CONNECTION_STREAMING;
+    head_begin(connection, &out, status, type);
+    if (connection->is_chunked)
+        buf_text(&out, "Transfer-Encoding: chunked\r\n");
+    buf_text(&out, "\r\n");
+    connection_queue(connection, buf_slice(&out));
+}
+
+static void send_piece(struct http_connection *connection, struct slice bytes)
+{
+    SCOPED(buf) size = BUF(32);
+    if (bytes.len == 0 || connection->is_head)
+        return; /* an empty chunk would be the end */
+    if (connection->is_chunked) {
+        buf_printf(&size, "%zx\r\n", bytes.len);
+        connection_queue(connection, buf_slice(&size));
+    }
+    connection_queue(connection, bytes);
+    if (connection->is_chunked)
+        connection_queue(connection, SLICE("\r\n"));
+}
+
+bool http_send(struct http_request *request, struct slice bytes)
+{
+    struct http_connection *connection = request->connection;
+    assert(connection->state == CONNECTION_STREAMING);
+    if (stream_queued(connection->stream) > SEND_MOST)
+        return false;
+    send_piece(connection, bytes);
+    return true;
+}
+
+void http_end(struct http_request *request)
+{
+    struct http_connection *connection = request->connection;
+    assert(connection->state == CONNECTION_STREAMING || connection->state == CONNECTION_EVENTS);
+    if (connection->is_chunked && !connection->is_head)
+        connection_queue(connection, SLICE("0\r\n\r\n"));
+    connection_answered(connection);
+}
+
+/* --- events (WHATWG HTML 9.2) --- */
+
+void http_events_begin(struct http_request *request)
+{
+    http_set(request, "Cache-Control", SLICE("no-store"));
+    http_set(request, "X-Accel-Buffering", SLICE("no"));
+    http_begin(request, 200, "text/event-stream");
+    request->connection->state = CONNECTION_EVENTS;
+}
+
+static void field(struct buf *out, const char *name, struct slice value)
+{
+    buf_str(out, name);
+    buf_text(out, ": ");
+    buf_append(out, value);
+    buf_byte(out, '\n');
+}
+
+bool http_event(struct http_request *request, struct slice name, struct slice id, struct slice data)
+{
+    struct http_connection *connection = request->connection;
+    SCOPED(buf) out = BUF(SEND_MOST * 2);
+    struct slice line;
+    assert(connection->state == CONNECTION_EVENTS);
+    assert(slice_find_byte(name, '\n') < 0 && slice_find_byte(id, '\n') < 0);
+    if (stream_queued(connection->stream) > SEND_MOST)
+        return false;
+    if (name.len)
+        field(&out, "event", name);
+    if (id.len)
+        field(&out, "id", id);
+    if (data.len == 0)
+        field(&out, "data", data);
+    while (slice_line(&data, &line))
+        field(&out, "data", line);
+    buf_byte(&out, '\n');
+    if (!buf_ok(&out))
+        return false;
+    send_piece(connection, buf_slice(&out));
+    return true;
+}
+
+/* --- later --- */
+
+void http_suspend(struct http_request *request, struct http_later *later,
+                  void (*resume)(struct http_later *later, struct http_request *request))
+{
+    struct http_connection *connection = request->connection;
+    assert(connection->state == CONNECTION_HANDLING && !connection->later);
+    later->home = &connection->server->resumed;
+    later->request = request;
+    later->resume = resume;
+    connection->later = later;
+    connection->server->suspended++;
+}
+
+void http_resume(struct http_later *later)
+{
+    mailbox_post(later->home, &later->item);
+}

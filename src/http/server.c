@@ -1,0 +1,167 @@
+#include "http/inside.h"
+
+#include "net/world.h"
+#include <stdio.h>
+#include <time.h>
+
+enum { CONNECTIONS_DEFAULT = 10000 };
+
+const char *http_status_text(int status)
+{
+    switch (status) {
+    case 100: return "Continue";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 206: return "Partial Content";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 303: return "See Other";
+    case 304: return "Not Modified";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 410: return "Gone";
+    case 412: return "Precondition Failed";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 415: return "Unsupported Media Type";
+    case 417: return "Expectation Failed";
+    case 421: return "Misdirected Request";
+    case 422: return "Unprocessable Content";
+    case 428: return "Precondition Required";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    case 507: return "Insufficient Storage";
+    default: return "Status";
+    }
+}
+
+/* RFC 9110 5.6.7, made anew once a second. */
+struct slice server_date(struct http_server *server)
+{
+    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_ms now = world_wall(loop_world(server->loop)) / 1000;
+    if (now != server->date_at || !server->date[0]) {
+        time_t at = (time_t)now;
+        struct tm tm;
+        gmtime_r(&at, &tm);
+        snprintf(server->date, sizeof(server->date), "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday],
+                 tm.tm_mday % 100, months[tm.tm_mon], (tm.tm_year + 1900) % 10000, tm.tm_hour % 100, tm.tm_min % 100,
+                 tm.tm_sec % 100);
+        server->date_at = now;
+    }
+    return slice_str(server->date);
+}
+
+void server_forget(struct http_server *server, struct http_connection *connection)
+{
+    *(connection->before ? &connection->before->next : &server->connections) = connection->next;
+    if (connection->next)
+        connection->next->before = connection->before;
+    if (server->count-- == server->most && server->listener && !server->is_draining)
+        listener_resume(server->listener);
+}
+
+void http_server_adopt(struct http_server *server, int fd, const struct endpoint *peer)
+{
+    struct http_connection *connection = connection_new(server, fd, peer);
+    connection->next = server->connections;
+    if (connection->next)
+        connection->next->before = connection;
+    server->connections = connection;
+    if (++server->count >= server->most && server->listener)
+        listener_pause(server->listener);
+}
+
+static void on_accept(void *owner, int fd, const struct endpoint *peer)
+{
+    http_server_adopt(owner, fd, peer);
+}
+
+static void on_resumed(struct mailbox *mailbox, struct mail_item *batch)
+{
+    struct http_server *server = mailbox->owner;
+    while (batch) {
+        struct http_later *later = (struct http_later *)batch;
+        struct http_request *request = later->request;
+        batch = batch->next;
+        server->suspended--;
+        if (request)
+            request->connection->later = NULL;
+        later->resume(later, request);
+    }
+}
+
+struct http_server *http_server_new(struct loop *loop, const struct http_options *options,
+                                    const struct http_router *router, struct fault *why)
+{
+    struct http_server *server = NEW(struct http_server);
+    struct listener_options listen = {
+        .at = options->at, .is_shared = options->is_shared, .cure_setting = options->cure_setting};
+    server->loop = loop;
+    server->router = router;
+    server->tls = options->tls;
+    server->server_name = options->server_name;
+    server->most = options->connections_most ? options->connections_most : CONNECTIONS_DEFAULT;
+    server->listener = listener_new(loop, &listen, on_accept, server, why);
+    if (!server->listener) {
+        free(server);
+        return NULL;
+    }
+    mailbox_init(&server->resumed, loop, on_resumed, server);
+    return server;
+}
+
+void http_server_free(struct http_server *server)
+{
+    if (!server)
+        return;
+    listener_free(server->listener);
+    server->listener = NULL;
+    while (server->connections)
+        connection_drop(server->connections);
+    while (server->suspended)
+        loop_turn(server->loop, 10);
+    mailbox_release(&server->resumed);
+    free(server);
+}
+
+struct endpoint http_server_endpoint(const struct http_server *server)
+{
+    return listener_endpoint(server->listener);
+}
+
+void http_server_drain(struct http_server *server)
+{
+    server->is_draining = true;
+    listener_pause(server->listener);
+    for (struct http_connection *connection = server->connections, *next; connection; connection = next) {
+        next = connection->next;
+        connection->is_kept_alive = false;
+        bool is_idle = connection->state == CONNECTION_HEAD && !connection->has_begun_head;
+        if ((is_idle && stream_queued(connection->stream) == 0) || connection->state == CONNECTION_EVENTS)
+            connection_drop(connection);
+    }
+}
+
+size_t http_server_connections(const struct http_server *server)
+{
+    return server->count;
+}
