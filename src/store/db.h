@@ -7,9 +7,7 @@
  * INSERT ... ON CONFLICT ... DO NOTHING / DO UPDATE; RETURNING; partial indexes; LIMIT. Write CAST(SUM(n) AS BIGINT): a
  * bare SUM is NUMERIC on PostgreSQL. Text is UTF-8 without NUL; anything else is a fault INPUT on both.
  *
- * PostgreSQL infers the type of a placeholder from its first use: write the column before it (campaign_id = $1 OR $1 =
- * 0), and CAST($1 AS BIGINT) where there is none (INSERT ... SELECT $1). After a fault inside a transaction nothing
- * more can be done in it: give the fault up.
+ * After a fault inside a transaction nothing more can be done in it: give the fault up.
  *
  * Faults: WORLD the store is lost, full, read-only or busy (db_is_lost tells: the transaction is gone, try later);
  * INPUT a constraint was broken, or the text is no SQL for this schema. */

@@ -63,7 +63,13 @@ struct db *store_reader_open(struct store *store, struct fault *why);
 /* Watchers are called on the writer thread after a commit with the marks its jobs left (db_mark), and about once a
  * second with STORE_MARK_POLL when nothing happens (the net under lost wake-ups and other nodes' commits). They may
  * call store_write. Add before the first write, remove before store_close. */
-enum store_mark { STORE_MARK_EVENTS = 1, STORE_MARK_DELIVERIES = 2, STORE_MARK_HOLDS = 4, STORE_MARK_INBOUND = 8, STORE_MARK_POLL = 1 << 30 };
+enum store_mark {
+    STORE_MARK_EVENTS = 1,
+    STORE_MARK_DELIVERIES = 2,
+    STORE_MARK_HOLDS = 4,
+    STORE_MARK_INBOUND = 8,
+    STORE_MARK_POLL = 1 << 30
+};
 struct store_watch {
     void (*wake)(struct store_watch *watch, unsigned marks);
     unsigned again_ms; /* set by wake: poll me after at most so long; 0: no hurry */

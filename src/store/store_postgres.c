@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 enum { PIPELINE_ROWS = 512, NUMBER_ROOM = 24 };
-enum { OID_NUMERIC = 1700 };
+enum { OID_BYTEA = 17, OID_BIGINT = 20, OID_TEXT = 25, OID_NUMERIC = 1700 };
 
 struct postgres_db {
     struct db db;
@@ -158,7 +158,19 @@ static void statement_name(const struct statement *statement, char name[16])
     snprintf(name, 16, "s%u", statement->number);
 }
 
-static struct statement *statement_get(struct postgres_db *pg, struct fault *why, const char *sql)
+static Oid type_of(const struct value *value)
+{
+    switch (value->kind) {
+    case VALUE_NULL: break;
+    case VALUE_INT: return OID_BIGINT;
+    case VALUE_TEXT: return OID_TEXT;
+    case VALUE_BYTES: return OID_BYTEA;
+    }
+    return 0;
+}
+
+static struct statement *statement_get(struct postgres_db *pg, struct fault *why, const char *sql,
+                                       const struct value *values, size_t width)
 {
     struct statement *statement = statement_find(&pg->db.statements, sql);
     if (statement)
@@ -173,7 +185,10 @@ static struct statement *statement_get(struct postgres_db *pg, struct fault *why
     statement->number = ++pg->db.statements.made;
     char name[16];
     statement_name(statement, name);
-    PGresult *result = PQprepare(pg->handle, name, sql, 0, NULL);
+    Oid types[DB_VALUES_MAX];
+    for (size_t i = 0; i < width; i++)
+        types[i] = type_of(&values[i]);
+    PGresult *result = PQprepare(pg->handle, name, sql, (int)width, types);
     if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         result_fault(pg, result, why, sql);
         PQclear(result);
@@ -230,7 +245,7 @@ static PGresult *run_once(struct postgres_db *pg, struct fault *why, const char 
 {
     if (!ensure(pg, why))
         return NULL;
-    struct statement *statement = statement_get(pg, why, sql);
+    struct statement *statement = statement_get(pg, why, sql, values, width);
     if (!statement)
         return NULL;
     char name[16];
@@ -295,7 +310,7 @@ static bool run_many(struct postgres_db *pg, struct fault *why, const char *sql,
 {
     if (!ensure(pg, why))
         return false;
-    struct statement *statement = statement_get(pg, why, sql);
+    struct statement *statement = statement_get(pg, why, sql, values, width);
     if (!statement)
         return false;
     char name[16];
