@@ -81,10 +81,18 @@ struct demo {
     bool is_tty;
 };
 
-/* Two languages of what the demo itself says. */
-static const char *say(const struct demo *demo, const char *ja, const char *en)
+/* What the demo itself says, in one of two languages. */
+__attribute__((format(printf, 2, 4), format(printf, 3, 4))) static void tell(const struct demo *demo, const char *ja,
+                                                                             const char *en, ...)
 {
-    return demo->lang == LANG_JA ? ja : en;
+    va_list args;
+    va_start(args, en);
+    if (demo->lang == LANG_JA)
+        vprintf(ja, args);
+    else
+        vprintf(en, args);
+    va_end(args);
+    fflush(stdout);
 }
 
 static void pause_ms(time_ms ms)
@@ -184,11 +192,8 @@ static bool start_world(struct demo *demo, struct fault *why)
     demo->sender.source = ip_v4(127, 0, 0, 1);
     SCOPED(buf) zone = BUF(ZONE_MOST);
     playground_zone(&demo->sender, &zone);
-    FILE *file = fopen(arena_str(&demo->arena, in_dir(demo, "zone.json")), "w");
-    if (file) {
-        fwrite(zone.ptr, 1, zone.len, file);
-        fclose(file);
-    }
+    if (!file_write(in_dir(demo, "zone.json").ptr, buf_slice(&zone), why))
+        return false;
     demo->world.resolver = zone_resolver_of_json(buf_slice(&zone), why);
     if (!demo->world.resolver)
         return false;
@@ -253,21 +258,24 @@ static bool import_contacts(struct demo *demo, struct fault *why)
     struct slice csv;
     if (!embedded_find(SLICE("data/playground/contacts.csv"), &csv))
         return fault_set(why, FAULT_WORLD, "the sample contacts are not in this binary: build it again");
+    const char *path = in_dir(demo, "contacts.csv").ptr;
+    if (!file_write(path, csv, why))
+        return false;
     const struct import_options options = {
-        .store = service_store(demo->service),
-        .brand_id = demo->brand_id,
+        .path = path,
         .list_name = SLICE("お客様"),
-        .file_name = SLICE("contacts.csv"),
+        .brand_id = demo->brand_id,
         .consent = SLICE("店頭での申し込み(見本)"),
         .now = world_wall(&demo->world),
     };
     struct import_result result;
-    if (!import_bytes(&options, csv, &result, why))
+    if (!import_file(service_store(demo->service), &options, &demo->arena, &result, why))
         return false;
     demo->list_id = result.list_id;
-    printf(say(demo, "連絡先 %lld 件を取り込みました(文字コード %s、断った行 %lld)\n",
-               "Imported %lld contacts (encoding %s, %lld rows rejected)\n"),
-           (long long)result.rows_taken, result.encoding, (long long)result.rows_rejected);
+    tell(demo, "連絡先 %llu 件を取り込みました(文字コード %.*s、断った行 %llu)\n",
+         "Imported %llu contacts (encoding %.*s, %llu rows rejected)\n",
+         (unsigned long long)(result.progress.fresh + result.progress.updated), SLICE_ARG(result.encoding),
+         (unsigned long long)result.progress.rejected);
     return true;
 }
 
@@ -314,11 +322,11 @@ static void show_progress(struct demo *demo, const struct report_totals *totals,
     if (!demo->is_tty && !is_last)
         return;
     int64_t errors = totals->states[DELIVERY_BOUNCED] + totals->states[DELIVERY_EXPIRED];
-    printf(say(demo, "%s  届いた %lld ・ 保留 %lld ・ エラー %lld ・ 待ち %lld%s",
-               "%s  delivered %lld, deferred %lld, errors %lld, waiting %lld%s"),
-           demo->is_tty ? "\r\033[K" : "", (long long)totals->states[DELIVERY_DELIVERED],
-           (long long)(totals->states[DELIVERY_DEFERRED] + totals->states[DELIVERY_IN_DOUBT]), (long long)errors,
-           (long long)totals->states[DELIVERY_WAITING], is_last ? "\n" : "");
+    tell(demo, "%s  届いた %lld ・ 保留 %lld ・ エラー %lld ・ 待ち %lld%s",
+         "%s  delivered %lld, deferred %lld, errors %lld, waiting %lld%s", demo->is_tty ? "\r\033[K" : "",
+         (long long)totals->states[DELIVERY_DELIVERED],
+         (long long)(totals->states[DELIVERY_DEFERRED] + totals->states[DELIVERY_IN_DOUBT]), (long long)errors,
+         (long long)totals->states[DELIVERY_WAITING], is_last ? "\n" : "");
     fflush(stdout);
 }
 
@@ -376,14 +384,14 @@ static bool tell_campaign(struct demo *demo, size_t which, bool *all_is_well, st
     struct plan_job job = {demo, which};
     if (!store_change(service_store(demo->service), campaign_ready, &job, why))
         return false;
-    printf(say(demo, "\nキャンペーン %zu「%s」を送ります\n", "\nSending campaign %zu, \"%s\"\n"), which + 1,
-           plans[which].name);
+    tell(demo, "\nキャンペーン %zu「%s」を送ります\n", "\nSending campaign %zu, \"%s\"\n", which + 1,
+         plans[which].name);
     bool is_done;
     if (!wait_for_outcomes(demo, demo->campaigns[which], &is_done, why))
         return false;
     *all_is_well &= is_done;
     if (!is_done)
-        printf(say(demo, "  時間内に終わりませんでした\n", "  It did not end in time\n"));
+        tell(demo, "  時間内に終わりませんでした\n", "  It did not end in time\n");
     return true;
 }
 
@@ -410,10 +418,9 @@ static void print_welcome(struct demo *demo)
 {
     char at[ENDPOINT_TEXT_ROOM];
     struct endpoint http = service_http(demo->service);
-    printf(say(demo,
-               "Todoke 届け — この機械の中だけで動く見本です。何も外へは出ません。\n画面: http://%s/#token=%.*s\n",
-               "Todoke 届け - a playground on this machine only; nothing leaves it.\nConsole: http://%s/#token=%.*s\n"),
-           endpoint_text(&http, at), (int)demo->secret.len, demo->secret.ptr);
+    tell(demo, "Todoke 届け — この機械の中だけで動く見本です。何も外へは出ません。\n画面: http://%s/#token=%.*s\n",
+         "Todoke 届け - a playground on this machine only; nothing leaves it.\nConsole: http://%s/#token=%.*s\n",
+         endpoint_text(&http, at), (int)demo->secret.len, demo->secret.ptr);
     fflush(stdout);
 }
 
@@ -432,8 +439,8 @@ static bool run(struct demo *demo, bool *all_is_well, struct fault *why)
     if (!tell_story(demo, all_is_well, why))
         return false;
     if (!demo->is_once && !is_stopped()) {
-        printf(say(demo, "\n画面で続きを見られます。終えるには Ctrl-C を押してください。\n",
-                   "\nThe console goes on. Ctrl-C ends it.\n"));
+        tell(demo, "\n画面で続きを見られます。終えるには Ctrl-C を押してください。\n",
+             "\nThe console goes on. Ctrl-C ends it.\n");
         fflush(stdout);
         int signal_number;
         sigwait(&stop, &signal_number);

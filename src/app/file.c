@@ -21,3 +21,13 @@ bool file_read(const char *path, size_t most, struct buf *out, struct fault *why
     fclose(file);
     return ok || fault_set(why, FAULT_INPUT, "%s: cannot be read, or is over %zu bytes", path, most);
 }
+
+bool file_write(const char *path, struct slice bytes, struct fault *why)
+{
+    FILE *file = fopen(path, "wb");
+    if (!file)
+        return fault_errno(why, "%s", path);
+    bool ok = fwrite(bytes.ptr, 1, bytes.len, file) == bytes.len;
+    ok &= fclose(file) == 0;
+    return ok ? true : fault_errno(why, "%s", path);
+}

@@ -1,4 +1,4 @@
-/* file.h - a whole file that a person named, up to a size */
+/* file.h - whole files, read and written */
 #ifndef TODOKE_APP_FILE_H
 #define TODOKE_APP_FILE_H
 
@@ -7,5 +7,8 @@
 
 /* INPUT: it cannot be read, or is larger than `most` octets. Gives `out` that ceiling. */
 NODISCARD bool file_read(const char *path, size_t most, struct buf *out, struct fault *why);
+
+/* Write a whole file anew. WORLD. */
+NODISCARD bool file_write(const char *path, struct slice bytes, struct fault *why);
 
 #endif
