@@ -5,6 +5,7 @@
 #include "content/body.h"
 #include "content/liquid_private.h"
 #include "content/twin.h"
+#include "mail/message_id.h"
 #include "mime/write.h"
 
 enum { WIRE_MAX = 32 * 1024 * 1024, LINE_MAX = 4 * 1024 * 1024, HEADER_MAX = 64 * 1024 };
@@ -306,7 +307,7 @@ static bool write_headers(const struct content *content, const struct compose_jo
         header_text(out, SLICE("Subject"), buf_slice(&composed->scratch));
     }
     buf_text(out, "Message-ID: ");
-    message_id_write(out, job->delivery_id, job->message_domain);
+    message_id_make(out, job->delivery_id, job->message_domain);
     buf_text(out, "\r\n");
     buf_append(out, buf_slice(&content->fixed));
     if (!write_unsubscribe(job, composed, why))

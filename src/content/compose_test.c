@@ -47,7 +47,7 @@ static void the_mail_is_as_it_should_be(void **state)
                        "From: Todoke <news@example.jp>\r\n"
                        "To: a@example.com\r\n"
                        "Subject: =?UTF-8?B?5bGx55SwPOanmOOBuOOBruOBiuefpeOCieOBmw==?=\r\n"
-                       "Message-ID: <aaaaaaaaaaaac@example.jp>\r\n"
+                       "Message-ID: <todoke.0000000000000001@example.jp>\r\n"
                        "Reply-To: reply@example.jp\r\n"
                        "List-Id: <news.example.jp>\r\n"
                        "List-Unsubscribe: <https://example.jp/u/abc>, <mailto:u@example.jp>\r\n"

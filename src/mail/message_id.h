@@ -6,8 +6,8 @@
 
 #include "base/buf.h"
 
-/* "todoke.<16 hex digits>@domain", without brackets. */
-void message_id_make(struct buf *out, uint64_t delivery_id, struct slice domain);
+/* "<todoke.0123456789abcdef@domain>": the same for the same id (a delivery's, or a notice's of our own). */
+void message_id_make(struct buf *out, uint64_t id, struct slice domain);
 /* With or without brackets; false when it is not of that form. */
 NODISCARD bool message_id_delivery(struct slice message_id, uint64_t *delivery_id);
 

@@ -1,5 +1,7 @@
 #include "mime/write.h"
 
+#include "mail/message_id.h"
+
 #include "base/base64.h"
 #include "base/utf8.h"
 
@@ -271,17 +273,6 @@ void boundary_make(struct buf *out, uint64_t id, unsigned place)
     buf_u64(out, place);
 }
 
-void message_id_write(struct buf *out, uint64_t id, struct slice domain)
-{
-    buf_byte(out, '<');
-    id_append(out, id);
-    buf_byte(out, '@');
-    for (size_t i = 0; i < domain.len; i++) /* a domain of ours; still nothing but its own alphabet passes */
-        if (ascii_is_alnum(domain.ptr[i]) || domain.ptr[i] == '-' || domain.ptr[i] == '.')
-            buf_byte(out, domain.ptr[i]);
-    buf_byte(out, '>');
-}
-
 struct part_writer {
     struct buf *out;
     uint64_t id;
@@ -428,7 +419,7 @@ bool mail_write(struct buf *out, const struct mail_draft *draft, struct fault *w
         return false;
     header_text(out, SLICE("Subject"), draft->subject);
     buf_text(out, "Message-ID: ");
-    message_id_write(out, draft->id, draft->message_domain);
+    message_id_make(out, draft->id, draft->message_domain);
     buf_text(out, "\r\n");
     if (draft->in_reply_to.len && header_tokens(out, SLICE("In-Reply-To"), draft->in_reply_to))
         (void)!header_tokens(out, SLICE("References"), draft->in_reply_to);

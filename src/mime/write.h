@@ -74,7 +74,4 @@ struct mail_draft {
 };
 NODISCARD bool mail_write(struct buf *out, const struct mail_draft *draft, struct fault *why);
 
-/* "<base32 of id>@domain" in brackets: the same for the same id. */
-void message_id_write(struct buf *out, uint64_t id, struct slice domain);
-
 #endif

@@ -1,6 +1,7 @@
 /* M3, M26, M28, M30, X3: headers and parts as they are written */
 #include "base/random.h"
 #include "base/test.h"
+#include "mail/message_id.h"
 #include "mime/write.h"
 
 static void text_headers(void **state)
@@ -165,7 +166,7 @@ static void naughty_values_add_no_header(void **state)
         buf_text(&out, "Content-Disposition: attachment");
         header_parameter(&out, SLICE("filename"), v, 31);
         buf_text(&out, "\r\nMessage-ID: ");
-        message_id_write(&out, 7, v);
+        message_id_make(&out, 7, v);
         buf_text(&out, "\r\n");
         assert_int_row("fields", lines_checked("naughty", buf_slice(&out), 998), want + 2);
     }
@@ -202,7 +203,7 @@ static void a_whole_mail(void **state)
                        "From: Todoke <no-reply@example.jp>\r\n"
                        "To: a@example.com\r\n"
                        "Subject: Hi\r\n"
-                       "Message-ID: <aaaaaaaaaaaac@example.jp>\r\n"
+                       "Message-ID: <todoke.0000000000000001@example.jp>\r\n"
                        "Auto-Submitted: auto-generated\r\n"
                        "MIME-Version: 1.0\r\n"
                        "Content-Type: multipart/mixed; boundary=\"=_aaaaaaaaaaaac_0\"\r\n"
