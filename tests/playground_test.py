@@ -2,6 +2,7 @@
 
 Shows part of issue "the main job" (6): real SMTP with real TLS on loopback, the behaviours and their texts, error mail,
 complaints, vacation replies and forgeries by SMTP to the return path."""
+import base64
 import email
 import json
 import os
@@ -15,6 +16,7 @@ import tempfile
 import threading
 import time
 
+import dkim
 from tap import Tap
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -87,7 +89,7 @@ def hosts(zone):
     return found
 
 
-def deliver(ip, to, message, starttls=True):
+def deliver(ip, to, message, starttls=True, sender=RETURN_PATH):
     """One mail on a connection of its own: (stage, code, text)."""
     try:
         connection = smtplib.SMTP(ip, PORT, local_hostname="mta.shop.example", timeout=5)
@@ -103,7 +105,7 @@ def deliver(ip, to, message, starttls=True):
         if tls:
             connection.starttls(context=ssl._create_unverified_context())
             connection.ehlo()
-        code, text = connection.mail(RETURN_PATH, ["SIZE=%d" % len(message)] if connection.has_extn("size") else [])
+        code, text = connection.mail(sender, ["SIZE=%d" % len(message)] if connection.has_extn("size") else [])
         if code != 250:
             return "mail", code, text.decode()
         code, text = connection.rcpt(to)
@@ -140,8 +142,9 @@ CONVERSATIONS = [  # what, to, stage, code, words
 ]
 
 
-def story(tap, come_back, zone):
+def story(tap, come_back, zone, key):
     ips = hosts(zone)
+    authentication(tap, ips, key)
     for what, to, stage, code, words in CONVERSATIONS:
         message = mail(500) if "furui" in to else mail()
         ip = ips.get(to.split("@")[1], ips["accept.example"])
@@ -181,6 +184,34 @@ NOTICES = [  # what, to, mails that come, something in each
 ]
 
 
+def authentication(tap, ips, key):
+    """DKIM, SPF and DMARC are really checked: signed by python3-dkim, looked up in the zone, judged by src/mailauth."""
+    def signed(message, selector=b"s1"):
+        return dkim.sign(message, selector, b"shop.example", key, canonicalize=(b"relaxed", b"relaxed")) + message
+
+    stranger = "news@yamada-shoten.example" # whose SPF is "mx -all": not us
+    forged_from = mail().replace(b"news@shop.example", b"ceo@yamada-shoten.example")
+    changed = signed(mail()).replace("こんにちは".encode(), "こんばんは".encode(), 1)
+    strict = "a@strict-auth.example"
+    rows = [  # what, to, mail, envelope sender, code, words
+        ("signed and aligned", "a+accept@gmail.example", signed(mail()), RETURN_PATH, 250, "queued"),
+        ("SPF alone is enough (S36)", "a+accept@gmail.example", mail(), RETURN_PATH, 250, "queued"),
+        ("DKIM alone is enough", "a+accept@gmail.example", signed(mail()), stranger, 250, "queued"),
+        ("neither SPF nor DKIM (S49)", "a+accept@gmail.example", forged_from, stranger, 550, "5.7.26"),
+        ("a changed body, a stranger's envelope: DMARC says reject", "a+accept@outlook.example", changed, stranger, 550, "5.7.515"),
+        ("an unknown selector", "a+accept@docomo.example", signed(mail(), b"s9"), stranger, 550, "DMARC"),
+        ("exact alignment wanted, SPF only relaxed", strict, signed(mail()), RETURN_PATH, 550, "Spf= pass , Dkim= pass"),
+        ("exact alignment wanted and given", strict, signed(mail()), "news@shop.example", 250, "queued"),
+        ("the null sender is checked by its HELO name", "a+accept@gmail.example", mail(), "", 250, "queued"),
+    ]
+    for what, to, message, sender, code, words in rows:
+        got = deliver(ips[to.split("@")[1]], to, message, sender=sender)
+        tap.ok(got[1] == code and words in got[2], f"authentication: {what}", str(got))
+    got = deliver(ips["softbank.example"], "a+accept@softbank.example", mail(), sender="news@no-such-domain.example")
+    tap.ok(got[:2] == ("mail", 553) and "no-such-domain.example does not exist" in got[2],
+           "SoftBank-like: a sender whose domain does not exist", str(got))
+
+
 def notices(tap, come_back, ips):
     for _, to, _, _ in NOTICES + [("", "a+complaint@yahoo-jp.example", 1, b""), ("", "a+forged@kaisha-mail.example", 1, b"")]:
         got = deliver(ips[to.split("@")[1]], to, mail())
@@ -205,7 +236,14 @@ def notices(tap, come_back, ips):
            "a forged DSN has a token that is not ours (S12)", repr(forged)[:1500])
 
 
+def new_key():
+    key = subprocess.run(["openssl", "genrsa", "-traditional", "2048"], capture_output=True, check=True).stdout
+    public = subprocess.run(["openssl", "rsa", "-pubout", "-outform", "DER"], input=key, capture_output=True, check=True).stdout
+    return key, "v=DKIM1; k=rsa; p=" + base64.b64encode(public).decode()
+
+
 def main():
+    key, record = new_key()
     zone = json.loads(subprocess.run([TODOKE, "playground", "--zone"], capture_output=True, check=True).stdout)
     with Tap() as tap, tempfile.TemporaryDirectory() as folder:
         tap.ok(all(ip.startswith(("127.", "::1")) for records in zone.values() for ip in records.get("A", []) + records.get("AAAA", [])),
@@ -215,17 +253,20 @@ def main():
         come_back.start()
         ledger = os.path.join(folder, "ledger")
         program = subprocess.Popen([TODOKE, "playground", "--port", str(PORT), "--late", "300", "--greylist", "1000", "--busy", "1000",
+                                    "--dkim", "s1=" + record,
                                     "--ledger", ledger, "--inbox", os.path.join(folder, "inbox.mbox")], stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
         try:
             program.stderr.readline()
-            story(tap, come_back, zone)
+            story(tap, come_back, zone, key)
         finally:
             program.send_signal(signal.SIGTERM)
             said, noise = program.communicate(timeout=20)
         tap.equal(program.returncode, 0, "ends well")
         tap.equal(noise, b"", "without a word on stderr")
         counts = json.loads(said)
+        tap.ok(counts["dkim_pass"] >= 4 and counts["spf_pass"] > counts["dkim_pass"] and counts["dmarc_pass"] > 4,
+               "it counts what passed", str(counts))
         tap.ok(sum(counts["notices_sent"].values()) == len(come_back.mails) and not counts["notices_failed"],
                "it counts what it sent, and the deferred letter came again", f"{counts} {len(come_back.mails)}")
         with open(ledger, encoding="utf-8") as lines:
