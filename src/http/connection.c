@@ -121,15 +121,15 @@ static void on_timer(struct timer *timer)
         return;
     case CONNECTION_BODY: refuse(connection, 408, "the request's body took too long"); return;
     case CONNECTION_EVENTS:
-        if (stream_queued(connection->stream) == 0)
-            connection_queue(connection, connection->is_chunked ? SLICE("3\r\n:\n\n\r\n") : SLICE(":\n\n"));
-        /* fall through */
     case CONNECTION_HANDLING:
     case CONNECTION_STREAMING:
-        if (has_progress(connection))
-            timer_set(timer, HTTP_PING_MS);
-        else
+        if (!has_progress(connection)) {
             connection_drop(connection);
+            return;
+        }
+        if (connection->state == CONNECTION_EVENTS && stream_queued(connection->stream) == 0)
+            connection_queue(connection, connection->is_chunked ? SLICE("3\r\n:\n\n\r\n") : SLICE(":\n\n"));
+        timer_set(timer, HTTP_PING_MS);
         return;
     case CONNECTION_CLOSING: return;
     }
