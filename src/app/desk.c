@@ -1,0 +1,74 @@
+#include "app/desk.h"
+
+#include "app/arguments.h"
+#include "base/utf8.h"
+#include "campaign/brand.h"
+#include "mail/address.h"
+#include <stdio.h>
+
+bool desk_open(struct desk *desk, const char *store_url, struct fault *why)
+{
+    *desk = (struct desk){0};
+    world_init(&desk->world, NETWORK_LOOPBACK);
+    desk->store = store_open(arguments_store(store_url), NULL, why);
+    desk->reader = desk->store ? store_reader_open(desk->store, why) : NULL;
+    if (desk->reader)
+        return true;
+    desk_release(desk);
+    return false;
+}
+
+void desk_release(struct desk *desk)
+{
+    db_free(desk->reader);
+    store_close(desk->store);
+    arena_release(&desk->arena);
+    *desk = (struct desk){0};
+}
+
+bool desk_brand(struct desk *desk, const char *given, uint64_t *brand_id, struct fault *why)
+{
+    *brand_id = 0;
+    if (given) {
+        struct brand brand;
+        if (!brand_find(desk->reader, why, slice_str(given), &desk->arena, &brand))
+            return false;
+        *brand_id = brand.id;
+        return true;
+    }
+    int64_t found[2] = {0};
+    if (!db_query_ints(desk->reader, why, "SELECT COUNT(*), COALESCE(MAX(id), 0) FROM brand", NO_VALUES, found, 2,
+                       NULL))
+        return false;
+    if (found[0] > 1)
+        return fault_set(why, FAULT_INPUT, "there are %lld brands: say which with --brand", (long long)found[0]);
+    *brand_id = (uint64_t)found[1];
+    return true;
+}
+
+bool desk_identity(struct desk *desk, const char *text, struct slice *identity, struct fault *why)
+{
+    struct address address;
+    if (!address_parse(slice_trim(slice_str(text)), &desk->arena, &address, why))
+        return fault_prefix(why, "\"%.100s\": ", text);
+    *identity = address.identity;
+    return true;
+}
+
+struct slice desk_time(struct desk *desk, time_ms at)
+{
+    if (!at)
+        return SLICE("-");
+    SCOPED(buf) text = BUF(64);
+    time_rfc3339(&text, at);
+    text.ptr[10] = ' ';
+    return arena_copy(&desk->arena, slice_head(buf_slice(&text), 16));
+}
+
+void desk_cell(struct slice text, size_t columns)
+{
+    struct slice shown = text;
+    while (utf8_columns(shown) > columns)
+        shown = utf8_head(shown, shown.len - 1);
+    printf("%.*s%*s", SLICE_ARG(shown), (int)(columns - utf8_columns(shown)), "");
+}
