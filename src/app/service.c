@@ -405,8 +405,7 @@ void service_stop(struct service *service, time_ms drain_ms)
 {
     if (!service)
         return;
-    struct api *api = __atomic_exchange_n(&service->api, NULL, __ATOMIC_ACQ_REL);
-    api_stop(api);
+    api_stop(service->api);
     finisher_end(service);
     expander_stop(service->expander);
     mail_in_end(service);
@@ -415,6 +414,7 @@ void service_stop(struct service *service, time_ms drain_ms)
         engine_stop(service->engine, drain_ms);
     if (service->report)
         report_stop(service->report);
+    api_free(service->api); /* until here the counters could still tell it that they moved */
     mailer_free(service->mailer);
     if (service->store)
         store_close(service->store);

@@ -1,0 +1,160 @@
+/* cmd_key.c - todoke key add | list | remove: what programs and browsers show to be let in */
+#include "access/key.h"
+#include "app/arguments.h"
+#include "app/change.h"
+#include "app/command.h"
+#include "base/json.h"
+#include "net/world.h"
+#include <stdio.h>
+
+static const char usage[] =
+    "usage: todoke key add NAME [--days N] [--json]   make an access key and print its secret, once\n"
+    "       todoke key list [--json]\n"
+    "       todoke key remove NAME                    from now on it lets nobody in\n"
+    "\n"
+    "A program sends it as `Authorization: Bearer SECRET`; the console's sign-in takes it too. The store keeps only\n"
+    "its SHA-256: a lost secret cannot be shown again, make a new key instead.\n"
+    "  --days N     it expires after so many days (default: never)\n"
+    "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
+
+struct key_arguments {
+    const char *store, *days;
+    bool is_json;
+    struct slice name;
+};
+
+struct key_add {
+    struct slice name;
+    time_ms now, expires;
+    struct buf secret;
+};
+static bool add_run(struct db *db, struct fault *why, void *context)
+{
+    struct key_add *add = context;
+    return key_create(db, why, add->name, add->now, add->expires, &add->secret);
+}
+
+static bool add(const struct key_arguments *given, struct store *store, time_ms now, struct fault *why)
+{
+    enum { DAYS_MOST = 36500 };
+    struct key_add add = {.name = given->name, .now = now};
+    uint64_t days;
+    if (given->days) {
+        if (!slice_to_u64(slice_str(given->days), &days) || days < 1 || days > DAYS_MOST)
+            return fault_set(why, FAULT_INPUT, "--days %s: a whole number from 1 to %d", given->days, DAYS_MOST);
+        add.expires = now + DAYS_MS((time_ms)days);
+    }
+    SCOPED(buf) secret = BUF(KEY_SECRET_MAX);
+    SCOPED(buf) line = BUF(4096);
+    add.secret = secret;
+    bool ok = store_change(store, add_run, &add, why);
+    secret = add.secret;
+    if (!ok)
+        return false;
+    if (given->is_json) {
+        struct json json = {&line};
+        json_object_begin(&json);
+        json_put_string(&json, "name", given->name);
+        json_put_string(&json, "secret", buf_slice(&secret));
+        json_end(&json);
+        printf("%s\n", buf_cstr(&line));
+    } else {
+        printf("%s\n", buf_cstr(&secret));
+    }
+    return true;
+}
+
+struct key_remove {
+    struct slice name;
+    bool was_there;
+};
+static bool remove_run(struct db *db, struct fault *why, void *context)
+{
+    struct key_remove *remove = context;
+    return key_remove(db, why, remove->name, &remove->was_there);
+}
+
+static bool take_away(const struct key_arguments *given, struct store *store, struct fault *why)
+{
+    struct key_remove remove = {.name = given->name};
+    if (!store_change(store, remove_run, &remove, why))
+        return false;
+    return remove.was_there || fault_set(why, FAULT_INPUT, "there is no key \"%.*s\"; `todoke key list` names them",
+                                         SLICE_ARG(given->name));
+}
+
+static void print_key(const struct key *key, bool is_json)
+{
+    SCOPED(buf) line = BUF(4096);
+    if (is_json) {
+        struct json json = {&line};
+        json_object_begin(&json);
+        json_put_string(&json, "name", key->name);
+        json_put_int(&json, "created_ms", key->created);
+        json_put_int(&json, "expires_ms", key->expires);
+        json_end(&json);
+    } else {
+        time_rfc3339(&line, key->created);
+        buf_text(&line, "  ");
+        if (key->expires)
+            time_rfc3339(&line, key->expires);
+        else
+            buf_text(&line, "never                   ");
+        buf_text(&line, "  ");
+        buf_append(&line, key->name);
+    }
+    printf("%s\n", buf_cstr(&line));
+}
+
+static bool list(const struct key_arguments *given, struct store *store, struct fault *why)
+{
+    struct key *keys;
+    size_t count = 0;
+    SCOPED(arena) arena = {0};
+    struct db *reader = store_reader_open(store, why);
+    bool ok = reader && key_list(reader, why, &arena, &keys, &count);
+    if (ok && !given->is_json && count)
+        printf("%-24s  %-24s  %s\n", "made", "expires", "name");
+    for (size_t i = 0; ok && i < count; i++)
+        print_key(&keys[i], given->is_json);
+    db_free(reader);
+    return ok;
+}
+
+static bool run(const char *verb, const struct key_arguments *given, struct fault *why)
+{
+    struct world world;
+    world_init(&world, NETWORK_LOOPBACK);
+    struct store *store = store_open(arguments_store(given->store), NULL, why);
+    if (!store)
+        return false;
+    bool ok = strcmp(verb, "add") == 0      ? add(given, store, world_wall(&world), why)
+              : strcmp(verb, "remove") == 0 ? take_away(given, store, why)
+                                            : list(given, store, why);
+    store_close(store);
+    return ok;
+}
+
+int cmd_key(int argc, char **argv)
+{
+    struct key_arguments given = {0};
+    const struct argument table[] = {
+        {"--store", &given.store, NULL},
+        {"--days", &given.days, NULL},
+        {"--json", NULL, &given.is_json},
+        {NULL, NULL, NULL},
+    };
+    struct arguments words;
+    struct fault why = {0};
+    if (!arguments_read(argc, argv, table, &words, &why))
+        return command_fail("key", &why);
+    const char *verb = words.word_count ? words.words[0] : "";
+    bool is_list = strcmp(verb, "list") == 0 && words.word_count == 1;
+    bool is_named = (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0) && words.word_count == 2;
+    if (words.wants_help || (!is_list && !is_named)) {
+        fputs(usage, words.wants_help ? stdout : stderr);
+        return words.wants_help ? 0 : 2;
+    }
+    given.name = slice_str(is_named ? words.words[1] : "");
+    return run(verb, &given, &why) ? 0 : command_fail("key", &why);
+}
