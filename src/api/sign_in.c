@@ -1,6 +1,7 @@
 #include "api/sign_in.h"
 
 #include "base/base64.h"
+#include <assert.h>
 #include <openssl/sha.h>
 
 static void digest_of(struct slice id, unsigned char digest[SESSION_DIGEST])
@@ -35,7 +36,7 @@ void session_begin(struct sessions *sessions, const struct world *world, char id
 {
     unsigned char bytes[32];
     time_ms now = world_monotonic(world);
-    struct buf text = {id, 0, SESSION_ID_TEXT, SESSION_ID_TEXT, false};
+    SCOPED(buf) text = BUF(64);
     drop_ended(sessions, now);
     if (sessions->count == SESSIONS_MOST) {
         struct session *oldest = sessions->list;
@@ -46,6 +47,8 @@ void session_begin(struct sessions *sessions, const struct world *world, char id
     }
     world_secret(world, bytes, sizeof(bytes));
     base64url_encode(&text, slice_of(bytes, sizeof(bytes)));
+    assert(text.len == SESSION_ID_TEXT);
+    memcpy(id, text.ptr, SESSION_ID_TEXT);
     struct session *session = &sessions->list[sessions->count++];
     digest_of(buf_slice(&text), session->digest);
     session->until = now + SESSION_LIFE;
