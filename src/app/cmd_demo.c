@@ -241,7 +241,7 @@ static bool start(struct demo *demo, struct fault *why)
         .config = &demo->config,
         .world = &demo->world,
         .retry_scale = TIME_SCALE,
-        .timeout_factor = TIME_SCALE,
+        .timeout_factor = TIMEOUT_FACTOR,
         .api = {.is_playground = true, .inbox = {inbox_list, inbox_get, demo}, .receiver_label = label_of},
     };
     return service_open(&options, &demo->service, why) &&

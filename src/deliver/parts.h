@@ -57,6 +57,7 @@ struct destination {
     struct recipients ready;     /* composed, waiting for a slot */
     struct slot *slots;
     int slot_count;
+    int failures;    /* connections in a row that came to nothing, without a word from the host */
     bool avoids_tls; /* a handshake failed here: in clear until avoid_until (R31) */
     time_ms avoid_until;
 };

@@ -18,6 +18,7 @@ enum {
     AVOID_TLS_MS = 600000,
     OUT_ROOM_LEAST = 96 * 1024, /* a client's turn may append a chunk of 64 KiB, stuffed */
     UNSENT_MOST = 3,
+    FAILURES_BELIEVED = 2,
 };
 
 static void slot_step(struct slot *slot, struct slice *received);
@@ -142,7 +143,10 @@ static void conversation_told(struct slot *slot, const struct smtp_client_event 
     case SMTP_CLIENT_WANT_DOT: /* the mark is under way */
     case SMTP_CLIENT_MESSAGE: break;
     case SMTP_CLIENT_WANT_TLS: start_tls(slot); break;
-    case SMTP_CLIENT_READY: slot->state = SLOT_OPEN; break;
+    case SMTP_CLIENT_READY:
+        slot->state = SLOT_OPEN;
+        slot->destination->failures = 0;
+        break;
     case SMTP_CLIENT_RECIPIENT: recipient_told(slot, event); break;
     case SMTP_CLIENT_OVER:
         slot->is_over = true;
@@ -279,7 +283,9 @@ static void slot_failed(struct slot *slot)
     for (struct slot *other = destination->slots; other; other = other->next)
         others_stand |= other != slot && other->state == SLOT_OPEN;
     pace_connection_failed(&destination->site->pace, loop_now(worker->loop), worker->engine->options.retry.scale);
-    if (!others_stand)
+    if (!slot->last_words.code)
+        destination->failures++; /* one lost connection says little; a second one, after the pause, does */
+    if (!others_stand && (slot->last_words.code || destination->failures >= FAILURES_BELIEVED))
         destination_failed(worker, destination, &reply, slot->last_words.stage ? slot->last_words.stage : STAGE_CONNECT,
                            slot->was_tls_failure ? REASON_STARTTLS_FAILED : REASON_NETWORK_ERROR,
                            buf_slice(&slot->remote));
