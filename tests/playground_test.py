@@ -167,6 +167,16 @@ def story(tap, come_back, zone, key):
     codes = [deliver(ips["yahoo.example"], "a+accept@yahoo.example", mail(), starttls=False)[:2] for _ in range(150)]
     tap.ok(("mail", 421) in codes and sum(code in (250, 550) for _, code in codes) >= 60, "throttled above its rate (421 4.7.0)", str(set(codes)))
 
+    with smtplib.SMTP(ips["docomo.example"], PORT, local_hostname="mta.shop.example", timeout=5) as connection:
+        codes = []
+        for _ in range(101):
+            connection.ehlo_or_helo_if_needed()
+            codes.append(connection.mail(RETURN_PATH)[0])
+            if codes[-1] == 250:
+                connection.rcpt("a+accept@docomo.example")
+                connection.data(mail())
+    tap.equal((codes[:100], codes[100:]), ([250] * 100, [421]), "docomo-like: 100 mails in one session, then 421")
+
     virus = mail() + b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-" + b"STANDARD-ANTIVIRUS-TEST-FILE!$H+H*\r\n"
     got = deliver(ips["yamada-shoten.example"], "a+accept@yamada-shoten.example", virus)
     tap.ok(got[1] in (550, 554) and "irus" in got[2], "a real virus signature is refused anywhere (S44)", str(got))

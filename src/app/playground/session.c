@@ -197,6 +197,7 @@ void session_start(struct site_state *state, int fd, const struct endpoint *peer
         .size_max = site->size_max && !(site->traits & SITE_HIDES_SIZE) ? site->size_max : SIZE_DEFAULT,
         .recipients_max = RECIPIENTS_MOST,
         .errors_max = 1000,
+        .messages_max = site->traits & SITE_SHORT_SESSIONS ? 100 : 0,
         .has_tls = !(site->traits & SITE_NO_TLS),
         .no_pipelining = site->traits & SITE_NOT_PIPELINING,
         .is_lenient = true,

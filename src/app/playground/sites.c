@@ -16,7 +16,7 @@ const struct site site_table[] = {
      {{FATE_USER_UNKNOWN, 200}, {FATE_MAILBOX_FULL_LATE, 60}, {FATE_SPAM, 30}, {FATE_VACATION, 60}, {FATE_COMPLAINT, 10}}},
     {"iCloud-like", "mx.icloud.example", {1, 4}, VOICE_ICLOUD, 0, 0, 0, 0,
      {{FATE_USER_UNKNOWN, 160}, {FATE_SUSPENDED, 50}, {FATE_HAS_MOVED, 40}, {FATE_MAILBOX_FULL, 60}}},
-    {"docomo-like", "mfsmax.docomo.example", {1, 5}, VOICE_DOCOMO, SITE_AUTH, 0, 0, 0,
+    {"docomo-like", "mfsmax.docomo.example", {1, 5}, VOICE_DOCOMO, SITE_AUTH | SITE_SHORT_SESSIONS, 0, 0, 0,
      {{FATE_USER_UNKNOWN, 380}, {FATE_MAILBOX_FULL, 60}, {FATE_FILTERED, 60}}},
     {"au-like", "lsean.au.example", {1, 6}, VOICE_AU, SITE_RESETS | SITE_NO_TLS, 0, 0, 0,
      {{FATE_USER_UNKNOWN, 330}, {FATE_FILTERED, 120}, {FATE_MAILBOX_FULL_LATE, 40}}},

@@ -31,6 +31,7 @@ enum site_trait {
     SITE_RESETS = 16,     /* every 30th connection is reset in the middle */
     SITE_HIDES_SIZE = 32, /* its size limit is not told in EHLO */
     SITE_NOT_PIPELINING = 64,
+    SITE_SHORT_SESSIONS = 128, /* 421 to the 101st mail of a session (docomo: 100 recipients) */
 };
 
 struct site_mix {
