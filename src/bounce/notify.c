@@ -28,6 +28,8 @@ static void bounced(struct reading *r, const json_t *bounce)
         row->action = text_of(r, one, "action");
         row->reporting_mta = scan_host(text_of(r, bounce, "reportingMTA"));
         row->diagnostic = scan_squeeze(text_of(r, one, "diagnosticCode"), r->arena);
+        if (slice_starts_caseless(row->diagnostic, SLICE("smtp;")))
+            row->diagnostic = slice_trim(slice_from(row->diagnostic, 5));
         struct slice subtype = text_of(r, bounce, "bounceSubType");
         struct said said;
         said_parse(row->diagnostic, r->arena, &said);

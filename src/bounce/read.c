@@ -260,6 +260,11 @@ static struct slice entry_words(struct slice text)
     text = slice_head(text, RULES_TEXT_MAX);
     ptrdiff_t reply = said_find(text);
     struct slice words = reply >= 0 ? slice_from(text, (size_t)reply) : slice_trim(text);
+    char quote = reply > 0 ? text.ptr[reply - 1] : ' ';
+    if (quote == '\'' || quote == '"') { /* Remote Server returned '550 5.1.1 ...' */
+        ptrdiff_t close = slice_find_last_byte(words, quote);
+        words = close > 0 ? slice_head(words, (size_t)close) : words;
+    }
     for (size_t i = 0; i + 1 < words.len; i++) {
         if (words.ptr[i] != '\n')
             continue;
@@ -427,7 +432,8 @@ static bool is_error_mail(const struct reading *r, const struct narrative *n)
 {
     const struct survey *s = &r->survey;
     bool tells = survey_tells_failure(slice_head(n->text, 3000));
-    bool has_list = mime_header(r->mail, 0, SLICE("List-Unsubscribe")).ptr != NULL;
+    bool has_list =
+        mime_header(r->mail, 0, SLICE("List-Unsubscribe")).ptr || mime_header(r->mail, 0, SLICE("List-Id")).ptr;
     bool is_title = s->is_bounce_title && !s->is_answer;
     int score = 0;
     score += s->is_daemon ? 3 : 0;
@@ -440,7 +446,7 @@ static bool is_error_mail(const struct reading *r, const struct narrative *n)
     score += n->reply.len ? 1 : 0;
     score -= s->is_auto_title ? 3 : 0;
     score -= s->is_answer && !s->is_daemon ? 3 : 0;
-    score -= has_list ? 2 : 0;
+    score -= has_list ? 6 : 0; /* no program puts that on its error mail */
     score -= !s->has_null_path && mime_header(r->mail, 0, SLICE("User-Agent")).ptr ? 2 : 0;
     return score >= 5 || (score >= 4 && (tells || n->count));
 }

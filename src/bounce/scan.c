@@ -297,14 +297,18 @@ struct slice scan_html(struct slice html, struct arena *arena)
 {
     char *to = arena_alloc(arena, html.len + 1), *out = to;
     size_t i = 0;
-    bool is_hidden = false; /* inside <style>, <script>, <head> */
+    const char *close = NULL; /* the next ">" */
+    bool is_hidden = false;   /* inside <style>, <script>, <head> */
     while (i < html.len) {
         char c = html.ptr[i];
         if (c == '<') {
             struct slice rest = slice_from(html, i + 1);
             bool is_close = rest.len && rest.ptr[0] == '/';
             struct slice name = slice_from(rest, is_close);
-            const char *end = memchr(rest.ptr, '>', rest.len);
+            if (close < rest.ptr) /* looked for once for all the "<" before it */
+                close = memchr(rest.ptr, '>', rest.len);
+            close = close ? close : html.ptr + html.len;
+            const char *end = close < html.ptr + html.len ? close : NULL;
             if (!end || !name.len || (!ascii_is_alpha(name.ptr[0]) && name.ptr[0] != '!')) {
                 *out++ = c;
                 i++;

@@ -67,8 +67,7 @@ static bool convert(struct slice text, const char *name, struct arena *arena, st
     iconv_t cd = iconv_open("UTF-8", name);
     if (cd == (iconv_t)-1)
         return false;
-    size_t room = text.len * 4 + 16;
-    SCOPED(buf) out = BUF(room * 2);
+    SCOPED(buf) out = BUF(text.len * 16 + 1024);
     char *in = (char *)(uintptr_t)text.ptr; /* iconv's prototype forgets const */
     size_t in_left = text.len;
     *broken = 0;
@@ -92,6 +91,12 @@ static bool convert(struct slice text, const char *name, struct arena *arena, st
         }
     }
     iconv_close(cd);
+    if (!utf8_is_valid(buf_slice(&out))) { /* half a surrogate pair out of UTF-16 or UTF-7 */
+        SCOPED(buf) repaired = BUF(out.len * 3 + 16);
+        utf8_repair(&repaired, buf_slice(&out));
+        *result = arena_copy(arena, buf_slice(&repaired));
+        return true;
+    }
     *result = arena_copy(arena, buf_slice(&out));
     return true;
 }
