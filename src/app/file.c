@@ -10,14 +10,16 @@ bool file_read(const char *path, size_t most, struct buf *out, struct fault *why
         why->kind = FAULT_INPUT;
         return false;
     }
-    buf_init(out, most);
-    for (char *to; (to = buf_reserve(out, 65536 < most - out->len ? 65536 : most - out->len + 1));) {
-        size_t got = fread(to, 1, 65536 < most - out->len ? 65536 : most - out->len, file);
+    enum { CHUNK = 65536 };
+    buf_init(out, most + 1); /* one more, so that a file of exactly `most` is told from a larger one */
+    while (out->len <= most) {
+        size_t room = most + 1 - out->len < CHUNK ? most + 1 - out->len : CHUNK;
+        size_t got = fread(buf_reserve(out, room), 1, room, file);
         buf_advance(out, got);
         if (got == 0)
             break;
     }
-    bool ok = !ferror(file) && buf_ok(out);
+    bool ok = !ferror(file) && out->len <= most;
     fclose(file);
     return ok || fault_set(why, FAULT_INPUT, "%s: cannot be read, or is over %zu bytes", path, most);
 }
