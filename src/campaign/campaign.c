@@ -19,8 +19,22 @@ static enum campaign_state state_of(struct slice word)
     return CAMPAIGN_DRAFT;
 }
 
+static bool exists(struct db *db, struct fault *why, const char *sql, uint64_t id, const char *what)
+{
+    int64_t one;
+    bool found;
+    if (!db_query_ints(db, why, sql, VALUES(V_INT((int64_t)id)), &one, 1, &found))
+        return false;
+    return found || fault_set(why, FAULT_INPUT, "there is no %s %llu", what, (unsigned long long)id);
+}
+
 bool campaign_create(struct db *db, struct fault *why, struct campaign *campaign, time_ms now)
 {
+    if (!exists(db, why, "SELECT 1 FROM brand WHERE id = $1", campaign->brand_id, "brand") ||
+        !exists(db, why, "SELECT 1 FROM content_version WHERE id = $1", campaign->content_version_id,
+                "content version") ||
+        !exists(db, why, "SELECT 1 FROM list WHERE id = $1", campaign->list_id, "list"))
+        return false;
     campaign->id = id_make_anywhere(db_ids(db), now);
     campaign->created = now;
     campaign->state = CAMPAIGN_DRAFT;
@@ -34,6 +48,53 @@ bool campaign_create(struct db *db, struct fault *why, struct campaign *campaign
                  NULL);
 }
 
+#define COLUMNS                                                                                                        \
+    "SELECT c.id, c.brand_id, c.content_version_id, c.list_id, c.name, c.state, c.priority, c.expires_after_ms, "      \
+    "c.expand_bucket, "                                                                                                \
+    "c.expand_after, c.created_ms, c.started_ms, c.expanded_ms, c.finished_ms, v.subject, b.from_name, "               \
+    "b.from_address, l.name FROM "                                                                                     \
+    "campaign c LEFT JOIN content_version v ON v.id = c.content_version_id LEFT JOIN brand b ON b.id = c.brand_id "    \
+    "LEFT JOIN list l ON "                                                                                             \
+    "l.id = c.list_id "
+
+static struct campaign campaign_of_row(const struct rows *rows, struct arena *arena)
+{
+    return (struct campaign){
+        .id = (uint64_t)rows_int(rows, 0),
+        .brand_id = (uint64_t)rows_int(rows, 1),
+        .content_version_id = (uint64_t)rows_int(rows, 2),
+        .list_id = (uint64_t)rows_int(rows, 3),
+        .name = arena_copy(arena, rows_text(rows, 4)),
+        .state = state_of(rows_text(rows, 5)),
+        .priority = (int)rows_int(rows, 6),
+        .expires_after = rows_int(rows, 7),
+        .expand_bucket = (unsigned)rows_int(rows, 8),
+        .expand_after = (uint64_t)rows_int(rows, 9),
+        .created = rows_int(rows, 10),
+        .started = rows_int(rows, 11),
+        .expanded = rows_int(rows, 12),
+        .finished = rows_int(rows, 13),
+        .subject = arena_copy(arena, rows_text(rows, 14)),
+        .from_name = arena_copy(arena, rows_text(rows, 15)),
+        .from_address = arena_copy(arena, rows_text(rows, 16)),
+        .list_name = arena_copy(arena, rows_text(rows, 17)),
+    };
+}
+
+/* For what follows from it in the same transaction: the row is ours until then, so that two schedulers take turns. */
+static bool campaign_by_id(struct db *db, struct fault *why, uint64_t id, struct arena *arena,
+                           struct campaign *campaign)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows, db_pick(db, COLUMNS "WHERE c.id = $1", COLUMNS "WHERE c.id = $1 FOR UPDATE OF c"),
+                  VALUES(V_INT((int64_t)id))))
+        return false;
+    if (!rows_next(&rows))
+        return rows_end(&rows) && fault_set(why, FAULT_INPUT, "there is no campaign %llu", (unsigned long long)id);
+    *campaign = campaign_of_row(&rows, arena);
+    return rows_end(&rows);
+}
+
 /* Move between states; INPUT names the state it is in instead. */
 static bool change_state(struct db *db, struct fault *why, uint64_t id, const char *sql, const struct value *values,
                          size_t count, const char *verb)
@@ -43,11 +104,9 @@ static bool change_state(struct db *db, struct fault *why, uint64_t id, const ch
         return false;
     if (changed)
         return true;
-    char number[24];
-    snprintf(number, sizeof(number), "%llu", (unsigned long long)id);
     SCOPED(arena) arena = {0};
     struct campaign campaign;
-    if (!campaign_find(db, why, slice_str(number), &arena, &campaign))
+    if (!campaign_by_id(db, why, id, &arena, &campaign))
         return false;
     return fault_set(why, FAULT_INPUT, "the campaign \"%.*s\" is %.*s: it cannot be %s", SLICE_ARG(campaign.name),
                      SLICE_ARG(campaign_state_word(campaign.state)), verb);
@@ -97,39 +156,6 @@ bool campaign_finish(struct db *db, struct fault *why, uint64_t id, time_ms now)
     return db_do(db, why,
                  "UPDATE campaign SET state = 'finished', finished_ms = $2 WHERE id = $1 AND state = 'sending'",
                  VALUES(V_INT((int64_t)id), V_INT(now)), NULL);
-}
-
-#define COLUMNS                                                                                                        \
-    "SELECT c.id, c.brand_id, c.content_version_id, c.list_id, c.name, c.state, c.priority, c.expires_after_ms, "      \
-    "c.expand_bucket, "                                                                                                \
-    "c.expand_after, c.created_ms, c.started_ms, c.expanded_ms, c.finished_ms, v.subject, b.from_name, "               \
-    "b.from_address, l.name FROM "                                                                                     \
-    "campaign c LEFT JOIN content_version v ON v.id = c.content_version_id LEFT JOIN brand b ON b.id = c.brand_id "    \
-    "LEFT JOIN list l ON "                                                                                             \
-    "l.id = c.list_id "
-
-static struct campaign campaign_of_row(const struct rows *rows, struct arena *arena)
-{
-    return (struct campaign){
-        .id = (uint64_t)rows_int(rows, 0),
-        .brand_id = (uint64_t)rows_int(rows, 1),
-        .content_version_id = (uint64_t)rows_int(rows, 2),
-        .list_id = (uint64_t)rows_int(rows, 3),
-        .name = arena_copy(arena, rows_text(rows, 4)),
-        .state = state_of(rows_text(rows, 5)),
-        .priority = (int)rows_int(rows, 6),
-        .expires_after = rows_int(rows, 7),
-        .expand_bucket = (unsigned)rows_int(rows, 8),
-        .expand_after = (uint64_t)rows_int(rows, 9),
-        .created = rows_int(rows, 10),
-        .started = rows_int(rows, 11),
-        .expanded = rows_int(rows, 12),
-        .finished = rows_int(rows, 13),
-        .subject = arena_copy(arena, rows_text(rows, 14)),
-        .from_name = arena_copy(arena, rows_text(rows, 15)),
-        .from_address = arena_copy(arena, rows_text(rows, 16)),
-        .list_name = arena_copy(arena, rows_text(rows, 17)),
-    };
 }
 
 bool campaign_find(struct db *db, struct fault *why, struct slice name_or_id, struct arena *arena,
@@ -244,17 +270,17 @@ static void news_add(struct arena *arena, struct submit_news **all, size_t *all_
 bool campaign_expand_step(struct db *db, struct fault *why, uint64_t id, size_t most, time_ms now, struct arena *arena,
                           struct submit_news **news, size_t *news_count, bool *is_done)
 {
-    char number[24];
-    snprintf(number, sizeof(number), "%llu", (unsigned long long)id);
     struct campaign campaign;
     *news = NULL;
     *news_count = 0;
-    *is_done = true;
+    *is_done = false;
     size_t room = 0;
-    if (!campaign_find(db, why, slice_str(number), arena, &campaign))
+    if (!campaign_by_id(db, why, id, arena, &campaign))
         return false;
-    if (campaign.state != CAMPAIGN_EXPANDING)
+    if (campaign.state != CAMPAIGN_EXPANDING) {
+        *is_done = true;
         return true;
+    }
     for (size_t done = 0; done < most && campaign.expand_bucket < ID_BUCKETS;) {
         struct audience_row *members;
         size_t count, batch = most - done, fresh_count;
@@ -272,12 +298,15 @@ bool campaign_expand_step(struct db *db, struct fault *why, uint64_t id, size_t 
             campaign.expand_after = members[count - 1].contact_id;
         }
     }
-    *is_done = campaign.expand_bucket >= ID_BUCKETS;
-    return db_do(db, why,
-                 "UPDATE campaign SET expand_bucket = $2, expand_after = $3, expanded_ms = $4, state = $5 WHERE id = "
-                 "$1 AND state = "
-                 "'expanding'",
-                 VALUES(V_INT((int64_t)id), V_INT(campaign.expand_bucket), V_INT((int64_t)campaign.expand_after),
-                        V_INT(*is_done ? now : 0), V_STR(*is_done ? "sending" : "expanding")),
-                 NULL);
+    bool is_last = campaign.expand_bucket >= ID_BUCKETS;
+    if (!db_do(db, why,
+               "UPDATE campaign SET expand_bucket = $2, expand_after = $3, expanded_ms = $4, state = $5 WHERE id = "
+               "$1 AND state = "
+               "'expanding'",
+               VALUES(V_INT((int64_t)id), V_INT(campaign.expand_bucket), V_INT((int64_t)campaign.expand_after),
+                      V_INT(is_last ? now : 0), V_STR(is_last ? "sending" : "expanding")),
+               NULL))
+        return false;
+    *is_done = is_last;
+    return true;
 }

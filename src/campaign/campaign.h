@@ -4,7 +4,6 @@
  *                        |   ^                          |  ^
  *                        +---pause / resume-------------+--+          (paused: a row in hold; what it was before comes
  * back)
- *                        +---cancel-----------------> cancelled (what is on the wire still gets its outcome)
  *
  * Expansion writes delivery rows bucket by bucket, with its cursor in the same transaction: a crash, a second click or
  * two schedulers repeat nobody (F14). Those it leaves out are events with their reason. */

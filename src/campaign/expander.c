@@ -3,9 +3,13 @@
 #include "base/log.h"
 #include "net/world.h"
 #include <stdatomic.h>
-#include <time.h>
 
-enum { STEP_MEMBERS = 1000 };
+enum {
+    STEP_MEMBERS = 1000,
+    CAMPAIGNS = 64 /* that are looked at for the next turn */,
+    FAILED_MS = 10000,
+    FAILURES = 3
+};
 
 struct expander {
     struct expander_options options;
@@ -17,24 +21,43 @@ struct expander {
     struct arena arena;
     struct submit_news *news;
     size_t news_count;
-    bool has_more;
+    uint64_t now, last; /* whose turn it is, and was */
+    uint64_t failed;    /* this one could not be expanded, and is left alone until */
+    time_ms failed_until;
+    unsigned failures; /* in a row */
 };
+
+/* Campaigns take turns: a great one delays nobody, and one that cannot be expanded stops nobody. 0: nothing to do. */
+static bool next_campaign(struct expander *expander, struct db *db, struct fault *why, uint64_t *id)
+{
+    uint64_t ids[CAMPAIGNS], first = 0, after = 0;
+    size_t count;
+    bool skips = world_monotonic(expander->options.world) < expander->failed_until;
+    if (!campaign_in_state(db, why, CAMPAIGN_EXPANDING, ids, CAMPAIGNS, &count))
+        return false;
+    for (size_t i = count; i-- > 0;) { /* they come by id */
+        if (skips && ids[i] == expander->failed)
+            continue;
+        first = ids[i];
+        if (ids[i] > expander->last)
+            after = ids[i];
+    }
+    *id = after ? after : first;
+    return true;
+}
 
 static bool step(struct write_job *job, struct db *db, struct fault *why)
 {
     struct expander *expander = (struct expander *)((char *)job - offsetof(struct expander, job));
     arena_reset(&expander->arena);
     expander->news_count = 0;
-    expander->has_more = false;
-    uint64_t id;
-    size_t count;
     bool is_done;
-    if (!campaign_in_state(db, why, CAMPAIGN_EXPANDING, &id, 1, &count))
+    if (!next_campaign(expander, db, why, &expander->now))
         return false;
-    if (count == 0)
+    if (!expander->now)
         return true;
-    expander->has_more = true; /* this one, or another */
-    return campaign_expand_step(db, why, id, expander->options.step ? expander->options.step : STEP_MEMBERS,
+    expander->last = expander->now;
+    return campaign_expand_step(db, why, expander->now, expander->options.step ? expander->options.step : STEP_MEMBERS,
                                 world_wall(expander->options.world), &expander->arena, &expander->news,
                                 &expander->news_count, &is_done);
 }
@@ -50,11 +73,16 @@ static void run(struct expander *expander)
 static void step_done(struct write_job *job, const struct fault *why)
 {
     struct expander *expander = (struct expander *)((char *)job - offsetof(struct expander, job));
-    if (why)
-        log_error("campaign", "expansion: %s", why->text);
-    else if (expander->news_count)
+    bool goes_on = expander->now != 0;
+    expander->failures = why ? expander->failures + 1 : 0;
+    if (why) {
+        log_error("campaign", "campaign %llu cannot be expanded: %s", (unsigned long long)expander->now, why->text);
+        goes_on = why->kind != FAULT_WORLD && expander->failures < FAILURES; /* the poll comes again */
+        expander->failed = expander->now;
+        expander->failed_until = why->kind != FAULT_WORLD ? world_monotonic(expander->options.world) + FAILED_MS : 0;
+    } else if (expander->news_count) {
         expander->options.submitted(expander->options.owner, expander->news, expander->news_count);
-    bool goes_on = !why && expander->has_more;
+    }
     atomic_store(&expander->is_running, false);
     if (goes_on || atomic_load(&expander->is_woken))
         run(expander);
@@ -76,10 +104,16 @@ struct expander *expander_start(const struct expander_options *options)
     expander->job.run = step;
     expander->job.done = step_done;
     expander->job.rows = STEP_MEMBERS;
+    expander->job.fails_fast = true; /* the poll comes again */
     expander->watch.wake = wake;
     store_watch_add(options->store, &expander->watch);
     run(expander);
     return expander;
+}
+
+static bool nothing(struct write_job *job, struct db *db, struct fault *why)
+{
+    return true;
 }
 
 void expander_stop(struct expander *expander)
@@ -88,9 +122,13 @@ void expander_stop(struct expander *expander)
         return;
     atomic_store(&expander->is_stopping, true);
     store_watch_remove(expander->options.store, &expander->watch);
-    const struct timespec pause = {.tv_nsec = 2000000};
-    while (atomic_load(&expander->is_running))
-        nanosleep(&pause, NULL);
+    /* behind the first job nobody calls us any more, behind the second the last step has ended */
+    struct write_job behind = {.run = nothing, .fails_fast = true};
+    for (int i = 0; i < 2; i++) {
+        struct fault ignored;
+        if (!store_write_wait(expander->options.store, &behind, &ignored))
+            log_debug("campaign", "the expander stopped while the store was away");
+    }
     arena_release(&expander->arena);
     free(expander);
 }
