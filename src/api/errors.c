@@ -7,7 +7,7 @@
 #include "event/event.h"
 #include <jansson.h>
 
-enum { RAW_MAX = 1 << 20 /* bytes of a mail that are shown */, TIMELINE_MAX = 200 };
+enum { RAW_MAX = 1 << 20 /* bytes of a mail that are shown; the query says so too */, TIMELINE_MAX = 200 };
 
 /* ── the `error` object ── */
 
@@ -202,8 +202,9 @@ void api_mail_raw(struct api *api, struct http_request *request)
     SCOPED(buf) text = BUF(RAW_MAX * 3 + 16);
     SCOPED(rows) rows = {0};
     bool is_there = false;
-    bool ok = db_query(api->db, &why, &rows, "SELECT substr(raw, 1, $3) FROM inbound WHERE bucket = $1 AND id = $2",
-                       VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id), V_INT(RAW_MAX)));
+    bool ok =
+        db_query(api->db, &why, &rows, "SELECT substr(raw, 1, 1048576) FROM inbound WHERE bucket = $1 AND id = $2",
+                 VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id)));
     if (ok && rows_next(&rows)) {
         is_there = true;
         utf8_repair(&text, rows_bytes(&rows, 0));
