@@ -33,7 +33,8 @@ static bool mail_load(const char *folder, const char *name, struct buf *text)
 {
     const char *root = getenv("TODOKE_SOURCE_ROOT");
     char path[1024];
-    snprintf(path, sizeof(path), "%s/%s/%s.eml", root ? root : ".", folder, name);
+    if (snprintf(path, sizeof(path), "%s/%s/%s.eml", root ? root : ".", folder, name) >= (int)sizeof(path))
+        return false;
     FILE *file = fopen(path, "rb");
     if (!file)
         return false;
