@@ -87,6 +87,28 @@ static bool no_email_fault(const struct import *import, uint64_t line, struct fa
         path, (unsigned long long)line, buf_cstr(&said));
 }
 
+static bool encoding_fault(const struct import *import, uint64_t line, struct fault *why)
+{
+    size_t bom_len;
+    struct slice detected = csv_detect(import->bytes, &bom_len), used = import->result->encoding;
+    bool differs = !slice_equal(detected, used);
+    return fault_set(why, FAULT_INPUT, "%s line %llu: this is not %.*s%s%.*s%s", import->options->path,
+                     (unsigned long long)line, SLICE_ARG(used),
+                     differs ? "; it looks like "
+                             : "; save the file as \"CSV UTF-8\", or say what it is with --encoding",
+                     differs ? (int)detected.len : 0, detected.ptr, differs ? ": say --encoding auto" : "");
+}
+
+/* Were the column names read in an encoding that somebody named, and that the bytes are not? */
+static bool header_is_garbled(const struct import *import)
+{
+    size_t bom_len;
+    bool is_ascii = true;
+    for (size_t i = 0; i < import->header_count; i++)
+        is_ascii &= slice_is_ascii(import->headers[i]);
+    return !is_ascii && !slice_equal(csv_detect(import->bytes, &bom_len), import->result->encoding);
+}
+
 static bool header_read(struct import *import, struct fault *why)
 {
     struct csv_record record;
@@ -102,6 +124,8 @@ static bool header_read(struct import *import, struct fault *why)
     import->result->header_count = record.count;
     struct import_columns *columns = &import->result->columns;
     bool found = import_columns_find(import->headers, import->header_count, columns);
+    if (!options->email_column.len && !found && header_is_garbled(import))
+        return encoding_fault(import, record.line, why);
     if (!options->email_column.len)
         return found || no_email_fault(import, record.line, why);
     for (size_t i = 0; i < import->header_count; i++) {
@@ -229,18 +253,6 @@ static bool contact_of(const struct import *import, const struct csv_record *rec
 }
 
 /* ── the first reading ── */
-
-static bool encoding_fault(const struct import *import, uint64_t line, struct fault *why)
-{
-    size_t bom_len;
-    struct slice detected = csv_detect(import->bytes, &bom_len), used = import->result->encoding;
-    bool differs = !slice_equal(detected, used);
-    return fault_set(why, FAULT_INPUT, "%s line %llu: this is not %.*s%s%.*s%s", import->options->path,
-                     (unsigned long long)line, SLICE_ARG(used),
-                     differs ? "; it looks like "
-                             : "; save the file as \"CSV UTF-8\", or say what it is with --encoding",
-                     differs ? (int)detected.len : 0, detected.ptr, differs ? ": say --encoding auto" : "");
-}
 
 /* Everything that would be a fault later is one now. */
 static bool check_all(struct import *import, struct fault *why)
