@@ -40,6 +40,7 @@ static void routes_add(struct api *api)
         http_router_add(api->router, &(struct http_route){table[i].method, table[i].pattern, route_call,
                                                           &api->routes[i], table[i].body_limit});
     }
+    public_routes(api);
     console_routes(api);
 }
 

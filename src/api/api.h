@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "bounce/rules.h"
+#include "mailauth/return_path.h"
 #include "net/ip.h"
 #include "net/world.h"
 #include "report/report.h"
@@ -41,6 +42,7 @@ struct api_options {
     const struct rules *rules;
     const struct report *report; /* whose rates are shown */
     struct endpoint listen;      /* port 0: the kernel chooses, see api_endpoint */
+    const struct token_keys *link_keys; /* of public links (/u/<token>); NULL: there are none */
     bool is_playground;
     struct api_inbox inbox;              /* list NULL: there is none (404) */
     struct slice brand_name, brand_from; /* whom GET /session names; empty: the first brand of the store */

@@ -55,6 +55,9 @@ bool api_admits(struct api *api, struct http_request *request, enum api_who who)
 /* The console's files, and what is asked for besides. */
 void console_routes(struct api *api);
 
+/* Public links in mails: no sign-in, only their signed token. */
+void public_routes(struct api *api);
+
 /* stream.c: look after the open streams; the counters have moved; end them all. */
 void streams_tick(struct timer *timer);
 void streams_changed(struct api *api);

@@ -392,6 +392,7 @@ bool service_run(struct service *service, struct fault *why)
     api.world = options->world;
     api.rules = service->rules;
     api.report = service->report;
+    api.link_keys = &service->link_keys;
     api.listen = options->config->http_listen.endpoint;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;

@@ -54,6 +54,11 @@ NODISCARD bool join_read(const struct joiner *joiner, const struct inbound_row *
 /* Write it: inside a write job. A mail that was joined already changes nothing. */
 NODISCARD bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, struct join *join);
 
+/* Whoever this delivery went to asks its brand to stop (L4, M46): inside a write job. *found false: there is no such
+ * delivery any more. */
+NODISCARD bool join_unsubscribe(const struct ledger *ledger, struct db *db, struct fault *why, uint64_t delivery_id,
+                                time_ms now, bool *found);
+
 /* A thread that follows new inbound rows and joins them, woken after commits and by the store's poll. */
 struct join_reader;
 struct join_reader_options {
