@@ -1,5 +1,6 @@
 #include "campaign/brand.h"
 
+#include "content/compose.h"
 #include "mail/address.h"
 
 static bool check_address(struct slice text, const char *what, struct fault *why)
@@ -64,8 +65,26 @@ struct slice brand_domain(const struct brand *brand)
     return slice_from(brand->from_address, (size_t)slice_find_last_byte(brand->from_address, '@') + 1);
 }
 
+/* A version never changes, so it is never made with a template that cannot be rendered. */
+static bool templates_are_sound(const struct content_version *version, struct fault *why)
+{
+    const struct content_source source = {
+        .subject = version->subject,
+        .preheader = version->preheader,
+        .html = version->html,
+        .text = version->text,
+        .from_address = SLICE("sender@shop.example"), /* the brand's own was looked at when it was made */
+    };
+    struct content *content = NULL;
+    bool ok = content_compile(&source, &content, why);
+    content_free(content);
+    return ok;
+}
+
 bool content_version_create(struct db *db, struct fault *why, struct content_version *version, time_ms now)
 {
+    if (!templates_are_sound(version, why))
+        return false;
     version->id = id_make_anywhere(db_ids(db), now);
     version->created = now;
     return db_do(db, why,

@@ -31,6 +31,7 @@ struct content_version {
     struct slice name, subject, preheader, html, text;
     time_ms created;
 };
+/* INPUT: a template with an error ("html, line 3, column 5: ..."), and nothing is written. */
 NODISCARD bool content_version_create(struct db *db, struct fault *why, struct content_version *version, time_ms now);
 /* INPUT: there is none. */
 NODISCARD bool content_version_find(struct db *db, struct fault *why, uint64_t id, struct arena *arena,
