@@ -1,386 +1,8 @@
-/* Source to nodes. Two levels: the outer one cuts the source into text, {{ output }} and {% tag %}; the inner one reads
- * words inside a tag. Errors stop at the first, which is the one a person mends first. */
-#include "content/liquid_private.h"
+/* Source to nodes: cut the source into text, {{ output }} and {% tag %}; liquid_words.c and liquid_expression.c read
+ * inside a tag. Errors stop at the first, which is the one a person mends first. */
+#include "content/liquid_compile_private.h"
 
-#include "base/utf8.h"
 #include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-struct compiler {
-    struct liquid *liquid;
-    struct slice source;
-    size_t at;         /* the outer level */
-    size_t inner, end; /* inside a tag: where we read, and where it ends */
-    size_t tag_at;
-    bool is_trimming; /* the next text loses its white space in front */
-    unsigned depth;
-    size_t nodes;
-    struct liquid_place *where;
-    struct fault *why;
-};
-
-struct liquid_place liquid_place_of(struct slice source, size_t at)
-{
-    struct liquid_place place = {1, 1};
-    for (size_t i = 0; i < at && i < source.len; i++) {
-        if (source.ptr[i] == '\n') {
-            place.line++;
-            place.column = 1;
-        } else if ((source.ptr[i] & 0xc0) != 0x80) {
-            place.column++;
-        }
-    }
-    return place;
-}
-
-static bool PRINTF_LIKE(3, 4) compile_fault(struct compiler *c, size_t at, const char *format, ...)
-{
-    va_list args;
-    char text[400];
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    struct liquid_place place = liquid_place_of(c->source, at);
-    if (c->where)
-        *c->where = place;
-    return fault_set(c->why, FAULT_INPUT, "line %u, column %u: %s", place.line, place.column, text);
-}
-
-#define ALLOC(c, type) ARENA_NEW(&(c)->liquid->arena, type)
-
-/* --- the inner level: words of a tag --- */
-
-enum word_kind { WORD_END, WORD_NAME, WORD_STRING, WORD_NUMBER, WORD_MARK };
-struct word {
-    enum word_kind kind;
-    size_t at;
-    struct slice text; /* STRING: without quotes */
-};
-
-static bool word_is(struct word word, const char *text)
-{
-    return (word.kind == WORD_MARK || word.kind == WORD_NAME) && slice_equal(word.text, slice_str(text));
-}
-
-/* Marks that Japanese keyboards make; they look right and are not. */
-static const char *wide_mark(struct slice s)
-{
-    static const struct {
-        struct slice wide;
-        const char *narrow;
-    } marks[] = {{SLICE_INIT("｜"), "|"}, {SLICE_INIT("："), ":"}, {SLICE_INIT("，"), ","},  {SLICE_INIT("．"), "."},
-                 {SLICE_INIT("”"), "\""}, {SLICE_INIT("“"), "\""}, {SLICE_INIT("＂"), "\""}, {SLICE_INIT("’"), "'"},
-                 {SLICE_INIT("‘"), "'"},  {SLICE_INIT("＝"), "="}, {SLICE_INIT("（"), "("},  {SLICE_INIT("）"), ")"}};
-    for (size_t i = 0; i < COUNT_OF(marks); i++)
-        if (slice_starts(s, marks[i].wide))
-            return marks[i].narrow;
-    return NULL;
-}
-
-static bool is_name_byte(struct slice s)
-{
-    char c = s.ptr[0];
-    return ascii_is_alnum(c) || c == '_' || ((c & 0x80) && !wide_mark(s) && !slice_starts(s, SLICE("　")));
-}
-
-static struct slice inner_rest(const struct compiler *c)
-{
-    return slice_of(c->source.ptr + c->inner, c->end - c->inner);
-}
-
-static void skip_space(struct compiler *c)
-{
-    for (;;) {
-        struct slice rest = inner_rest(c);
-        if (rest.len && ascii_is_space(rest.ptr[0]))
-            c->inner++;
-        else if (slice_starts(rest, SLICE("　")))
-            c->inner += 3;
-        else
-            return;
-    }
-}
-
-static size_t number_len(struct slice rest)
-{
-    size_t len = rest.ptr[0] == '-' ? 1 : 0;
-    while (len < rest.len && ascii_is_digit(rest.ptr[len]))
-        len++;
-    if (len + 1 < rest.len && rest.ptr[len] == '.' && ascii_is_digit(rest.ptr[len + 1]))
-        for (len++; len < rest.len && ascii_is_digit(rest.ptr[len]);)
-            len++;
-    return len;
-}
-
-/* The word at the reading place, without moving on. False: a fault was set. */
-static bool word_peek(struct compiler *c, struct word *word, size_t *next)
-{
-    skip_space(c);
-    struct slice rest = inner_rest(c);
-    *word = (struct word){WORD_END, c->inner, slice_head(rest, 0)};
-    *next = c->inner;
-    if (!rest.len)
-        return true;
-    char first = rest.ptr[0];
-    size_t len = 0;
-    if (first == '"' || first == '\'') {
-        ptrdiff_t close = slice_find_byte(slice_from(rest, 1), first);
-        if (close == SLICE_NPOS)
-            return compile_fault(c, c->inner, "the quote %c is not closed", first);
-        word->kind = WORD_STRING;
-        word->text = slice_of(rest.ptr + 1, (size_t)close);
-        *next = c->inner + (size_t)close + 2;
-        return true;
-    }
-    if (ascii_is_digit(first) || (first == '-' && rest.len > 1 && ascii_is_digit(rest.ptr[1]))) {
-        word->kind = WORD_NUMBER;
-        len = number_len(rest);
-    } else if (is_name_byte(rest)) {
-        word->kind = WORD_NAME;
-        while (len < rest.len && (is_name_byte(slice_from(rest, len)) || (rest.ptr[len] == '-' && len + 1 < rest.len &&
-                                                                          is_name_byte(slice_from(rest, len + 1)))))
-            len++;
-        len += len < rest.len && rest.ptr[len] == '?';
-    } else {
-        const char *narrow = wide_mark(rest);
-        if (narrow)
-            return compile_fault(c, c->inner, "a full-width mark: write %s (half-width)", narrow);
-        static const struct slice pairs[] = {SLICE_INIT("=="), SLICE_INIT("!="), SLICE_INIT("<>"),
-                                             SLICE_INIT("<="), SLICE_INIT(">="), SLICE_INIT("..")};
-        word->kind = WORD_MARK;
-        len = 1;
-        for (size_t i = 0; i < COUNT_OF(pairs); i++)
-            if (slice_starts(rest, pairs[i]))
-                len = 2;
-        if (!memchr("|:,.[]()<>=!", first, 12))
-            return compile_fault(c, c->inner, "\"%.*s\" means nothing here", SLICE_ARG(utf8_head(rest, 4)));
-    }
-    word->text = slice_head(rest, len);
-    *next = c->inner + len;
-    return true;
-}
-
-static bool word_next(struct compiler *c, struct word *word)
-{
-    size_t next;
-    if (!word_peek(c, word, &next))
-        return false;
-    c->inner = next;
-    return true;
-}
-
-/* Move past the word when it is `text`. */
-static bool word_take(struct compiler *c, const char *text, bool *is_taken)
-{
-    struct word word;
-    size_t next;
-    if (!word_peek(c, &word, &next))
-        return false;
-    *is_taken = word_is(word, text);
-    if (*is_taken)
-        c->inner = next;
-    return true;
-}
-
-static bool word_expect(struct compiler *c, const char *text, const char *after)
-{
-    struct word word;
-    if (!word_next(c, &word))
-        return false;
-    if (word_is(word, text))
-        return true;
-    return compile_fault(c, word.at, "expected \"%s\" after %s", text, after);
-}
-
-static bool tag_end(struct compiler *c)
-{
-    struct word word;
-    if (!word_next(c, &word))
-        return false;
-    return word.kind == WORD_END || compile_fault(c, word.at, "\"%.*s\" is too much here", SLICE_ARG(word.text));
-}
-
-/* --- expressions --- */
-
-static bool parse_operand(struct compiler *c, struct operand *operand);
-
-static bool parse_steps(struct compiler *c, struct operand *operand)
-{
-    struct step **end = &operand->steps;
-    for (bool is_taken; word_take(c, ".", &is_taken);) {
-        struct step *step;
-        if (is_taken) {
-            struct word name;
-            if (!word_next(c, &name))
-                return false;
-            if (name.kind != WORD_NAME)
-                return compile_fault(c, name.at, "a name must follow the dot");
-            step = ALLOC(c, struct step);
-            step->name = name.text;
-        } else {
-            if (!word_take(c, "[", &is_taken))
-                return false;
-            if (!is_taken)
-                return true;
-            step = ALLOC(c, struct step);
-            step->index = ALLOC(c, struct operand);
-            if (!parse_operand(c, step->index) || !word_expect(c, "]", "the index"))
-                return false;
-        }
-        *end = step;
-        end = &step->next;
-    }
-    return false;
-}
-
-static bool parse_named(struct compiler *c, struct word word, struct operand *operand)
-{
-    static const struct {
-        struct slice word;
-        enum operand_kind kind;
-        struct liquid_value literal;
-    } constants[] = {
-        {SLICE_INIT("true"), OPERAND_LITERAL, {.kind = LIQUID_BOOL, .boolean = true}},
-        {SLICE_INIT("false"), OPERAND_LITERAL, {.kind = LIQUID_BOOL}},
-        {SLICE_INIT("nil"), OPERAND_LITERAL, {.kind = LIQUID_NIL}},
-        {SLICE_INIT("null"), OPERAND_LITERAL, {.kind = LIQUID_NIL}},
-        {SLICE_INIT("empty"), OPERAND_EMPTY, {.kind = LIQUID_NIL}},
-        {SLICE_INIT("blank"), OPERAND_BLANK, {.kind = LIQUID_NIL}},
-    };
-    for (size_t i = 0; i < COUNT_OF(constants); i++) {
-        if (slice_equal(word.text, constants[i].word)) {
-            operand->kind = constants[i].kind;
-            operand->literal = constants[i].literal;
-            return true;
-        }
-    }
-    operand->kind = OPERAND_PATH;
-    operand->name = word.text;
-    return parse_steps(c, operand);
-}
-
-static bool parse_range(struct compiler *c, struct operand *operand)
-{
-    operand->kind = OPERAND_RANGE;
-    operand->bounds = ARENA_ARRAY(&c->liquid->arena, struct operand, 2);
-    return parse_operand(c, &operand->bounds[0]) && word_expect(c, "..", "the first number of a range") &&
-           parse_operand(c, &operand->bounds[1]) && word_expect(c, ")", "a range");
-}
-
-static bool parse_number(struct compiler *c, struct word word, struct operand *operand)
-{
-    struct liquid_value text = liquid_string(word.text);
-    if (!liquid_number_of(&text, &operand->literal))
-        return compile_fault(c, word.at, "\"%.*s\" is no number", SLICE_ARG(word.text));
-    return true;
-}
-
-static bool parse_operand(struct compiler *c, struct operand *operand)
-{
-    struct word word;
-    if (c->depth >= LIQUID_DEPTH_MAX)
-        return compile_fault(c, c->inner, "nested deeper than %d", LIQUID_DEPTH_MAX);
-    if (!word_next(c, &word))
-        return false;
-    *operand = (struct operand){.kind = OPERAND_LITERAL, .at = word.at};
-    c->depth++;
-    bool is_done = true;
-    switch (word.kind) {
-    case WORD_STRING: operand->literal = liquid_string(word.text); break;
-    case WORD_NUMBER: is_done = parse_number(c, word, operand); break;
-    case WORD_NAME: is_done = parse_named(c, word, operand); break;
-    case WORD_END: is_done = compile_fault(c, word.at, "something is missing here"); break;
-    case WORD_MARK:
-        is_done = word_is(word, "(") ? parse_range(c, operand)
-                                     : compile_fault(c, word.at, "\"%.*s\" cannot stand here", SLICE_ARG(word.text));
-        break;
-    }
-    c->depth--;
-    return is_done;
-}
-
-static bool parse_filter_args(struct compiler *c, struct filter_call *call)
-{
-    bool is_taken;
-    if (!word_take(c, ":", &is_taken))
-        return false;
-    while (is_taken) {
-        if (call->arg_count == LIQUID_ARGS_MAX)
-            return compile_fault(c, call->at, "too many arguments for the filter \"%.*s\"",
-                                 SLICE_ARG(call->filter->name));
-        if (!parse_operand(c, &call->args[call->arg_count++]) || !word_take(c, ",", &is_taken))
-            return false;
-    }
-    const struct liquid_filter *filter = call->filter;
-    if (call->arg_count >= filter->args_min && call->arg_count <= filter->args_max)
-        return true;
-    return compile_fault(c, call->at, "the filter \"%.*s\" takes %u to %u arguments, not %zu", SLICE_ARG(filter->name),
-                         filter->args_min, filter->args_max, call->arg_count);
-}
-
-static bool parse_expression(struct compiler *c, struct expression *expression)
-{
-    if (!parse_operand(c, &expression->operand))
-        return false;
-    struct filter_call **end = &expression->filters;
-    for (bool is_taken; word_take(c, "|", &is_taken);) {
-        struct word name;
-        if (!is_taken)
-            return true;
-        if (!word_next(c, &name))
-            return false;
-        if (name.kind != WORD_NAME)
-            return compile_fault(c, name.at, "a filter's name must follow |");
-        struct filter_call *call = ALLOC(c, struct filter_call);
-        call->filter = liquid_filter_find(name.text);
-        call->at = name.at;
-        if (!call->filter)
-            return compile_fault(c, name.at, "there is no filter \"%.*s\"", SLICE_ARG(name.text));
-        if (!parse_filter_args(c, call))
-            return false;
-        *end = call;
-        end = &call->next;
-    }
-    return false;
-}
-
-static bool parse_condition(struct compiler *c, struct condition **to)
-{
-    static const struct {
-        const char *word;
-        enum comparison comparison;
-    } comparisons[] = {{"==", IS_EQUAL},  {"!=", IS_NOT_EQUAL}, {"<>", IS_NOT_EQUAL}, {"<", IS_LESS},
-                       {">", IS_GREATER}, {"<=", IS_AT_MOST},   {">=", IS_AT_LEAST},  {"contains", IS_CONTAINING}};
-    for (;;) {
-        struct condition *condition = ALLOC(c, struct condition);
-        bool is_taken = false;
-        *to = condition;
-        to = &condition->next;
-        if (++c->nodes > LIQUID_NODES_MAX)
-            return compile_fault(c, c->inner, "more than %d parts in one template", LIQUID_NODES_MAX);
-        if (!parse_operand(c, &condition->left))
-            return false;
-        for (size_t i = 0; i < COUNT_OF(comparisons) && !is_taken; i++) {
-            if (!word_take(c, comparisons[i].word, &is_taken))
-                return false;
-            condition->comparison = is_taken ? comparisons[i].comparison : IS_TRUTHY;
-        }
-        if (is_taken && !parse_operand(c, &condition->right))
-            return false;
-        if (!word_take(c, "and", &is_taken))
-            return false;
-        condition->join = is_taken ? JOIN_AND : JOIN_END;
-        if (!is_taken && !word_take(c, "or", &is_taken))
-            return false;
-        if (is_taken && condition->join == JOIN_END)
-            condition->join = JOIN_OR;
-        if (!is_taken)
-            return tag_end(c);
-    }
-}
-
-/* --- the outer level: text, outputs and tags --- */
 
 static void text_add(struct compiler *c, struct node ***end, struct slice text)
 {
@@ -532,12 +154,12 @@ static bool parse_branches(struct compiler *c, struct node *node, struct branch 
         if (!parse_block(c, &branch->body, closers, &closer))
             return false;
         if (word_is(closer, end_word))
-            return tag_end(c);
+            return word_end(c);
         if (has_else)
             return compile_fault(c, closer.at, "nothing but %s may follow else", end_word);
         branch = branch->next = ALLOC(c, struct branch);
         has_else = word_is(closer, "else");
-        if (has_else ? !tag_end(c) : !parse_condition(c, &branch->condition))
+        if (has_else ? !word_end(c) : !parse_condition(c, &branch->condition))
             return false;
     }
 }
@@ -568,7 +190,7 @@ static bool parse_when(struct compiler *c, struct branch *branch)
         if (!word_take(c, ",", &is_comma) || (!is_comma && !word_take(c, "or", &is_or)))
             return false;
         if (!is_comma && !is_or)
-            return tag_end(c);
+            return word_end(c);
     }
 }
 
@@ -577,17 +199,17 @@ static bool parse_case(struct compiler *c, struct node *node)
     static const char *const closers[] = {"when", "else", "endcase", NULL};
     struct branch before = {0}, *branch = &before; /* what stands before the first when is left out */
     node->kind = NODE_CASE;
-    if (!parse_operand(c, &node->expression.operand) || !tag_end(c))
+    if (!parse_operand(c, &node->expression.operand) || !word_end(c))
         return false;
     for (struct word closer;;) {
         if (!parse_block(c, &branch->body, closers, &closer))
             return false;
         if (word_is(closer, "endcase")) {
             node->branches = before.next;
-            return tag_end(c);
+            return word_end(c);
         }
         branch = branch->next = ALLOC(c, struct branch);
-        if (word_is(closer, "else") ? !tag_end(c) : !parse_when(c, branch))
+        if (word_is(closer, "else") ? !word_end(c) : !parse_when(c, branch))
             return false;
     }
 }
@@ -630,10 +252,10 @@ static bool parse_for(struct compiler *c, struct node *node)
         return false;
     if (word_is(closer, "else")) {
         node->branches->next = ALLOC(c, struct branch);
-        if (!tag_end(c) || !parse_block(c, &node->branches->next->body, end, &closer))
+        if (!word_end(c) || !parse_block(c, &node->branches->next->body, end, &closer))
             return false;
     }
-    return tag_end(c);
+    return word_end(c);
 }
 
 static bool parse_name(struct compiler *c, struct node *node, enum node_kind kind, const char *tag)
@@ -652,14 +274,14 @@ static bool parse_capture(struct compiler *c, struct node *node)
 {
     static const char *const end[] = {"endcapture", NULL};
     struct word closer;
-    return parse_name(c, node, NODE_CAPTURE, "capture") && tag_end(c) && parse_block(c, &node->body, end, &closer) &&
-           tag_end(c);
+    return parse_name(c, node, NODE_CAPTURE, "capture") && word_end(c) && parse_block(c, &node->body, end, &closer) &&
+           word_end(c);
 }
 
 static bool parse_word_only(struct compiler *c, struct node *node, enum node_kind kind)
 {
     node->kind = kind;
-    return tag_end(c);
+    return word_end(c);
 }
 
 static bool parse_tag(struct compiler *c, struct word word, struct node *node)
@@ -679,12 +301,12 @@ static bool parse_tag(struct compiler *c, struct word word, struct node *node)
     if (word_is(word, "continue"))
         return parse_word_only(c, node, NODE_CONTINUE);
     if (word_is(word, "increment"))
-        return parse_name(c, node, NODE_COUNT_UP, "increment") && tag_end(c);
+        return parse_name(c, node, NODE_COUNT_UP, "increment") && word_end(c);
     if (word_is(word, "decrement"))
-        return parse_name(c, node, NODE_COUNT_DOWN, "decrement") && tag_end(c);
+        return parse_name(c, node, NODE_COUNT_DOWN, "decrement") && word_end(c);
     if (word_is(word, "assign"))
         return parse_name(c, node, NODE_ASSIGN, "assign") && word_expect(c, "=", "the name") &&
-               parse_expression(c, &node->expression) && tag_end(c);
+               parse_expression(c, &node->expression) && word_end(c);
     return compile_fault(c, word.at, "there is no tag \"%.*s\" here", SLICE_ARG(word.text));
 }
 
@@ -700,8 +322,8 @@ static bool is_closer(struct word word, const char *const *closers)
 static bool parse_unseen(struct compiler *c, struct node ***end, bool *is_unseen)
 {
     struct slice text;
-    skip_space(c);
-    *is_unseen = slice_starts(inner_rest(c), SLICE("#"));
+    word_skip_space(c);
+    *is_unseen = slice_starts(word_rest(c), SLICE("#"));
     if (*is_unseen)
         return true;
     if (!word_take(c, "comment", is_unseen))
@@ -743,7 +365,7 @@ static bool parse_block(struct compiler *c, struct node **first, const char *con
         node->at = c->tag_at;
         if (kind == '{') {
             node->kind = NODE_OUTPUT;
-            if (!parse_expression(c, &node->expression) || !tag_end(c))
+            if (!parse_expression(c, &node->expression) || !word_end(c))
                 return false;
         } else {
             if (!word_next(c, &word))
