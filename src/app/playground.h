@@ -23,7 +23,8 @@
 
 /* FATE(NAME, word, how the delivery ends, reason that the first error must be read as, told by)
  * told by: NOTHING (all is well), REPLY (in the conversation), DNS, CONNECT, MAIL (error mail after a 250), LATER
- * (refused at first, taken or given up at the end: the reason is the first refusal's). */
+ * (refused at first, taken or given up at the end: the reason is the first refusal's, and a throttled one may meet
+ * none). */
 #define FATES(X)                                                                                                       \
     X(ACCEPT, accept, DELIVERED, DELIVERED, NOTHING)                                                                   \
     X(USER_UNKNOWN, user_unknown, BOUNCED, USER_UNKNOWN, REPLY)                                                        \

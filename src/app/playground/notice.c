@@ -15,7 +15,7 @@ unsigned notice_count(enum fate fate)
     return fate == FATE_DELAYED ? 2 : fate_table[fate].told == FATE_TOLD_MAIL;
 }
 
-static struct said what_to_say(const struct notice_input *input)
+static struct said what_to_say(const struct notice_input *input, struct arena *arena)
 {
     bool is_exchange = input->site->voice == VOICE_OUTLOOK;
     if (input->fate == FATE_MAILBOX_FULL_LATE && is_exchange)
@@ -47,7 +47,14 @@ static struct said what_to_say(const struct notice_input *input)
             "and try to resend the message."};
     if (input->site->voice == VOICE_SENDMAIL)
         return (struct said){"failed", "5.1.1", "smtp; 550 5.1.1 User unknown", "User unknown"};
-    return (struct said){"failed", "5.1.1", "x-unix; user unknown", "unknown user"};
+    /* a relay that has learned it from the server behind it */
+    struct slice inner = arena_printf(
+        arena, "<%.*s>: Recipient address rejected: User unknown in local recipient table", SLICE_ARG(input->to));
+    return (struct said){"failed", "5.1.1", arena_printf(arena, "smtp; 550 5.1.1 %.*s", SLICE_ARG(inner)).ptr,
+                         arena_printf(arena,
+                                      "host inner.%s[127.25.9.9] said: 550 5.1.1 %.*s (in reply to RCPT TO command)",
+                                      input->site->host, SLICE_ARG(inner))
+                             .ptr};
 }
 
 /* The header block of a mail, with the empty line behind it left out. */
@@ -270,7 +277,7 @@ bool notice_write(const struct notice_input *input, struct arena *arena, struct 
         return write_vacation(input, *mail_to, arena, out) && buf_ok(out);
     if (input->fate == FATE_FORGED)
         *mail_to = forged_path(input->mail_from, arena);
-    struct said said = what_to_say(input);
+    struct said said = what_to_say(input, arena);
     if (input->site->voice == VOICE_QMAIL)
         write_qmail(input, *mail_to, &said, out);
     else

@@ -1,8 +1,8 @@
 /* session.c - one connection to a simulated receiver: what is answered, when, by the fate of each recipient
  *
  *     CONNECT  refused (no listener), reset, silent, busy, or 220
- *     MAIL     throttled, our IP blocked, sender's domain does not resolve, or 250
- *     RCPT     the fate's answer when it stands at this stage, "not here" for other domains, or 250
+ *     MAIL     our IP blocked, sender's domain does not resolve, or 250
+ *     RCPT     the fate's answer when it stands at this stage, throttled, "not here" for other domains, or 250
  *     MESSAGE  size, lines, virus, authentication really looked at; then the fate's answer for this stage; or 250,
  * kept, and maybe a notice later
  *
@@ -73,8 +73,6 @@ static void on_mail(struct session *session, const struct smtp_path *path)
     session->mail_from = arena_copy(&session->arena, path->address);
     if (session->will_reset) {
         conversation_reset(session->conversation);
-    } else if (is_too_fast(session) && (text = session_text(session, FATE_THROTTLE, STAGE_MAIL, 0))) {
-        session_refuse(session, text, FATE_THROTTLE, NULL);
     } else if (site_is(session->site, FATE_BLOCKED) && (text = session_text(session, FATE_BLOCKED, STAGE_MAIL, 0))) {
         session_refuse(session, text, FATE_BLOCKED, NULL);
     } else if ((session->site->traits & SITE_SENDER_DNS) && !slice_is_empty(path->domain) && !path->is_literal) {
@@ -121,11 +119,16 @@ static void on_recipient(struct session *session, const struct smtp_path *path)
         recipient.fate = FATE_ACCEPT;
     const char *text = session_text(session, recipient.fate, STAGE_RCPT, recipient.pick);
     bool is_passing = recipient.fate == FATE_GREYLIST || recipient.fate == FATE_BUSY || recipient.fate == FATE_THROTTLE;
-    if (is_passing && !site_is(session->site, FATE_BUSY) &&
-        is_still_refused(session, recipient.fate, recipient.address)) {
-        if (recipient.fate != FATE_GREYLIST) /* said at an earlier stage elsewhere; here one address alone meets it */
+    /* the busy and the throttling site say so at CONNECT and MAIL, to all; elsewhere one address alone may ask for it
+     */
+    bool is_told_here = is_passing && !(recipient.fate == FATE_BUSY && site_is(session->site, FATE_BUSY)) &&
+                        !(recipient.fate == FATE_THROTTLE && session->site->rate_per_s > 0);
+    if (is_told_here && is_still_refused(session, recipient.fate, recipient.address)) {
+        if (recipient.fate != FATE_GREYLIST)
             text = "450 4.3.2 <{to}>: Recipient address rejected: try again later";
         session_refuse(session, text, recipient.fate, &recipient);
+    } else if (recipient.fate == FATE_THROTTLE && text && is_too_fast(session)) {
+        session_refuse(session, text, FATE_THROTTLE, &recipient);
     } else if (text && !is_passing) {
         session_refuse(session, text, recipient.fate, &recipient);
     } else if (session->recipient_count == RECIPIENTS_MOST) {

@@ -22,8 +22,8 @@ const struct site site_table[] = {
      {{FATE_USER_UNKNOWN, 330}, {FATE_FILTERED, 120}, {FATE_MAILBOX_FULL_LATE, 40}}},
     {"SoftBank-like", "mx.softbank.example", {1, 7}, VOICE_SOFTBANK, SITE_SENDER_DNS, 0, 0, 0,
      {{FATE_USER_UNKNOWN, 300}, {FATE_MAILBOX_FULL, 60}, {FATE_FILTERED, 50}}},
-    {"Yahoo-Inc-like, throttling", "mta5.yahooinc.example", {1, 8}, VOICE_YAHOOINC, SITE_AUTH, 0, 0, 60,
-     {{FATE_USER_UNKNOWN, 200}, {FATE_SUSPENDED, 60}}},
+    {"Yahoo-Inc-like, throttling", "mta5.yahooinc.example", {1, 8}, VOICE_YAHOOINC, SITE_AUTH, 0, 0, 25,
+     {{FATE_USER_UNKNOWN, 200}, {FATE_SUSPENDED, 60}, {FATE_THROTTLE, 9740}}},
     {"a company on Postfix", "mail.yamada-shoten.example", {2, 1}, VOICE_POSTFIX, 0, 0, 0, 0,
      {{FATE_USER_UNKNOWN, 250}, {FATE_HAS_MOVED, 60}, {FATE_MAILBOX_FULL, 80}, {FATE_VACATION, 80}}},
     {"a university on Sendmail", "mx.u-midori.example", {2, 2}, VOICE_SENDMAIL, 0, 0, 0, 0,
@@ -123,7 +123,7 @@ const struct site_reply site_reply_table[] = {
     {VOICE_POSTFIX, FATE_GREYLIST, STAGE_RCPT, "450 4.2.0 <{to}>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/{domain}.html"},
     {VOICE_POSTFIX, FATE_GREYLIST, STAGE_RCPT, "451 4.7.1 Greylisting in action, please come back later"},
     {VOICE_POSTFIX, FATE_BUSY, STAGE_CONNECT, "421 4.7.0 Temporary server failure. Please try again later"},
-    {VOICE_POSTFIX, FATE_THROTTLE, STAGE_MAIL, "421 4.7.0 {host} Error: too many messages from {ip}, rate limit exceeded"},
+    {VOICE_POSTFIX, FATE_THROTTLE, STAGE_RCPT, "421 4.7.0 {host} Error: too many messages from {ip}, rate limit exceeded"},
     {VOICE_SENDMAIL, FATE_USER_UNKNOWN, STAGE_RCPT, "550 5.1.1 <{to}>... User unknown"},
     {VOICE_SENDMAIL, FATE_MAILBOX_FULL, STAGE_RCPT, "552 5.2.2 <{to}>... Mailbox full"},
     {VOICE_SENDMAIL, FATE_MAILBOX_FULL, STAGE_RCPT, "552 5.2.2 <{to}>... Message size exceeds remaining quota"},
@@ -152,7 +152,7 @@ const struct site_reply site_reply_table[] = {
      "550-5.7.26 This mail has been blocked because the sender is unauthenticated.\r\n550-5.7.26 Gmail requires all senders to authenticate with either SPF or DKIM.\r\n"
      "550-5.7.26\r\n550-5.7.26  Authentication results:\r\n550-5.7.26  DKIM = {dkim}\r\n550-5.7.26  SPF [{from}] with ip: [{ip}] = {spf}\r\n550-5.7.26\r\n"
      "550-5.7.26  For instructions on setting up authentication, go to\r\n550 5.7.26  https://support.google.com/mail/answer/81126#authentication {id} - gsmtp"},
-    {VOICE_GOOGLE, FATE_THROTTLE, STAGE_MAIL,
+    {VOICE_GOOGLE, FATE_THROTTLE, STAGE_RCPT,
      "421-4.7.28 Gmail has detected an unusual rate of unsolicited mail originating\r\n421-4.7.28 from your IP address. To protect our users from spam, mail has been\r\n"
      "421-4.7.28 temporarily rate limited. For more information, go to\r\n421 4.7.28  https://support.google.com/mail/?p=UnsolicitedRateLimitError {id} - gsmtp"},
     {VOICE_OUTLOOK, FATE_USER_UNKNOWN, STAGE_RCPT, "550 5.5.0 Requested action not taken: mailbox unavailable (S2017062302). [{id}.prod.protection.outlook.com]"},
@@ -173,7 +173,7 @@ const struct site_reply site_reply_table[] = {
     {VOICE_YAHOOINC, FATE_POLICY, STAGE_DOT, "554 5.7.9 Message not accepted for policy reasons. See https://postmaster.yahooinc.com/error-codes"},
     {VOICE_YAHOOINC, FATE_AUTH_FAILURE, STAGE_DOT,
      "550 5.7.9 This mail has been blocked because the sender is unauthenticated. Yahoo requires all senders to authenticate with either SPF or DKIM."},
-    {VOICE_YAHOOINC, FATE_THROTTLE, STAGE_MAIL,
+    {VOICE_YAHOOINC, FATE_THROTTLE, STAGE_RCPT,
      "421 4.7.0 [TSS04] Messages from {ip} temporarily deferred due to unexpected volume or user complaints - 4.16.55.1; see https://postmaster.yahooinc.com/error-codes"},
     {VOICE_ICLOUD, FATE_USER_UNKNOWN, STAGE_RCPT, "550 5.1.1 <{to}>: user does not exist"},
     {VOICE_ICLOUD, FATE_SUSPENDED, STAGE_RCPT, "550 5.1.1 <{to}>: inactive email address"},
