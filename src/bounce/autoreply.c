@@ -18,20 +18,20 @@ static bool asks_for_proof(struct slice text)
         {SLICE_INIT("boxbe"), 1},
         {SLICE_INIT("spamarrest"), 1},
     };
-    return scan_phrase(text, rows, COUNT_OF(rows), 0) != 0;
+    return scan_any(text, rows, COUNT_OF(rows));
 }
 
 /* The mailbox is given up, says its own answer. */
 static bool tells_end(struct slice text)
 {
     static const struct phrase rows[] = {
-        {SLICE_INIT("is no longer in use"), 1},        {SLICE_INIT("no longer in use"), 1},
-        {SLICE_INIT("is no longer monitored"), 1},     {SLICE_INIT("is not monitored"), 0},
-        {SLICE_INIT("address is no longer valid"), 1}, {SLICE_INIT("mailbox has been closed"), 1},
-        {SLICE_INIT("account has been closed"), 1},    {SLICE_INIT("現在使われておりません"), 1},
-        {SLICE_INIT("現在使用しておりません"), 1},     {SLICE_INIT("使用を終了しました"), 1},
+        {SLICE_INIT("is no longer in use"), 1},     {SLICE_INIT("no longer in use"), 1},
+        {SLICE_INIT("is no longer monitored"), 1},  {SLICE_INIT("address is no longer valid"), 1},
+        {SLICE_INIT("mailbox has been closed"), 1}, {SLICE_INIT("account has been closed"), 1},
+        {SLICE_INIT("現在使われておりません"), 1},  {SLICE_INIT("現在使用しておりません"), 1},
+        {SLICE_INIT("使用を終了しました"), 1},
     };
-    return scan_phrase(text, rows, COUNT_OF(rows), 0) != 0;
+    return scan_any(text, rows, COUNT_OF(rows));
 }
 
 bool autoreply_read(struct reading *r, struct slice text)

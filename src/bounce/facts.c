@@ -161,8 +161,9 @@ static void list_take(struct finder *f, size_t at)
     struct slice rest = slice_from(f->text, at);
     if (f->found[FACT_LIST].len && memchr(f->found[FACT_LIST].ptr, '.', f->found[FACT_LIST].len))
         return;
+    char first = ascii_lower(rest.ptr[0]), second = rest.len > 1 ? ascii_lower(rest.ptr[1]) : 0;
     for (size_t i = 0; i < COUNT_OF(lists); i++) {
-        if (ascii_lower(rest.ptr[0]) == lists[i].ptr[0] && slice_starts_caseless(rest, lists[i])) {
+        if (first == lists[i].ptr[0] && second == lists[i].ptr[1] && slice_starts_caseless(rest, lists[i])) {
             if (!f->found[FACT_LIST].len || memchr(lists[i].ptr, '.', lists[i].len))
                 f->found[FACT_LIST] = lists[i];
             return;
@@ -183,7 +184,7 @@ static void code_take(struct finder *f, size_t at)
     if (f->found[FACT_CODE].len)
         return;
     for (size_t i = 0; i < COUNT_OF(starts); i++) {
-        if (!slice_starts(rest, starts[i]))
+        if (rest.ptr[0] != starts[i].ptr[0] || !slice_starts(rest, starts[i]))
             continue;
         size_t len = starts[i].len;
         bool has_more = false;
@@ -253,7 +254,7 @@ void facts_find(struct slice text, struct arena *arena, struct facts *facts)
         is_in_word = ascii_is_alnum(c) || c == '.' || c == '-';
         if (!is_start || !ascii_is_alnum(c))
             continue;
-        if (ascii_hex_value(c) >= 0)
+        if (ascii_is_digit(c) || (i + 4 < text.len && memchr(text.ptr + i, ':', 5) && ascii_hex_value(c) >= 0))
             ip_take(&f, i);
         if (ascii_is_digit(c))
             continue;

@@ -17,6 +17,7 @@ struct teller {
     int transcript;        /* entry that the last RCPT TO of a transcript named, -1: none */
     enum stage stage;      /* the last command of a transcript */
     size_t indent;         /* of the line that opened the current entry */
+    bool has_deeper;       /* lines below it are indented deeper than it */
     bool is_session;       /* behind "Transcript of session follows" */
     bool is_told;          /* the current entry was told before, better: its lines are passed over */
 };
@@ -101,7 +102,7 @@ static bool announces_original(struct slice line)
     has_rule = has_rule || (bare.ptr - line.ptr >= 2 && memchr("-=_*|#+", bare.ptr[-2], 7));
     struct slice whole = slice_trim(line);
     if (has_rule || memchr(":-=_*|#", whole.ptr[whole.len - 1], 7))
-        return scan_phrase(bare, rows, COUNT_OF(rows), 0) != 0;
+        return scan_any(bare, rows, COUNT_OF(rows));
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (rows[i].text.ptr[0] == ascii_lower(bare.ptr[0]) && slice_starts_caseless(bare, rows[i].text))
             return true;
@@ -276,7 +277,7 @@ static bool tells_failure(struct slice line)
     for (size_t i = 0; i < line.len; i++)
         if ((unsigned char)line.ptr[i] >= 0xe0) /* Chinese, Japanese, Korean: no words to begin with */
             return true;
-    return scan_phrase(line, rows, COUNT_OF(rows), 0) != 0;
+    return scan_any(line, rows, COUNT_OF(rows));
 }
 
 /* ">>> RCPT To:<a@b>", "<<< 550 ...", " In:  DATA", " Out: 550 ...". True: the line was a transcript's. */
@@ -341,6 +342,7 @@ static void entry_open(struct teller *t, struct slice address, struct slice rest
         t->is_told = true;
     t->current = entry;
     t->indent = indent_of(line);
+    t->has_deeper = false;
 }
 
 static void line_take(struct teller *t, struct slice line)
@@ -386,6 +388,12 @@ static void line_take(struct teller *t, struct slice line)
     if (t->is_session && said.code >= 400 && !n->reply.len && (said.status[0] || said.text.len > 3)) {
         n->reply = bare; /* "554 5.3.0 unknown mailer error 255" */
         n->stage = t->stage;
+    }
+    if (t->current >= 0 && bare.len && t->indent) {
+        size_t indent = indent_of(line);
+        if (indent == t->indent && t->has_deeper)
+            t->is_told = true; /* something that failed too, but is no address: "pipe to |/usr/bin/x" */
+        t->has_deeper = t->has_deeper || indent > t->indent;
     }
     int owner = t->current >= 0 ? t->current : t->sentence;
     if (owner >= 0 && !t->is_told) {
@@ -444,6 +452,19 @@ static void entries_choose(struct teller *t)
     }
 }
 
+/* slice_line, for texts whose line end is known. */
+static bool line_next(struct slice *rest, char newline, struct slice *line)
+{
+    if (!rest->len)
+        return false;
+    const char *end = memchr(rest->ptr, newline, rest->len);
+    *line = slice_head(*rest, end ? (size_t)(end - rest->ptr) : rest->len);
+    *rest = slice_from(*rest, line->len + 1);
+    while (line->len && line->ptr[line->len - 1] == '\r')
+        line->len--;
+    return true;
+}
+
 void narrative_read(struct slice text, struct slice own, struct slice to, struct arena *arena,
                     struct narrative *narrative)
 {
@@ -454,7 +475,8 @@ void narrative_read(struct slice text, struct slice own, struct slice to, struct
     narrative->text = narrative->preamble = text;
     struct slice rest = text, line;
     ptrdiff_t fields = dsn_find(text);
-    while (slice_line(&rest, &line)) {
+    char newline = text.len && !memchr(text.ptr, '\n', text.len) ? '\r' : '\n';
+    while (line_next(&rest, newline, &line)) {
         size_t at = (size_t)(line.ptr - text.ptr);
         if (fields >= 0 && at == (size_t)fields) {
             narrative->fields = slice_from(text, at);

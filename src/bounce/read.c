@@ -255,7 +255,7 @@ static const struct narrative_entry *entry_of(const struct narrative *n, struct 
 
 /* The part of an entry's lines that says why: from the reply on, or its first paragraph. Raw: its lines are still
  * apart. */
-static struct slice entry_words(struct slice text)
+static struct slice entry_words_from(struct slice text, bool may_skip)
 {
     text = slice_head(text, RULES_TEXT_MAX);
     ptrdiff_t reply = said_find(text);
@@ -275,10 +275,21 @@ static struct slice entry_words(struct slice text)
         size_t next = i + 1;
         while (next < words.len && (words.ptr[next] == ' ' || words.ptr[next] == '\t' || words.ptr[next] == '\r'))
             next++;
-        if (next < words.len && words.ptr[next] == '\n')
+        if (next < words.len && words.ptr[next] == '\n') {
+            struct slice paragraph = slice_trim(slice_head(words, i));
+            bool is_title =
+                may_skip && reply < 0 && paragraph.len < 40 && paragraph.len && paragraph.ptr[paragraph.len - 1] == ':';
+            if (is_title && slice_trim(slice_from(words, next)).len) /* "because:" */
+                return entry_words_from(slice_from(words, next), false);
             return slice_head(words, i);
+        }
     }
     return words;
+}
+
+static struct slice entry_words(struct slice text)
+{
+    return entry_words_from(text, true);
 }
 
 static bool has_address(struct slice recipient)
@@ -308,7 +319,7 @@ static void dsn_row(struct reading *r, const struct dsn *dsn, const struct dsn_r
             row->diagnostic = slice_head(scan_squeeze(evidence.chunk, r->arena), BOUNCE_DIAGNOSTIC_MAX);
         row->stage = entry->stage;
         if (!row->stage)
-            row->stage = scan_stage(entry->text);
+            row->stage = scan_stage(slice_head(entry->text, 1024));
         if (!row->remote_mta.len)
             row->remote_mta = scan_speaker(entry->text);
     }
@@ -382,7 +393,7 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
     }
     row->diagnostic = slice_head(row->diagnostic, BOUNCE_DIAGNOSTIC_MAX);
     if (!row->stage)
-        row->stage = scan_stage(around);
+        row->stage = scan_stage(slice_head(around, 1024));
     if (!row->stage)
         row->stage = n->stage;
     row->remote_mta = scan_speaker(around);
@@ -463,7 +474,7 @@ static bool report_read(struct reading *r)
                                            {SLICE_INIT("tlsrpt"), 1}};
     bool is_report = slice_equal_caseless(s->report_type, SLICE("tlsrpt")) ||
                      mime_header(r->mail, 0, SLICE("TLS-Report-Domain")).ptr;
-    bool has_title = !s->is_answer && scan_phrase(s->subject, titles, COUNT_OF(titles), 0);
+    bool has_title = !s->is_answer && scan_any(s->subject, titles, COUNT_OF(titles));
     for (unsigned i = 0; i < r->mail->part_count && has_title && !is_report; i++) {
         const struct mime_part *part = &r->mail->parts[i];
         is_report =
@@ -501,7 +512,7 @@ static bool is_phish(const struct reading *r, struct slice text)
         return false;
     struct slice html = mime_body(&r->mail->parts[s->html_part], 65536, r->arena);
     bool has_link = slice_find(html, SLICE("http")) >= 0;
-    return has_link && scan_phrase(text, lures, COUNT_OF(lures), 0) && said_find(slice_head(text, 4096)) < 0;
+    return has_link && scan_any(text, lures, COUNT_OF(lures)) && said_find(slice_head(text, 4096)) < 0;
 }
 
 /* ---- all together ---- */

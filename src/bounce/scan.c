@@ -121,7 +121,10 @@ static unsigned pair_bit(char first, char second)
     return ((unsigned char)first * 7u + (unsigned char)second) & 255u;
 }
 
-int scan_phrase_at(struct slice text, const struct phrase *rows, size_t count, int none, size_t *at)
+static const bool in_word[256] = {['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true};
+
+/* The row that is found: the first of the table, or with is_any the first of the text. `count` when none is. */
+static size_t row_find(struct slice text, const struct phrase *rows, size_t count, bool is_any, size_t *at)
 {
     uint64_t pairs[4] = {0};
     for (size_t i = 0; i < count; i++) {
@@ -130,28 +133,40 @@ int scan_phrase_at(struct slice text, const struct phrase *rows, size_t count, i
     }
     text = slice_head(text, SCAN_PHRASE_BYTES);
     size_t best = count;
-    bool is_in_word = false;
-    for (size_t i = 0; i + 1 < text.len && best; i++) {
-        char c = ascii_lower(text.ptr[i]);
-        bool is_start = !is_in_word;
-        is_in_word = ascii_is_alnum(c);
-        if (!is_start)
-            continue;
-        char next = ascii_lower(text.ptr[i + 1]);
+    for (size_t i = 0; i + 1 < text.len && best;) {
+        char c = ascii_lower(text.ptr[i]), next = ascii_lower(text.ptr[i + 1]);
         unsigned bit = pair_bit(c, next);
-        if (!(pairs[bit >> 6] & 1ull << (bit & 63)))
-            continue;
-        struct slice rest = slice_from(text, i);
-        for (size_t row = 0; row < best; row++) {
-            if (rows[row].text.ptr[0] == c && rows[row].text.ptr[1] == next &&
-                slice_starts_caseless(rest, rows[row].text)) {
-                best = row;
-                *at = i;
-                break;
+        if (pairs[bit >> 6] & 1ull << (bit & 63)) {
+            struct slice rest = slice_from(text, i);
+            for (size_t row = 0; row < best; row++) {
+                if (rows[row].text.ptr[0] == c && rows[row].text.ptr[1] == next &&
+                    slice_starts_caseless(rest, rows[row].text)) {
+                    best = row;
+                    *at = i;
+                    if (is_any)
+                        return best;
+                    break;
+                }
             }
         }
+        /* on to the beginning of the next word, or of what is none */
+        if (in_word[(unsigned char)text.ptr[i++]])
+            while (i < text.len && in_word[(unsigned char)text.ptr[i]])
+                i++;
     }
-    return best < count ? rows[best].value : none;
+    return best;
+}
+
+int scan_phrase_at(struct slice text, const struct phrase *rows, size_t count, int none, size_t *at)
+{
+    size_t row = row_find(text, rows, count, false, at);
+    return row < count ? rows[row].value : none;
+}
+
+bool scan_any(struct slice text, const struct phrase *rows, size_t count)
+{
+    size_t at;
+    return row_find(text, rows, count, true, &at) < count;
 }
 
 int scan_phrase(struct slice text, const struct phrase *rows, size_t count, int none)

@@ -31,7 +31,9 @@ struct phrase {
     int value;
 };
 int scan_phrase(struct slice text, const struct phrase *rows, size_t count, int none);
-/* The same, and where it stands. */
+/* Is any of them there? Stops at the first; the values do not matter. */
+bool scan_any(struct slice text, const struct phrase *rows, size_t count);
+/* As scan_phrase, and where it stands. */
 int scan_phrase_at(struct slice text, const struct phrase *rows, size_t count, int none, size_t *at);
 
 /* Runs of white space become one space; the ends are trimmed. A slice of the text where nothing changes. */

@@ -129,7 +129,7 @@ static bool name_is_daemon(struct slice name)
         {SLICE_INIT("mail subsystem"), 1},       {SLICE_INIT("double-bounce"), 1},
         {SLICE_INIT("e-mail interconnect"), 1},
     };
-    return scan_phrase(name, rows, COUNT_OF(rows), 0) != 0;
+    return scan_any(name, rows, COUNT_OF(rows));
 }
 
 static bool address_is_daemon(struct slice address)
@@ -138,9 +138,9 @@ static bool address_is_daemon(struct slice address)
         {SLICE_INIT("mailer-daemon"), 1},     {SLICE_INIT("mailerdaemon"), 1},         {SLICE_INIT("postmaster"), 1},
         {SLICE_INIT("mdaemon"), 1},           {SLICE_INIT("mail-daemon"), 1},          {SLICE_INIT("post_master"), 1},
         {SLICE_INIT("double-bounce"), 1},     {SLICE_INIT("mail.delivery.system"), 1}, {SLICE_INIT("mailer_daemon"), 1},
-        {SLICE_INIT("microsoftexchange"), 1}, {SLICE_INIT("mail-deamon"), 1},          {SLICE_INIT("bounces"), 0},
+        {SLICE_INIT("microsoftexchange"), 1}, {SLICE_INIT("mail-deamon"), 1},
     };
-    return scan_phrase(slice_head(address, 40), rows, COUNT_OF(rows), 0) != 0;
+    return scan_any(slice_head(address, 40), rows, COUNT_OF(rows));
 }
 
 /* What stands outside every attached message: depth counts only message parts above. */
@@ -220,9 +220,9 @@ void survey_take(const struct mime_mail *mail, struct arena *arena, struct surve
     static const struct phrase answers[] = {{SLICE_INIT("re:"), 1}, {SLICE_INIT("fw:"), 1}, {SLICE_INIT("fwd:"), 1},
                                             {SLICE_INIT("aw:"), 1}, {SLICE_INIT("wg:"), 1}, {SLICE_INIT("tr:"), 1},
                                             {SLICE_INIT("sv:"), 1}};
-    s->is_answer = scan_phrase(slice_head(s->subject, 4), answers, COUNT_OF(answers), 0) != 0;
-    s->is_bounce_title = scan_phrase(s->subject, bounce_titles, COUNT_OF(bounce_titles), 0) != 0;
-    s->is_auto_title = scan_phrase(s->subject, auto_titles, COUNT_OF(auto_titles), 0) != 0;
+    s->is_answer = scan_any(slice_head(s->subject, 4), answers, COUNT_OF(answers));
+    s->is_bounce_title = scan_any(s->subject, bounce_titles, COUNT_OF(bounce_titles));
+    s->is_auto_title = scan_any(s->subject, auto_titles, COUNT_OF(auto_titles));
     struct slice submitted = mime_header(mail, 0, SLICE("Auto-Submitted"));
     s->is_auto = (submitted.ptr && !slice_starts_caseless(submitted, SLICE("no"))) ||
                  mime_header(mail, 0, SLICE("X-Autoreply")).ptr || mime_header(mail, 0, SLICE("X-Autorespond")).ptr ||
@@ -313,7 +313,7 @@ bool survey_tells_failure(struct slice text)
         {SLICE_INIT("배달하지 못"), 1},
         {SLICE_INIT("전송되지"), 1},
     };
-    return scan_phrase(text, rows, COUNT_OF(rows), 0) != 0;
+    return scan_any(text, rows, COUNT_OF(rows));
 }
 
 bool survey_tells_delay(struct slice text)
@@ -342,7 +342,7 @@ bool survey_tells_delay(struct slice text)
         {SLICE_INIT("配信が遅延"), 1},
         {SLICE_INIT("再送を続け"), 1},
     };
-    return scan_phrase(text, rows, COUNT_OF(rows), 0) != 0;
+    return scan_any(text, rows, COUNT_OF(rows));
 }
 
 bool survey_tells_absence(struct slice text)
@@ -378,5 +378,5 @@ bool survey_tells_absence(struct slice text)
         {SLICE_INIT("不在にして"), 1},
         {SLICE_INIT("不在のため"), 1},
     };
-    return scan_phrase(text, rows, COUNT_OF(rows), 0) != 0;
+    return scan_any(text, rows, COUNT_OF(rows));
 }

@@ -15,7 +15,12 @@ static size_t quoted_printable_decode(struct slice text, bool is_word, char *to)
         if (c == '_' && is_word) {
             *out++ = ' ';
         } else if (c != '=') {
-            *out++ = c;
+            const char *from = text.ptr + i, *end = text.ptr + text.len;
+            const char *mark = is_word ? from + 1 : memchr(from, '=', (size_t)(end - from));
+            size_t run = (size_t)((mark ? mark : end) - from);
+            memcpy(out, from, run);
+            out += run;
+            i += run - 1;
         } else {
             int high = i + 2 < text.len + 0 ? ascii_hex_value(text.ptr[i + 1]) : -1;
             int low = high >= 0 ? ascii_hex_value(text.ptr[i + 2]) : -1;
