@@ -310,7 +310,7 @@ static bool transcript_take(struct teller *t, struct slice line)
     }
     struct said said;
     said_parse(rest, t->arena, &said);
-    if (said.code < 400)
+    if (said.code < 400 || said.code == 503) /* "Need RCPT" only follows from what was refused before */
         return true;
     struct slice *reply = t->transcript >= 0 ? &t->to->entries[t->transcript].reply : &t->to->reply;
     enum stage *stage = t->transcript >= 0 ? &t->to->entries[t->transcript].stage : &t->to->stage;

@@ -377,8 +377,14 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
         evidence.chunk = slice_head(entry->text, RULES_TEXT_MAX);
         row->diagnostic = entry->reply.len ? entry->reply : words;
         row->stage = entry->stage;
+        bool is_refused_whole = n->reply.len && (n->stage == STAGE_MAIL || n->stage == STAGE_EHLO);
+        if (is_refused_whole &&
+            !entry->reply.len) { /* the sender was refused: what stands beside each recipient only follows */
+            row->diagnostic = n->reply;
+            row->stage = n->stage;
+        }
         ptrdiff_t before = n->count == 1 && said_find(words) < 0 ? said_find(n->preamble) : SLICE_NPOS;
-        if (before >= 0 && !entry->reply.len) /* the reply is told first, the recipient after it */
+        if (before >= 0 && !entry->reply.len && !is_refused_whole) /* the reply is told first, the recipient after it */
             row->diagnostic = scan_squeeze(entry_words(slice_from(n->preamble, (size_t)before)), r->arena);
     }
     if (!row->diagnostic.len)
