@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -89,8 +89,12 @@ static void find_places(struct statement *statement)
     statement->width = (size_t)count;
 }
 
+static bool connect_file(struct sqlite_db *lite, struct fault *why);
+
 static struct statement *statement_get(struct sqlite_db *lite, struct fault *why, const char *sql)
 {
+    if (!lite->handle && !connect_file(lite, why)) /* an earlier reconnect failed */
+        return NULL;
     struct statement *statement = statement_find(&lite->db.statements, sql);
     if (statement && !statement->is_busy)
         return statement;
@@ -301,13 +305,17 @@ static bool connect_file(struct sqlite_db *lite, struct fault *why)
         return false;
     }
     sqlite3_busy_timeout(lite->handle, BUSY_TIMEOUT_MS);
-    static const char writer[] = "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
-                                 "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=8000;"
+    /* these two must come before the first table; later auto_vacuum would write, each time */
+    static const char fresh[] = "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;";
+    static const char writer[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=8000;"
                                  "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-65536;"
                                  "PRAGMA temp_store=MEMORY";
     static const char reader[] = "PRAGMA cache_size=-16384; PRAGMA mmap_size=268435456; PRAGMA temp_store=MEMORY;"
                                  "PRAGMA query_only=1";
-    if (!sqlite_script(&lite->db, why, lite->use == DB_WRITER ? writer : reader)) {
+    struct stat file;
+    bool is_fresh = lite->use == DB_WRITER && stat(lite->path, &file) == 0 && file.st_size == 0;
+    if ((is_fresh && !sqlite_script(&lite->db, why, fresh)) ||
+        !sqlite_script(&lite->db, why, lite->use == DB_WRITER ? writer : reader)) {
         disconnect(lite);
         return false;
     }
@@ -350,8 +358,16 @@ static const struct backend sqlite_backend = {
     .close = sqlite_close,
 };
 
+/* SQLite counts its memory under a global lock unless told not to, before its first use. */
+static void sqlite_set_up(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 struct db *sqlite_db_open(const char *path, enum db_use use, struct fault *why)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, sqlite_set_up);
     if (use == DB_WRITER && !make_file(path, why))
         return NULL;
     struct sqlite_db *lite = NEW(struct sqlite_db);

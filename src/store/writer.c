@@ -277,7 +277,11 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
         else if (is_there)
             outcome = COMMITTED;
         else {
+            if (must_ask) /* it did not take place: now those in a hurry may know */
+                fail_fast(writer, group, &why);
             must_ask = false;
+            if (!group->first)
+                break;
             outcome = run_group(writer, group, token, &why);
         }
         switch (outcome) {
