@@ -188,10 +188,23 @@ static bool hand_over(struct slot *slot, struct recipient *recipient)
     return true;
 }
 
+/* Idle, while the site's connections are all taken and another of its destinations waits for one. */
+static bool is_wanted_elsewhere(const struct slot *slot)
+{
+    const struct site *site = slot->destination->site;
+    if (slot->under_way_count || slot->destination->ready.count ||
+        site->slots < pace_connections(&site->pace, loop_now(slot->worker->loop)))
+        return false;
+    for (const struct destination *other = site->destinations; other; other = other->of_site)
+        if (other->ready.count)
+            return true;
+    return false;
+}
+
 static bool should_close(const struct slot *slot)
 {
     const struct site *site = slot->destination->site;
-    return slot->sent >= site->rule->messages_per_connection ||
+    return is_wanted_elsewhere(slot) || slot->sent >= site->rule->messages_per_connection ||
            site->slots > pace_connections(&site->pace, loop_now(slot->worker->loop)) || slot->worker->is_stopping;
 }
 

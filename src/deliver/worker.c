@@ -397,6 +397,21 @@ void worker_compose_ahead(struct worker *worker, struct site *site)
     }
 }
 
+/* Make room at a site whose connections are all taken: an idle one of another destination ends. */
+static bool end_idle_slot(struct site *site)
+{
+    for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
+        for (struct slot *slot = destination->slots; slot && !destination->ready.count; slot = slot->next) {
+            if (slot->state == SLOT_OPEN && slot->under_way_count == 0) {
+                int before = site->slots;
+                slot_run(slot); /* it sees for itself that it is wanted elsewhere */
+                return site->slots < before;
+            }
+        }
+    }
+    return false;
+}
+
 void worker_pump(struct worker *worker, struct site *site)
 {
     if (worker->is_stopping || site->is_pumping)
@@ -413,9 +428,13 @@ void worker_pump(struct worker *worker, struct site *site)
     }
     time_ms now = loop_now(worker->loop);
     struct destination *destination;
-    while ((destination = destination_with_work(site)) && site->slots < pace_connections(&site->pace, now) &&
-           worker->connections < worker->engine->options.connections_most)
-        slot_open(worker, destination);
+    while ((destination = destination_with_work(site)) &&
+           worker->connections < worker->engine->options.connections_most) {
+        if (site->slots < pace_connections(&site->pace, now))
+            slot_open(worker, destination);
+        else if (!end_idle_slot(site))
+            break;
+    }
     if (destination && now < site->pace.suspended_until && !timer_is_set(&site->wake))
         timer_set(&site->wake, site->pace.suspended_until - now);
     worker_compose_ahead(worker, site);
