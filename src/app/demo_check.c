@@ -72,8 +72,8 @@ static bool tally_fates(struct db *db, struct fault *why, uint64_t campaign_id, 
         bool has_ended = row->ends == DELIVERY_DEFERRED ? state == DELIVERY_DEFERRED || state == DELIVERY_EXPIRED
                                                         : state == row->ends;
         tally[fate].ended_right += has_ended;
-        /* who comes while the rate is kept is not throttled */
-        if (reason == row->reason || (fate == FATE_THROTTLE && !told)) {
+        /* who comes while the rate is kept, or when the busy site has time again, is not turned away */
+        if (reason == row->reason || ((fate == FATE_THROTTLE || fate == FATE_BUSY) && !told)) {
             tally[fate].read_right++;
         } else {
             tally[fate].wrong_reason = reason;
