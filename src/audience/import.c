@@ -400,7 +400,7 @@ static bool run_begin(struct import *import, struct fault *why)
     return true;
 }
 
-/* ── batches ── */
+/* ── batches: one is read while the other is written ── */
 
 struct batch {
     struct write_job job;
@@ -410,8 +410,9 @@ struct batch {
     bool is_new[IMPORT_BATCH];
     uint64_t ids[IMPORT_BATCH];
     size_t count;
-    uint64_t rows;
+    uint64_t rows_done, rejected; /* of the file, with this batch */
     bool is_last;
+    struct store_waited *writing; /* NULL: it is not being written */
 };
 
 /* By where the rows go: neighbours in the indexes are written together. The order of the file decides among equals. */
@@ -429,7 +430,6 @@ static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
     struct batch *batch = (struct batch *)job;
     const struct import_options *options = batch->import->options;
     const struct import_result *result = batch->import->result;
-    const struct import_progress *progress = &result->progress;
     if (!contact_save(db, why, batch->contacts, batch->count, options->now, batch->is_new))
         return false;
     for (size_t i = 0; i < batch->count; i++)
@@ -438,57 +438,98 @@ static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
            db_do(db, why,
                  "UPDATE import_run SET rows_done = $2, rows_taken = $3, rows_rejected = $4, state = $5, finished_ms = "
                  "$6 WHERE id = $1",
-                 VALUES(V_INT((int64_t)result->run_id), V_INT((int64_t)(progress->rows + batch->rows)),
-                        V_INT((int64_t)(progress->fresh + progress->updated + batch->count)),
-                        V_INT((int64_t)progress->rejected), V_STR(batch->is_last ? "done" : "running"),
-                        V_INT(batch->is_last ? options->now : 0)),
+                 VALUES(V_INT((int64_t)result->run_id), V_INT((int64_t)batch->rows_done),
+                        V_INT((int64_t)(batch->rows_done - batch->rejected)), V_INT((int64_t)batch->rejected),
+                        V_STR(batch->is_last ? "done" : "running"), V_INT(batch->is_last ? options->now : 0)),
                  NULL);
 }
 
-static bool batch_write(struct batch *batch, struct fault *why)
+/* Its rows are in the store (or were only to be looked at): count them, and make room for the next. */
+static bool batch_finish(struct batch *batch, struct fault *why)
 {
-    struct import *import = batch->import;
-    struct import_progress *progress = &import->result->progress;
-    if (!import->options->checks_only) {
-        for (size_t i = 0; i < batch->count; i++) {
-            batch->contacts[i].bucket = address_bucket(batch->contacts[i].address);
-            batch->contacts[i].id = i;
-        }
-        qsort(batch->contacts, batch->count, sizeof(*batch->contacts), by_place);
-        if (!reject_flush(import, why) || !store_write_wait(import->store, &batch->job, why))
+    struct import_progress *progress = &batch->import->result->progress;
+    const struct import_options *options = batch->import->options;
+    if (batch->writing) {
+        bool ok = store_write_finish(batch->writing, why);
+        batch->writing = NULL;
+        if (!ok)
             return false;
         for (size_t i = 0; i < batch->count; i++)
             *(batch->is_new[i] ? &progress->fresh : &progress->updated) += 1;
     } else
         progress->fresh += batch->count;
-    progress->rows += batch->rows;
-    if (import->options->progress)
-        import->options->progress(import->options->context, progress);
+    if (options->progress && batch->rows_done)
+        options->progress(options->context, progress);
     batch->count = 0;
-    batch->rows = 0;
+    batch->rows_done = 0;
     arena_reset(&batch->arena);
     return true;
 }
 
-static bool write_all(struct import *import, struct batch *batch, struct fault *why)
+/* Full: give it to the writer, once the one before is written. */
+static bool batch_start(struct batch *batch, struct batch *before, struct fault *why)
+{
+    struct import *import = batch->import;
+    batch->rows_done = import->result->progress.rows;
+    batch->rejected = import->result->progress.rejected;
+    if (!batch_finish(before, why))
+        return false;
+    if (import->options->checks_only)
+        return true;
+    for (size_t i = 0; i < batch->count; i++) {
+        batch->contacts[i].bucket = address_bucket(batch->contacts[i].address);
+        batch->contacts[i].id = i;
+    }
+    qsort(batch->contacts, batch->count, sizeof(*batch->contacts), by_place);
+    if (!reject_flush(import, why))
+        return false;
+    batch->writing = store_write_start(import->store, &batch->job);
+    return true;
+}
+
+static bool write_all(struct import *import, struct batch *batches[2], struct fault *why)
 {
     struct csv_record record;
     csv_rewind(import->csv);
     uint64_t skip = import->result->resumed_at + 1; /* the header, and what is done */
+    struct batch *batch = batches[0], *before = batches[1];
     while (csv_next(import->csv, &record, why)) {
         if (skip && skip--)
             continue;
-        batch->rows++;
         struct slice reason = {0};
+        import->result->progress.rows++;
         if (contact_of(import, &record, &batch->arena, &batch->contacts[batch->count], &reason))
             batch->count++;
         else if (!reject_write(import, &record, reason, why))
             return false;
-        if (batch->rows == IMPORT_BATCH && !batch_write(batch, why))
+        if (batch->count < IMPORT_BATCH)
+            continue;
+        if (!batch_start(batch, before, why))
             return false;
+        struct batch *other = batch;
+        batch = before;
+        before = other;
     }
     batch->is_last = true;
-    return why->kind == FAULT_NONE && batch_write(batch, why);
+    return why->kind == FAULT_NONE && batch_start(batch, before, why) && batch_finish(batch, why);
+}
+
+static struct batch *batch_new(struct import *import)
+{
+    struct batch *batch = NEW(struct batch); /* some 1.5 MB */
+    batch->import = import;
+    batch->job.run = batch_run;
+    batch->job.rows = IMPORT_BATCH;
+    return batch;
+}
+
+static void batch_free(struct batch *batch)
+{
+    struct fault ignored;
+    if (batch->writing && !store_write_finish(batch->writing, &ignored))
+        log_debug("audience", "the last batch was not written: %s", ignored.text);
+    arena_release(&batch->arena);
+    free(batch);
 }
 
 static bool import_open_file(struct import *import, struct fault *why)
@@ -510,15 +551,12 @@ bool import_file(struct store *store, const struct import_options *options, stru
     assert(store || options->checks_only);
     if (!file_map(options->path, &import.bytes, why))
         return false;
-    struct batch *batch = NEW(struct batch); /* some 300 KB */
-    batch->import = &import;
-    batch->job.run = batch_run;
-    batch->job.rows = IMPORT_BATCH;
-    bool ok = import_open_file(&import, why) && write_all(&import, batch, why);
+    struct batch *batches[2] = {batch_new(&import), batch_new(&import)};
+    bool ok = import_open_file(&import, why) && write_all(&import, batches, why);
+    for (int i = 0; i < 2; i++)
+        batch_free(batches[i]);
     if (import.rejects)
         fclose(import.rejects);
-    arena_release(&batch->arena);
-    free(batch);
     csv_free(import.csv);
     munmap((void *)(uintptr_t)import.bytes.ptr, import.bytes.len);
     return ok;

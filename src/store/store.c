@@ -215,7 +215,7 @@ void store_write(struct store *store, struct write_job *job)
 }
 
 /* A job around a job, for whoever waits. */
-struct waited_job {
+struct store_waited {
     struct write_job job;
     struct write_job *inner;
     pthread_mutex_t lock;
@@ -226,13 +226,13 @@ struct waited_job {
 
 static bool waited_run(struct write_job *job, struct db *db, struct fault *why)
 {
-    struct waited_job *waited = (struct waited_job *)job;
+    struct store_waited *waited = (struct store_waited *)job;
     return waited->inner->run(waited->inner, db, why);
 }
 
 static void waited_done(struct write_job *job, const struct fault *why)
 {
-    struct waited_job *waited = (struct waited_job *)job;
+    struct store_waited *waited = (struct store_waited *)job;
     pthread_mutex_lock(&waited->lock);
     waited->is_done = true;
     waited->is_ok = !why;
@@ -242,20 +242,34 @@ static void waited_done(struct write_job *job, const struct fault *why)
     pthread_mutex_unlock(&waited->lock);
 }
 
+struct store_waited *store_write_start(struct store *store, struct write_job *job)
+{
+    struct store_waited *waited = NEW(struct store_waited);
+    waited->job =
+        (struct write_job){.run = waited_run, .done = waited_done, .rows = job->rows, .fails_fast = job->fails_fast};
+    waited->inner = job;
+    pthread_mutex_init(&waited->lock, NULL);
+    pthread_cond_init(&waited->wake, NULL);
+    store_write(store, &waited->job);
+    return waited;
+}
+
+bool store_write_finish(struct store_waited *waited, struct fault *why)
+{
+    pthread_mutex_lock(&waited->lock);
+    while (!waited->is_done)
+        pthread_cond_wait(&waited->wake, &waited->lock);
+    pthread_mutex_unlock(&waited->lock);
+    bool ok = waited->is_ok;
+    if (!ok)
+        *why = waited->fault;
+    pthread_cond_destroy(&waited->wake);
+    pthread_mutex_destroy(&waited->lock);
+    free(waited);
+    return ok;
+}
+
 bool store_write_wait(struct store *store, struct write_job *job, struct fault *why)
 {
-    struct waited_job waited = {
-        .job = {.run = waited_run, .done = waited_done, .rows = job->rows, .fails_fast = job->fails_fast},
-        .inner = job,
-        .lock = PTHREAD_MUTEX_INITIALIZER,
-        .wake = PTHREAD_COND_INITIALIZER,
-    };
-    store_write(store, &waited.job);
-    pthread_mutex_lock(&waited.lock);
-    while (!waited.is_done)
-        pthread_cond_wait(&waited.wake, &waited.lock);
-    pthread_mutex_unlock(&waited.lock);
-    if (!waited.is_ok)
-        *why = waited.fault;
-    return waited.is_ok;
+    return store_write_finish(store_write_start(store, job), why);
 }

@@ -57,6 +57,11 @@ void store_write(struct store *store, struct write_job *job);
 /* Queue it and wait until it is written (`done` is not called). For commands and tests, never on a loop. */
 NODISCARD bool store_write_wait(struct store *store, struct write_job *job, struct fault *why);
 
+/* The same in two halves, to do something else meanwhile. finish must follow, once; the job must live until then. */
+struct store_waited;
+struct store_waited *store_write_start(struct store *store, struct write_job *job);
+NODISCARD bool store_write_finish(struct store_waited *waited, struct fault *why);
+
 /* A connection for one reading thread. Close with db_free. */
 struct db *store_reader_open(struct store *store, struct fault *why);
 
