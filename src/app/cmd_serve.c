@@ -17,6 +17,7 @@ static const char usage[] =
     "Runs the server: the engine that sends, the listener for error mail, the console and its API.\n"
     "  --config FILE      settings as YAML (docs/settings.md lists them); default: none, every setting at its default\n"
     "  --set KEY=VALUE    one setting, after the file\n"
+    "  --settings         print every setting, its default and its meaning (docs/settings.md) and end\n"
     "Ends at SIGTERM or SIGINT, when the conversations under way have ended (20 s at most).\n";
 
 static bool read_arguments(int argc, char **argv, struct config *config, struct fault *why)
@@ -102,6 +103,12 @@ int cmd_serve(int argc, char **argv)
 {
     if (argc > 1 && slice_equal(slice_str(argv[1]), SLICE("--help"))) {
         fputs(usage, stdout);
+        return 0;
+    }
+    if (argc > 1 && slice_equal(slice_str(argv[1]), SLICE("--settings"))) {
+        SCOPED(buf) page = BUF(65536);
+        config_reference(&page);
+        printf("%.*s", (int)page.len, page.ptr);
         return 0;
     }
     struct config config;

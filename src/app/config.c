@@ -232,6 +232,9 @@ bool config_load(struct config *config, const char *path, struct fault *why)
 
 void config_reference(struct buf *out)
 {
+    buf_text(out, "# Settings\n\nOf `todoke serve --config FILE`: YAML, where a key with dots is nested maps. Written "
+                  "by `todoke serve --settings`; a "
+                  "test holds\nthis page and the program together.\n\n");
     buf_text(out, "| key | default | what it is |\n|---|---|---|\n");
     for (size_t i = 0; i < COUNT_OF(settings); i++)
         buf_printf(out, "| `%s` | `%s` | %s |\n", settings[i].key, settings[i].fallback, settings[i].doc);
