@@ -30,7 +30,7 @@ char *buf_reserve_slow(struct buf *buf, size_t len)
         buf->room = room < buf->limit ? room : buf->limit;
         buf->ptr = memory_resize(buf->ptr, buf->room + 1, 1); /* one more for buf_cstr's NUL */
     }
-    return buf->ptr + buf->len;
+    return buf->len ? buf->ptr + buf->len : buf->ptr;
 }
 
 void buf_u64(struct buf *buf, uint64_t number)

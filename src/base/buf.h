@@ -44,7 +44,7 @@ char *buf_reserve_slow(struct buf *buf, size_t len);
 static inline char *buf_reserve(struct buf *buf, size_t len)
 {
     if (len <= buf->room - buf->len && !buf->is_over)
-        return buf->ptr + buf->len;
+        return buf->len ? buf->ptr + buf->len : buf->ptr; /* NULL + 0 is undefined */
     return buf_reserve_slow(buf, len);
 }
 static inline void buf_advance(struct buf *buf, size_t len)

@@ -48,7 +48,9 @@ static inline bool slice_is_empty(struct slice s)
 /* The bytes from `from` on; empty when `from` is past the end. */
 static inline struct slice slice_from(struct slice s, size_t from)
 {
-    return from >= s.len ? (struct slice){s.ptr + s.len, 0} : (struct slice){s.ptr + from, s.len - from};
+    if (from >= s.len)
+        return (struct slice){s.len ? s.ptr + s.len : s.ptr, 0}; /* NULL + 0 is undefined */
+    return (struct slice){s.ptr + from, s.len - from};
 }
 /* At most the first `len` bytes. */
 static inline struct slice slice_head(struct slice s, size_t len)

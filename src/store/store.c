@@ -67,6 +67,13 @@ static bool serve_lock(struct store *store, struct fault *why)
     return false;
 }
 
+static bool floor_take(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    if (rows_int(row, 0))
+        id_maker_floor(context, (uint64_t)rows_int(row, 0));
+    return true;
+}
+
 static bool floor_ids(struct db *db, struct fault *why, struct id_maker *maker)
 {
     /* the newest rows of each bucket: ids borrow at most some milliseconds from the future (base/id.h) */
@@ -82,19 +89,18 @@ static bool floor_ids(struct db *db, struct fault *why, struct id_maker *maker)
         "MAX(id) FROM content_version UNION ALL SELECT MAX(id) FROM campaign UNION ALL SELECT MAX(id) FROM lane UNION "
         "ALL SELECT MAX(id) FROM access_key UNION ALL SELECT MAX(id) FROM dkim_key UNION ALL SELECT MAX(id) FROM "
         "import_run) AS all_ids";
-    int64_t top = 0, id = 0;
+    int64_t top = 0;
+    struct value buckets[ID_BUCKETS];
     if (!db_query_ints(db, why, anywhere, NO_VALUES, &top, 1, NULL))
         return false;
     for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
+        buckets[bucket] = V_INT(bucket);
         if (top)
             id_maker_floor(maker, ((uint64_t)top & ~(uint64_t)(ID_BUCKETS - 1)) | bucket);
-        for (size_t i = 0; i < COUNT_OF(by_bucket); i++) {
-            if (!db_query_ints(db, why, by_bucket[i], VALUES(V_INT(bucket)), &id, 1, NULL))
-                return false;
-            if (id)
-                id_maker_floor(maker, (uint64_t)id);
-        }
     }
+    for (size_t i = 0; i < COUNT_OF(by_bucket); i++)
+        if (!db_query_many(db, why, by_bucket[i], buckets, 1, ID_BUCKETS, floor_take, maker))
+            return false;
     return true;
 }
 
