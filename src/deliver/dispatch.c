@@ -1,5 +1,4 @@
-/* dispatch.c - the dispatcher's thread: which lanes are due, where their domains go, how many each site may have in
- * memory */
+/* dispatch.c - the dispatcher's thread: which lanes are due, and how many each site may have in memory */
 #include "deliver/parts.h"
 
 #include "base/log.h"
@@ -8,18 +7,8 @@
 enum {
     SITE_READY_FACTOR = 32, /* recipients in memory for each connection a site may have */
     FAILURES_READY = 1000,  /* of a destination without a route: nothing but bookkeeping */
-    ROUTE_TTL_LEAST_S = 60,
-    ROUTE_TTL_MOST_S = 3600,
-    ROUTE_AGAIN_S = 60, /* after a DNS failure */
     DOUBTFUL_BATCH = 500,
-};
-
-/* What is known of a domain's route, and until when. */
-struct domain_route {
-    struct dispatcher *dispatcher;
-    struct slice domain; /* the map's key */
-    struct route_query *query;
-    time_ms good_until;
+    RENEW_MS = LEASE_MS / 3,
 };
 
 struct news_item {
@@ -37,123 +26,6 @@ static size_t site_most(const struct site *site)
 static time_ms wall(const struct dispatcher *dispatcher)
 {
     return world_wall(dispatcher->engine->options.world);
-}
-
-/* ── sites and destinations ── */
-
-static struct site *site_get(struct dispatcher *dispatcher, struct slice name, const struct site_rule *rule)
-{
-    struct site *site = map_get(&dispatcher->sites, name);
-    if (site)
-        return site;
-    site = memory_zero(1, sizeof(*site) + name.len);
-    memcpy(site + 1, name.ptr, name.len);
-    site->name = slice_of(site + 1, name.len);
-    site->rule = rule;
-    site->worker = &dispatcher->engine->workers[dispatcher->worker_turn++ % dispatcher->engine->worker_count];
-    map_set(&dispatcher->sites, name, site);
-    return site;
-}
-
-/* What tells an MX set apart: its hosts and preferences in order of name; a failure is one for each domain. */
-static void route_key(const struct route *route, struct slice domain, struct buf *key)
-{
-    if (route->status != ROUTE_FOUND) {
-        buf_printf(key, "!%.*s %.*s", SLICE_ARG(route_status_word(route->status)), SLICE_ARG(domain));
-        return;
-    }
-    for (size_t seen = 0; seen < route->host_count;
-         seen++) { /* hosts of equal preference are shuffled: sort them by name */
-        const struct route_host *best = NULL;
-        for (size_t i = 0; i < route->host_count; i++) {
-            const struct route_host *host = &route->hosts[i];
-            char mark[300];
-            snprintf(mark, sizeof(mark), " %u:%.*s ", host->preference, SLICE_ARG(host->name));
-            if (slice_find(buf_slice(key), slice_str(mark)) != SLICE_NPOS)
-                continue;
-            if (!best || host->preference < best->preference ||
-                (host->preference == best->preference && slice_compare(host->name, best->name) < 0))
-                best = host;
-        }
-        if (!best)
-            break;
-        buf_printf(key, " %u:%.*s ", best->preference, SLICE_ARG(best->name));
-    }
-}
-
-static struct destination *destination_get(struct dispatcher *dispatcher, const struct route *route,
-                                           struct slice domain)
-{
-    SCOPED(buf) key = BUF(16384);
-    route_key(route, domain, &key);
-    struct destination *destination = map_get(&dispatcher->destinations, buf_slice(&key));
-    if (destination)
-        return destination;
-    destination = NEW(struct destination);
-    destination->key = arena_copy(&destination->arena, buf_slice(&key));
-    route_copy(&destination->arena, route, &destination->route);
-    struct slice hosts[ROUTE_HOSTS_MOST], name = domain;
-    size_t count = 0;
-    for (; count < route->host_count && count < COUNT_OF(hosts); count++)
-        hosts[count] = route->hosts[count].name;
-    const struct site_rule *rule = site_rule_for(hosts, count);
-    if (rule->name[0])
-        name = slice_str(rule->name);
-    else if (count)
-        name = buf_slice(&key); /* an MX set of its own */
-    struct site *site = site_get(dispatcher, name, rule);
-    site->is_failure = route->status != ROUTE_FOUND;
-    if (!rule->name[0] && count)
-        site->name = arena_copy(&destination->arena, hosts[0]);
-    destination->site = site;
-    map_set(&dispatcher->destinations, destination->key, destination);
-    return destination;
-}
-
-/* ── routes ── */
-
-static void on_route(void *owner, const struct route *route)
-{
-    struct domain_route *known = owner;
-    struct dispatcher *dispatcher = known->dispatcher;
-    known->query = NULL;
-    uint32_t ttl = route->ttl_seconds < ROUTE_TTL_LEAST_S ? ROUTE_TTL_LEAST_S : route->ttl_seconds;
-    if (ttl > ROUTE_TTL_MOST_S)
-        ttl = ROUTE_TTL_MOST_S;
-    if (route->status == ROUTE_TRY_LATER || route->status == ROUTE_NO_ADDRESS)
-        ttl = ROUTE_AGAIN_S;
-    known->good_until = loop_now(dispatcher->loop) + SECONDS_MS(ttl);
-    struct destination *destination = destination_get(dispatcher, route, known->domain);
-    lanes_route(dispatcher->lanes, known->domain, &destination->site->group, destination);
-    timer_set(&dispatcher->wake, 0);
-}
-
-static void want_route(void *owner, struct slice domain)
-{
-    struct dispatcher *dispatcher = owner;
-    struct domain_route *known = map_get(&dispatcher->routes, domain);
-    if (!known) {
-        known = memory_zero(1, sizeof(*known) + domain.len);
-        known->dispatcher = dispatcher;
-        memcpy(known + 1, domain.ptr, domain.len);
-        known->domain = slice_of(known + 1, domain.len);
-        map_set(&dispatcher->routes, domain, known);
-    }
-    if (!known->query)
-        known->query = route_ask(dispatcher->dns, known->domain, &dispatcher->engine->route_options, on_route, known);
-}
-
-/* Routes whose time is over are asked anew; until the answer comes the old one serves (R18). */
-static void refresh_routes(struct dispatcher *dispatcher)
-{
-    size_t at = 0;
-    time_ms now = loop_now(dispatcher->loop);
-    for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));) {
-        struct domain_route *known = entry->value;
-        if (!known->query && known->good_until < now)
-            known->query =
-                route_ask(dispatcher->dns, known->domain, &dispatcher->engine->route_options, on_route, known);
-    }
 }
 
 /* ── filling sites ── */
@@ -177,7 +49,8 @@ static void woken(void *owner, struct lane_group *group)
 static void fill_site(struct dispatcher *dispatcher, struct site *site)
 {
     size_t most = site_most(site), count;
-    if (site->outstanding > most / 2 || site->group.active_count == 0)
+    if (site->outstanding > most / 2 || site->group.active_count == 0 || dispatcher->is_stopping ||
+        loop_now(dispatcher->loop) >= atomic_load(&dispatcher->engine->safe_until))
         return;
     struct recipient *list;
     struct fault why = {0};
@@ -358,10 +231,42 @@ static bool upkeep_run(struct write_job *job, struct db *db, struct fault *why)
 static void upkeep_done(struct write_job *job, const struct fault *why)
 {
     struct upkeep *upkeep = (struct upkeep *)job;
+    struct engine *engine = upkeep->engine;
+    if (!why)
+        atomic_store(&engine->safe_until, engine->options.ledger.leases->until_monotonic - LEASE_MARGIN_MS);
     for (size_t i = 0; !why && i < upkeep->released_count; i++)
-        post_news(upkeep->engine, &upkeep->released[i].lane, upkeep->released[i].bucket, upkeep->now);
+        post_news(engine, &upkeep->released[i].lane, upkeep->released[i].bucket, upkeep->now);
     arena_release(&upkeep->arena);
     free(upkeep);
+    atomic_store(&engine->dispatcher.is_upkeep_out, false); /* from here on the engine may be gone */
+}
+
+static bool any_doubtful(struct dispatcher *dispatcher)
+{
+    struct fault ignored;
+    int64_t one;
+    bool found;
+    return db_query_ints(dispatcher->reader, &ignored,
+                         "SELECT 1 FROM delivery WHERE state IN (2, 3, 4) AND state = 4 AND due_ms <= $1 LIMIT 1",
+                         VALUES(V_INT(wall(dispatcher))), &one, 1, &found) &&
+           found;
+}
+
+static void keep_up(struct dispatcher *dispatcher)
+{
+    time_ms now = loop_now(dispatcher->loop);
+    if (atomic_load(&dispatcher->is_upkeep_out) || (now < dispatcher->renew_at && !any_doubtful(dispatcher)))
+        return;
+    dispatcher->renew_at = now + RENEW_MS;
+    struct upkeep *upkeep = NEW(struct upkeep);
+    upkeep->job.run = upkeep_run;
+    upkeep->job.done = upkeep_done;
+    upkeep->job.fails_fast = true; /* the next second asks again */
+    upkeep->engine = dispatcher->engine;
+    upkeep->now = wall(dispatcher);
+    upkeep->now_monotonic = now;
+    atomic_store(&dispatcher->is_upkeep_out, true);
+    store_write(dispatcher->engine->options.store, &upkeep->job);
 }
 
 static void each_second(struct timer *timer)
@@ -371,19 +276,13 @@ static void each_second(struct timer *timer)
         return;
     timer_set(timer, 1000);
     refresh_holds(dispatcher);
-    refresh_routes(dispatcher);
+    routing_refresh(dispatcher);
     size_t at = 0; /* whoever was left by a store that could not be read */
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->sites, &at));)
         if (((struct site *)entry->value)->group.active_count)
             want_fill(dispatcher, entry->value);
     wake_lanes(dispatcher);
-    struct upkeep *upkeep = NEW(struct upkeep);
-    upkeep->job.run = upkeep_run;
-    upkeep->job.done = upkeep_done;
-    upkeep->engine = dispatcher->engine;
-    upkeep->now = wall(dispatcher);
-    upkeep->now_monotonic = loop_now(dispatcher->loop);
-    store_write(dispatcher->engine->options.store, &upkeep->job);
+    keep_up(dispatcher);
 }
 
 void engine_holds_changed(struct engine *engine)
@@ -437,7 +336,7 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     dispatcher->reader = store_reader_open(engine->options.store, why);
     if (!dispatcher->reader)
         return false;
-    dispatcher->lanes = lanes_new(dispatcher->reader, want_route, woken, dispatcher);
+    dispatcher->lanes = lanes_new(dispatcher->reader, routing_want, woken, dispatcher);
     if (!lanes_load(dispatcher->lanes, why)) {
         lanes_free(dispatcher->lanes);
         db_free(dispatcher->reader);
@@ -458,14 +357,6 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     return true;
 }
 
-static void free_values(struct map *map)
-{
-    size_t at = 0;
-    for (struct map_entry *entry; (entry = map_walk(map, &at));)
-        free(entry->value);
-    map_release(map);
-}
-
 void dispatcher_stop(struct engine *engine)
 {
     struct dispatcher *dispatcher = &engine->dispatcher;
@@ -482,7 +373,8 @@ void dispatcher_stop(struct engine *engine)
             free(item);
         }
     }
-    dns_client_free(dispatcher->dns);
+    lanes_free(dispatcher->lanes);
+    routing_release(dispatcher);
     mailbox_release(&dispatcher->news);
     mailbox_release(&dispatcher->home);
     mailbox_release(&dispatcher->control);
@@ -490,14 +382,7 @@ void dispatcher_stop(struct engine *engine)
     timer_clear(&dispatcher->second);
     deferred_clear(&dispatcher->fill);
     loop_free(dispatcher->loop);
-    lanes_free(dispatcher->lanes);
     db_free(dispatcher->reader);
-    size_t at = 0;
-    for (struct map_entry *entry; (entry = map_walk(&dispatcher->destinations, &at));)
-        arena_release(&((struct destination *)entry->value)->arena);
-    free_values(&dispatcher->destinations);
-    free_values(&dispatcher->sites);
-    free_values(&dispatcher->routes);
     if (dispatcher->holds)
         map_release(&dispatcher->holds->names);
     free(dispatcher->holds);

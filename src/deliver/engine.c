@@ -31,6 +31,7 @@ static bool take_over(struct engine *engine, struct fault *why)
     };
     if (!store_write_wait(engine->options.store, &takeover.job, why))
         return false;
+    atomic_store(&engine->safe_until, takeover.now_monotonic + LEASE_MS - LEASE_MARGIN_MS);
     if (takeover.doubtful)
         log_warn("deliver",
                  "%lld deliveries were on the wire when the last run ended: in doubt, listed by `todoke queue list "
@@ -78,6 +79,20 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
     return true;
 }
 
+static bool let_go_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    return leases_release_all(db, why, ((struct takeover *)job)->engine->options.ledger.leases);
+}
+
+/* Other nodes need not wait for our leases to end; ours of the next life does not either way. */
+static void let_go(struct engine *engine)
+{
+    struct takeover job = {.job = {.run = let_go_run, .fails_fast = true}, .engine = engine};
+    struct fault why;
+    if (!store_write_wait(engine->options.store, &job.job, &why))
+        log_warn("deliver", "the leases could not be given back: %s", why.text);
+}
+
 void engine_stop(struct engine *engine, time_ms drain_ms)
 {
     const struct timespec pause = {.tv_nsec = 5000000};
@@ -92,6 +107,9 @@ void engine_stop(struct engine *engine, time_ms drain_ms)
     pool_stop(engine);
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_join(&engine->workers[i]);
+    while (atomic_load(&engine->dispatcher.is_upkeep_out))
+        nanosleep(&pause, NULL);
+    let_go(engine);
     dispatcher_stop(engine);
     free(engine->workers);
     free(engine);

@@ -40,26 +40,40 @@ struct site {
     struct destination *destinations;
     int slots; /* connections of all its destinations */
     size_t composing;
-    struct timer wake; /* when a suspension ends */
+    size_t raw;            /* recipients of its destinations that wait to be composed */
+    time_ms compose_after; /* nothing could be composed: not before this */
+    struct timer wake;     /* when a suspension ends */
     bool is_known_to_worker;
     bool is_pumping;
-    struct site *next_of_worker;
+    bool is_short;   /* waits in the worker's queue for a connection of its own */
+    bool is_crowded; /* one of its destinations has work and no connection, and there may be no more of them */
+    struct site *next_of_worker, *next_short;
+};
+
+/* Where a destination's hosts are now. The worker that holds it counts who looks at it: a slot keeps the one that it
+ * was opened with, whatever the DNS says later (R18). */
+struct route_kept {
+    unsigned held;
+    struct arena arena;
+    struct route route; /* status other than FOUND: everybody gets this answer */
 };
 
 struct destination {
     struct slice key; /* what tells it apart */
     struct site *site;
     struct arena arena;
-    struct route route; /* status other than FOUND: everybody gets this answer */
-    /* the worker's */
+    uint64_t addresses; /* the dispatcher's: a hash of the addresses that the worker knows */
+    /* the worker's, from the first recipient on */
+    struct route_kept *kept;
     struct destination *of_site; /* next */
     struct recipients raw;       /* not composed yet */
     struct recipients ready;     /* composed, waiting for a slot */
     struct slot *slots;
     int slot_count;
+    bool has_doubts; /* a connection failed and none stands: no more of them until one of those on their way does */
     int failures;    /* connections in a row that came to nothing, without a word from the host */
-    bool avoids_tls; /* a handshake failed here: in clear until avoid_until (R31) */
-    time_ms avoid_until;
+    time_ms
+        clear_until[ROUTE_HOSTS_MOST]; /* a handshake failed with this host of the route: in clear until then (R31) */
 };
 
 enum slot_state {
@@ -72,6 +86,7 @@ enum { SLOT_UNDER_WAY = 2 };
 struct slot {
     struct worker *worker;
     struct destination *destination;
+    struct route_kept *kept;
     struct slot *next, *before; /* of the destination */
     enum slot_state state;
     struct stream *stream;
@@ -84,7 +99,8 @@ struct slot {
     unsigned step;
     struct timer idle;
     struct buf remote; /* "mx.example.jp[192.0.2.1]" */
-    bool is_over, was_tls_failure;
+    bool is_over, is_in_clear, was_tls_failure;
+    bool hangs_up;      /* a mail that must not go was begun: hang up as soon as it is the only one */
     struct reply_kept { /* why it ended, when it ended before READY */
         int code;
         uint16_t status[3];
@@ -104,6 +120,7 @@ struct batch {
     struct recipient **mark_of, **unmark_of, **move_of;
     size_t mark_count, mark_room, unmark_count, unmark_room, move_count, move_room;
     bool has_failed;
+    int tries;
 };
 
 struct holds { /* a snapshot: "campaign 12", "brand 3", "domain example.jp" */
@@ -121,9 +138,10 @@ struct worker {
     struct rules_scratch *scratch;
     struct tls_client *tls;
     struct batch *batch; /* being filled */
-    struct deferred flush;
+    struct deferred flush, serve_short;
     struct holds *holds;
     struct site *sites;
+    struct site *first_short, **last_short; /* sites that want a connection and may not: all are taken */
     struct timer stop_deadline;
     int connections;
     size_t in_memory; /* recipients held by this worker, the pool or a batch of ours */
@@ -159,6 +177,8 @@ struct dispatcher {
     struct holds *holds;
     size_t worker_turn;
     bool is_stopping;
+    time_ms renew_at;           /* the leases, monotonic */
+    _Atomic bool is_upkeep_out; /* a job of ours is with the writer */
 };
 
 struct engine {
@@ -172,6 +192,7 @@ struct engine {
     _Atomic uint64_t delivered, refused, deferred, in_doubt, connections;
     _Atomic unsigned open_connections;
     _Atomic size_t claimed;
+    _Atomic time_ms safe_until; /* monotonic: until then our leases are surely ours */
     time_ms drain_ms;
     _Atomic bool claims_nothing;   /* while stopping: the dispatcher has heard */
     _Atomic unsigned busy_workers; /* while stopping: those that still hold something */
@@ -183,19 +204,30 @@ void dispatcher_stop_claiming(struct engine *engine);
 void dispatcher_stop(struct engine *engine);
 void dispatcher_home(struct engine *engine, struct recipient *recipient);
 
+/* routing.c: where domains go */
+void routing_want(void *owner, struct slice domain); /* owner: the dispatcher */
+void routing_refresh(struct dispatcher *dispatcher);
+void routing_release(struct dispatcher *dispatcher);
+
+/* batch.c */
+/* This recipient's fate is known: into the batch. Takes it. */
+void worker_outcome(struct worker *worker, struct recipient *recipient, struct ledger_move *move);
+void worker_mark(struct worker *worker, struct recipient *recipient);
+void worker_unmark(struct worker *worker, struct recipient *recipient);
+struct arena *worker_batch_arena(struct worker *worker);
+void batch_flush(struct deferred *deferred);
+void batches_settled(struct mailbox *mailbox, struct mail_item *items);
+
 /* worker.c */
 void worker_start(struct engine *engine, unsigned index);
 void worker_pump(struct worker *worker, struct site *site);
 void worker_compose_ahead(struct worker *worker, struct site *site);
 void worker_send_home(struct worker *worker, struct recipient *recipient);
 void worker_control_holds(struct worker *worker, struct holds *holds); /* from the dispatcher's thread; takes them */
-void worker_control_stop(struct worker *worker);                       /* from any thread */
+void worker_control_route(struct worker *worker, struct destination *destination,
+                          struct route_kept *kept); /* likewise */
+void worker_control_stop(struct worker *worker);    /* from any thread */
 void worker_join(struct worker *worker);
-/* This recipient's fate is known: into the batch. Takes it. */
-void worker_outcome(struct worker *worker, struct recipient *recipient, struct ledger_move *move);
-void worker_mark(struct worker *worker, struct recipient *recipient);
-void worker_unmark(struct worker *worker, struct recipient *recipient);
-struct arena *worker_batch_arena(struct worker *worker);
 /* Back to the claimer as it was: not tried. */
 void worker_give_back(struct worker *worker, struct recipient *recipient);
 bool worker_is_held(const struct worker *worker, const struct recipient *recipient);
@@ -203,6 +235,7 @@ bool worker_is_held(const struct worker *worker, const struct recipient *recipie
  */
 void destination_failed(struct worker *worker, struct destination *destination, const struct reply *reply,
                         enum stage stage, enum reason reason, struct slice remote);
+void route_kept_drop(struct route_kept *kept); /* one holder less */
 
 /* slot.c */
 void slot_open(struct worker *worker, struct destination *destination);

@@ -15,9 +15,11 @@ enum {
     CONNECT_TIMEOUT_MS = 30000,
     HANDSHAKE_TIMEOUT_MS = 60000,
     LEAVE_MS = 2000,
-    AVOID_TLS_MS = 600000,
+    CLEAR_MS = 600000,
     OUT_ROOM_LEAST = 96 * 1024, /* a client's turn may append a chunk of 64 KiB, stuffed */
     UNSENT_MOST = 3,
+    TURN = 10, /* messages of a connection, when others wait for one */
+    IDLE_MS = 5000,
     FAILURES_BELIEVED = 2,
 };
 
@@ -25,7 +27,7 @@ static void slot_step(struct slot *slot, struct slice *received);
 
 static const struct route_host *host_of(const struct slot *slot)
 {
-    return &slot->destination->route.hosts[slot->host];
+    return &slot->kept->route.hosts[slot->host];
 }
 
 static time_ms scaled(const struct slot *slot, time_ms wait)
@@ -34,13 +36,15 @@ static time_ms scaled(const struct slot *slot, time_ms wait)
     return factor > 0 ? (time_ms)((double)wait * factor) + 1 : wait;
 }
 
-static void remove_under_way(struct slot *slot, const struct recipient *recipient)
+static void remove_under_way(struct slot *slot, struct recipient *recipient)
 {
+    recipient->slot = NULL;
     for (int i = 0; i < slot->under_way_count; i++) {
         if (slot->under_way[i] != recipient)
             continue;
-        slot->under_way[i] = slot->under_way[slot->under_way_count - 1];
         slot->under_way_count--;
+        for (; i < slot->under_way_count; i++)
+            slot->under_way[i] = slot->under_way[i + 1];
         return;
     }
 }
@@ -59,6 +63,7 @@ static void slot_free(struct slot *slot)
     destination->site->slots--;
     timer_clear(&slot->idle);
     smtp_client_free(slot->client);
+    route_kept_drop(slot->kept);
     buf_release(&slot->remote);
     buf_release(&slot->last_words.text);
     free(slot);
@@ -72,11 +77,8 @@ static void recipient_unsent(struct slot *slot, struct recipient *recipient, con
                              enum stage stage)
 {
     struct worker *worker = slot->worker;
-    if (recipient->wants_drop) {
-        recipient->next_due = 0;
-        worker_send_home(worker, recipient);
-        return;
-    }
+    if (recipient->wants_drop)
+        return worker_send_home(worker, recipient);
     bool is_first = slot->sent <= 1; /* a connection that ends between two messages is a normal end (R25) */
     if (is_first && ++recipient->unsent >= UNSENT_MOST) {
         struct verdict verdict;
@@ -146,6 +148,7 @@ static void conversation_told(struct slot *slot, const struct smtp_client_event 
     case SMTP_CLIENT_READY:
         slot->state = SLOT_OPEN;
         slot->destination->failures = 0;
+        slot->destination->has_doubts = false;
         break;
     case SMTP_CLIENT_RECIPIENT: recipient_told(slot, event); break;
     case SMTP_CLIENT_OVER:
@@ -180,6 +183,7 @@ static bool hand_over(struct slot *slot, struct recipient *recipient)
         return false;
     }
     slot->under_way[slot->under_way_count++] = recipient;
+    recipient->slot = slot;
     slot->sent++;
     if (recipient->is_marked)
         smtp_client_release_dot(slot->client);
@@ -188,23 +192,11 @@ static bool hand_over(struct slot *slot, struct recipient *recipient)
     return true;
 }
 
-/* Idle, while the site's connections are all taken and another of its destinations waits for one. */
-static bool is_wanted_elsewhere(const struct slot *slot)
-{
-    const struct site *site = slot->destination->site;
-    if (slot->under_way_count || slot->destination->ready.count ||
-        site->slots < pace_connections(&site->pace, loop_now(slot->worker->loop)))
-        return false;
-    for (const struct destination *other = site->destinations; other; other = other->of_site)
-        if (other->ready.count)
-            return true;
-    return false;
-}
-
 static bool should_close(const struct slot *slot)
 {
     const struct site *site = slot->destination->site;
-    return is_wanted_elsewhere(slot) || slot->sent >= site->rule->messages_per_connection ||
+    bool others_wait = site->is_crowded || slot->worker->first_short;
+    return slot->sent >= site->rule->messages_per_connection || (others_wait && slot->sent >= TURN) ||
            site->slots > pace_connections(&site->pace, loop_now(slot->worker->loop)) || slot->worker->is_stopping;
 }
 
@@ -214,7 +206,7 @@ static void offer_work(struct slot *slot)
         return;
     timer_clear(&slot->idle);
     struct recipients *ready = &slot->destination->ready;
-    while (!should_close(slot) && ready->count && slot->under_way_count < SLOT_UNDER_WAY &&
+    while (!slot->hangs_up && !should_close(slot) && ready->count && slot->under_way_count < SLOT_UNDER_WAY &&
            smtp_client_has_room(slot->client)) {
         struct recipient *recipient = recipients_pop(ready);
         if (worker_is_held(slot->worker, recipient))
@@ -228,7 +220,8 @@ static void offer_work(struct slot *slot)
         smtp_client_quit(slot->client);
     } else if (slot->under_way_count == 0) {
         time_ms idle = slot->worker->engine->options.idle_ms;
-        timer_set(&slot->idle, idle ? idle : 5000);
+        bool is_wanted = slot->worker->first_short || slot->destination->site->is_crowded;
+        timer_set(&slot->idle, is_wanted ? 0 : idle ? idle : IDLE_MS);
     }
 }
 
@@ -263,7 +256,7 @@ static bool connect_to(struct slot *slot);
 
 static bool next_address(struct slot *slot, bool is_host_wide)
 {
-    const struct route *route = &slot->destination->route;
+    const struct route *route = &slot->kept->route;
     slot->address++;
     if (is_host_wide || slot->address >= route->hosts[slot->host].address_count) {
         slot->address = 0;
@@ -272,36 +265,56 @@ static bool next_address(struct slot *slot, bool is_host_wide)
     return slot->host < route->host_count;
 }
 
-/* It never came to a conversation. Another address of the route may do better; otherwise everybody waiting for it hears
- * why. */
-static void slot_failed(struct slot *slot)
+/* Is another connection of this destination in a state of at least this? */
+static bool others_stand(const struct slot *slot, enum slot_state least)
+{
+    for (const struct slot *other = slot->destination->slots; other; other = other->next)
+        if (other != slot && other->state >= least)
+            return true;
+    return false;
+}
+
+/* No address of the route would talk to us. While other connections stand, it was only one too many of them; while
+ * others are on their way, they decide; the last one speaks for the host, and everybody waiting hears why. */
+static void slot_gave_up(struct slot *slot)
 {
     struct worker *worker = slot->worker;
     struct destination *destination = slot->destination;
-    if (slot->was_tls_failure &&
-        !destination->avoids_tls) { /* R31: the same host again, in clear, remembered for a while */
-        destination->avoids_tls = true;
-        destination->avoid_until = loop_now(worker->loop) + AVOID_TLS_MS;
-        slot_free(slot);
+    struct pace *pace = &destination->site->pace;
+    time_ms now = loop_now(worker->loop);
+    double scale = worker->engine->options.retry.scale;
+    if (others_stand(slot, SLOT_CONNECTING)) {
+        const struct verdict too_many = {.reason = REASON_RATE_LIMITED, .scope = SCOPE_SITE};
+        pace_refused(pace, &too_many, 421, now, scale);
+        destination->has_doubts = !others_stand(slot, SLOT_OPEN);
         return;
     }
-    if (next_address(slot, slot->last_words.code != 0) && connect_to(slot))
-        return;
     const struct reply reply = {
         .code = slot->last_words.code,
         .status = {slot->last_words.status[0], slot->last_words.status[1], slot->last_words.status[2]},
         .text = buf_slice(&slot->last_words.text),
     };
-    bool others_stand = false;
-    for (struct slot *other = destination->slots; other; other = other->next)
-        others_stand |= other != slot && other->state == SLOT_OPEN;
-    pace_connection_failed(&destination->site->pace, loop_now(worker->loop), worker->engine->options.retry.scale);
-    if (!slot->last_words.code)
+    destination->has_doubts = false;
+    pace_connection_failed(pace, now, scale);
+    if (!reply.code)
         destination->failures++; /* one lost connection says little; a second one, after the pause, does */
-    if (!others_stand && (slot->last_words.code || destination->failures >= FAILURES_BELIEVED))
+    if (reply.code || destination->failures >= FAILURES_BELIEVED)
         destination_failed(worker, destination, &reply, slot->last_words.stage ? slot->last_words.stage : STAGE_CONNECT,
                            slot->was_tls_failure ? REASON_STARTTLS_FAILED : REASON_NETWORK_ERROR,
                            buf_slice(&slot->remote));
+}
+
+/* It never came to a conversation. Another address of the route may do better. */
+static void slot_failed(struct slot *slot)
+{
+    if (slot->was_tls_failure && !slot->is_in_clear) { /* R31: the same host again, in clear, remembered for a while */
+        slot->destination->clear_until[slot->host] = loop_now(slot->worker->loop) + CLEAR_MS;
+        if (connect_to(slot))
+            return;
+    } else if (next_address(slot, slot->last_words.code != 0) && connect_to(slot)) {
+        return;
+    }
+    slot_gave_up(slot);
     slot_free(slot);
 }
 
@@ -324,14 +337,23 @@ static void slot_end(struct slot *slot)
     worker_pump(worker, site);
 }
 
+static void hang_up(struct slot *slot)
+{
+    stream_close(slot->stream);
+    slot->stream = NULL;
+    smtp_client_closed(slot->client, SLICE("we hung up"));
+}
+
 /* Understand, hand over, write, until nothing changes. The slot may be gone afterwards. */
 static void slot_step(struct slot *slot, struct slice *received)
 {
     struct smtp_client_event event;
     while (smtp_client_next(slot->client, received, &event))
         conversation_told(slot, &event);
+    if (slot->hangs_up && !slot->is_over && slot->under_way_count <= 1)
+        hang_up(slot);
     offer_work(slot);
-    if (slot->state == SLOT_CLOSING) /* quitting an idle client is over at once */
+    if (slot->state == SLOT_CLOSING || !slot->stream) /* quitting an idle client is over at once */
         while (smtp_client_next(slot->client, received, &event))
             conversation_told(slot, &event);
     if (slot->stream)
@@ -346,24 +368,27 @@ void slot_run(struct slot *slot)
     slot_step(slot, &nothing);
 }
 
+/* A mail that must not go after all can only be stopped by hanging up. It is the last one handed over: the one before
+ * it, whose dot is out, gets its answer first. */
 void slot_marked(struct slot *slot, struct recipient *recipient, enum ledger_marked result)
 {
-    if (result == LEDGER_MARKED) {
+    struct engine *engine = slot->worker->engine;
+    if (result == LEDGER_MARKED && loop_now(slot->worker->loop) < atomic_load(&engine->safe_until))
         smtp_client_release_dot(slot->client);
-        return slot_run(slot);
-    }
-    recipient->wants_drop = true; /* the mail must not go: there is no other way to stop it than to hang up */
-    slot_abort(slot);
+    else
+        slot->hangs_up = true;
+    recipient->wants_drop = result != LEDGER_MARKED;
+    slot_run(slot);
 }
 
 void slot_abort(struct slot *slot)
 {
-    stream_close(slot->stream);
-    slot->stream = NULL;
     if (slot->client) {
-        smtp_client_closed(slot->client, SLICE("we hung up"));
+        hang_up(slot);
         return slot_run(slot);
     }
+    stream_close(slot->stream);
+    slot->stream = NULL;
     slot->worker->is_stopping ? slot_free(slot) : slot_failed(slot);
 }
 
@@ -373,11 +398,10 @@ static void on_open(void *owner, struct stream *stream)
 {
     struct slot *slot = owner;
     const struct engine_options *options = &slot->worker->engine->options;
-    if (slot->destination->avoids_tls && loop_now(slot->worker->loop) > slot->destination->avoid_until)
-        slot->destination->avoids_tls = false;
+    slot->is_in_clear = loop_now(slot->worker->loop) < slot->destination->clear_until[slot->host];
     const struct smtp_client_settings settings = {
         .ehlo_name = options->ehlo_name,
-        .tls = slot->destination->avoids_tls ? SMTP_TLS_NEVER : SMTP_TLS_MAY,
+        .tls = slot->is_in_clear ? SMTP_TLS_NEVER : SMTP_TLS_MAY,
     };
     slot->client = smtp_client_new(&settings);
     slot->state = SLOT_TALKING;
@@ -454,6 +478,8 @@ void slot_open(struct worker *worker, struct destination *destination)
     struct slot *slot = NEW(struct slot);
     slot->worker = worker;
     slot->destination = destination;
+    slot->kept = destination->kept;
+    slot->kept->held++;
     buf_init(&slot->remote, 512);
     buf_init(&slot->last_words.text, 4096);
     timer_init(&slot->idle, worker->loop, idle_over, slot);

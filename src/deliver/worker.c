@@ -1,9 +1,9 @@
-/* worker.c - one delivery thread: its sites' recipients, composed ahead and given to slots, and the batches of marks
- * and outcomes */
+/* worker.c - one delivery thread: its sites' recipients, composed ahead and given to slots */
 #include "deliver/parts.h"
 
-#include "base/log.h"
 #include <stdio.h>
+
+enum { COMPOSE_AGAIN_MS = 1000 };
 
 /* ── queues of recipients ── */
 
@@ -40,116 +40,6 @@ struct recipient *recipients_pop(struct recipients *queue)
     queue->count--;
     recipient->next = NULL;
     return recipient;
-}
-
-/* ── batches: what one turn of the loop has to write ── */
-
-static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
-{
-    struct batch *batch = (struct batch *)job;
-    const struct ledger *ledger = &batch->worker->engine->options.ledger;
-    time_ms now = world_wall(batch->worker->engine->options.world);
-    return (!batch->unmark_count || ledger_unmark(ledger, db, why, batch->unmarks, batch->unmark_count, now)) &&
-           (!batch->mark_count || ledger_mark(ledger, db, why, batch->marks, batch->mark_count, now)) &&
-           (!batch->move_count || ledger_settle(ledger, db, why, batch->moves, batch->move_count));
-}
-
-/* On the writer's thread, after the commit. */
-static void batch_done(struct write_job *job, const struct fault *why)
-{
-    struct batch *batch = (struct batch *)job;
-    batch->has_failed = why != NULL;
-    if (why)
-        log_error("deliver", "outcomes could not be written: %s", why->text);
-    mailbox_post(&batch->worker->settled, &batch->item);
-}
-
-static struct batch *batch_of(struct worker *worker)
-{
-    if (!worker->batch) {
-        struct batch *batch = NEW(struct batch);
-        batch->job.run = batch_run;
-        batch->job.done = batch_done;
-        batch->worker = worker;
-        worker->batch = batch;
-        deferred_ask(&worker->flush);
-    }
-    return worker->batch;
-}
-
-static void batch_free(struct batch *batch)
-{
-    arena_release(&batch->arena);
-    free(batch->marks);
-    free(batch->unmarks);
-    free(batch->moves);
-    free(batch->mark_of);
-    free(batch->unmark_of);
-    free(batch->move_of);
-    free(batch);
-}
-
-static void flush(struct deferred *deferred)
-{
-    struct worker *worker = deferred->owner;
-    struct batch *batch = worker->batch;
-    worker->batch = NULL;
-    if (!batch)
-        return;
-    batch->job.rows = (unsigned)(batch->mark_count + batch->move_count + batch->unmark_count);
-    store_write(worker->engine->options.store, &batch->job);
-}
-
-struct arena *worker_batch_arena(struct worker *worker)
-{
-    return &batch_of(worker)->arena;
-}
-
-/* Room for one more in two arrays that grow together. */
-static void grow(void **rows, size_t row_size, struct recipient ***of, size_t count, size_t *room)
-{
-    if (count < *room)
-        return;
-    *room = *room ? *room * 2 : 16;
-    *rows = memory_resize(*rows, *room, row_size);
-    *of = memory_resize(*of, *room, sizeof(**of));
-}
-
-void worker_outcome(struct worker *worker, struct recipient *recipient, struct ledger_move *move)
-{
-    struct batch *batch = batch_of(worker);
-    grow((void **)&batch->moves, sizeof(*batch->moves), &batch->move_of, batch->move_count, &batch->move_room);
-    batch->moves[batch->move_count] = *move;
-    batch->move_of[batch->move_count++] = recipient;
-}
-
-static struct ledger_mark mark_of(const struct recipient *recipient)
-{
-    return (struct ledger_mark){
-        .id = recipient->id,
-        .attempts = recipient->attempts,
-        .state = recipient->state,
-        .version_id = recipient->outgoing->version_id,
-        .date = recipient->outgoing->date,
-    };
-}
-
-void worker_mark(struct worker *worker, struct recipient *recipient)
-{
-    struct batch *batch = batch_of(worker);
-    grow((void **)&batch->marks, sizeof(*batch->marks), &batch->mark_of, batch->mark_count, &batch->mark_room);
-    batch->marks[batch->mark_count] = mark_of(recipient);
-    batch->mark_of[batch->mark_count++] = recipient;
-    recipient->mark_is_pending = true;
-}
-
-void worker_unmark(struct worker *worker, struct recipient *recipient)
-{
-    struct batch *batch = batch_of(worker);
-    grow((void **)&batch->unmarks, sizeof(*batch->unmarks), &batch->unmark_of, batch->unmark_count,
-         &batch->unmark_room);
-    batch->unmarks[batch->unmark_count] = mark_of(recipient);
-    batch->unmark_of[batch->unmark_count++] = recipient;
 }
 
 /* ── recipients come and go ── */
@@ -223,7 +113,7 @@ static void destination_meet(struct worker *worker, struct destination *destinat
 /* The answer that a failure to find a route is. */
 static void route_failed(struct worker *worker, struct recipient *recipient)
 {
-    const struct route *route = &recipient->destination->route;
+    const struct route *route = &recipient->destination->kept->route;
     static const struct {
         enum reason reason;
         int code;
@@ -242,6 +132,19 @@ static void route_failed(struct worker *worker, struct recipient *recipient)
     worker_outcome(worker, recipient, &move);
 }
 
+static void raw_push(struct destination *destination, struct recipient *recipient)
+{
+    recipients_push(&destination->raw, recipient);
+    destination->site->raw++;
+}
+static struct recipient *raw_pop(struct destination *destination)
+{
+    struct recipient *recipient = recipients_pop(&destination->raw);
+    if (recipient)
+        destination->site->raw--;
+    return recipient;
+}
+
 static void recipients_arrived(struct mailbox *mailbox, struct mail_item *batch)
 {
     struct worker *worker = mailbox->owner;
@@ -255,10 +158,10 @@ static void recipients_arrived(struct mailbox *mailbox, struct mail_item *batch)
             destination_meet(worker, destination);
         if (worker->is_stopping)
             worker_give_back(worker, recipient);
-        else if (destination->route.status != ROUTE_FOUND)
+        else if (destination->kept->route.status != ROUTE_FOUND)
             route_failed(worker, recipient);
         else
-            recipients_push(&destination->raw, recipient);
+            raw_push(destination, recipient);
         if (last && last != destination->site)
             worker_pump(worker, last);
         last = destination->site;
@@ -272,9 +175,15 @@ static void composing_failed(struct worker *worker, struct recipient *recipient)
     struct fault why = *recipient->compose_fault;
     free(recipient->compose_fault);
     recipient->compose_fault = NULL;
-    if (why.kind == FAULT_WORLD) {
-        recipient->due += SECONDS_MS(5);
-        return worker_give_back(worker, recipient);
+    if (why.kind == FAULT_WORLD) { /* the store cannot be read: nobody's turn is lost, all wait a little */
+        struct site *site = recipient->destination->site;
+        if (worker->is_stopping)
+            return worker_give_back(worker, recipient);
+        raw_push(recipient->destination, recipient);
+        site->compose_after = loop_now(worker->loop) + COMPOSE_AGAIN_MS;
+        if (!timer_is_set(&site->wake))
+            timer_set(&site->wake, COMPOSE_AGAIN_MS);
+        return;
     }
     struct verdict verdict;
     rules_verdict_of_reason(worker->engine->options.rules, REASON_CONTENT_ERROR, true, &verdict);
@@ -310,83 +219,28 @@ static void composed_arrived(struct mailbox *mailbox, struct mail_item *batch)
         worker_pump(worker, last);
 }
 
-static struct slot *slot_of(const struct recipient *recipient)
-{
-    for (struct slot *slot = recipient->destination->slots; slot; slot = slot->next)
-        for (int i = 0; i < slot->under_way_count; i++)
-            if (slot->under_way[i] == recipient)
-                return slot;
-    return NULL;
-}
-
-static void mark_settled(struct worker *worker, struct recipient *recipient, enum ledger_marked result)
-{
-    recipient->mark_is_pending = false;
-    recipient->is_marked = result == LEDGER_MARKED;
-    struct slot *slot = slot_of(recipient);
-    if (slot)
-        return slot_marked(slot, recipient, result);
-    if (!recipient->wants_back) /* its slot has given it an outcome: that one is queued behind */
-        return;
-    recipient->wants_back = false;
-    if (recipient->is_marked) {
-        worker_unmark(worker, recipient);
-    } else {
-        recipient->next_due = 0;
-        worker_send_home(worker, recipient);
-    }
-}
-
-/* A mark was taken back: the same mail goes again, by another connection. */
-static void unmark_settled(struct worker *worker, struct recipient *recipient)
-{
-    recipient->is_marked = false;
-    if (worker->is_stopping)
-        return worker_give_back(worker, recipient);
-    recipients_push_front(&recipient->destination->ready, recipient);
-    worker_pump(worker, recipient->destination->site);
-}
-
-static void batches_settled(struct mailbox *mailbox, struct mail_item *items)
-{
-    struct worker *worker = mailbox->owner;
-    while (items) {
-        struct batch *batch = (struct batch *)((char *)items - offsetof(struct batch, item));
-        items = items->next;
-        for (size_t i = 0; i < batch->move_count; i++) {
-            struct recipient *recipient = batch->move_of[i];
-            if (batch->has_failed || !delivery_is_owed(batch->moves[i].event.state_after) ||
-                batch->moves[i].event.state_after == DELIVERY_IN_DOUBT)
-                recipient->next_due = 0;
-            worker_send_home(worker, recipient);
-        }
-        for (size_t i = 0; i < batch->unmark_count; i++)
-            unmark_settled(worker, batch->unmark_of[i]);
-        for (size_t i = 0; i < batch->mark_count; i++)
-            mark_settled(worker, batch->mark_of[i], batch->has_failed ? LEDGER_GONE : batch->marks[i].result);
-        batch_free(batch);
-    }
-}
-
 /* ── giving work to slots ── */
 
+/* Those without a connection of their own come first. */
 static struct destination *destination_with_work(const struct site *site)
 {
     for (struct destination *destination = site->destinations; destination; destination = destination->of_site)
-        if (destination->ready.count > (size_t)destination->slot_count)
+        if (destination->ready.count && !destination->slot_count)
             return destination;
     for (struct destination *destination = site->destinations; destination; destination = destination->of_site)
-        if (destination->ready.count && !destination->slot_count)
+        if (destination->ready.count > (size_t)destination->slot_count && !destination->has_doubts)
             return destination;
     return NULL;
 }
 
 void worker_compose_ahead(struct worker *worker, struct site *site)
 {
+    if (site->raw == 0 || loop_now(worker->loop) < site->compose_after)
+        return;
     size_t window = (size_t)site->rule->connections * 2 + 2;
     for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
         while (destination->raw.count && site->composing + destination->ready.count < window) {
-            struct recipient *recipient = recipients_pop(&destination->raw);
+            struct recipient *recipient = raw_pop(destination);
             if (worker_is_held(worker, recipient)) {
                 worker_give_back(worker, recipient);
                 continue;
@@ -397,19 +251,39 @@ void worker_compose_ahead(struct worker *worker, struct site *site)
     }
 }
 
-/* Make room at a site whose connections are all taken: an idle one of another destination ends. */
-static bool end_idle_slot(struct site *site)
+/* All connections are taken: this site is served when one ends. */
+static void wait_for_connection(struct worker *worker, struct site *site)
+{
+    if (site->is_short)
+        return;
+    site->is_short = true;
+    site->next_short = NULL;
+    *worker->last_short = site;
+    worker->last_short = &site->next_short;
+}
+
+static void serve_short(struct deferred *deferred)
+{
+    struct worker *worker = deferred->owner;
+    while (worker->first_short && worker->connections < worker->engine->options.connections_most) {
+        struct site *site = worker->first_short;
+        worker->first_short = site->next_short;
+        if (!worker->first_short)
+            worker->last_short = &worker->first_short;
+        site->is_short = false;
+        worker_pump(worker, site);
+    }
+}
+
+/* Connections that have nothing to do make room for those that are wanted. */
+static void close_idle(struct site *site)
 {
     for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
-        for (struct slot *slot = destination->slots; slot && !destination->ready.count; slot = slot->next) {
-            if (slot->state == SLOT_OPEN && slot->under_way_count == 0) {
-                int before = site->slots;
-                slot_run(slot); /* it sees for itself that it is wanted elsewhere */
-                return site->slots < before;
-            }
+        for (struct slot *slot = destination->slots; slot; slot = slot->next) {
+            if (slot->state == SLOT_OPEN && slot->under_way_count == 0 && destination->ready.count == 0)
+                timer_set(&slot->idle, 0);
         }
     }
-    return false;
 }
 
 void worker_pump(struct worker *worker, struct site *site)
@@ -427,17 +301,25 @@ void worker_pump(struct worker *worker, struct site *site)
         }
     }
     time_ms now = loop_now(worker->loop);
+    bool has_free;
     struct destination *destination;
     while ((destination = destination_with_work(site)) &&
-           worker->connections < worker->engine->options.connections_most) {
-        if (site->slots < pace_connections(&site->pace, now))
-            slot_open(worker, destination);
-        else if (!end_idle_slot(site))
-            break;
-    }
-    if (destination && now < site->pace.suspended_until && !timer_is_set(&site->wake))
-        timer_set(&site->wake, site->pace.suspended_until - now);
+           (has_free = worker->connections < worker->engine->options.connections_most,
+            has_free && site->slots < pace_connections(&site->pace, now)))
+        slot_open(worker, destination);
+    site->is_crowded = destination && destination->slot_count == 0 && site->slots > 0;
+    if (site->is_crowded)
+        close_idle(site);
+    if (destination && !has_free)
+        wait_for_connection(worker, site);
     worker_compose_ahead(worker, site);
+    time_ms wake = 0;
+    if (site->raw && now < site->compose_after)
+        wake = site->compose_after - now;
+    else if (destination && now < site->pace.suspended_until)
+        wake = site->pace.suspended_until - now;
+    if (wake && !timer_is_set(&site->wake))
+        timer_set(&site->wake, wake);
     site->is_pumping = false;
 }
 
@@ -447,13 +329,11 @@ void destination_failed(struct worker *worker, struct destination *destination, 
     struct verdict known;
     if (!reply->code)
         rules_verdict_of_reason(worker->engine->options.rules, reason, false, &known);
-    struct recipients *const queues[] = {&destination->ready, &destination->raw};
-    for (size_t q = 0; q < COUNT_OF(queues); q++) {
-        for (struct recipient *recipient; (recipient = recipients_pop(queues[q]));) {
-            struct ledger_move move;
-            outcome_of_reply(worker, recipient, reply, stage, remote, reply->code ? NULL : &known, &move);
-            worker_outcome(worker, recipient, &move);
-        }
+    for (struct recipient *recipient;
+         (recipient = recipients_pop(&destination->ready)) || (recipient = raw_pop(destination));) {
+        struct ledger_move move;
+        outcome_of_reply(worker, recipient, reply, stage, remote, reply->code ? NULL : &known, &move);
+        worker_outcome(worker, recipient, &move);
     }
 }
 
@@ -461,17 +341,36 @@ void worker_slot_gone(struct worker *worker)
 {
     worker->connections--;
     atomic_fetch_sub(&worker->engine->open_connections, 1);
+    if (worker->first_short)
+        deferred_ask(&worker->serve_short);
     stop_check(worker);
 }
 
 /* ── the thread ── */
 
-enum control_what { CONTROL_HOLDS, CONTROL_STOP };
+enum control_what { CONTROL_HOLDS, CONTROL_ROUTE, CONTROL_STOP };
 struct control {
     struct mail_item item;
     enum control_what what;
     struct holds *holds;
+    struct destination *destination;
+    struct route_kept *kept;
 };
+
+static void holds_free(struct holds *holds)
+{
+    if (holds)
+        map_release(&holds->names);
+    free(holds);
+}
+
+void route_kept_drop(struct route_kept *kept)
+{
+    if (--kept->held)
+        return;
+    arena_release(&kept->arena);
+    free(kept);
+}
 
 static void stop_overdue(struct timer *timer)
 {
@@ -489,7 +388,7 @@ static void stop_begin(struct worker *worker)
     for (struct site *site = worker->sites; site; site = site->next_of_worker) {
         timer_clear(&site->wake);
         for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
-            for (struct recipient *recipient; (recipient = recipients_pop(&destination->raw));)
+            for (struct recipient *recipient; (recipient = raw_pop(destination));)
                 worker_give_back(worker, recipient);
             for (struct recipient *recipient; (recipient = recipients_pop(&destination->ready));)
                 worker_give_back(worker, recipient);
@@ -513,10 +412,13 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
         items = items->next;
         switch (control->what) {
         case CONTROL_HOLDS:
-            if (worker->holds)
-                map_release(&worker->holds->names);
-            free(worker->holds);
+            holds_free(worker->holds);
             worker->holds = control->holds;
+            break;
+        case CONTROL_ROUTE:
+            route_kept_drop(control->destination->kept);
+            control->destination->kept = control->kept;
+            memset(control->destination->clear_until, 0, sizeof(control->destination->clear_until));
             break;
         case CONTROL_STOP: stop_begin(worker); break;
         }
@@ -524,22 +426,26 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
     }
 }
 
-static void control_post(struct worker *worker, enum control_what what, struct holds *holds)
+static void control_post(struct worker *worker, const struct control *what)
 {
     struct control *control = NEW(struct control);
-    control->what = what;
-    control->holds = holds;
+    *control = *what;
     mailbox_post(&worker->control, &control->item);
 }
 
 void worker_control_holds(struct worker *worker, struct holds *holds)
 {
-    control_post(worker, CONTROL_HOLDS, holds);
+    control_post(worker, &(struct control){.what = CONTROL_HOLDS, .holds = holds});
+}
+
+void worker_control_route(struct worker *worker, struct destination *destination, struct route_kept *kept)
+{
+    control_post(worker, &(struct control){.what = CONTROL_ROUTE, .destination = destination, .kept = kept});
 }
 
 void worker_control_stop(struct worker *worker)
 {
-    control_post(worker, CONTROL_STOP, NULL);
+    control_post(worker, &(struct control){.what = CONTROL_STOP});
 }
 
 void worker_join(struct worker *worker)
@@ -547,14 +453,21 @@ void worker_join(struct worker *worker)
     loop_stop(worker->loop);
     pthread_join(worker->thread, NULL);
     timer_clear(&worker->stop_deadline);
+    for (struct mail_item *item = mailbox_take(&worker->control), *next; item; item = next) {
+        struct control *control = (struct control *)item;
+        next = item->next;
+        holds_free(control->holds);
+        if (control->kept)
+            route_kept_drop(control->kept);
+        free(control);
+    }
     mailbox_release(&worker->recipients);
     mailbox_release(&worker->composed);
     mailbox_release(&worker->settled);
     mailbox_release(&worker->control);
     deferred_clear(&worker->flush);
-    if (worker->holds)
-        map_release(&worker->holds->names);
-    free(worker->holds);
+    deferred_clear(&worker->serve_short);
+    holds_free(worker->holds);
     rules_scratch_free(worker->scratch);
     tls_client_free(worker->tls);
     loop_free(worker->loop);
@@ -579,7 +492,9 @@ void worker_start(struct engine *engine, unsigned index)
     mailbox_init(&worker->composed, worker->loop, composed_arrived, worker);
     mailbox_init(&worker->settled, worker->loop, batches_settled, worker);
     mailbox_init(&worker->control, worker->loop, control_arrived, worker);
-    deferred_init(&worker->flush, worker->loop, flush, worker);
+    deferred_init(&worker->flush, worker->loop, batch_flush, worker);
+    deferred_init(&worker->serve_short, worker->loop, serve_short, worker);
+    worker->last_short = &worker->first_short;
     timer_init(&worker->stop_deadline, worker->loop, stop_overdue, worker);
     if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
         abort();

@@ -14,6 +14,7 @@
 struct lane;
 struct outgoing;    /* deliver/composer.h */
 struct destination; /* deliver/parts.h */
+struct slot;
 
 struct recipient {
     struct mail_item item;  /* for whoever passes it on */
@@ -31,9 +32,10 @@ struct recipient {
     struct destination *destination;       /* where it goes, set by the claimer before it hands it over */
     struct outgoing *outgoing;             /* composed; NULL: not yet. Freed with the recipient */
     struct fault *compose_fault;           /* why it could not be composed; NULL: it could */
+    struct slot *slot;                     /* deliver's: the conversation it was handed to; NULL: none */
     bool is_marked;                        /* the store has it on the wire */
     bool mark_is_pending;                  /* a job that marks it is under way */
-    bool wants_drop;                       /* the mark was refused: nothing is owed any more */
+    bool wants_drop;                       /* the mark was refused: it goes home, due again at next_due */
     unsigned char unsent;                  /* conversations in a row that ended before anything was decided */
     bool wants_back;                       /* the conversation ended meanwhile: take the mark back when it is there */
     /* the outcome, set by deliver: for the claimer's memory */

@@ -1,0 +1,217 @@
+/* batch.c - what one turn of a worker has to write: marks, marks taken back, outcomes: one job for the writer
+ *
+ *     being filled --end of the turn--> with the writer --committed--> settled: each recipient hears what became of it
+ *                                                       \--refused--> each alone, a few times, then given up loudly
+ *
+ * A recipient may have its mark and its outcome in one batch (the peer hung up at once): the mark is heard first,
+ * because with its outcome a recipient goes home. */
+#include "deliver/parts.h"
+
+#include "base/log.h"
+
+enum { TRIES_MOST = 3, AGAIN_MS = 5000 };
+
+static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct batch *batch = (struct batch *)job;
+    const struct ledger *ledger = &batch->worker->engine->options.ledger;
+    time_ms now = world_wall(batch->worker->engine->options.world);
+    return (!batch->unmark_count || ledger_unmark(ledger, db, why, batch->unmarks, batch->unmark_count, now)) &&
+           (!batch->mark_count || ledger_mark(ledger, db, why, batch->marks, batch->mark_count, now)) &&
+           (!batch->move_count || ledger_settle(ledger, db, why, batch->moves, batch->move_count));
+}
+
+/* On the writer's thread, after the commit. */
+static void batch_done(struct write_job *job, const struct fault *why)
+{
+    struct batch *batch = (struct batch *)job;
+    batch->has_failed = why != NULL;
+    if (why)
+        log_error("deliver", "%zu outcomes could not be written: %s", batch->move_count, why->text);
+    mailbox_post(&batch->worker->settled, &batch->item);
+}
+
+static struct batch *batch_new(struct worker *worker)
+{
+    struct batch *batch = NEW(struct batch);
+    batch->job.run = batch_run;
+    batch->job.done = batch_done;
+    batch->worker = worker;
+    return batch;
+}
+
+static struct batch *batch_of(struct worker *worker)
+{
+    if (!worker->batch) {
+        worker->batch = batch_new(worker);
+        deferred_ask(&worker->flush);
+    }
+    return worker->batch;
+}
+
+static void batch_free(struct batch *batch)
+{
+    arena_release(&batch->arena);
+    free(batch->marks);
+    free(batch->unmarks);
+    free(batch->moves);
+    free(batch->mark_of);
+    free(batch->unmark_of);
+    free(batch->move_of);
+    free(batch);
+}
+
+static void batch_send(struct batch *batch)
+{
+    batch->job.rows = (unsigned)(batch->mark_count + batch->move_count + batch->unmark_count);
+    store_write(batch->worker->engine->options.store, &batch->job);
+}
+
+void batch_flush(struct deferred *deferred)
+{
+    struct worker *worker = deferred->owner;
+    struct batch *batch = worker->batch;
+    worker->batch = NULL;
+    if (batch)
+        batch_send(batch);
+}
+
+struct arena *worker_batch_arena(struct worker *worker)
+{
+    return &batch_of(worker)->arena;
+}
+
+/* Room for one more in two arrays that grow together. */
+static void grow(void **rows, size_t row_size, struct recipient ***of, size_t count, size_t *room)
+{
+    if (count < *room)
+        return;
+    *room = *room ? *room * 2 : 16;
+    *rows = memory_resize(*rows, *room, row_size);
+    *of = memory_resize(*of, *room, sizeof(**of));
+}
+
+static void batch_add_move(struct batch *batch, struct recipient *recipient, const struct ledger_move *move)
+{
+    grow((void **)&batch->moves, sizeof(*batch->moves), &batch->move_of, batch->move_count, &batch->move_room);
+    batch->moves[batch->move_count] = *move;
+    batch->move_of[batch->move_count++] = recipient;
+}
+
+void worker_outcome(struct worker *worker, struct recipient *recipient, struct ledger_move *move)
+{
+    batch_add_move(batch_of(worker), recipient, move);
+}
+
+static struct ledger_mark mark_of(const struct recipient *recipient)
+{
+    return (struct ledger_mark){
+        .id = recipient->id,
+        .attempts = recipient->attempts,
+        .state = recipient->state,
+        .version_id = recipient->outgoing->version_id,
+        .date = recipient->outgoing->date,
+    };
+}
+
+void worker_mark(struct worker *worker, struct recipient *recipient)
+{
+    struct batch *batch = batch_of(worker);
+    grow((void **)&batch->marks, sizeof(*batch->marks), &batch->mark_of, batch->mark_count, &batch->mark_room);
+    batch->marks[batch->mark_count] = mark_of(recipient);
+    batch->mark_of[batch->mark_count++] = recipient;
+    recipient->mark_is_pending = true;
+}
+
+void worker_unmark(struct worker *worker, struct recipient *recipient)
+{
+    struct batch *batch = batch_of(worker);
+    grow((void **)&batch->unmarks, sizeof(*batch->unmarks), &batch->unmark_of, batch->unmark_count,
+         &batch->unmark_room);
+    batch->unmarks[batch->unmark_count] = mark_of(recipient);
+    batch->unmark_of[batch->unmark_count++] = recipient;
+}
+
+static void mark_settled(struct worker *worker, struct recipient *recipient, enum ledger_marked result)
+{
+    recipient->mark_is_pending = false;
+    recipient->is_marked = result == LEDGER_MARKED;
+    if (recipient->slot)
+        return slot_marked(recipient->slot, recipient, result);
+    if (!recipient->wants_back) /* its slot has given it an outcome: that one is in this batch, or queued behind */
+        return;
+    recipient->wants_back = false;
+    if (recipient->is_marked)
+        worker_unmark(worker, recipient);
+    else
+        worker_send_home(worker, recipient);
+}
+
+/* A mark was taken back: the same mail goes again, by another connection. */
+static void unmark_settled(struct worker *worker, struct recipient *recipient)
+{
+    recipient->is_marked = false;
+    if (worker->is_stopping)
+        return worker_give_back(worker, recipient);
+    recipients_push_front(&recipient->destination->ready, recipient);
+    worker_pump(worker, recipient->destination->site);
+}
+
+static void moved(struct worker *worker, struct recipient *recipient, const struct ledger_move *move)
+{
+    enum delivery_state after = move->event.state_after;
+    if (!move->is_moved || (after != DELIVERY_WAITING && after != DELIVERY_DEFERRED))
+        recipient->next_due = 0;
+    worker_send_home(worker, recipient);
+}
+
+/* The store would not have it: something in one of them is wrong, and the others must not suffer. The texts stay with
+ * the first batch's arena, which goes with the last of them. */
+static void each_alone(struct worker *worker, struct batch *batch)
+{
+    for (size_t i = 0; i < batch->move_count; i++) {
+        if (batch->move_count == 1 && batch->tries + 1 >= TRIES_MOST) {
+            log_error("deliver", "the outcome of delivery %llu is lost: it is in doubt at the next start",
+                      (unsigned long long)batch->moves[i].event.delivery_id);
+            batch->moves[i].is_moved = false;
+            moved(worker, batch->move_of[i], &batch->moves[i]);
+            continue;
+        }
+        struct batch *alone = batch_new(worker);
+        alone->tries = batch->move_count == 1 ? batch->tries + 1 : 0;
+        batch_add_move(alone, batch->move_of[i], &batch->moves[i]);
+        struct event *event = &alone->moves[0].event;
+        struct slice *const texts[] = {&event->address,    &event->domain, &event->site,
+                                       &event->diagnostic, &event->note,   &event->remote_mta};
+        for (size_t t = 0; t < COUNT_OF(texts); t++)
+            *texts[t] = arena_copy(&alone->arena, *texts[t]);
+        batch_send(alone);
+    }
+    for (size_t i = 0; i < batch->unmark_count; i++)
+        worker_unmark(worker, batch->unmark_of[i]);
+}
+
+void batches_settled(struct mailbox *mailbox, struct mail_item *items)
+{
+    struct worker *worker = mailbox->owner;
+    while (items) {
+        struct batch *batch = (struct batch *)((char *)items - offsetof(struct batch, item));
+        items = items->next;
+        for (size_t i = 0; i < batch->mark_count; i++) {
+            struct recipient *recipient = batch->mark_of[i];
+            bool is_refused = batch->has_failed || batch->marks[i].result != LEDGER_MARKED;
+            if (is_refused && (recipient->slot || recipient->wants_back)) /* gone; or the store would not: later */
+                recipient->next_due = batch->has_failed ? world_wall(worker->engine->options.world) + AGAIN_MS : 0;
+            mark_settled(worker, recipient, batch->has_failed ? LEDGER_GONE : batch->marks[i].result);
+        }
+        if (batch->has_failed) {
+            each_alone(worker, batch);
+        } else {
+            for (size_t i = 0; i < batch->unmark_count; i++)
+                unmark_settled(worker, batch->unmark_of[i]);
+            for (size_t i = 0; i < batch->move_count; i++)
+                moved(worker, batch->move_of[i], &batch->moves[i]);
+        }
+        batch_free(batch);
+    }
+}
