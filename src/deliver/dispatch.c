@@ -191,6 +191,8 @@ static struct holds *holds_copy(const struct holds *holds)
 
 static void refresh_holds(struct dispatcher *dispatcher)
 {
+    if (dispatcher->is_stopping) /* the workers are going */
+        return;
     struct holds *fresh = NEW(struct holds);
     struct fault why = {0};
     bool ok = read_holds(dispatcher, &fresh->names, &why);

@@ -102,14 +102,12 @@ void engine_stop(struct engine *engine, time_ms drain_ms)
         nanosleep(&pause, NULL);
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_control_stop(&engine->workers[i]);
-    while (atomic_load(&engine->busy_workers))
+    while (atomic_load(&engine->busy_workers) || atomic_load(&engine->dispatcher.is_upkeep_out))
         nanosleep(&pause, NULL);
+    let_go(engine); /* behind it the writer has done with our jobs, the waking of our loops too */
     pool_stop(engine);
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_join(&engine->workers[i]);
-    while (atomic_load(&engine->dispatcher.is_upkeep_out))
-        nanosleep(&pause, NULL);
-    let_go(engine);
     dispatcher_stop(engine);
     free(engine->workers);
     free(engine);

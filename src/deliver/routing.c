@@ -133,6 +133,8 @@ static void on_route(void *owner, const struct route *route)
     struct dispatcher *dispatcher = known->dispatcher;
     time_ms now = loop_now(dispatcher->loop);
     known->query = NULL;
+    if (dispatcher->is_stopping) /* the workers are going */
+        return;
     if (route->status == ROUTE_TRY_LATER && known->found_at && now < known->found_at + ROUTE_STALE_MOST_MS) {
         known->good_until = now + SECONDS_MS(ROUTE_AGAIN_S);
         return;
