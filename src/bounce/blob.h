@@ -25,7 +25,7 @@ struct blob_list {
     uint32_t at, count; /* offset of the first element */
 };
 
-enum blob_token_kind { TOKEN_TEXT, TOKEN_GAP, TOKEN_DIGITS, TOKEN_IP, TOKEN_ADDRESS };
+enum blob_token_kind { TOKEN_TEXT, TOKEN_GAP, TOKEN_DIGITS, TOKEN_IP, TOKEN_ADDRESS, TOKEN_DOMAIN };
 struct blob_token {
     uint32_t kind;
     struct blob_text text; /* of TOKEN_TEXT: lower-case, white space is single spaces */

@@ -151,11 +151,17 @@ static bool pattern_add(struct compiler *c, const yaml_node_t *node, uint32_t ow
     SCOPED(buf) literal = BUF(4096);
     for (size_t i = 0; i < text.len;) {
         struct slice rest = slice_from(text, i);
-        enum blob_token_kind kind = rest.ptr[0] == '*'                    ? TOKEN_GAP
-                                    : rest.ptr[0] == '#'                  ? TOKEN_DIGITS
-                                    : slice_starts(rest, SLICE("{ip}"))   ? TOKEN_IP
-                                    : slice_starts(rest, SLICE("{addr}")) ? TOKEN_ADDRESS
-                                                                          : TOKEN_TEXT;
+        enum blob_token_kind kind = rest.ptr[0] == '*'                      ? TOKEN_GAP
+                                    : rest.ptr[0] == '#'                    ? TOKEN_DIGITS
+                                    : slice_starts(rest, SLICE("{ip}"))     ? TOKEN_IP
+                                    : slice_starts(rest, SLICE("{addr}"))   ? TOKEN_ADDRESS
+                                    : slice_starts(rest, SLICE("{domain}")) ? TOKEN_DOMAIN
+                                                                            : TOKEN_TEXT;
+        if (slice_starts(rest, SLICE("{#}"))) {
+            buf_byte(&literal, '#');
+            i += 3;
+            continue;
+        }
         if (kind == TOKEN_TEXT) {
             bool is_space = ascii_is_space(rest.ptr[0]);
             if (!is_space || !literal.len || literal.ptr[literal.len - 1] != ' ')
@@ -165,7 +171,7 @@ static bool pattern_add(struct compiler *c, const yaml_node_t *node, uint32_t ow
         }
         token_add(c, TOKEN_TEXT, &literal);
         token_add(c, kind, NULL);
-        i += kind == TOKEN_IP ? 4 : kind == TOKEN_ADDRESS ? 6 : 1;
+        i += kind == TOKEN_IP ? 4 : kind == TOKEN_ADDRESS ? 6 : kind == TOKEN_DOMAIN ? 8 : 1;
     }
     token_add(c, TOKEN_TEXT, &literal);
     pattern.token_count = array_count(&c->tokens) - pattern.token_from;

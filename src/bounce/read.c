@@ -138,6 +138,17 @@ static void judge_text(struct judging *j, struct slice text)
                        : SLICE("");
 }
 
+/* "No such user", said as if the person's own filter might be meant (general.unknown-or-filtered): what the reporting
+ * host adds behind its Status field may tell which. */
+static void judge_comment(struct judging *j, struct slice comment)
+{
+    if (!comment.len || !slice_equal(j->row->verdict.rule, SLICE("general.unknown-or-filtered")))
+        return;
+    j->best = WEIGHT_STATUS;
+    judge_text(j, comment);
+    j->best = WEIGHT_RULE;
+}
+
 static struct slice domain_of(struct slice address)
 {
     ptrdiff_t at = slice_find_last_byte(address, '@');
@@ -158,6 +169,16 @@ static struct slice diagnostic_read(struct reading *r, struct bounce_row *row, c
         said_parse(slice_from(text, (size_t)at), r->arena, &inner);
     else if (said.code == 554 && dots > 0)
         said_parse(slice_from(text, (size_t)dots + 4), r->arena, &inner);
+    const char *open =
+        said.code >= 400 && text.len && text.ptr[text.len - 1] == '>' ? memrchr(text.ptr, '<', text.len) : NULL;
+    if (open) {
+        struct said last;
+        said_parse(slice_of(open + 1, (size_t)(text.ptr + text.len - open - 2)), r->arena, &last);
+        if (last.code >= 400 && last.status[0]) {
+            said.code = last.code;
+            memcpy(said.status, last.status, sizeof(said.status));
+        }
+    }
     if (inner.code >= 400 && (at >= 0 || inner.text.len)) {
         said.code = inner.code;
         if (inner.status[0])
@@ -177,6 +198,7 @@ struct evidence {
     struct slice chunk;   /* what the text gives to this recipient */
     struct slice session; /* what a transcript says of nobody in particular */
     struct slice whole;   /* the narrative */
+    struct slice comment; /* behind the Status field: "5.2.1 (mailbox disabled)" */
 };
 
 static void row_judge(struct reading *r, struct bounce_row *row, struct slice text, const struct evidence *evidence)
@@ -196,6 +218,7 @@ static void row_judge(struct reading *r, struct bounce_row *row, struct slice te
     judge_text(&j, text);
     if (j.best < WEIGHT_RULE && !slice_equal(text, row->diagnostic))
         judge_text(&j, row->diagnostic);
+    judge_comment(&j, evidence->comment);
     if (j.best < WEIGHT_RULE && evidence->session.len) {
         struct said said;
         said_parse(evidence->session, r->arena, &said);
@@ -292,6 +315,17 @@ static struct slice entry_words(struct slice text)
     return entry_words_from(text, true);
 }
 
+/* The words behind titles and rules: "------- Failure Reasons -------", "##########". */
+static struct slice without_titles(struct slice text)
+{
+    text = slice_trim(text);
+    while (text.len > 1 && memchr("-=#*_", text.ptr[0], 5) && text.ptr[1] == text.ptr[0]) {
+        ptrdiff_t end = slice_find_byte(text, '\n');
+        text = end >= 0 ? slice_trim(slice_from(text, (size_t)end)) : SLICE("");
+    }
+    return text;
+}
+
 static bool has_address(struct slice recipient)
 {
     return memchr(recipient.len ? recipient.ptr : "", '@', recipient.len) != NULL;
@@ -310,7 +344,7 @@ static void dsn_row(struct reading *r, const struct dsn *dsn, const struct dsn_r
     row->remote_mta = recipient->remote_mta;
     row->diagnostic = recipient->diagnostic;
     const struct narrative_entry *entry = entry_of(n, row->recipient, row->original);
-    struct evidence evidence = {SLICE(""), SLICE(""), slice_head(n->text, RULES_TEXT_MAX)};
+    struct evidence evidence = {.whole = slice_head(n->text, RULES_TEXT_MAX), .comment = recipient->comment};
     if (entry) {
         evidence.chunk = entry_words(entry->text);
         if (!row->diagnostic.len || (said_find(row->diagnostic) < 0 && entry->reply.len))
@@ -366,13 +400,13 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
     struct bounce_row *row = row_add(r, kind);
     if (!row)
         return;
-    struct evidence evidence = {SLICE(""), entry ? n->reply : SLICE(""), slice_head(n->text, RULES_TEXT_MAX)};
+    struct evidence evidence = {.session = entry ? n->reply : SLICE(""), .whole = slice_head(n->text, RULES_TEXT_MAX)};
     static const uint16_t none[3];
     row->recipient = recipient;
     row->reporting_mta = domain_of(r->survey.from_address);
     struct slice around = entry && entry->text.len ? entry->text : n->text;
     if (entry) {
-        struct slice raw = entry_words(entry->text);
+        struct slice raw = entry_words(without_titles(entry->text));
         struct slice words = scan_squeeze(raw, r->arena);
         evidence.chunk = slice_head(entry->text, RULES_TEXT_MAX);
         row->diagnostic = entry->reply.len ? entry->reply : words;
@@ -391,7 +425,7 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
         row->diagnostic = n->reply;
     if (!row->diagnostic.len) {
         ptrdiff_t reply = said_find(n->text);
-        struct slice before = slice_trim(slice_head(n->preamble, RULES_TEXT_MAX));
+        struct slice before = without_titles(slice_head(n->preamble, RULES_TEXT_MAX));
         struct slice words = reply >= 0   ? entry_words(slice_from(n->text, (size_t)reply))
                              : before.len ? before
                                           : evidence.whole;

@@ -87,6 +87,8 @@ static void each_mail_claims(void **state)
         {"html-exchange", "bounce left@corp.example.com 550 5.1.1 user_unknown", ""},
         {"japanese-carrier", "bounce hanako@carrier.example.jp 0 0.0.0 user_unknown", ""},
         {"japanese-unlabelled", "bounce hanako@carrier.example.jp 0 0.0.0 mailbox_full", ""},
+        {"home-made", "bounce hanako@example.de 0 0.0.0 mailbox_full", "m.83@shop.example.jp"},
+        {"ses-expired", "bounce gone@example.net 421 4.4.2 expired", ""},
         {"german", "bounce weg@example.de 0 0.0.0 user_unknown", ""},
         {"delay", "delay slow@example.net 451 4.7.1 greylisted", ""},
         {"arf", "complaint angry@provider.example 0 0.0.0 complaint", "m.80@shop.example.jp"},

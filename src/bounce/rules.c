@@ -199,6 +199,11 @@ static bool is_address(struct slice s)
     return true;
 }
 
+static bool is_domain(struct slice s)
+{
+    return s.len && ascii_is_alnum(s.ptr[0]) && memchr(s.ptr, '.', s.len);
+}
+
 struct walk {
     struct slice text;
     const struct blob *blob;
@@ -216,6 +221,7 @@ static bool belongs(uint32_t kind, char c)
     case TOKEN_DIGITS: return ascii_is_digit(c);
     case TOKEN_IP: return ascii_hex_value(c) >= 0 || c == '.' || c == ':';
     case TOKEN_ADDRESS: return !ascii_is_space(c);
+    case TOKEN_DOMAIN: return ascii_is_alnum(c) || c == '-' || c == '.' || (unsigned char)c >= 0x80;
     case TOKEN_TEXT: break;
     }
     return false;
@@ -237,7 +243,7 @@ static ptrdiff_t walk_on(struct walk *w, int i, size_t at, int step)
             return -1;
         return walk_on(w, i + step, step > 0 ? at + len : at - len, step);
     }
-    size_t most = token->kind == TOKEN_GAP ? GAP_MAX : token->kind == TOKEN_ADDRESS ? 320 : 45;
+    size_t most = token->kind == TOKEN_GAP ? GAP_MAX : token->kind >= TOKEN_ADDRESS ? 320 : 45;
     size_t reach = 0, characters = 0; /* how far this token could go */
     for (; reach < room; reach++) {
         char c = step > 0 ? w->text.ptr[at + reach] : w->text.ptr[at - reach - 1];
@@ -249,7 +255,7 @@ static ptrdiff_t walk_on(struct walk *w, int i, size_t at, int step)
         size_t len = token->kind == TOKEN_GAP ? n : reach - n;
         struct slice s = slice_of(step > 0 ? w->text.ptr + at : w->text.ptr + at - len, len);
         if ((token->kind == TOKEN_DIGITS && !len) || (token->kind == TOKEN_IP && !is_ip(s)) ||
-            (token->kind == TOKEN_ADDRESS && !is_address(s)))
+            (token->kind == TOKEN_ADDRESS && !is_address(s)) || (token->kind == TOKEN_DOMAIN && !is_domain(s)))
             continue;
         ptrdiff_t end = walk_on(w, i + step, step > 0 ? at + len : at - len, step);
         if (end >= 0)
@@ -509,6 +515,11 @@ void rules_judge(const struct rules *rules, struct rules_scratch *scratch, const
     text_take(scratch, refusal->text);
     for (unsigned i = rules->part_count; i-- > 0;) {
         if (part_judge(&rules->parts[i], scratch, refusal, &best)) {
+            if (best.rule->reason == REASON_ON_HOLD) { /* words that decide nothing give way to code and status */
+                fallback_judge(rules, refusal, verdict);
+                if (verdict->reason != REASON_UNDEFINED)
+                    return;
+            }
             verdict_of_best(scratch, rules->parts[i].blob, &best, refusal, verdict);
             return;
         }

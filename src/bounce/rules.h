@@ -3,8 +3,8 @@
  * data/bounce/<provider>.yaml hold rules in order of priority. The file of the provider that speaks (by its hosts: the
  * remote MTA, the reporting MTA, the recipient's domain; or by its marks in the text) comes before general.yaml, then
  * fallback.yaml looks at status, then at code and stage, and reasons.yaml says what follows from a reason. Words that
- * are looked for: caseless; one space for any run of white space; `*` 0 to 60 characters, `#` digits, `{ip}`, `{addr}`;
- * `^` the beginning of the text once code and status are gone.
+ * are looked for: caseless; one space for any run of white space; `*` 0 to 60 characters, `#` digits, `{#}` the sign
+ * itself, `{ip}`, `{addr}`, `{domain}`; `^` the beginning of the text once code and status are gone.
  *
  * `struct rules` is immutable and shared by all threads; each thread has its own scratch. Matching is linear in the
  * text, and looks at the first RULES_TEXT_MAX bytes only. Everything a verdict points to lives as long as the rules. */
