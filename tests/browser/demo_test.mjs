@@ -44,7 +44,7 @@ const folder = mkdtempSync(path.join(tmpdir(), 'todoke-browser.'));
 let demo, url, said;
 for (const end = Date.now() + 100_000; ; ) {
   ({ demo, url, said } = await startDemo(folder));
-  if (url || Date.now() > end || !/in use/.test(said)) break;
+  if (url || Date.now() > end || !/todoke demo: .*\bin use/.test(said)) break;
   await new Promise((resolve) => setTimeout(resolve, 2000));
 }
 const endDemo = () => demo && demo.exitCode === null && demo.kill('SIGKILL');
