@@ -19,6 +19,7 @@ bool inbound_save(struct db *db, struct fault *why, struct inbound_row *mail, ti
 struct subject {
     uint64_t id;
     bool is_found;
+    bool was_sent; /* it was on the wire once: before that nobody knows its Message-ID */
     struct slice address, domain;
     uint64_t campaign_id, contact_id, brand_id;
     unsigned attempts;
@@ -29,10 +30,10 @@ static bool subject_find(struct db *db, struct fault *why, uint64_t delivery_id,
 {
     *subject = (struct subject){.id = delivery_id};
     SCOPED(rows) rows = {0};
-    if (!db_query(
-            db, why, &rows,
-            "SELECT address, campaign_id, contact_id, brand_id, attempts FROM delivery WHERE bucket = $1 AND id = $2",
-            VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)delivery_id))))
+    if (!db_query(db, why, &rows,
+                  "SELECT address, campaign_id, contact_id, brand_id, attempts, date_ms FROM delivery WHERE bucket = "
+                  "$1 AND id = $2",
+                  VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)delivery_id))))
         return false;
     if (rows_next(&rows)) {
         subject->is_found = true;
@@ -42,6 +43,7 @@ static bool subject_find(struct db *db, struct fault *why, uint64_t delivery_id,
         subject->contact_id = (uint64_t)rows_int(&rows, 2);
         subject->brand_id = (uint64_t)rows_int(&rows, 3);
         subject->attempts = (unsigned)rows_int(&rows, 4);
+        subject->was_sent = rows_int(&rows, 5) != 0;
     }
     return rows_end(&rows);
 }
@@ -78,7 +80,7 @@ static bool authenticate(const struct joiner *joiner, const struct inbound_row *
     if (!subject_find(joiner->reader, why, id, arena, subject))
         return false;
     bool is_about_it = false;
-    for (unsigned i = 0; subject->is_found && i < bounce->row_count; i++)
+    for (unsigned i = 0; subject->is_found && subject->was_sent && i < bounce->row_count; i++)
         is_about_it |= names_subject(&bounce->rows[i], subject);
     *authenticity = is_about_it ? AUTHENTICITY_GENUINE : AUTHENTICITY_BACKSCATTER;
     return true;
@@ -145,7 +147,8 @@ static void genuine(const struct inbound_row *mail, const struct bounce *bounce,
         event.state_after = DELIVERY_BOUNCED;
         join->moves[join->move_count++] = (struct ledger_move){
             .event = event,
-            .from = LEDGER_BIT(DELIVERY_DELIVERED) | (LEDGER_OWED & ~LEDGER_BIT(DELIVERY_ON_WIRE)),
+            /* on the wire too: a quick receiver's error mail is here before its 250 is written down */
+            .from = LEDGER_BIT(DELIVERY_DELIVERED) | LEDGER_OWED,
         };
         return;
     case KIND_DELAY: event.kind = EVENT_DELAY_NOTICE; break;
@@ -218,9 +221,29 @@ bool join_read(const struct joiner *joiner, const struct inbound_row *mail, time
     return true;
 }
 
+/* A node moves deliveries of its own buckets only; the mail stays new for the node that owns this one. */
+static bool is_ours(const struct ledger *ledger, struct db *db, struct fault *why, const struct join *join, bool *ours)
+{
+    *ours = true;
+    if (!ledger->leases || join->move_count == 0)
+        return true;
+    struct bucket_set asked = {0}, held;
+    for (size_t i = 0; i < join->move_count; i++)
+        bucket_set_add(&asked, id_bucket(join->moves[i].event.delivery_id));
+    if (!leases_check(db, why, ledger->leases, &asked, &held))
+        return false;
+    *ours = bucket_set_count(&held) == bucket_set_count(&asked);
+    return true;
+}
+
 bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, struct join *join)
 {
     int64_t changed = 0;
+    bool ours;
+    if (!is_ours(ledger, db, why, join, &ours))
+        return false;
+    if (!ours)
+        return true;
     if (!db_do(db, why, "UPDATE inbound SET state = 1 WHERE bucket = $1 AND id = $2 AND state = 0",
                VALUES(V_INT(id_bucket(join->mail_id)), V_INT((int64_t)join->mail_id)), &changed))
         return false;
@@ -240,25 +263,8 @@ bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, s
     return ok;
 }
 
-bool join_unsubscribe(const struct ledger *ledger, struct db *db, struct fault *why, uint64_t delivery_id, time_ms now,
-                      bool *found)
+bool join_give_up(struct db *db, struct fault *why, uint64_t mail_id)
 {
-    SCOPED(arena) arena = {0};
-    struct subject subject;
-    if (!subject_find(db, why, delivery_id, &arena, &subject))
-        return false;
-    *found = subject.is_found;
-    if (!subject.is_found)
-        return true;
-    struct event events[2] = {{
-        .kind = EVENT_UNSUBSCRIBED,
-        .at = now,
-        .state_before = DELIVERY_STATE_COUNT,
-        .state_after = DELIVERY_STATE_COUNT,
-        .authenticity = AUTHENTICITY_GENUINE,
-    }};
-    event_is_about(&events[0], &subject);
-    size_t extra = 0;
-    return suppress_apply(db, why, events, 1, &ledger->policy, events + 1, &extra) &&
-           event_append(db, why, events, 1 + extra);
+    return db_do(db, why, "UPDATE inbound SET state = 2 WHERE bucket = $1 AND id = $2 AND state = 0",
+                 VALUES(V_INT(id_bucket(mail_id)), V_INT((int64_t)mail_id)), NULL);
 }

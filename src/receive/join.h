@@ -51,8 +51,11 @@ struct joiner {
  * there is an answer. */
 NODISCARD bool join_read(const struct joiner *joiner, const struct inbound_row *mail, time_ms now, struct arena *arena,
                          struct join *join, struct fault *why);
-/* Write it: inside a write job. A mail that was joined already changes nothing. */
+/* Write it: inside a write job. A mail that was joined already changes nothing; one about a delivery whose bucket
+ * another node holds stays new, for that node. */
 NODISCARD bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, struct join *join);
+/* What it means cannot be written (a fault that will not pass): put it aside for a person, state 2. In a write job. */
+NODISCARD bool join_give_up(struct db *db, struct fault *why, uint64_t mail_id);
 
 /* Whoever this delivery went to asks its brand to stop (L4, M46): inside a write job. *found false: there is no such
  * delivery any more. */

@@ -5,7 +5,7 @@
 #include "net/mailbox.h"
 #include <pthread.h>
 
-enum { BATCH = 100 };
+enum { BATCH = 100, BATCH_OCTETS = 16 << 20 };
 
 struct join_reader {
     struct join_reader_options options;
@@ -15,7 +15,9 @@ struct join_reader {
     struct loop *loop;
     struct mailbox woken;
     _Atomic bool is_asked; /* a wake is in the mailbox */
-    bool is_behind;        /* the last batch was full */
+    _Atomic bool is_stopping;
+    unsigned after_bucket; /* the round through the new mails has come so far */
+    uint64_t after_id;
 };
 
 struct batch {
@@ -35,18 +37,40 @@ static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
     return true;
 }
 
-/* The oldest new mails, read and joined. */
+/* How many of the next mails fit into a batch; at least one, if there is any. */
+static bool batch_size(struct join_reader *reader, size_t *count, struct fault *why)
+{
+    SCOPED(rows) rows = {0};
+    int64_t octets = 0;
+    *count = 0;
+    if (!db_query(reader->joiner.reader, why, &rows,
+                  "SELECT length(raw) FROM inbound WHERE state = 0 AND (bucket, id) > ($1, $2) ORDER BY bucket, id "
+                  "LIMIT $3",
+                  VALUES(V_INT(reader->after_bucket), V_INT((int64_t)reader->after_id), V_INT(BATCH))))
+        return false;
+    while (*count < BATCH && rows_next(&rows)) {
+        octets += rows_int(&rows, 0);
+        if (*count && octets > BATCH_OCTETS)
+            break;
+        ++*count;
+    }
+    return rows_end(&rows);
+}
+
+/* The next new mails, read and joined. */
 static bool read_batch(struct join_reader *reader, struct batch *batch, struct fault *why)
 {
     struct inbound_row *mails = ARENA_ARRAY(&batch->arena, struct inbound_row, BATCH);
-    size_t count = 0;
-    SCOPED(rows) rows = {0};
-    if (!db_query(
-            reader->joiner.reader, why, &rows,
-            "SELECT id, at_ms, mail_from, rcpt_to, peer, raw FROM inbound WHERE state = 0 ORDER BY bucket, id LIMIT $1",
-            VALUES(V_INT(BATCH))))
+    size_t count = 0, most;
+    if (!batch_size(reader, &most, why))
         return false;
-    while (count < BATCH && rows_next(&rows))
+    SCOPED(rows) rows = {0};
+    if (!db_query(reader->joiner.reader, why, &rows,
+                  "SELECT id, at_ms, mail_from, rcpt_to, peer, raw FROM inbound WHERE state = 0 AND (bucket, id) > "
+                  "($1, $2) ORDER BY bucket, id LIMIT $3",
+                  VALUES(V_INT(reader->after_bucket), V_INT((int64_t)reader->after_id), V_INT((int64_t)most))))
+        return false;
+    while (count < most && rows_next(&rows))
         mails[count++] = (struct inbound_row){
             .id = (uint64_t)rows_int(&rows, 0),
             .at = rows_int(&rows, 1),
@@ -64,6 +88,46 @@ static bool read_batch(struct join_reader *reader, struct batch *batch, struct f
     return true;
 }
 
+/* One mail in a job of its own, or what puts it aside. */
+struct single {
+    struct write_job job;
+    struct join_reader *reader;
+    struct join *join;
+    bool is_given_up;
+};
+static bool single_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct single *single = (struct single *)job;
+    return single->is_given_up ? join_give_up(db, why, single->join->mail_id)
+                               : join_write(&single->reader->options.ledger, db, why, single->join);
+}
+
+static bool write_each(struct join_reader *reader, struct batch *batch, struct fault *why)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct single single = {{.run = single_run, .fails_fast = true}, reader, &batch->joins[i], false};
+        if (store_write_wait(reader->options.store, &single.job, why))
+            continue;
+        if (why->kind == FAULT_WORLD)
+            return false;
+        log_error("receive", "received mail %llu is put aside, what it means cannot be written: %s",
+                  (unsigned long long)single.join->mail_id, why->text);
+        single.is_given_up = true;
+        if (!store_write_wait(reader->options.store, &single.job, why))
+            return false;
+    }
+    return true;
+}
+
+static bool write_batch(struct join_reader *reader, struct batch *batch, struct fault *why)
+{
+    batch->job.rows = (unsigned)batch->count * 4;
+    batch->job.fails_fast = true;
+    if (store_write_wait(reader->options.store, &batch->job, why))
+        return true;
+    return why->kind != FAULT_WORLD && write_each(reader, batch, why);
+}
+
 /* False: nothing left, or the store failed (the poll comes again). */
 static bool one_batch(struct join_reader *reader)
 {
@@ -71,18 +135,19 @@ static bool one_batch(struct join_reader *reader)
     struct fault why = {0};
     batch->reader = reader;
     batch->job.run = batch_run;
-    bool ok = read_batch(reader, batch, &why);
-    if (ok && batch->count) {
-        batch->job.rows = (unsigned)batch->count * 4;
-        batch->job.fails_fast = true;
-        ok = store_write_wait(reader->options.store, &batch->job, &why);
-    }
+    bool ok = read_batch(reader, batch, &why) && (batch->count == 0 || write_batch(reader, batch, &why));
     if (!ok)
         log_warn("receive", "received mail cannot be joined now: %s", why.text);
-    bool is_full = ok && batch->count == BATCH;
+    bool goes_on = ok && batch->count > 0;
+    reader->after_bucket = 0; /* those that were left are looked at again in the next round */
+    reader->after_id = 0;
+    if (goes_on) {
+        reader->after_id = batch->joins[batch->count - 1].mail_id;
+        reader->after_bucket = id_bucket(reader->after_id);
+    }
     arena_release(&batch->arena);
     free(batch);
-    return is_full;
+    return goes_on;
 }
 
 static void woken(struct mailbox *mailbox, struct mail_item *items)
@@ -94,7 +159,7 @@ static void woken(struct mailbox *mailbox, struct mail_item *items)
         free(item);
     }
     atomic_store(&reader->is_asked, false);
-    while (one_batch(reader)) {
+    while (!atomic_load(&reader->is_stopping) && one_batch(reader)) {
     }
 }
 
@@ -137,11 +202,21 @@ struct join_reader *join_reader_start(const struct join_reader_options *options,
     return reader;
 }
 
+static bool nothing(struct write_job *job, struct db *db, struct fault *why)
+{
+    return true;
+}
+
 void join_reader_stop(struct join_reader *reader)
 {
     if (!reader)
         return;
+    atomic_store(&reader->is_stopping, true);
     store_watch_remove(reader->options.store, &reader->watch);
+    struct write_job behind = {.run = nothing, .fails_fast = true}; /* behind it the writer does not wake us any more */
+    struct fault ignored;
+    if (!store_write_wait(reader->options.store, &behind, &ignored))
+        log_debug("receive", "the reader stopped while the store was away");
     loop_stop(reader->loop);
     pthread_join(reader->thread, NULL);
     for (struct mail_item *item = mailbox_take(&reader->woken), *next; item; item = next) {
