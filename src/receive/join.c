@@ -268,3 +268,26 @@ bool join_give_up(struct db *db, struct fault *why, uint64_t mail_id)
     return db_do(db, why, "UPDATE inbound SET state = 2 WHERE bucket = $1 AND id = $2 AND state = 0",
                  VALUES(V_INT(id_bucket(mail_id)), V_INT((int64_t)mail_id)), NULL);
 }
+
+bool join_unsubscribe(const struct ledger *ledger, struct db *db, struct fault *why, uint64_t delivery_id, time_ms now,
+                      bool *found)
+{
+    SCOPED(arena) arena = {0};
+    struct subject subject;
+    if (!subject_find(db, why, delivery_id, &arena, &subject))
+        return false;
+    *found = subject.is_found;
+    if (!subject.is_found)
+        return true;
+    struct event events[2] = {{
+        .kind = EVENT_UNSUBSCRIBED,
+        .at = now,
+        .state_before = DELIVERY_STATE_COUNT,
+        .state_after = DELIVERY_STATE_COUNT,
+        .authenticity = AUTHENTICITY_GENUINE,
+    }};
+    event_is_about(&events[0], &subject);
+    size_t extra = 0;
+    return suppress_apply(db, why, events, 1, &ledger->policy, events + 1, &extra) &&
+           event_append(db, why, events, 1 + extra);
+}
