@@ -122,8 +122,8 @@ static struct slice report(struct fixture *fixture, const char *action, const ch
                         "Diagnostic-Code: smtp; %s\r\n\r\n"
                         "--B\r\nContent-Type: text/rfc822-headers\r\n\r\n"
                         "From: Shop <news@shop.example>\r\nTo: %s\r\nSubject: hello\r\n%s%.*s%s\r\n--B--\r\n",
-                        recipient, action, status, text, recipient, message ? "Message-ID: <" : "",
-                        SLICE_ARG(buf_slice(&id)), message ? ">\r\n" : "");
+                        recipient, action, status, text, recipient, message ? "Message-ID: <" : "", (int)id.len,
+                        id.ptr ? id.ptr : "", message ? ">\r\n" : "");
 }
 static struct slice unknown_user(struct fixture *fixture, const char *recipient, uint64_t message)
 {
