@@ -27,7 +27,7 @@ struct line {
     int from;       /* not before this message of the connection, from 1 */
 };
 struct receiver {
-    const char *ip;
+    char ip[16]; /* by receiver_start */
     struct line script[SCRIPT_MOST];
     bool offers_tls, no_pipelining;
     int slow_ms;     /* before the answer to each dot */
@@ -275,15 +275,23 @@ static inline void *receiver_main(void *arg)
     return NULL;
 }
 
-static inline void receiver_start(struct receiver *receiver)
+/* Receiver number `place` of this process' house. Houses of several processes stand beside each other: *house is the
+ * one to try first, and becomes the one that was free. */
+static inline void receiver_start(struct receiver *receiver, size_t place, unsigned *house)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(RECEIVER_PORT)};
-    assert_int_equal(inet_pton(AF_INET, receiver->ip, &at.sin_addr), 1);
     int yes = 1;
     receiver->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(receiver->fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    if (bind(receiver->fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(receiver->fd, 512) != 0)
-        fail_msg("%s: cannot listen", receiver->ip);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(RECEIVER_PORT)};
+    for (unsigned tries = 0;; tries++) {
+        snprintf(receiver->ip, sizeof(receiver->ip), "127.77.%u.%zu", *house % 240, place + 1);
+        assert_int_equal(inet_pton(AF_INET, receiver->ip, &at.sin_addr), 1);
+        if (bind(receiver->fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(receiver->fd, 512) == 0)
+            break;
+        if (place > 0 || tries == 240)
+            fail_msg("%s: cannot listen", receiver->ip);
+        ++*house;
+    }
     pthread_mutex_init(&receiver->lock, NULL);
     assert_int_equal(pthread_create(&receiver->thread, NULL, receiver_main, receiver), 0);
 }

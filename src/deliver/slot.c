@@ -4,8 +4,9 @@
  *         |                   |                 |
  *         +--next address-----+                 +--peer ends--> gone (what was under way: unsent, refused or in doubt)
  *
- * A recipient is handed to the client when the client has room; its mark goes into the worker's batch at the same
- * moment, and the dot that ends its mail is released only when that mark is committed. */
+ * A recipient is handed to the client when the client has room, so that its commands travel with the dot before it; its
+ * mark goes into the worker's batch together with the outcome of the one before it (at once, when there is none), and
+ * the dot that ends its mail is released only when that mark is committed. */
 #include "deliver/parts.h"
 
 #include "base/log.h"
@@ -98,6 +99,14 @@ static void recipient_unsent(struct slot *slot, struct recipient *recipient, con
         recipients_push_front(&slot->destination->ready, recipient);
 }
 
+/* The mail that is to go next is marked when the one before it has its outcome: both in one batch, so that whatever
+ * crashes, each connection leaves one mail in doubt at most (R22, F1). */
+static void mark_next(struct slot *slot)
+{
+    if (slot->under_way_count == 1 && !slot->under_way[0]->is_marked && !slot->under_way[0]->mark_is_pending)
+        worker_mark(slot->worker, slot->under_way[0]);
+}
+
 static void recipient_told(struct slot *slot, const struct smtp_client_event *event)
 {
     struct worker *worker = slot->worker;
@@ -118,6 +127,8 @@ static void recipient_told(struct slot *slot, const struct smtp_client_event *ev
     case SMTP_IN_DOUBT: outcome_in_doubt(worker, recipient, event->reply.text, remote, &move); break;
     }
     worker_outcome(worker, recipient, &move);
+    if (event->outcome != SMTP_IN_DOUBT) /* then the conversation is over */
+        mark_next(slot);
 }
 
 static void start_tls(struct slot *slot)
@@ -185,10 +196,7 @@ static bool hand_over(struct slot *slot, struct recipient *recipient)
     slot->under_way[slot->under_way_count++] = recipient;
     recipient->slot = slot;
     slot->sent++;
-    if (recipient->is_marked)
-        smtp_client_release_dot(slot->client);
-    else
-        worker_mark(slot->worker, recipient);
+    mark_next(slot);
     return true;
 }
 
