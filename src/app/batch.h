@@ -16,6 +16,12 @@ typedef void batch_taker(void *context, struct slice id, const json_t *object, s
 /* The exit status: 0, or 3 when stdin or stdout broke. */
 int batch_run(const char *command, batch_taker *take, void *context);
 
+/* The same for a command whose members are strings only: `keys` names them, `values` comes in their order (ptr NULL:
+ * absent, or no string). Most lines are read in one pass, without building an object first. */
+enum { BATCH_FLAT_KEYS = 8 };
+typedef void batch_flat_taker(void *context, struct slice id, const struct slice *values, struct buf *out);
+int batch_run_flat(const char *command, const struct slice *keys, size_t count, batch_flat_taker *take, void *context);
+
 void batch_error(struct buf *out, struct slice id, const char *what);
 
 /* A string member; "" when absent or no string. */

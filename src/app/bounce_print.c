@@ -86,9 +86,10 @@ void bounce_print_json(struct bounce_printer *printer, struct buf *out, const st
     bool is_row = row != NULL;
     if (!row)
         row = &nothing;
-    char status[16], code[16] = "";
+    char status[16], digits[16];
+    struct buf code = {digits, 0, sizeof(digits), sizeof(digits), false};
     if (row->code)
-        snprintf(code, sizeof(code), "%d", row->code);
+        buf_u64(&code, (uint64_t)row->code);
     struct json json = {out};
     json_object_begin(&json);
     if (place->id.len) {
@@ -100,7 +101,7 @@ void bounce_print_json(struct bounce_printer *printer, struct buf *out, const st
     json_put_int(&json, "index", (int64_t)place->index);
     json_put_string(&json, "kind", kind_word(row->kind));
     json_put_string(&json, "recipient", row->recipient);
-    json_put_string(&json, "reply_code", slice_str(code));
+    json_put_string(&json, "reply_code", buf_slice(&code));
     json_put_string(&json, "status", status_text(row->status, status));
     json_put_string(&json, "reason", is_row ? reason_word(row->verdict.reason) : SLICE(""));
     json_put_bool(&json, "permanent", row->verdict.is_permanent);

@@ -147,13 +147,15 @@ static void reply_print(struct session *s, struct slice id, struct slice text, s
 
 /* ---- batches ---- */
 
-static void batch_reply(void *context, struct slice id, const json_t *object, struct buf *out)
+static const struct slice reply_keys[] = {SLICE_INIT("text"), SLICE_INIT("command"), SLICE_INIT("receiver"),
+                                          SLICE_INIT("remote_mta")};
+
+static void batch_reply(void *context, struct slice id, const struct slice *values, struct buf *out)
 {
     struct session *s = context;
     s->out = out;
-    if (json_is_string(json_object_get(object, "text")))
-        reply_print(s, id, batch_text(object, "text"), batch_text(object, "command"), batch_text(object, "receiver"),
-                    batch_text(object, "remote_mta"));
+    if (values[0].ptr)
+        reply_print(s, id, values[0], values[1], values[2], values[3]);
     else
         batch_error(out, id, "text is missing");
 }
@@ -187,7 +189,7 @@ static int explain_run(struct session *s, int count, char **paths)
 static int reply_run(struct session *s, int count, char **words)
 {
     if (s->options.is_batch)
-        return batch_run("bounce", batch_reply, s);
+        return batch_run_flat("bounce", reply_keys, COUNT_OF(reply_keys), batch_reply, s);
     if (count != 1) {
         fputs("todoke bounce reply: give the reply as one argument (in quotes)\n", stderr);
         return 2;

@@ -44,15 +44,17 @@ void json_end(struct json *json)
     json->depth--;
 }
 
-static bool needs_care(unsigned char c)
-{
-    return c < 0x20 || c == '"' || c == '\\' || c == 0x7f || c >= 0x80;
-}
+static const bool needs_care[256] = {
+    [0 ... 0x1f] = true,
+    ['"'] = true,
+    ['\\'] = true,
+    [0x7f ... 0xff] = true,
+};
 
 void json_escape(struct buf *out, struct slice s)
 {
     size_t plain = 0;
-    while (plain < s.len && !needs_care((unsigned char)s.ptr[plain]))
+    while (plain < s.len && !needs_care[(unsigned char)s.ptr[plain]])
         plain++;
     buf_append(out, slice_head(s, plain));
     s = slice_from(s, plain);
@@ -77,7 +79,7 @@ void json_escape(struct buf *out, struct slice s)
             }
         }
         plain = 0;
-        while (plain < s.len && !needs_care((unsigned char)s.ptr[plain]))
+        while (plain < s.len && !needs_care[(unsigned char)s.ptr[plain]])
             plain++;
         buf_append(out, slice_head(s, plain));
         s = slice_from(s, plain);
@@ -86,6 +88,18 @@ void json_escape(struct buf *out, struct slice s)
 
 static void quoted(struct buf *out, struct slice s)
 {
+    size_t plain = 0;
+    while (plain < s.len && !needs_care[(unsigned char)s.ptr[plain]])
+        plain++;
+    char *to = plain == s.len ? buf_reserve(out, s.len + 2) : NULL;
+    if (to) { /* most strings */
+        to[0] = '"';
+        if (s.len)
+            memcpy(to + 1, s.ptr, s.len);
+        to[s.len + 1] = '"';
+        buf_advance(out, s.len + 2);
+        return;
+    }
     buf_byte(out, '"');
     json_escape(out, s);
     buf_byte(out, '"');

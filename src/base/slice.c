@@ -17,6 +17,8 @@ bool slice_equal(struct slice a, struct slice b)
 
 static bool bytes_equal_caseless(const char *a, const char *b, size_t len)
 {
+    if (len && ((a[0] ^ b[0]) & ~0x20)) /* the first letter nearly always decides */
+        return false;
     for (size_t i = 0; i < len; i++)
         if (ascii_lower(a[i]) != ascii_lower(b[i]))
             return false;

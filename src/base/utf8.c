@@ -42,6 +42,11 @@ bool utf8_is_valid(struct slice s)
 {
     uint32_t ignored;
     while (s.len) {
+        uint64_t eight;
+        if (s.len >= sizeof(eight) && (memcpy(&eight, s.ptr, sizeof(eight)), !(eight & 0x8080808080808080u))) {
+            s = slice_from(s, sizeof(eight)); /* all ASCII */
+            continue;
+        }
         size_t len = decode(s, &ignored);
         if (!len)
             return false;

@@ -244,15 +244,21 @@ static void moved_take(struct finder *f, size_t at)
     }
 }
 
+/* What words are made of here; a fact begins where one does. */
+static const bool in_word[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['.'] = true, ['-'] = true};
+
 void facts_find(struct slice text, struct arena *arena, struct facts *facts)
 {
     struct finder f = {.text = text, .arena = arena};
-    bool is_in_word = false;
-    for (size_t i = 0; i < text.len; i++) {
+    for (size_t i = 0, next; i < text.len; i = next) {
+        next = i + 1;
+        if (!in_word[(unsigned char)text.ptr[i]])
+            continue;
+        while (next < text.len && in_word[(unsigned char)text.ptr[next]])
+            next++;
         char c = text.ptr[i];
-        bool is_start = !is_in_word;
-        is_in_word = ascii_is_alnum(c) || c == '.' || c == '-';
-        if (!is_start || !ascii_is_alnum(c))
+        if (!ascii_is_alnum(c))
             continue;
         if (ascii_is_digit(c) || (i + 4 < text.len && memchr(text.ptr + i, ':', 5) && ascii_hex_value(c) >= 0))
             ip_take(&f, i);

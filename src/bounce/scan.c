@@ -115,31 +115,42 @@ static bool looks_like_host(struct slice host)
     return dot > 0 && (size_t)dot + 1 < host.len && host.len > 3;
 }
 
-/* Two letters of a phrase or a text as one of 256 bits: what is not set cannot begin any phrase. */
-static unsigned pair_bit(char first, char second)
+/* Two letters of a phrase or a text as one of 1024 bits: what is not set cannot begin any phrase. */
+enum { PAIR_BITS = 1024 };
+static unsigned pair_bit(unsigned char first, unsigned char second)
 {
-    return ((unsigned char)first * 7u + (unsigned char)second) & 255u;
+    return (first * 33u ^ second) % PAIR_BITS;
 }
 
-static const bool in_word[256] = {['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true};
+/* ASCII letters in lower case, digits as they are: what words are made of. 0: anything else. */
+static const unsigned char word_char[256] = {
+    ['0'] = '0', '1', '2', '3', '4',         '5', '6', '7', '8', '9', ['A'] = 'a', 'b', 'c', 'd', 'e', 'f',
+    'g',         'h', 'i', 'j', 'k',         'l', 'm', 'n', 'o', 'p', 'q',         'r', 's', 't', 'u', 'v',
+    'w',         'x', 'y', 'z', ['a'] = 'a', 'b', 'c', 'd', 'e', 'f', 'g',         'h', 'i', 'j', 'k', 'l',
+    'm',         'n', 'o', 'p', 'q',         'r', 's', 't', 'u', 'v', 'w',         'x', 'y', 'z',
+};
 
 /* The row that is found: the first of the table, or with is_any the first of the text. `count` when none is. */
 static size_t row_find(struct slice text, const struct phrase *rows, size_t count, bool is_any, size_t *at)
 {
-    uint64_t pairs[4] = {0};
+    if (text.len < 2)
+        return count;
+    uint64_t pairs[PAIR_BITS / 64] = {0};
     for (size_t i = 0; i < count; i++) {
-        unsigned bit = pair_bit(rows[i].text.ptr[0], rows[i].text.ptr[1]);
+        unsigned bit = pair_bit((unsigned char)rows[i].text.ptr[0], (unsigned char)rows[i].text.ptr[1]);
         pairs[bit >> 6] |= 1ull << (bit & 63);
     }
     text = slice_head(text, SCAN_PHRASE_BYTES);
+    const unsigned char *bytes = (const unsigned char *)text.ptr;
     size_t best = count;
     for (size_t i = 0; i + 1 < text.len && best;) {
-        char c = ascii_lower(text.ptr[i]), next = ascii_lower(text.ptr[i + 1]);
+        unsigned char c = word_char[bytes[i]] ? word_char[bytes[i]] : bytes[i];
+        unsigned char next = word_char[bytes[i + 1]] ? word_char[bytes[i + 1]] : bytes[i + 1];
         unsigned bit = pair_bit(c, next);
         if (pairs[bit >> 6] & 1ull << (bit & 63)) {
             struct slice rest = slice_from(text, i);
             for (size_t row = 0; row < best; row++) {
-                if (rows[row].text.ptr[0] == c && rows[row].text.ptr[1] == next &&
+                if ((unsigned char)rows[row].text.ptr[0] == c && (unsigned char)rows[row].text.ptr[1] == next &&
                     slice_starts_caseless(rest, rows[row].text)) {
                     best = row;
                     *at = i;
@@ -150,8 +161,8 @@ static size_t row_find(struct slice text, const struct phrase *rows, size_t coun
             }
         }
         /* on to the beginning of the next word, or of what is none */
-        if (in_word[(unsigned char)text.ptr[i++]])
-            while (i < text.len && in_word[(unsigned char)text.ptr[i]])
+        if (word_char[bytes[i++]])
+            while (i < text.len && word_char[bytes[i]])
                 i++;
     }
     return best;
