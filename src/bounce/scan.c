@@ -1,5 +1,7 @@
 #include "bounce/scan.h"
 
+#include <assert.h>
+
 static bool is_local_char(char c)
 {
     return ascii_is_alnum(c) || (unsigned char)c >= 0x80 || (c && strchr("!#$%&'*+-/=?^_`{|}~.", c));
@@ -115,11 +117,10 @@ static bool looks_like_host(struct slice host)
     return dot > 0 && (size_t)dot + 1 < host.len && host.len > 3;
 }
 
-/* Two letters of a phrase or a text as one of 1024 bits: what is not set cannot begin any phrase. */
-enum { PAIR_BITS = 1024 };
+/* Two letters of a phrase or a text as one of 256 bits: what is not set cannot begin any phrase. */
 static unsigned pair_bit(unsigned char first, unsigned char second)
 {
-    return (first * 33u ^ second) % PAIR_BITS;
+    return (first * 33u ^ second) & 255u;
 }
 
 /* ASCII letters in lower case, digits as they are: what words are made of. 0: anything else. */
@@ -135,10 +136,16 @@ static size_t row_find(struct slice text, const struct phrase *rows, size_t coun
 {
     if (text.len < 2)
         return count;
-    uint64_t pairs[PAIR_BITS / 64] = {0};
-    for (size_t i = 0; i < count; i++) {
+    enum { ROWS_MAX = 128, HEADS = 64 };
+    assert(count <= ROWS_MAX);
+    uint64_t pairs[4] = {0};
+    uint8_t heads[HEADS] = {0},
+            others[ROWS_MAX]; /* rows by their pair, numbered from 1, the first row first; 0: no more */
+    for (size_t i = count; i-- > 0;) {
         unsigned bit = pair_bit((unsigned char)rows[i].text.ptr[0], (unsigned char)rows[i].text.ptr[1]);
         pairs[bit >> 6] |= 1ull << (bit & 63);
+        others[i] = heads[bit % HEADS];
+        heads[bit % HEADS] = (uint8_t)(i + 1);
     }
     text = slice_head(text, SCAN_PHRASE_BYTES);
     const unsigned char *bytes = (const unsigned char *)text.ptr;
@@ -149,10 +156,9 @@ static size_t row_find(struct slice text, const struct phrase *rows, size_t coun
         unsigned bit = pair_bit(c, next);
         if (pairs[bit >> 6] & 1ull << (bit & 63)) {
             struct slice rest = slice_from(text, i);
-            for (size_t row = 0; row < best; row++) {
-                if ((unsigned char)rows[row].text.ptr[0] == c && (unsigned char)rows[row].text.ptr[1] == next &&
-                    slice_starts_caseless(rest, rows[row].text)) {
-                    best = row;
+            for (size_t row = heads[bit % HEADS]; row && row <= best; row = others[row - 1]) {
+                if (slice_starts_caseless(rest, rows[row - 1].text)) {
+                    best = row - 1;
                     *at = i;
                     if (is_any)
                         return best;
