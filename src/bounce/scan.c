@@ -166,10 +166,12 @@ static size_t row_find(struct slice text, const struct phrase *rows, size_t coun
                 }
             }
         }
-        /* on to the beginning of the next word, or of what is none */
+        /* on to the beginning of the next word, or of what is none; nothing begins with a space */
         if (word_char[bytes[i++]])
             while (i < text.len && word_char[bytes[i]])
                 i++;
+        while (i < text.len && bytes[i] == ' ')
+            i++;
     }
     return best;
 }
