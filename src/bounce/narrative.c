@@ -18,6 +18,7 @@ struct teller {
     enum stage stage;      /* the last command of a transcript */
     size_t indent;         /* of the line that opened the current entry */
     bool has_deeper;       /* lines below it are indented deeper than it */
+    bool has_session;      /* somewhere in the text stands "transcript of session" */
     bool is_session;       /* behind "Transcript of session follows" */
     bool is_told;          /* the current entry was told before, better: its lines are passed over */
 };
@@ -284,6 +285,9 @@ static bool tells_failure(struct slice line)
 static bool transcript_take(struct teller *t, struct slice line)
 {
     struct slice trimmed = slice_trim(line);
+    char first = trimmed.len > 3 ? trimmed.ptr[0] : 0;
+    if (first != '>' && first != '<' && first != '-' && first != 'I' && first != 'O')
+        return false;
     bool is_command = slice_starts(trimmed, SLICE(">>> ")) || slice_starts(trimmed, SLICE("In: ")) ||
                       slice_starts(trimmed, SLICE("--> "));
     bool is_reply = slice_starts(trimmed, SLICE("<<< ")) || slice_starts(trimmed, SLICE("Out: ")) ||
@@ -351,7 +355,8 @@ static void line_take(struct teller *t, struct slice line)
     struct narrative *n = t->to;
     if (transcript_take(t, line))
         return;
-    t->is_session = t->is_session || slice_find_caseless(slice_head(bare, 80), SLICE("transcript of session")) >= 0;
+    t->is_session = t->is_session ||
+                    (t->has_session && slice_find_caseless(slice_head(bare, 80), SLICE("transcript of session")) >= 0);
     /* "550 5.1.1 <a@b>... User unknown", "554 <a@b>... 550 Host unknown" */
     struct said said = {0};
     if (bare.len > 8 && ascii_is_digit(bare.ptr[0])) {
@@ -472,6 +477,7 @@ void narrative_read(struct slice text, struct slice own, struct slice to, struct
     struct teller t = {
         .arena = arena, .to = narrative, .own = own, .to_address = to, .current = -1, .sentence = -1, .transcript = -1};
     text = slice_head(text, NARRATIVE_BYTES_MAX);
+    t.has_session = slice_find(text, SLICE("ranscript of session")) >= 0;
     narrative->text = narrative->preamble = text;
     struct slice rest = text, line;
     ptrdiff_t fields = dsn_find(text);
