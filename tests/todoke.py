@@ -189,9 +189,15 @@ class Todoke:
         """The objects, one a line, that the command prints with --json."""
         return [json.loads(line) for line in self.ok(*arguments, "--json").splitlines()]
 
-    def audit(self):
-        done = self.run("queue", "audit", "--json")
-        return {**json.loads(done.stdout), "status": done.returncode}
+    def audit(self, seconds=10):
+        """The books, once the counters have read what was written last; as they are when that takes too long."""
+        def books():
+            done = self.run("queue", "audit", "--json")
+            return {**json.loads(done.stdout), "status": done.returncode}
+        try:
+            return until(lambda: (lambda found: found if found["agrees"] and not found["lag"] else None)(books()), seconds, "the books", 0.3)
+        except Late:
+            return books()
 
     def sql(self, query, *values):
         """Look into the SQLite file beside the program; it may be running."""
