@@ -16,6 +16,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -112,6 +113,7 @@ class Place:
         self.processes, self.cleanups = [], []
 
     def __enter__(self):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)) # told to end: end what was started, too
         return self
 
     def __exit__(self, kind, error, trace):
