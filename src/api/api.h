@@ -40,8 +40,8 @@ struct api_options {
     struct store *store;
     struct world *world;
     const struct rules *rules;
-    const struct report *report; /* whose rates are shown */
-    struct endpoint listen;      /* port 0: the kernel chooses, see api_endpoint */
+    const struct report *report;        /* whose rates are shown */
+    struct endpoint listen;             /* port 0: the kernel chooses, see api_endpoint */
     const struct token_keys *link_keys; /* of public links (/u/<token>); NULL: there are none */
     bool is_playground;
     struct api_inbox inbox;              /* list NULL: there is none (404) */

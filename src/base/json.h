@@ -4,7 +4,8 @@
  * Strings that are not UTF-8 are repaired (U+FFFD). Line breaks are the caller's.
  *
  *     struct json json = {&out};
- *     json_object_begin(&json); json_key(&json, "file"); json_text(&json, file); json_end(&json);       -> {"file":"..."}
+ *     json_object_begin(&json); json_key(&json, "file"); json_text(&json, file); json_end(&json);       ->
+ * {"file":"..."}
  */
 #ifndef TODOKE_BASE_JSON_H
 #define TODOKE_BASE_JSON_H

@@ -1,7 +1,7 @@
 /* server_command.c - one command line at a time: what is allowed now, what it means, what to ask the owner */
 #include "base/base64.h"
-#include "smtp/server_state.h"
 #include "smtp/command.h"
+#include "smtp/server_state.h"
 
 typedef void (*command_run)(struct smtp_server *server, struct slice args);
 
