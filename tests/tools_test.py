@@ -17,6 +17,8 @@ TALLIES = [  # what, output, exit status, passed, failed, skipped
     ("one skipped", "1..2\nok 1 - a\nok 2 - b # SKIP needs root\n", 0, 1, 0, 1),
     ("all skipped by the plan", "1..0 # Skipped: no postgres\n", 0, 0, 0, 1),
     ("died half-way", "1..3\nok 1 - a\n", -11, 1, 1, 0),
+    ("cmocka counts what it skipped", "1..2\nok 1 - a\nnot ok 2 # SKIP b\n", 1, 1, 0, 1),
+    ("a skip and a death", "1..2\nok 1 - a\nnot ok 2 # SKIP b\n", -11, 1, 1, 1),
     ("died at its end", "1..1\nok 1 - a\n", 1, 1, 1, 0),
     ("said nothing", "", 0, 0, 1, 0),
     ("crashed at once", "Segmentation fault\n", -11, 0, 1, 0),
