@@ -352,20 +352,30 @@ static void hang_up(struct slot *slot)
     smtp_client_closed(slot->client, SLICE("we hung up"));
 }
 
+/* The dot has been written: the commands of the next mail can travel with it. */
+static bool takes_another(const struct slot *slot)
+{
+    return slot->stream && slot->state == SLOT_OPEN && !slot->is_over && !slot->hangs_up &&
+           slot->destination->ready.count && slot->under_way_count < SLOT_UNDER_WAY &&
+           smtp_client_has_room(slot->client) && !should_close(slot);
+}
+
 /* Understand, hand over, write, until nothing changes. The slot may be gone afterwards. */
 static void slot_step(struct slot *slot, struct slice *received)
 {
     struct smtp_client_event event;
-    while (smtp_client_next(slot->client, received, &event))
-        conversation_told(slot, &event);
-    if (slot->hangs_up && !slot->is_over && slot->under_way_count <= 1)
-        hang_up(slot);
-    offer_work(slot);
-    if (slot->state == SLOT_CLOSING || !slot->stream) /* quitting an idle client is over at once */
+    do {
         while (smtp_client_next(slot->client, received, &event))
             conversation_told(slot, &event);
-    if (slot->stream)
-        write_out(slot);
+        if (slot->hangs_up && !slot->is_over && slot->under_way_count <= 1)
+            hang_up(slot);
+        offer_work(slot);
+        if (slot->state == SLOT_CLOSING || !slot->stream) /* quitting an idle client is over at once */
+            while (smtp_client_next(slot->client, received, &event))
+                conversation_told(slot, &event);
+        if (slot->stream)
+            write_out(slot);
+    } while (takes_another(slot));
     if (slot->is_over)
         slot_end(slot);
 }
