@@ -74,7 +74,7 @@ static struct route_kept *route_kept_new(const struct route *route)
     return kept;
 }
 
-/* The same for the same addresses of the same hosts, in whatever order they came. */
+/* The same for the same addresses and TLSA records of the same hosts, in whatever order they came. */
 static uint64_t route_addresses(const struct route *route)
 {
     uint64_t sum = 0;
@@ -85,6 +85,12 @@ static uint64_t route_addresses(const struct route *route)
             char text[IP_TEXT_ROOM];
             sum += hash_bytes(slice_str(ip_text(&host->addresses[a], text)), name);
         }
+        sum += hash_u64(host->dane, name);
+        for (size_t t = 0; t < host->tlsa_count; t++)
+            sum += hash_bytes(host->tlsa[t].data,
+                              hash_u64((uint64_t)host->tlsa[t].usage << 16 | (uint64_t)host->tlsa[t].selector << 8 |
+                                           host->tlsa[t].matching,
+                                       name));
     }
     return sum;
 }

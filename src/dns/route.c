@@ -2,6 +2,7 @@
  *
  *     MX asked -> candidates chosen (route_choose.c: sorted, shuffled, our own cut off, literals refused)
  *              -> A and AAAA of each asked at once -> judged when the last has come
+ *              -> TLSA of those whose MX and addresses are signed (route_dane.c)
  *
  * Always true: `waiting` counts the questions under way; the callback is made exactly once, from the loop. */
 #include "base/random.h"
@@ -40,13 +41,15 @@ static void query_free(struct route_query *query)
     for (size_t i = 0; i < query->lookup_count; i++)
         if (query->lookups[i].query)
             dns_cancel(query->lookups[i].query);
+    for (size_t i = 0; i < query->dane_count; i++)
+        dns_cancel(query->dane[i].query);
     dns_cancel(query->mx_query);
     deferred_clear(&query->soon);
     arena_release(&query->arena);
     free(query);
 }
 
-static void answer(struct route_query *query)
+void route_answer(struct route_query *query)
 {
     set_enhanced(&query->route);
     query->on_route(query->owner, &query->route);
@@ -86,6 +89,8 @@ static void on_addresses(void *owner, const struct dns_answer *dns)
     case DNS_FOUND:
         if (!dns->is_secure)
             candidate->is_insecure = true;
+        if (!slice_equal(dns->canonical, candidate->name))
+            candidate->canonical = arena_copy(&query->arena, dns->canonical);
         for (size_t i = 0; i < dns->count && candidate->ip_count < CANDIDATE_IPS; i++)
             candidate->ips[candidate->ip_count++] = dns->records[i].ip;
         break;
@@ -102,7 +107,8 @@ static void on_addresses(void *owner, const struct dns_answer *dns)
     if (--query->waiting)
         return;
     route_judge(query);
-    answer(query);
+    if (!route_ask_dane(query))
+        route_answer(query);
 }
 
 static void ask_addresses(struct route_query *query)
@@ -145,7 +151,7 @@ static void on_mx(void *owner, const struct dns_answer *dns)
     case DNS_TRY_LATER: route_refuse(query, ROUTE_TRY_LATER, "MX lookup failed: %.*s", SLICE_ARG(dns->why)); break;
     case DNS_BOGUS: route_refuse(query, ROUTE_TRY_LATER, "MX lookup failed: DNSSEC: %.*s", SLICE_ARG(dns->why)); break;
     }
-    answer(query);
+    route_answer(query);
 }
 
 /* --- address literals: "[192.0.2.1]", "[IPv6:2001:db8::1]" (RFC 5321 4.1.3) --- */
@@ -164,7 +170,7 @@ static void on_soon(struct deferred *soon)
     struct route_query *query = soon->owner;
     if (query->candidate_count)
         route_judge(query);
-    answer(query);
+    route_answer(query);
 }
 
 static void begin_literal(struct route_query *query, struct slice domain)
@@ -208,6 +214,18 @@ void route_cancel(struct route_query *query)
         query_free(query);
 }
 
+static void route_dane_copy(struct arena *arena, const struct route_host *from, struct route_host *to)
+{
+    struct tlsa *tlsa = ARENA_ARRAY(arena, struct tlsa, from->tlsa_count + 1);
+    for (size_t i = 0; i < from->tlsa_count; i++) {
+        tlsa[i] = from->tlsa[i];
+        tlsa[i].data = arena_copy(arena, from->tlsa[i].data);
+    }
+    to->tlsa = tlsa;
+    to->dane_base = arena_copy(arena, from->dane_base);
+    to->dane_why = arena_copy(arena, from->dane_why);
+}
+
 void route_copy(struct arena *arena, const struct route *from, struct route *to)
 {
     struct route_host *hosts = ARENA_ARRAY(arena, struct route_host, from->host_count + 1);
@@ -219,6 +237,7 @@ void route_copy(struct arena *arena, const struct route *from, struct route *to)
         hosts[i] = *host;
         hosts[i].name = arena_copy(arena, host->name);
         hosts[i].addresses = addresses;
+        route_dane_copy(arena, host, &hosts[i]);
     }
     copy.hosts = hosts;
     copy.text = arena_copy(arena, from->text);

@@ -20,7 +20,20 @@ enum route_status {
     ROUTE_NO_ADDRESS, /* 4.4.4  MX hosts, but no address for any of them */
 };
 
-enum { ROUTE_HOSTS_MOST = 20, ROUTE_ADDRESSES_MOST = 16 /* of one host */, ROUTE_DEFAULT_HOSTS = 10 };
+/* What DNSSEC says about a host's certificate (RFC 7672); always NONE unless route_options.uses_dane. */
+enum route_dane {
+    ROUTE_DANE_NONE,    /* nothing: the MX, its address or its TLSA records are not signed, or there are none */
+    ROUTE_DANE_USABLE,  /* `tlsa` holds: TLS is mandatory and must match one of them */
+    ROUTE_DANE_ENCRYPT, /* signed TLSA records that nobody can use: TLS is mandatory, any certificate will do */
+    ROUTE_DANE_BROKEN,  /* bogus, or the lookup failed: no mail by this host now (M44) */
+};
+
+enum {
+    ROUTE_HOSTS_MOST = 20,
+    ROUTE_ADDRESSES_MOST = 16 /* of one host */,
+    ROUTE_DEFAULT_HOSTS = 10,
+    ROUTE_TLSA_MOST = 40
+};
 
 struct route_host {
     struct slice name; /* the MX name itself (for SNI, TLSA, STS), lower-case */
@@ -29,6 +42,11 @@ struct route_host {
     const struct ip *addresses; /* shuffled within a family; IPv6 and IPv4 in turns, IPv4 first unless
                                    prefers_ipv6 */
     size_t address_count;
+    enum route_dane dane;
+    const struct tlsa *tlsa; /* USABLE: those of usage 2 and 3 that can be used */
+    size_t tlsa_count;
+    struct slice dane_base; /* the TLSA base domain: the MX name, or what its CNAME leads to; for SNI and names */
+    struct slice dane_why;  /* BROKEN: in words */
 };
 struct route {
     enum route_status status;
@@ -49,6 +67,7 @@ struct route_options {
     unsigned hosts_most; /* 0: ROUTE_DEFAULT_HOSTS */
     bool uses_ipv6;      /* ask AAAA too (R17: only with FCrDNS) */
     bool prefers_ipv6;
+    bool uses_dane; /* ask TLSA where everything above it is signed */
 };
 
 struct route_query;

@@ -190,6 +190,7 @@ void route_judge(struct route_query *query)
         host->name = candidate->name;
         host->preference = candidate->preference;
         host->is_secure = !candidate->is_insecure;
+        host->dane_base = candidate->canonical; /* until route_dane.c knows better */
         count++;
     }
     query->route.status = ROUTE_FOUND;

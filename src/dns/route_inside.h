@@ -10,6 +10,7 @@ struct route_candidate {
     struct slice name;
     uint16_t preference;
     bool is_insecure, has_failed;
+    struct slice canonical; /* what its CNAMEs lead to; "" when it has none */
     size_t ip_count;
     struct ip ips[CANDIDATE_IPS];
 };
@@ -19,6 +20,15 @@ struct route_lookup {
     struct route_candidate *candidate;
     enum dns_type type;
     struct dns_query *query; /* NULL: answered */
+};
+
+/* The TLSA records of one host while they are looked for (route_dane.c). */
+enum dane_step { DANE_AT_CANONICAL, DANE_IS_ALIAS_SIGNED, DANE_AT_NAME };
+struct dane_lookup {
+    struct route_query *route_query;
+    struct route_host *host;
+    enum dane_step step;
+    struct dns_query *query; /* NULL: answered, or not asked */
 };
 
 struct route_query {
@@ -35,6 +45,8 @@ struct route_query {
     size_t lookup_count, waiting;
     struct slice failure; /* the first address lookup that failed, in words */
     struct deferred soon; /* literals */
+    struct dane_lookup *dane;
+    size_t dane_count, dane_waiting;
     struct route route;
 };
 
@@ -46,5 +58,9 @@ NODISCARD bool route_choose(struct route_query *query, const struct dns_answer *
 NODISCARD bool route_choose_implicit(struct route_query *query);
 /* All addresses are known: the answer. */
 void route_judge(struct route_query *query);
+/* The hosts are chosen: ask for their TLSA records. False: there is nothing to ask. Otherwise route_answer follows. */
+NODISCARD bool route_ask_dane(struct route_query *query);
+/* Tell the owner; the query is gone. */
+void route_answer(struct route_query *query);
 
 #endif

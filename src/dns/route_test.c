@@ -33,7 +33,40 @@ static const char json[] =
     "\"twice.test\": {\"MX\": [[10,\"a.plain.test\"],[20,\"a.plain.test\"]]},"
     "\"v6only.test\": {\"AAAA\": [\"::1\"]},"
     "\"signed.test\": {\"secure\": true, \"MX\": [[10,\"a.signed.test\"]]},"
-    "\"a.signed.test\": {\"secure\": true, \"A\": [\"127.0.3.1\"]}}";
+    "\"a.signed.test\": {\"secure\": true, \"A\": [\"127.0.3.1\"]},"
+#define HASH "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+    "\"dane.test\": {\"secure\": true, \"MX\": [[10,\"ee.dane.test\"],[20,\"ta.dane.test\"],[30,\"pkix.dane.test\"],"
+    "[40,\"bogus.dane.test\"],[50,\"fails.dane.test\"],[60,\"none.dane.test\"],[70,\"unsigned.dane.test\"]]},"
+    "\"ee.dane.test\": {\"secure\": true, \"A\": [\"127.0.5.1\"]},"
+    "\"_25._tcp.ee.dane.test\": {\"secure\": true, \"TLSA\": [[3,1,1,\"" HASH "\"]]},"
+    "\"ta.dane.test\": {\"secure\": true, \"A\": [\"127.0.5.2\"]},"
+    "\"_25._tcp.ta.dane.test\": {\"secure\": true, \"TLSA\": [[2,0,1,\"" HASH "\"],[1,0,1,\"" HASH "\"]]},"
+    "\"pkix.dane.test\": {\"secure\": true, \"A\": [\"127.0.5.3\"]},"
+    "\"_25._tcp.pkix.dane.test\": {\"secure\": true, \"TLSA\": [[0,0,1,\"" HASH "\"],[1,1,1,\"" HASH
+    "\"],[3,1,1,\"0011\"],[3,2,1,\"" HASH "\"],[3,1,0,\"3000\"]]},"
+    "\"bogus.dane.test\": {\"secure\": true, \"A\": [\"127.0.5.4\"]}, \"_25._tcp.bogus.dane.test\": {\"error\": "
+    "\"bogus\"},"
+    "\"fails.dane.test\": {\"secure\": true, \"A\": [\"127.0.5.5\"]},"
+    "\"_25._tcp.fails.dane.test\": {\"error\": \"servfail\"},"
+    "\"none.dane.test\": {\"secure\": true, \"A\": [\"127.0.5.6\"]},"
+    "\"unsigned.dane.test\": {\"A\": [\"127.0.5.7\"]},"
+    "\"_25._tcp.unsigned.dane.test\": {\"secure\": true, \"TLSA\": [[3,1,1,\"" HASH "\"]]},"
+    "\"unsigned-mx.test\": {\"MX\": [[10,\"ee.dane.test\"]]},"
+    "\"alias-dane.test\": {\"secure\": true, \"MX\": [[10,\"alias.dane.test\"],[20,\"alias2.dane.test\"],"
+    "[30,\"outside.dane.test\"]]},"
+    "\"alias.dane.test\": {\"secure\": true, \"CNAME\": \"ee.dane.test\"},"
+    "\"_25._tcp.alias.dane.test\": {\"secure\": true, \"TLSA\": [[3,1,2,\"" HASH HASH "\"]]},"
+    "\"alias2.dane.test\": {\"secure\": true, \"CNAME\": \"none.dane.test\"},"
+    "\"_25._tcp.alias2.dane.test\": {\"secure\": true, \"TLSA\": [[3,1,2,\"" HASH HASH "\"]]},"
+    "\"outside.dane.test\": {\"secure\": true, \"CNAME\": \"unsigned.dane.test\"},"
+    "\"_25._tcp.outside.dane.test\": {\"secure\": true, \"TLSA\": [[3,1,2,\"" HASH HASH "\"]]},"
+    "\"nomx-dane.test\": {\"secure\": true, \"A\": [\"127.0.5.8\"]},"
+    "\"_25._tcp.nomx-dane.test\": {\"secure\": true, \"TLSA\": [[3,1,1,\"" HASH "\"]]},"
+    "\"mapped.test\": {\"MX\": [[10,\"mapped-host.test\"]]}, \"mapped-host.test\": {\"AAAA\": [\"::ffff:10.0.0.1\"]},"
+    "\"chain.test\": {\"CNAME\": \"chain2.test\"}, \"chain2.test\": {\"CNAME\": \"chain3.test\"},"
+    "\"chain3.test\": {\"CNAME\": \"plain.test\"},"
+    "\"loop.test\": {\"CNAME\": \"loop2.test\"}, \"loop2.test\": {\"CNAME\": \"loop.test\"},"
+    "\"metadata.test\": {\"A\": [\"169.254.169.254\"]}}";
 
 struct fixture {
     struct world world;
@@ -89,6 +122,10 @@ static void on_route(void *owner, const struct route *route)
                    copy.hosts[i].is_secure ? "+" : "");
         for (size_t a = 0; a < copy.hosts[i].address_count; a++)
             buf_printf(&f->line, "=%s", ip_text(&copy.hosts[i].addresses[a], ip));
+        static const char *const dane[] = {"", "/dane", "/encrypt", "/broken"};
+        buf_str(&f->line, dane[copy.hosts[i].dane]);
+        if (copy.hosts[i].dane == ROUTE_DANE_USABLE)
+            buf_printf(&f->line, "(%zu %.*s)", copy.hosts[i].tlsa_count, SLICE_ARG(copy.hosts[i].dane_base));
     }
     arena_release(&arena);
     f->has_come = true;
@@ -151,6 +188,10 @@ static void routes(void **state)
         {"[IPv6:::1]", "implicit 0:IPv6:::1=::1"},
         {"[10.0.0.1]", "5.4.4 [10.0.0.1]: 10.0.0.1: only loopback may be connected in demo, bench and tests"},
         {"[nonsense]", "5.1.2 [nonsense]: not an address literal"},
+        {"chain.test", " 10:a.plain.test=127.0.1.1 20:b.plain.test=127.0.1.2"},
+        {"loop.test", "4.4.3 loop.test: MX lookup failed: CNAME loop"},
+        {"metadata.test",
+         "5.4.4 metadata.test: 169.254.169.254: only loopback may be connected in demo, bench and tests"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         assert_slice(rows[i].domain, find(*state, rows[i].domain, &usual), slice_str(rows[i].want));
@@ -167,6 +208,52 @@ static void both_families_in_turns(void **state)
     assert_slice("v6 only", find(*state, "v6only.test", &options), SLICE("implicit 0:v6only.test=::1"));
     options.hosts_most = 1;
     assert_slice("one host", find(*state, "plain.test", &options), SLICE(" 10:a.plain.test=127.0.1.1"));
+}
+
+/* R30, R33, M44: what is signed decides; a TLSA lookup that fails leaves that host out, never in clear. */
+static void tlsa_of_the_hosts(void **state)
+{
+    static const struct {
+        const char *domain, *want;
+    } rows[] = {
+        {"dane.test",
+         "secure 10:ee.dane.test+=127.0.5.1/dane(1 ee.dane.test) 20:ta.dane.test+=127.0.5.2/dane(1 ta.dane.test) "
+         "30:pkix.dane.test+=127.0.5.3/encrypt 40:bogus.dane.test+=127.0.5.4/broken "
+         "50:fails.dane.test+=127.0.5.5/broken 60:none.dane.test+=127.0.5.6 70:unsigned.dane.test=127.0.5.7"},
+        {"unsigned-mx.test", " 10:ee.dane.test+=127.0.5.1"},
+        {"nomx-dane.test", "implicitsecure 0:nomx-dane.test+=127.0.5.8/dane(1 nomx-dane.test)"},
+        {"alias-dane.test", "secure 10:alias.dane.test+=127.0.5.1/dane(1 ee.dane.test) "
+                            "20:alias2.dane.test+=127.0.5.6/dane(1 alias2.dane.test) "
+                            "30:outside.dane.test=127.0.5.7/dane(1 outside.dane.test)"},
+        {"plain.test", " 10:a.plain.test=127.0.1.1 20:b.plain.test=127.0.1.2"},
+    };
+    struct route_options options = {.uses_dane = true};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        assert_slice(rows[i].domain, find(*state, rows[i].domain, &options), slice_str(rows[i].want));
+    options.uses_dane = false;
+    assert_slice("DANE is off", find(*state, "nomx-dane.test", &options),
+                 SLICE("implicitsecure 0:nomx-dane.test+=127.0.5.8"));
+}
+
+/* R15: what carries an address that must not be connected is refused too, after resolution. */
+static void public_networks(void **state)
+{
+    static const struct {
+        const char *domain, *want;
+    } rows[] = {
+        {"mapped.test",
+         "5.4.4 mapped.test: ::ffff:10.0.0.1: v4-mapped form of a private (RFC 1918) address, not connected"},
+        {"metadata.test", "5.4.4 metadata.test: 169.254.169.254: link-local or metadata addresses are not connected"},
+        {"zero.test", "5.4.4 zero.test: 0.0.0.0: \"this network\" addresses are not connected"},
+        {"private.test", "5.4.4 private.test: "},
+    };
+    struct fixture *f = *state;
+    struct route_options options = {.uses_ipv6 = true};
+    network_init(&f->world.network, NETWORK_PUBLIC);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct slice got = find(f, rows[i].domain, &options), want = slice_str(rows[i].want);
+        assert_slice(rows[i].domain, slice_head(got, want.len), want);
+    }
 }
 
 /* Within one preference every order comes up; a thousand MX are cut to a few (F6, R16). */
@@ -217,7 +304,11 @@ static void a_question_may_be_taken_back(void **state)
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-    const struct CMUnitTest tests[] = {WITH(routes), WITH(both_families_in_turns),
-                                       WITH(equals_are_shuffled_and_many_are_cut), WITH(a_question_may_be_taken_back)};
+    const struct CMUnitTest tests[] = {WITH(routes),
+                                       WITH(both_families_in_turns),
+                                       WITH(tlsa_of_the_hosts),
+                                       WITH(public_networks),
+                                       WITH(equals_are_shuffled_and_many_are_cut),
+                                       WITH(a_question_may_be_taken_back)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

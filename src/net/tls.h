@@ -45,6 +45,10 @@ struct tlsa {
     struct slice data; /* as in the DNS record, binary */
 };
 
+/* Can this record be used for SMTP: usage 2 or 3, known selector and matching, data of the right form (RFC 7672 3.1)?
+ */
+bool tlsa_is_usable(const struct tlsa *tlsa);
+
 /* What a client wants of one handshake. Copied as needed by stream_start_tls. */
 struct tls_want {
     struct tls_client *client;
@@ -53,6 +57,7 @@ struct tls_want {
     const struct tlsa *tlsa;
     size_t tlsa_count;
     const char *dane_base; /* TLS_VERIFY_DANE: the TLSA base domain; NULL: name */
+    const char *also_name; /* TLS_VERIFY_DANE: usage 2 may name this as well (the domain that the MX is of); NULL */
 };
 
 struct tls_info {

@@ -128,15 +128,35 @@ void tls_client_free(struct tls_client *client)
     free(client);
 }
 
+bool tlsa_is_usable(const struct tlsa *tlsa)
+{
+    static const size_t lengths[] = {0, 32, 64};
+    if ((tlsa->usage != 2 && tlsa->usage != 3) || tlsa->selector > 1 || tlsa->matching > 2 || tlsa->data.len == 0)
+        return false;
+    if (tlsa->matching)
+        return tlsa->data.len == lengths[tlsa->matching];
+    const unsigned char *der = (const unsigned char *)tlsa->data.ptr;
+    X509 *certificate = tlsa->selector ? NULL : d2i_X509(NULL, &der, (long)tlsa->data.len);
+    EVP_PKEY *key = tlsa->selector ? d2i_PUBKEY(NULL, &der, (long)tlsa->data.len) : NULL;
+    bool is_usable = (certificate || key) && der == (const unsigned char *)tlsa->data.ptr + tlsa->data.len;
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return is_usable;
+}
+
 static bool set_dane(SSL *ssl, const struct tls_want *want, struct fault *why)
 {
     size_t usable = 0;
     if (SSL_dane_enable(ssl, want->dane_base ? want->dane_base : want->name) <= 0)
         return fault_set(why, FAULT_WORLD, "%s: cannot use DANE", want->name);
     SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (want->also_name && SSL_add1_host(ssl, want->also_name) != 1)
+        return fault_set(why, FAULT_INPUT, "\"%.100s\" cannot be a TLS server name", want->also_name);
     for (size_t i = 0; i < want->tlsa_count; i++) {
         const struct tlsa *tlsa = &want->tlsa[i];
-        if (tlsa->usage != 2 && tlsa->usage != 3)
+        if (!tlsa_is_usable(tlsa))
             continue; /* RFC 7672 3.1.3: PKIX usages mean nothing for SMTP */
         usable += SSL_dane_tlsa_add(ssl, tlsa->usage, tlsa->selector, tlsa->matching,
                                     (const unsigned char *)tlsa->data.ptr, tlsa->data.len) > 0;
