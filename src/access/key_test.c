@@ -8,22 +8,26 @@ struct made {
     struct slice name;
     time_ms expires;
     struct buf secret;
+    const struct key_rights *rights;
+    uint64_t id;
 };
 static bool make(struct db *db, struct fault *why, void *context)
 {
     struct made *made = context;
-    return key_create(db, why, made->name, NOW, made->expires, &made->secret);
+    return key_create(db, why, made->name, NOW, made->expires, made->rights, &made->secret, &made->id);
 }
 static bool take_away(struct db *db, struct fault *why, void *context)
 {
     bool was_there;
-    return key_remove(db, why, *(struct slice *)context, &was_there) && was_there;
+    return key_remove(db, why, *(struct slice *)context, NOW, &was_there) && was_there;
 }
 static bool is_good(struct test_store *test, struct slice secret, time_ms now)
 {
     struct fault why = {0};
     bool good = false;
-    if (!key_check(test->reader, &why, secret, now, &good))
+    SCOPED(arena) arena = {0};
+    struct key key;
+    if (!key_find(test->reader, &why, secret, now, &arena, &key, &good))
         fail_msg("%s", why.text);
     return good;
 }
@@ -106,12 +110,82 @@ static void a_name_is_text(void **state)
     test_store_end(&test);
 }
 
+static void scopes_are_words(void **state)
+{
+    static const struct {
+        const char *text, *want; /* want NULL: refused */
+    } table[] = {
+        {"all", "all"},
+        {"all:read", "all:read"},
+        {"messages", "messages"},
+        {"contacts:read, messages", "messages,contacts:read"},
+        {"contacts:read,contacts", "contacts"},
+        {"message", NULL},
+        {"", NULL},
+        {"contacts:write", NULL},
+        {"all,", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        unsigned scopes;
+        struct fault why = {0};
+        SCOPED(buf) out = BUF(KEY_SCOPES_TEXT_MAX);
+        bool ok = key_scopes_parse(slice_str(table[i].text), &scopes, &why);
+        assert_row(table[i].text, ok == (table[i].want != NULL));
+        if (!ok)
+            continue;
+        key_scopes_print(scopes, &out);
+        assert_slice(table[i].text, buf_slice(&out), slice_str(table[i].want));
+    }
+}
+
+/* X17: a key never gives what it has not */
+static void a_key_gives_no_more_than_it_has(void **state)
+{
+    const struct key_rights all = KEY_RIGHTS_ALL, contacts = {.scopes = KEY_CONTACTS_READ | KEY_CONTACTS_WRITE},
+                            reading = {.scopes = KEY_CONTACTS_READ},
+                            bound = {.scopes = KEY_CONTACTS_READ, .brand_count = 1, .brands = {7}},
+                            other = {.scopes = KEY_CONTACTS_READ, .brand_count = 2, .brands = {7, 8}};
+    assert_true(key_rights_within(&contacts, &all) && key_rights_within(&reading, &contacts));
+    assert_false(key_rights_within(&contacts, &reading) || key_rights_within(&all, &contacts));
+    assert_true(key_rights_within(&bound, &reading) && key_rights_within(&bound, &other));
+    assert_false(key_rights_within(&other, &bound) || key_rights_within(&reading, &bound));
+    assert_true(key_may_brand(&all, 0) && key_may_brand(&bound, 7));
+    assert_false(key_may_brand(&bound, 0) || key_may_brand(&bound, 8));
+}
+
+static void rights_are_kept(void **state)
+{
+    TEST_STORE(test, state);
+    const struct key_rights nothing = {0}, nowhere = {.scopes = KEY_ALL, .brand_count = 1, .brands = {99}},
+                            some = {.scopes = KEY_EVENTS_READ, .rate = 60};
+    struct made made = {.name = SLICE("shop"), .secret = BUF(128), .rights = &nothing};
+    struct fault why = {0};
+    assert_false(test_write_try(test.store, make, &made, &why));
+    made.rights = &nowhere;
+    assert_false(test_write_try(test.store, make, &made, &why));
+    made.rights = &some;
+    test_write(test.store, make, &made);
+    SCOPED(arena) arena = {0};
+    struct key key;
+    bool found;
+    assert_true(key_find(test.reader, &why, buf_slice(&made.secret), NOW, &arena, &key, &found) && found);
+    assert_int_equal(key.id, made.id);
+    assert_int_equal(key.rights.scopes, KEY_EVENTS_READ);
+    assert_int_equal(key.rights.rate, 60);
+    assert_true(key_may(&key.rights, KEY_EVENTS_READ) && !key_may(&key.rights, KEY_EVENTS_WRITE));
+    buf_release(&made.secret);
+    test_store_end(&test);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_secret_opens_until_it_expires_or_is_taken_away),
         ON_BOTH(the_store_never_sees_the_secret),
         ON_BOTH(a_name_is_text),
+        ON_BOTH(rights_are_kept),
+        cmocka_unit_test(scopes_are_words),
+        cmocka_unit_test(a_key_gives_no_more_than_it_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,13 +12,13 @@ enum { STOP_TURN_MS = 20, STOP_TURNS = 100 };
 struct api_route {
     struct api *api;
     api_handler *handler;
-    enum api_who who;
+    unsigned needs;
 };
 
 static void route_call(struct http_request *request, void *user)
 {
     struct api_route *route = user;
-    if (api_admits(route->api, request, route->who))
+    if (api_admits(route->api, request, route->needs))
         route->handler(route->api, request);
 }
 
@@ -27,16 +27,16 @@ static void routes_add(struct api *api)
     static const struct {
         const char *method, *pattern;
         api_handler *handler;
-        enum api_who who;
+        unsigned needs;
         uint64_t body_limit;
     } table[] = {
-#define ROUTE(method, path, handler, who, body_limit) {method, "/api/v1" path, api_##handler, who, body_limit},
+#define ROUTE(method, path, handler, who, body_limit) {method, "/api/v1" path, api_##handler, NEEDS_##who, body_limit},
 #include "api/routes.def"
 #undef ROUTE
     };
     api->routes = NEW_ARRAY(struct api_route, COUNT_OF(table));
     for (size_t i = 0; i < COUNT_OF(table); i++) {
-        api->routes[i] = (struct api_route){api, table[i].handler, table[i].who};
+        api->routes[i] = (struct api_route){api, table[i].handler, table[i].needs};
         http_router_add(api->router, &(struct http_route){table[i].method, table[i].pattern, route_call,
                                                           &api->routes[i], table[i].body_limit});
     }
@@ -99,6 +99,7 @@ static void close_all(struct api *api)
     api->server = NULL;
     db_free(api->db);
     api->db = NULL;
+    callers_release(&api->callers);
     rules_scratch_free(api->scratch);
     api->scratch = NULL;
 }

@@ -147,7 +147,7 @@ static bool seed_run(struct db *db, struct fault *why, void *context)
                                  .link_base = SLICE("https://mail.shop.example")};
     struct content_version version = {
         .name = SLICE("冬"), .subject = SLICE("冬の感謝祭"), .html = SLICE("<p>こんにちは"), .text = SLICE("こ")};
-    if (!key_create(db, why, SLICE("test"), seed->now, 0, &seed->secret) ||
+    if (!key_create(db, why, SLICE("test"), seed->now, 0, NULL, &seed->secret, NULL) ||
         !brand_create(db, why, &seed->brand, seed->now))
         return false;
     version.brand_id = seed->brand.id;

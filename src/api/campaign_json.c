@@ -43,7 +43,8 @@ bool campaign_of_request(struct api *api, struct http_request *request, struct c
 {
     uint64_t id;
     struct fault why = {0};
-    if (id_parse(http_param(request, "id"), &id) && campaign_by_id(api->db, &why, id, &request->arena, campaign))
+    if (id_parse(http_param(request, "id"), &id) && campaign_by_id(api->db, &why, id, &request->arena, campaign) &&
+        key_may_brand(&api_caller(request)->key.rights, campaign->brand_id))
         return true;
     if (why.kind != FAULT_NONE)
         answer_fault(request, &why, 400);

@@ -5,14 +5,14 @@
 
 /* ── reading ── */
 
-static bool list_read(struct api *api, uint64_t before, unsigned limit, struct arena *arena, struct campaign *campaigns,
-                      size_t *count, bool *has_more, struct fault *why)
+static bool list_read(struct api *api, const struct brands *brands, uint64_t before, unsigned limit,
+                      struct arena *arena, struct campaign *campaigns, size_t *count, bool *has_more, struct fault *why)
 {
     *count = 0;
     *has_more = true;
     while (*has_more && *count < limit) {
         struct campaign_page page;
-        if (!campaign_list(api->db, why, before, limit - *count, arena, &page))
+        if (!campaign_list_of(api->db, why, brands, before, limit - *count, arena, &page))
             return false;
         for (size_t i = 0; i < page.count; i++)
             campaigns[(*count)++] = page.campaigns[i];
@@ -35,6 +35,7 @@ void api_campaign_list(struct api *api, struct http_request *request)
         return;
     }
     struct fault why = {0};
+    struct brands brands = caller_brands(api_caller(request));
     struct campaign *campaigns = ARENA_ARRAY(&request->arena, struct campaign, limit);
     size_t count;
     bool has_more;
@@ -42,7 +43,7 @@ void api_campaign_list(struct api *api, struct http_request *request)
     struct json json = {&out};
     json_object_begin(&json);
     json_key(&json, "items");
-    if (!list_read(api, before, limit, &request->arena, campaigns, &count, &has_more, &why) ||
+    if (!list_read(api, &brands, before, limit, &request->arena, campaigns, &count, &has_more, &why) ||
         !campaigns_write(api, &json, campaigns, count, &request->arena, &why)) {
         answer_fault(request, &why, 400);
         return;

@@ -69,7 +69,7 @@ static void nothing_here(struct http_request *request, void *user)
 {
     struct api *api = user;
     if (slice_starts(request->head.path, SLICE("/api/"))) {
-        if (api_admits(api, request, SIGNED_IN))
+        if (api_admits(api, request, NEEDS_SIGNED_IN))
             answer_no_such(request, "thing; data/api/openapi.yaml lists what there is");
         return;
     }

@@ -68,7 +68,7 @@ static bool error_write(struct api *api, struct json *json, const struct event *
 static bool filter_read(struct http_request *request, struct event_filter *filter)
 {
     struct slice text;
-    *filter = (struct event_filter){0};
+    *filter = (struct event_filter){.brands = caller_brands(api_caller(request))};
     if (http_query(request, "campaign", &text) && text.len && !id_parse(text, &filter->campaign_id)) {
         answer_problem(request, 400, "campaign", "campaign is a campaign's id");
         return false;
@@ -169,7 +169,7 @@ void api_error_show(struct api *api, struct http_request *request)
     struct event event;
     struct fault why = {0};
     if (!id_parse(http_param(request, "id"), &id) || !event_find(api->db, &why, id, &request->arena, &event) ||
-        !(EVENT_BIT(event.kind) & EVENT_PROBLEMS)) {
+        !(EVENT_BIT(event.kind) & EVENT_PROBLEMS) || !key_may_brand(&api_caller(request)->key.rights, event.brand_id)) {
         if (why.kind != FAULT_NONE)
             answer_fault(request, &why, 400);
         else
@@ -195,6 +195,8 @@ void api_mail_raw(struct api *api, struct http_request *request)
 {
     uint64_t id;
     struct fault why = {0};
+    if (!api_sees_all(request))
+        return;
     if (!id_parse(http_param(request, "id"), &id)) {
         answer_no_such(request, "mail");
         return;

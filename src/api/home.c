@@ -356,6 +356,8 @@ void api_home_show(struct api *api, struct http_request *request)
     struct fault why = {0};
     SCOPED(buf) out = BUF(ANSWER_MAX);
     struct json json = {&out};
+    if (!api_sees_all(request))
+        return;
     struct home home = {.api = api, .arena = &request->arena, .json = &json, .why = &why};
     if (home_write(&home))
         answer_json(request, &out);

@@ -23,6 +23,8 @@ void api_inbox_list(struct api *api, struct http_request *request)
     struct slice cursor, q;
     uint64_t before = 0, next = 0, total = 0;
     const struct api_inbox *inbox = &api->options.inbox;
+    if (!api_sees_all(request))
+        return;
     if (!inbox->list) {
         answer_no_such(request, "inbox: there is one in the playground only");
         return;
@@ -171,6 +173,8 @@ void api_inbox_show(struct api *api, struct http_request *request)
     struct api_inbox_row row;
     struct slice bytes;
     const struct api_inbox *inbox = &api->options.inbox;
+    if (!api_sees_all(request))
+        return;
     if (!inbox->get || !id_parse(http_param(request, "id"), &id) ||
         !inbox->get(inbox->owner, id, &request->arena, &row, &bytes)) {
         answer_no_such(request, "mail in the playground");

@@ -6,6 +6,7 @@
 
 #include "api/answer.h"
 #include "api/api.h"
+#include "api/caller.h"
 #include "api/live.h"
 #include "api/sign_in.h"
 #include "http/router.h"
@@ -27,6 +28,7 @@ struct api {
     struct api_route *routes;
     struct sessions sessions;
     struct limiter limiter;
+    struct callers callers;
     struct live live;
     struct stream_page *streams; /* open event streams */
     struct timer tick;           /* looks after the streams */
@@ -42,15 +44,24 @@ struct api {
     pthread_t thread;
 };
 
-enum api_who { ANYBODY, SIGNED_IN };
+/* What a route asks for: KEY_*_READ or KEY_*_WRITE of access/key.h, or one of these. */
+#define NEEDS_WORDS(NAME, word) NEEDS_##NAME##_READ = KEY_##NAME##_READ, NEEDS_##NAME##_WRITE = KEY_##NAME##_WRITE,
+enum api_needs { NEEDS_SIGNED_IN = 0, KEY_RESOURCES(NEEDS_WORDS) NEEDS_ANYBODY = 1 << 30 };
 typedef void api_handler(struct api *api, struct http_request *request);
 
 #define ROUTE(method, path, handler, who, body_limit) api_handler api_##handler;
 #include "api/routes.def"
 #undef ROUTE
 
-/* May this request come in? Answers it when not (401, 403, 429). */
-bool api_admits(struct api *api, struct http_request *request, enum api_who who);
+/* May this request come in? Answers it when not (401, 403, 429); else api_caller knows whose it is. */
+bool api_admits(struct api *api, struct http_request *request, unsigned needs);
+/* Who asks; NULL where anybody may. Until the handler returns: whoever works on copies what it needs. */
+static inline struct caller *api_caller(const struct http_request *request)
+{
+    return request->user;
+}
+/* What is shown there belongs to no brand or to all: for keys of every brand only. False: answered with 403. */
+bool api_sees_all(struct http_request *request);
 
 /* The console's files, and what is asked for besides. */
 void console_routes(struct api *api);

@@ -1,7 +1,6 @@
 /* session.c - who may come in: signing in and out, and the gate in front of every route */
 #include "api/inside.h"
 
-#include "access/key.h"
 #include "base/log.h"
 #include "campaign/brand.h"
 #include <jansson.h>
@@ -29,49 +28,146 @@ static bool is_safe(const struct http_request *request)
 
 /* A secret shown by this request; wrong ones are counted against its address, and after too many of them nobody signs
  * in from there for a while. Programs with a good key work on meanwhile: one that has a wrong one must not stop the
- * others behind the same proxy. False: answered. */
-static bool secret_is_good(struct api *api, struct http_request *request, struct slice secret, bool is_sign_in)
+ * others behind the same proxy. NULL: answered. */
+static struct caller *secret_owner(struct api *api, struct http_request *request, struct slice secret, bool is_sign_in)
 {
     unsigned retry_after = 0;
-    bool is_good = false;
+    struct caller *caller = NULL;
     struct fault why = {0};
     time_ms now = world_monotonic(api->options.world);
     bool may_try = limiter_permits(&api->limiter, &request->peer.ip, now, &retry_after);
-    if ((may_try || !is_sign_in) && !key_check(api->db, &why, secret, api_now(api), &is_good)) {
+    if ((may_try || !is_sign_in) && secret.len &&
+        !caller_find(&api->callers, api->db, secret, 0, now, api_now(api), &caller, &why)) {
         answer_fault(request, &why, 400);
-        return false;
+        return NULL;
     }
-    if (is_good)
-        return true;
+    if (caller)
+        return caller;
     if (!may_try) {
         http_set(request, "Retry-After", arena_printf(&request->arena, "%u", retry_after));
         answer_problem(request, 429, "", "too many wrong keys came from this address; try again in %u s", retry_after);
-        return false;
+        return NULL;
     }
     char peer[ENDPOINT_TEXT_ROOM];
     limiter_was_wrong(&api->limiter, &request->peer.ip, now);
     log_warn("api", "a wrong key was shown peer=%s", endpoint_text(&request->peer, peer));
+    http_set(request, "WWW-Authenticate", SLICE("Bearer error=\"invalid_token\""));
     answer_problem(request, 401, "", "this key is wrong or has expired; `todoke key add NAME` makes a new one");
+    return NULL;
+}
+
+/* The key behind the session cookie, as it is now. False: the store cannot say; answered. */
+static bool session_owner(struct api *api, struct http_request *request, struct caller **caller)
+{
+    struct slice id;
+    unsigned char digest[SESSION_DIGEST];
+    struct fault why = {0};
+    time_ms now = world_monotonic(api->options.world);
+    *caller = NULL;
+    if (!http_cookie(request, COOKIE, &id) || !session_is_open(&api->sessions, id, now, digest) ||
+        caller_find(&api->callers, api->db, SLICE(""), session_key(&api->sessions, digest), now, api_now(api), caller,
+                    &why))
+        return true;
+    answer_fault(request, &why, 400);
     return false;
 }
 
-bool api_admits(struct api *api, struct http_request *request, enum api_who who)
+/* ── the store hears of a key's use, once a minute ── */
+
+struct use {
+    struct write_job job;
+    uint64_t key_id;
+    time_ms at;
+};
+
+static bool use_run(struct write_job *job, struct db *db, struct fault *why)
 {
+    struct use *use = (struct use *)job;
+    return key_used(db, why, use->key_id, use->at);
+}
+
+static void use_done(struct write_job *job, const struct fault *why)
+{
+    free(job);
+}
+
+static void use_note(struct api *api, struct caller *caller)
+{
+    time_ms now = api_now(api);
+    if (now - caller->used_at < CALLER_USED_MS)
+        return;
+    caller->used_at = now;
+    struct use *use = NEW(struct use);
+    *use = (struct use){
+        .job = {.run = use_run, .done = use_done, .fails_fast = true}, .key_id = caller->key.id, .at = now};
+    store_write(api->options.store, &use->job);
+}
+
+/* ── the gate ── */
+
+static bool rate_permits(struct api *api, struct http_request *request, struct caller *caller)
+{
+    unsigned left, wait_s, rate = caller->key.rights.rate;
+    bool may = caller_may_ask(caller, world_monotonic(api->options.world), &left, &wait_s);
+    if (!rate)
+        return true;
+    http_set(request, "RateLimit-Policy", arena_printf(&request->arena, "\"key\";q=%u;w=60", rate));
+    http_set(request, "RateLimit", arena_printf(&request->arena, "\"key\";r=%u;t=%u", left, may ? 60 : wait_s));
+    if (may)
+        return true;
+    http_set(request, "Retry-After", arena_printf(&request->arena, "%u", wait_s));
+    answer_problem(request, 429, "", "this key may make %u requests a minute; try again in %u s", rate, wait_s);
+    return false;
+}
+
+static bool rights_permit(struct http_request *request, const struct caller *caller, unsigned needs)
+{
+    if (key_may(&caller->key.rights, needs))
+        return true;
+    SCOPED(buf) scope = BUF(KEY_SCOPES_TEXT_MAX);
+    key_right_print(needs, &scope);
+    answer_problem(request, 403, "", "this key lacks the scope \"%.*s\"; `todoke key add NAME --scope ...` gives it",
+                   SLICE_ARG(buf_slice(&scope)));
+    return false;
+}
+
+bool api_admits(struct api *api, struct http_request *request, unsigned needs)
+{
+    struct caller *caller;
     http_set(request, "Cache-Control", SLICE("no-store"));
     http_set(request, "X-Content-Type-Options", SLICE("nosniff"));
     if (!is_safe(request) && !origin_is_ours(request)) {
         answer_problem(request, 403, "", "the request came from another origin");
         return false;
     }
-    if (who == ANYBODY)
+    request->user = NULL;
+    if (needs == NEEDS_ANYBODY)
         return true;
-    struct slice bearer = http_header(request, "Authorization"), id;
-    if (slice_starts_caseless(bearer, SLICE("Bearer ")))
-        return secret_is_good(api, request, slice_trim(slice_from(bearer, 7)), false);
-    if (http_cookie(request, COOKIE, &id) &&
-        session_is_open(&api->sessions, id, world_monotonic(api->options.world), NULL))
+    struct slice bearer = http_header(request, "Authorization");
+    if (slice_starts_caseless(bearer, SLICE("Bearer "))) {
+        if (!(caller = secret_owner(api, request, slice_trim(slice_from(bearer, 7)), false)))
+            return false;
+    } else if (!session_owner(api, request, &caller)) {
+        return false;
+    }
+    if (!caller) {
+        http_set(request, "WWW-Authenticate", SLICE("Bearer"));
+        answer_problem(request, 401, "",
+                       "sign in first, or send `Authorization: Bearer` with a key of `todoke key add`");
+        return false;
+    }
+    use_note(api, caller);
+    if (!rate_permits(api, request, caller) || !rights_permit(request, caller, needs))
+        return false;
+    request->user = caller;
+    return true;
+}
+
+bool api_sees_all(struct http_request *request)
+{
+    if (api_caller(request)->key.rights.brand_count == 0)
         return true;
-    answer_problem(request, 401, "", "sign in first, or send `Authorization: Bearer` with a key of `todoke key add`");
+    answer_problem(request, 403, "", "this is about every brand, and the key is bound to some");
     return false;
 }
 
@@ -96,10 +192,11 @@ void api_session_open(struct api *api, struct http_request *request)
                        KEY_SECRET_MAX);
         return;
     }
-    if (!secret_is_good(api, request, secret, true))
+    const struct caller *caller = secret_owner(api, request, secret, true);
+    if (!caller)
         return;
     char id[SESSION_ID_TEXT];
-    session_begin(&api->sessions, api->options.world, id);
+    session_begin(&api->sessions, api->options.world, caller->key.id, id);
     set_cookie(request, slice_of(id, sizeof(id)), SESSION_LIFE);
     answer_nothing(request);
 }
@@ -113,15 +210,24 @@ void api_session_close(struct api *api, struct http_request *request)
     answer_nothing(request);
 }
 
-/* The brand of the options, or the store's first. */
-static bool brand_shown(struct api *api, struct arena *arena, struct slice *name, struct slice *from, struct fault *why)
+/* The brand of the options, or the first one that this key sees. */
+static bool brand_shown(struct api *api, const struct caller *caller, struct arena *arena, struct slice *name,
+                        struct slice *from, struct fault *why)
 {
-    *name = api->options.brand_name;
-    *from = api->options.brand_from;
-    if (name->len)
+    struct brands brands = caller_brands(caller);
+    *name = SLICE("");
+    *from = SLICE("");
+    if (api->options.brand_name.len && brands.count == 0) {
+        *name = api->options.brand_name;
+        *from = api->options.brand_from;
         return true;
+    }
     SCOPED(rows) rows = {0};
-    if (!db_query(api->db, why, &rows, "SELECT name, from_address FROM brand ORDER BY id LIMIT 1", NO_VALUES))
+    SCOPED(buf) sql = BUF(2048);
+    buf_text(&sql, "SELECT name, from_address FROM brand WHERE id > 0");
+    brands_condition(&brands, "id", &sql);
+    buf_text(&sql, " ORDER BY id LIMIT 1");
+    if (!db_query(api->db, why, &rows, buf_cstr(&sql), NO_VALUES))
         return false;
     if (rows_next(&rows)) {
         *name = arena_copy(arena, rows_text(&rows, 0));
@@ -134,7 +240,7 @@ void api_session_show(struct api *api, struct http_request *request)
 {
     struct fault why = {0};
     struct slice name, from;
-    if (!brand_shown(api, &request->arena, &name, &from, &why)) {
+    if (!brand_shown(api, api_caller(request), &request->arena, &name, &from, &why)) {
         answer_fault(request, &why, 400);
         return;
     }

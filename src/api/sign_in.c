@@ -32,7 +32,7 @@ static void drop_ended(struct sessions *sessions, time_ms now)
             i++;
 }
 
-void session_begin(struct sessions *sessions, const struct world *world, char id[SESSION_ID_TEXT])
+void session_begin(struct sessions *sessions, const struct world *world, uint64_t key_id, char id[SESSION_ID_TEXT])
 {
     unsigned char bytes[32];
     time_ms now = world_monotonic(world);
@@ -52,6 +52,13 @@ void session_begin(struct sessions *sessions, const struct world *world, char id
     struct session *session = &sessions->list[sessions->count++];
     digest_of(buf_slice(&text), session->digest);
     session->until = now + SESSION_LIFE;
+    session->key_id = key_id;
+}
+
+uint64_t session_key(struct sessions *sessions, const unsigned char *digest)
+{
+    struct session *session = session_find(sessions, digest);
+    return session ? session->key_id : 0;
 }
 
 bool session_lasts(struct sessions *sessions, const unsigned char *digest, time_ms now)

@@ -16,16 +16,19 @@ enum { SESSIONS_MOST = 1000, SESSION_ID_TEXT = 43 /* base64url of 32 bytes */, S
 struct session {
     unsigned char digest[SESSION_DIGEST];
     time_ms until; /* monotonic */
+    uint64_t key_id;
 };
 struct sessions {
     struct session list[SESSIONS_MOST];
     unsigned count;
 };
 
-/* A new session; its id goes into id. With SESSIONS_MOST open the oldest ends. */
-void session_begin(struct sessions *sessions, const struct world *world, char id[SESSION_ID_TEXT]);
+/* A new session of whoever showed this key; its id goes into id. With SESSIONS_MOST open the oldest ends. */
+void session_begin(struct sessions *sessions, const struct world *world, uint64_t key_id, char id[SESSION_ID_TEXT]);
 /* Is it open? digest (may be NULL) names it from here on. */
 bool session_is_open(struct sessions *sessions, struct slice id, time_ms now, unsigned char *digest);
+/* Whose? 0: it has ended. */
+uint64_t session_key(struct sessions *sessions, const unsigned char *digest);
 bool session_lasts(struct sessions *sessions, const unsigned char *digest, time_ms now);
 void session_end(struct sessions *sessions, struct slice id);
 

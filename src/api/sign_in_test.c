@@ -7,7 +7,7 @@ static const time_ms NOW = 1795000000000;
 static void begin(struct sessions *sessions, struct world *world, char id[SESSION_ID_TEXT])
 {
     world_advance(world, 1); /* the manual world's secrets come from its clock */
-    session_begin(sessions, world, id);
+    session_begin(sessions, world, 7, id);
 }
 
 static void a_session_is_open_until_it_ends(void **state)

@@ -23,6 +23,7 @@ struct stream_page {
     uint64_t campaign_id;
     uint64_t sent; /* hash of the report that was sent last; 0: none */
     time_ms over_since;
+    uint64_t key_id;
     bool has_session;
     unsigned char session[SESSION_DIGEST];
 };
@@ -99,7 +100,11 @@ static bool seen_make(struct api *api, uint64_t campaign_id, struct arena *arena
 static void page_serve(struct stream_page *stream, const struct seen *seen, time_ms now)
 {
     struct api *api = stream->api;
+    struct caller *caller = NULL;
+    struct fault ignored;
     bool may_see = !stream->has_session || session_lasts(&api->sessions, stream->session, now);
+    if (caller_find(&api->callers, api->db, SLICE(""), stream->key_id, now, api_now(api), &caller, &ignored))
+        may_see = may_see && caller; /* a store that is away takes nobody's key */
     if (!seen->is_there || !may_see) {
         page_close(stream);
         return;
@@ -184,7 +189,11 @@ void api_campaign_stream(struct api *api, struct http_request *request)
         return;
     }
     struct stream_page *stream = NEW(struct stream_page);
-    *stream = (struct stream_page){.next = api->streams, .api = api, .request = request, .campaign_id = campaign.id};
+    *stream = (struct stream_page){.next = api->streams,
+                                   .api = api,
+                                   .request = request,
+                                   .campaign_id = campaign.id,
+                                   .key_id = api_caller(request)->key.id};
     time_ms now = world_monotonic(api->options.world);
     stream->has_session = !http_header(request, "Authorization").len && http_cookie(request, "todoke_session", &id) &&
                           session_is_open(&api->sessions, id, now, stream->session);

@@ -81,22 +81,6 @@ static bool cursor_read(struct slice cursor, struct arena *arena, struct suppres
 
 /* ── the list ── */
 
-static bool total_read(struct api *api, struct slice q, int64_t *total, struct fault *why)
-{
-    if (!q.len)
-        return db_query_ints(api->db, why, "SELECT COUNT(*) FROM suppression", NO_VALUES, total, 1, NULL);
-    SCOPED(buf) pattern = BUF(4 * QUERY_TEXT_MAX * 2 + 2);
-    buf_byte(&pattern, '%');
-    for (size_t i = 0; i < q.len; i++) {
-        if (q.ptr[i] == '%' || q.ptr[i] == '_' || q.ptr[i] == '\\')
-            buf_byte(&pattern, '\\');
-        buf_byte(&pattern, ascii_lower(q.ptr[i])); /* identities are lower-case */
-    }
-    buf_byte(&pattern, '%');
-    return db_query_ints(api->db, why, "SELECT COUNT(*) FROM suppression WHERE address LIKE $1 ESCAPE '\\'",
-                         VALUES(V_TEXT(buf_slice(&pattern))), total, 1, NULL);
-}
-
 static bool list_write(struct api *api, struct json *json, const struct suppress_filter *filter, unsigned limit,
                        struct arena *arena, struct fault *why)
 {
@@ -106,7 +90,7 @@ static bool list_write(struct api *api, struct json *json, const struct suppress
     if (!suppress_list(api->db, why, filter, limit, arena, &page))
         return false;
     total = (int64_t)page.count; /* the whole list is on this page */
-    if ((filter->before || page.has_more) && !total_read(api, filter->text, &total, why))
+    if ((filter->before || page.has_more) && !suppress_total(api->db, why, filter, arena, &total))
         return false;
     json_object_begin(json);
     json_put_array(json, "items");
@@ -128,7 +112,7 @@ void api_suppression_list(struct api *api, struct http_request *request)
 {
     unsigned limit;
     struct slice cursor;
-    struct suppress_filter filter = {0};
+    struct suppress_filter filter = {.brands = caller_brands(api_caller(request))};
     struct fault why = {0};
     if (!page_read(request, &limit, &cursor) || !query_text(request, "q", &filter.text))
         return;

@@ -182,7 +182,7 @@ static bool key_ready(struct db *db, struct fault *why, void *context)
 {
     struct demo *demo = context;
     buf_reset(&demo->secret);
-    return key_create(db, why, SLICE("demo"), world_wall(&demo->world), 0, &demo->secret);
+    return key_create(db, why, SLICE("demo"), world_wall(&demo->world), 0, NULL, &demo->secret, NULL);
 }
 
 static bool start_world(struct demo *demo, struct fault *why)

@@ -4,41 +4,78 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "base/json.h"
+#include "campaign/brand.h"
 #include "net/world.h"
 #include <stdio.h>
 
 static const char usage[] =
-    "usage: todoke key add NAME [--days N] [--json]   make an access key and print its secret, once\n"
+    "usage: todoke key add NAME [--scope WORDS] [--brand NAMES] [--rate N] [--days N] [--json]\n"
+    "                                                 make an access key and print its secret, once\n"
     "       todoke key list [--json]\n"
     "       todoke key remove NAME                    from now on it lets nobody in\n"
     "\n"
     "A program sends it as `Authorization: Bearer SECRET`; the console's sign-in takes it too. The store keeps only\n"
     "its SHA-256: a lost secret cannot be shown again, make a new key instead.\n"
+    "  --scope WORDS  what it may do, with commas between: all (the default), messages, contacts, contents, "
+    "campaigns,\n"
+    "                 events, suppressions, bounces, queue, keys, settings, webhooks, submit (sending through SMTP);\n"
+    "                 with :read behind it only to be read: contacts:read, all:read\n"
+    "  --brand NAMES  names or ids of brands, with commas between; it never sees what belongs to others (default: "
+    "all)\n"
+    "  --rate N       requests a minute at most (default: no limit)\n"
     "  --days N     it expires after so many days (default: never)\n"
     "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
 
 struct key_arguments {
-    const char *store, *days;
+    const char *store, *days, *scope, *brand, *rate;
     bool is_json;
     struct slice name;
 };
 
 struct key_add {
-    struct slice name;
+    struct slice name, brands;
     time_ms now, expires;
+    struct key_rights rights;
     struct buf secret;
 };
+
+/* Names or ids with commas between. */
+static bool brands_find(struct db *db, struct fault *why, struct slice names, struct key_rights *rights)
+{
+    struct slice name;
+    rights->brand_count = 0;
+    while (names.len && slice_split(&names, ',', &name)) {
+        SCOPED(arena) arena = {0};
+        struct brand brand;
+        if (rights->brand_count == KEY_BRANDS_MAX)
+            return fault_set(why, FAULT_INPUT, "--brand: at most %d brands", KEY_BRANDS_MAX);
+        if (!brand_find(db, why, slice_trim(name), &arena, &brand))
+            return false;
+        rights->brands[rights->brand_count++] = brand.id;
+    }
+    return true;
+}
+
 static bool add_run(struct db *db, struct fault *why, void *context)
 {
     struct key_add *add = context;
-    return key_create(db, why, add->name, add->now, add->expires, &add->secret);
+    return brands_find(db, why, add->brands, &add->rights) &&
+           key_create(db, why, add->name, add->now, add->expires, &add->rights, &add->secret, NULL);
 }
 
 static bool add(const struct key_arguments *given, struct store *store, time_ms now, struct fault *why)
 {
     enum { DAYS_MOST = 36500 };
-    struct key_add add = {.name = given->name, .now = now};
-    uint64_t days;
+    struct key_add add = {.name = given->name, .brands = slice_str(given->brand), .now = now, .rights.scopes = KEY_ALL};
+    uint64_t days, rate;
+    if (given->scope && !key_scopes_parse(slice_str(given->scope), &add.rights.scopes, why))
+        return fault_prefix(why, "--scope: ");
+    if (given->rate) {
+        if (!slice_to_u64(slice_str(given->rate), &rate) || rate > KEY_RATE_MAX)
+            return fault_set(why, FAULT_INPUT, "--rate %s: a whole number from 0 (no limit) to %d", given->rate,
+                             KEY_RATE_MAX);
+        add.rights.rate = (unsigned)rate;
+    }
     if (given->days) {
         if (!slice_to_u64(slice_str(given->days), &days) || days < 1 || days > DAYS_MOST)
             return fault_set(why, FAULT_INPUT, "--days %s: a whole number from 1 to %d", given->days, DAYS_MOST);
@@ -66,17 +103,18 @@ static bool add(const struct key_arguments *given, struct store *store, time_ms 
 
 struct key_remove {
     struct slice name;
+    time_ms now;
     bool was_there;
 };
 static bool remove_run(struct db *db, struct fault *why, void *context)
 {
     struct key_remove *remove = context;
-    return key_remove(db, why, remove->name, &remove->was_there);
+    return key_remove(db, why, remove->name, remove->now, &remove->was_there);
 }
 
-static bool take_away(const struct key_arguments *given, struct store *store, struct fault *why)
+static bool take_away(const struct key_arguments *given, struct store *store, time_ms now, struct fault *why)
 {
-    struct key_remove remove = {.name = given->name};
+    struct key_remove remove = {.name = given->name, .now = now};
     if (!store_change(store, remove_run, &remove, why))
         return false;
     return remove.was_there || fault_set(why, FAULT_INPUT, "there is no key \"%.*s\"; `todoke key list` names them",
@@ -86,12 +124,25 @@ static bool take_away(const struct key_arguments *given, struct store *store, st
 static void print_key(const struct key *key, bool is_json)
 {
     SCOPED(buf) line = BUF(4096);
+    SCOPED(buf) scopes = BUF(KEY_SCOPES_TEXT_MAX);
+    key_scopes_print(key->rights.scopes, &scopes);
     if (is_json) {
         struct json json = {&line};
         json_object_begin(&json);
         json_put_string(&json, "name", key->name);
         json_put_int(&json, "created_ms", key->created);
         json_put_int(&json, "expires_ms", key->expires);
+        json_put_int(&json, "last_used_ms", key->last_used);
+        json_put_string(&json, "scopes", buf_slice(&scopes));
+        json_put_int(&json, "rate", key->rights.rate);
+        json_key(&json, "brand_ids");
+        json_array_begin(&json);
+        for (size_t i = 0; i < key->rights.brand_count; i++) {
+            char id[24];
+            snprintf(id, sizeof(id), "%llu", (unsigned long long)key->rights.brands[i]);
+            json_text(&json, slice_str(id));
+        }
+        json_end(&json);
         json_end(&json);
     } else {
         time_rfc3339(&line, key->created);
@@ -102,6 +153,11 @@ static void print_key(const struct key *key, bool is_json)
             buf_text(&line, "never                   ");
         buf_text(&line, "  ");
         buf_append(&line, key->name);
+        buf_printf(&line, "  %.*s", SLICE_ARG(buf_slice(&scopes)));
+        if (key->rights.brand_count)
+            buf_printf(&line, ", %zu brand(s)", key->rights.brand_count);
+        if (key->rights.rate)
+            buf_printf(&line, ", %u a minute", key->rights.rate);
     }
     printf("%s\n", buf_cstr(&line));
 }
@@ -114,7 +170,7 @@ static bool list(const struct key_arguments *given, struct store *store, struct 
     struct db *reader = store_reader_open(store, why);
     bool ok = reader && key_list(reader, why, &arena, &keys, &count);
     if (ok && !given->is_json && count)
-        printf("%-24s  %-24s  %s\n", "made", "expires", "name");
+        printf("%-24s  %-24s  %s\n", "made", "expires", "name and rights");
     for (size_t i = 0; ok && i < count; i++)
         print_key(&keys[i], given->is_json);
     db_free(reader);
@@ -129,7 +185,7 @@ static bool run(const char *verb, const struct key_arguments *given, struct faul
     if (!store)
         return false;
     bool ok = strcmp(verb, "add") == 0      ? add(given, store, world_wall(&world), why)
-              : strcmp(verb, "remove") == 0 ? take_away(given, store, why)
+              : strcmp(verb, "remove") == 0 ? take_away(given, store, world_wall(&world), why)
                                             : list(given, store, why);
     store_close(store);
     return ok;
@@ -141,6 +197,9 @@ int cmd_key(int argc, char **argv)
     const struct argument table[] = {
         {"--store", &given.store, NULL},
         {"--days", &given.days, NULL},
+        {"--scope", &given.scope, NULL},
+        {"--brand", &given.brand, NULL},
+        {"--rate", &given.rate, NULL},
         {"--json", NULL, &given.is_json},
         {NULL, NULL, NULL},
     };

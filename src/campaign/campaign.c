@@ -177,12 +177,23 @@ bool campaign_find(struct db *db, struct fault *why, struct slice name_or_id, st
 bool campaign_list(struct db *db, struct fault *why, uint64_t before_id, size_t limit, struct arena *arena,
                    struct campaign_page *page)
 {
+    return campaign_list_of(db, why, NULL, before_id, limit, arena, page);
+}
+
+bool campaign_list_of(struct db *db, struct fault *why, const struct brands *brands, uint64_t before_id, size_t limit,
+                      struct arena *arena, struct campaign_page *page)
+{
+    SCOPED(buf) sql = BUF(4096);
+    buf_text(&sql, COLUMNS "WHERE c.id < $1");
+    if (brands)
+        brands_condition(brands, "c.brand_id", &sql);
+    buf_text(&sql, " ORDER BY c.id DESC LIMIT $2");
     *page = (struct campaign_page){0};
     if (limit > CAMPAIGN_PAGE_MAX)
         limit = CAMPAIGN_PAGE_MAX;
     page->campaigns = ARENA_ARRAY(arena, struct campaign, limit);
     SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows, COLUMNS "WHERE c.id < $1 ORDER BY c.id DESC LIMIT $2",
+    if (!db_query(db, why, &rows, buf_cstr(&sql),
                   VALUES(V_INT(before_id ? (int64_t)before_id : INT64_MAX), V_INT((int64_t)limit + 1))))
         return false;
     while (rows_next(&rows)) {

@@ -11,6 +11,7 @@
 #define TODOKE_CAMPAIGN_CAMPAIGN_H
 
 #include "campaign/brand.h"
+#include "mail/brands.h"
 #include "submit/submit.h"
 
 #define CAMPAIGN_STATES(X)                                                                                             \
@@ -51,7 +52,9 @@ struct campaign_page {
     size_t count;
     bool has_more; /* ask again with before_id = the last one's id */
 };
-/* Newest first; before_id 0: from the newest. */
+/* Newest first, of these brands (NULL: of all); before_id 0: from the newest. */
+NODISCARD bool campaign_list_of(struct db *db, struct fault *why, const struct brands *brands, uint64_t before_id,
+                                size_t limit, struct arena *arena, struct campaign_page *page);
 NODISCARD bool campaign_list(struct db *db, struct fault *why, uint64_t before_id, size_t limit, struct arena *arena,
                              struct campaign_page *page);
 /* Ids in this state; at most `most`. */

@@ -6,6 +6,7 @@
 #define TODOKE_EVENT_EVENT_H
 
 #include "base/arena.h"
+#include "mail/brands.h"
 #include "mail/event.h"
 #include "store/store.h"
 
@@ -21,6 +22,7 @@ NODISCARD bool event_append(struct db *db, struct fault *why, struct event *even
 /* What a page of events is filtered by; zero means any. */
 struct event_filter {
     uint64_t campaign_id, brand_id;
+    struct brands brands;
     bool by_whose, by_reason; /* `whose` and `reason` count only then */
     enum whose_fault whose;
     enum reason reason;

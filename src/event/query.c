@@ -91,6 +91,7 @@ static void ask_problems(struct question *question, struct db *db, const struct 
              " AND (kind <> 4 OR NOT EXISTS (SELECT 1 FROM delivery d WHERE d.bucket = event.bucket AND d.id = "
              "event.delivery_id AND d.last_seq > event.seq))");
     ask_kinds(question, filter->kinds);
+    brands_condition(&filter->brands, "brand_id", &question->sql);
     if (filter->campaign_id)
         ask(question, "campaign_id = ?", V_INT((int64_t)filter->campaign_id));
     if (filter->brand_id)

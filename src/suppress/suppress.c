@@ -167,7 +167,7 @@ bool suppress_remove(struct db *db, struct fault *why, struct slice identity, ui
 
 /* ── lists ── */
 
-enum { SQL_MAX = 2048, CONDITIONS_MAX = 16, LIST_MAX = 10000 };
+enum { SQL_MAX = 8192, CONDITIONS_MAX = 16, LIST_MAX = 10000 };
 struct question {
     struct buf sql;
     struct value values[CONDITIONS_MAX];
@@ -204,8 +204,22 @@ static struct slice exact_identity(struct slice text, struct arena *arena)
     return (struct slice){0};
 }
 
+/* A row for all brands belongs to the brand whose error led to it: others do not hear of it. */
+static void ask_brands(struct question *question, const struct brands *brands)
+{
+    if (!brands->count)
+        return;
+    buf_text(&question->sql, " AND ((1 = 1");
+    brands_condition(brands, "brand_id", &question->sql);
+    buf_text(&question->sql, ") OR (brand_id = 0 AND EXISTS (SELECT 1 FROM event e WHERE e.kind IN (4, 5, 6, 12, 13, "
+                             "14, 19) AND e.id = suppression.event_id");
+    brands_condition(brands, "e.brand_id", &question->sql);
+    buf_text(&question->sql, ")))");
+}
+
 static void ask_filter(struct question *question, const struct suppress_filter *filter)
 {
+    ask_brands(question, &filter->brands);
     if (filter->by_why)
         ask(question, "why =", V_TEXT(suppress_word(filter->why)));
     if (filter->by_reason)
@@ -290,4 +304,21 @@ bool suppress_count(struct db *db, struct fault *why, uint64_t n[SUPPRESS_WHY_CO
             n[word] = (uint64_t)rows_int(&rows, 1);
     }
     return rows_end(&rows);
+}
+
+bool suppress_total(struct db *db, struct fault *why, const struct suppress_filter *filter, struct arena *arena,
+                    int64_t *total)
+{
+    struct question question = {.sql = BUF(SQL_MAX)};
+    buf_text(&question.sql, "SELECT COUNT(*) FROM suppression WHERE 1 = 1");
+    if (filter->text.len) {
+        ask(&question, "address LIKE", V_TEXT(like_pattern(filter->text, arena)));
+        buf_text(&question.sql, " ESCAPE '\\'");
+    }
+    struct suppress_filter whole = *filter;
+    whole.before = 0;
+    ask_filter(&question, &whole);
+    bool ok = db_query_ints(db, why, buf_cstr(&question.sql), question.values, question.count, total, 1, NULL);
+    buf_release(&question.sql);
+    return ok;
 }

@@ -8,6 +8,7 @@
 #define TODOKE_SUPPRESS_SUPPRESS_H
 
 #include "event/event.h"
+#include "mail/brands.h"
 
 #define SUPPRESS_WHYS(X)                                                                                               \
     X(ERROR, error) X(COMPLAINT, complaint) X(UNSUBSCRIBED, unsubscribed) X(BY_HAND, by_hand) X(CLEANING, cleaning)
@@ -48,6 +49,7 @@ struct suppress_filter {
     enum suppress_why why;
     enum reason reason;
     uint64_t brand_id, campaign_id; /* 0: any */
+    struct brands brands;           /* only rows of these, and rows for all brands that an error of these led to */
     struct slice text;              /* part of the address; an exact address is found by its key */
     /* paging, by the last row of the page before: rows older than `before` (0: from the newest), or of that moment with
      * a greater address, or of that address with a greater brand */
@@ -63,6 +65,9 @@ struct suppress_page {
 /* Newest first. */
 NODISCARD bool suppress_list(struct db *db, struct fault *why, const struct suppress_filter *filter, size_t limit,
                              struct arena *arena, struct suppress_page *page);
+/* How many match, whatever the page. */
+NODISCARD bool suppress_total(struct db *db, struct fault *why, const struct suppress_filter *filter,
+                              struct arena *arena, int64_t *total);
 /* Rows by why, of all brands; n[SUPPRESS_WHY_COUNT]. */
 NODISCARD bool suppress_count(struct db *db, struct fault *why, uint64_t n[SUPPRESS_WHY_COUNT]);
 
