@@ -230,16 +230,20 @@ class Todoke:
         """address -> state of its delivery (of the one campaign), by the SQLite store."""
         return {address: STATES[state] for address, state in self.sql("SELECT address, state FROM delivery")}
 
-    def serve(self, seconds=30, **settings):
-        """Start the server; it is ready when this returns."""
+    def spawn(self, env=None, wrap=(), **settings):
+        """Start the server without waiting for it; `wrap` are words before its command, `env` more of the environment."""
         every = {**self.settings, **{key.replace("__", "."): str(value) for key, value in settings.items()}}
-        command = [TODOKE, "serve"]
+        command = [*wrap, TODOKE, "serve"]
         for key, value in every.items():
             command += ["--set", f"{key}={value}"]
-        log = f"{self.name}.log"
-        since = os.path.getsize(self.place.path(log)) if os.path.exists(self.place.path(log)) else 0
-        self.server = self.place.start(command, log)
-        self.server.wait_for(r"serving", seconds, since)
+        self.server = self.place.start(command, f"{self.name}.log", env)
+        return self.server
+
+    def serve(self, seconds=30, env=None, wrap=(), **settings):
+        """Start the server; it is ready when this returns."""
+        log = self.place.path(f"{self.name}.log")
+        since = os.path.getsize(log) if os.path.exists(log) else 0
+        self.spawn(env, wrap, **settings).wait_for(r"serving", seconds, since)
         return self.server
 
     def stop(self):
