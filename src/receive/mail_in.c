@@ -1,7 +1,7 @@
 /* mail_in.c - the policy of the return path: whose mail, for which recipients, and the wait for inbound_done
  *
  *   MAIL -> envelope begun -> RCPT (ours?) -> MESSAGE -> struct pending handed to inbound -> inbound_done (any thread)
- *        -> mailbox -> 250 or 451 -> freed
+ *        -> mailbox -> 250 or 452 -> freed
  *
  * A pending mail and its session point at each other until one of them is done: the session's end or an overdue answer
  * cuts the tie, and the mail's fate is then told to nobody (the sender tries again; the same mail twice is harmless).
@@ -196,7 +196,7 @@ static void pending_settle(struct pending *pending)
         if (pending->is_kept)
             smtp_server_accept(session_machine(session));
         else
-            smtp_server_answer(session_machine(session), SLICE("451 4.3.0 it could not be kept, try again later"));
+            smtp_server_answer(session_machine(session), SLICE("452 4.3.1 it could not be kept, try again later"));
     }
     arena_release(&pending->arena);
     free(pending);

@@ -252,7 +252,7 @@ static void it_could_not_be_kept(void **state)
         f->mail_count = 0;
         inbound_done(f->mails[0], round == 1);
         ask(f, "", "250 2.0.0 ok");
-        assert_true(slice_starts(buf_slice(&f->peer.got), round == 1 ? SLICE("250 2.0.0 acc") : SLICE("451 4.3.0")));
+        assert_true(slice_starts(buf_slice(&f->peer.got), round == 1 ? SLICE("250 2.0.0 acc") : SLICE("452 4.3.1")));
     }
 }
 
