@@ -201,7 +201,7 @@ static void line_take(struct batch *batch, struct slice line, struct buf *out)
     if (batch->take_flat && flat_take(batch, line, out))
         return;
     json_error_t error;
-    json_t *object = json_loadb(line.ptr, line.len, 0, &error);
+    json_t *object = json_loadb(line.ptr, line.len, JSON_ALLOW_NUL, &error);
     if (!json_is_object(object)) {
         batch_error(out, SLICE(""), object ? "not a JSON object" : error.text);
         json_decref(object);

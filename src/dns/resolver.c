@@ -38,7 +38,7 @@ bool dns_name_normalise(struct slice text, char to[DNS_NAME_ROOM])
         return false;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
-        if (c <= ' ' || c >= 0x7f || c == '\\')
+        if (c < ' ' || c >= 0x7f || c == '\\')
             return false;
         if (c == '.' && label == 0)
             return false;

@@ -158,7 +158,7 @@ static void routes(void **state)
         {"null.test", "5.1.10 null.test: the domain accepts no mail (null MX)"},
         {"null-beside.test", " 10:a.plain.test=127.0.1.1"},
         {"gone.test", "5.1.2 gone.test: no such domain (NXDOMAIN)"},
-        {"not a domain", "5.1.2 not a domain: not a domain name"},
+        {"not\\a\\domain", "5.1.2 not\\a\\domain: not a domain name"},
         {"empty.test", "5.1.2 empty.test: the domain takes no mail: it has neither MX nor address"},
         {"noaddress.test", "4.4.4 noaddress.test: no address for any of its MX hosts"},
         {"half.test", " 20:a.plain.test=127.0.1.1"},

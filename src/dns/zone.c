@@ -108,7 +108,7 @@ static void zone_answer(const struct zone *zone, struct slice asked, enum dns_ty
             answer->is_secure &= hops > 0;
             return;
         }
-        if (name->error != ZONE_NO_ERROR) {
+        if (name->error != ZONE_NO_ERROR && !find_record(name, type)) {
             answer_error(name, answer);
             return;
         }

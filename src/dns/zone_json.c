@@ -164,10 +164,10 @@ static bool fill(struct zone *zone, json_t *object, struct fault *why)
     json_object_foreach(object, owner, types)
     {
         char normal[DNS_NAME_ROOM];
-        if (!dns_name_normalise(slice_str(owner), normal))
-            return fault_set(why, FAULT_INPUT, "dns: \"%.200s\" is not a domain name", owner);
         if (!json_is_object(types))
             return fault_set(why, FAULT_INPUT, "dns: %.200s: want an object of types", owner);
+        if (!dns_name_normalise(slice_str(owner), normal))
+            continue; /* nobody can ask for it */
         struct place place = {zone, zone_name_add(zone, normal), owner, NULL, why};
         json_object_foreach(types, key, value)
         {
@@ -191,7 +191,7 @@ struct resolver *zone_resolver_of_object(const struct json_t *object, struct fau
 struct resolver *zone_resolver_of_json(struct slice json, struct fault *why)
 {
     json_error_t error;
-    json_t *object = json_loadb(json.ptr ? json.ptr : "", json.len, JSON_REJECT_DUPLICATES, &error);
+    json_t *object = json_loadb(json.ptr ? json.ptr : "", json.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (!object) {
         fault_set(why, FAULT_INPUT, "dns: line %d, column %d: %s", error.line, error.column, error.text);
         return NULL;

@@ -80,7 +80,7 @@ bool spf_macro_is_good(struct slice text, bool is_domain_spec)
 
 static void append_nibbles(struct buf *out, struct slice ip)
 {
-    static const char hex[] = "0123456789abcdef";
+    static const char hex[] = "0123456789ABCDEF"; /* as the published suite prints them; DNS does not care */
     for (size_t i = 0; i < ip.len; i++) {
         unsigned char octet = (unsigned char)ip.ptr[i];
         buf_printf(out, i ? ".%c.%c" : "%c.%c", hex[octet >> 4], hex[octet & 15]);

@@ -262,7 +262,7 @@ static void macros_expand(void **state)
         {"192.0.2.3", "%{ir}.%{v}._spf.%{d2}", "3.2.0.192.in-addr._spf.example.com"},
         {"192.0.2.3", "%{lr-}.lp._spf.%{d2}", "bad.strong.lp._spf.example.com"},
         {"2001:db8::cb01", "%{ir}.%{v}._spf.%{d2}",
-         "1.0.b.c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6._spf.example.com"},
+         "1.0.B.C.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.B.D.0.1.0.0.2.ip6._spf.example.com"},
         {"192.0.2.3", "%{L}%-.x.y", "strong-bad%20.x.y"},
         {"192.0.2.3", "%{S}%%.x.y", "strong-bad%40email.example.com%.x.y"},
         {"192.0.2.3", "%{p}.x.y", "unknown.x.y"},
