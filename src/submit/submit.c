@@ -1,8 +1,7 @@
-#include "submit/submit.h"
+#include "submit/inside.h"
 
 #include "base/map.h"
 #include "mail/address.h"
-#include <assert.h>
 
 /* The lane of this order and domain: found or made. */
 static bool lane_id(struct db *db, struct fault *why, const struct submit_order *order, struct slice domain,
@@ -29,6 +28,7 @@ static bool lane_id(struct db *db, struct fault *why, const struct submit_order 
     return true;
 }
 
+/* One bucket's rows: the lanes they need are found or made. by_domain: where in the news they stand. */
 static bool lanes_of(struct db *db, struct fault *why, const struct submit_order *order, const struct submit_row *rows,
                      size_t count, struct arena *arena, struct map *by_domain, struct submit_news *news,
                      size_t *news_count)
@@ -68,7 +68,6 @@ static bool insert_rows(struct db *db, struct fault *why, const struct submit_or
     int64_t *changed = ARENA_ARRAY(arena, int64_t, count);
     unsigned bucket = address_bucket(rows[0].address);
     for (size_t i = 0; i < count; i++) {
-        assert(address_bucket(rows[i].address) == bucket);
         rows[i].delivery_id = id_make(db_ids(db), order->now, bucket);
         const struct value row[ROW_WIDTH] = {
             V_INT(bucket),
@@ -104,34 +103,52 @@ static bool insert_rows(struct db *db, struct fault *why, const struct submit_or
     return true;
 }
 
-bool submit_rows(struct db *db, struct fault *why, const struct submit_order *order, struct submit_row *rows,
-                 size_t count, struct arena *arena, struct submit_news **news, size_t *news_count)
+bool submit_insert(struct db *db, struct fault *why, const struct submit_order *order, struct submit_row *rows,
+                   size_t count, struct arena *arena, struct submit_news **news, size_t *news_count)
 {
     *news = ARENA_ARRAY(arena, struct submit_news, count ? count : 1);
     *news_count = 0;
-    if (count == 0)
+    for (size_t from = 0, to; from < count; from = to) {
+        unsigned bucket = address_bucket(rows[from].address);
+        for (to = from + 1; to < count && address_bucket(rows[to].address) == bucket; to++)
+            ;
+        SCOPED(map) by_domain = {0};
+        if (!lanes_of(db, why, order, rows + from, to - from, arena, &by_domain, *news, news_count) ||
+            !insert_rows(db, why, order, rows + from, to - from, arena, &by_domain))
+            return false;
+    }
+    return true;
+}
+
+bool submit_announce(struct db *db, struct fault *why, const struct submit_order *order, const struct submit_news *news,
+                     size_t news_count, struct arena *arena)
+{
+    if (!news_count)
         return true;
-    SCOPED(map) by_domain = {0};
-    if (!lanes_of(db, why, order, rows, count, arena, &by_domain, *news, news_count) ||
-        !insert_rows(db, why, order, rows, count, arena, &by_domain))
-        return false;
-    struct event *events = ARENA_ARRAY(arena, struct event, *news_count);
+    struct event *events = ARENA_ARRAY(arena, struct event, news_count);
     size_t event_count = 0;
-    for (size_t i = 0; i < *news_count; i++) {
-        if ((*news)[i].count == 0)
+    for (size_t i = 0; i < news_count; i++) {
+        if (news[i].count == 0)
             continue;
         events[event_count++] = (struct event){
-            .bucket = (*news)[i].bucket,
+            .bucket = news[i].bucket,
             .kind = EVENT_ACCEPTED,
-            .n = (int)(*news)[i].count,
+            .n = (int)news[i].count,
             .at = order->now,
             .campaign_id = order->campaign_id,
             .brand_id = order->brand_id,
-            .domain = (*news)[i].lane.domain,
+            .domain = news[i].lane.domain,
             .state_before = DELIVERY_STATE_COUNT,
             .state_after = DELIVERY_WAITING,
         };
     }
     db_mark(db, STORE_MARK_DELIVERIES);
     return event_append(db, why, events, event_count);
+}
+
+bool submit_rows(struct db *db, struct fault *why, const struct submit_order *order, struct submit_row *rows,
+                 size_t count, struct arena *arena, struct submit_news **news, size_t *news_count)
+{
+    return submit_insert(db, why, order, rows, count, arena, news, news_count) &&
+           submit_announce(db, why, order, *news, *news_count, arena);
 }

@@ -30,9 +30,9 @@ struct submit_news {
     size_t count;
 };
 
-/* All rows of one call are of one bucket. *news (in the arena): one entry for each lane that got rows. INPUT: an
- * address without domain. Appends one ACCEPTED event for each lane; call it last in the job, since events are appended
- * last. */
+/* Rows of one bucket stand together. *news (in the arena): one entry for each lane and bucket that got rows. INPUT: an
+ * address without domain. Appends one ACCEPTED event for each of them; call it last in the job, since events are
+ * appended last. */
 NODISCARD bool submit_rows(struct db *db, struct fault *why, const struct submit_order *order, struct submit_row *rows,
                            size_t count, struct arena *arena, struct submit_news **news, size_t *news_count);
 

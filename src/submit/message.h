@@ -1,0 +1,61 @@
+/* message.h - a mail that is stored as it is, once for all its recipients: what comes by SMTP, and single sends by HTTP
+ *
+ * The bytes are complete before they come here (submit/prepare.h): every header but those that differ from recipient to
+ * recipient and the DKIM signature, which the composer adds (app/mailer_stored.c). So a retry is the same mail.
+ *
+ *     prepared --message_submit, inside a write job--> stored, its deliveries waiting (campaign_id 0, priority 0)
+ *              --all deliveries have ended, and keep_until has come: message_sweep--> the body is gone, the row stays
+ *
+ * A mail is accepted (250, 202) when the job's commit is done, and only then. */
+#ifndef TODOKE_SUBMIT_MESSAGE_H
+#define TODOKE_SUBMIT_MESSAGE_H
+
+#include "submit/submit.h"
+
+enum message_flag { /* numbers in the store */
+                    MESSAGE_NEEDS_8BIT = 1,
+                    MESSAGE_NEEDS_SMTPUTF8 = 2, /* because of its header; a recipient's local part may need it too */
+                    MESSAGE_UNSUBSCRIBE = 4,    /* every recipient gets List-Unsubscribe of his own (RFC 8058) */
+};
+enum {
+    MESSAGE_RECIPIENTS_MAX = 10000, /* of one stored mail */
+    MESSAGE_TAGS_MAX = 10,
+    MESSAGE_TAG_MAX = 128, /* octets; a label too */
+};
+
+struct message {
+    uint64_t
+        id; /* id_make_anywhere(store_ids(store), now): made before the job, since its Message-ID derives from it */
+    uint64_t brand_id, key_id;
+    struct slice
+        mail_from; /* bare; empty: the null sender. Ours stands on the wire in its place, but for the null sender */
+    struct slice from_domain;         /* lower-case A-label: chooses the DKIM key */
+    struct slice message_id, subject; /* for people and programs that look for it; cut by the caller as he likes */
+    struct slice tags, label;         /* tags: one a line */
+    struct slice envelope;            /* RFC 3461 wishes as JSON (submit/report.h); empty: none */
+    unsigned flags;                   /* enum message_flag */
+    struct slice body;                /* CRLF lines, not dot-stuffed */
+    int priority;                     /* 0 transactional, 1 bulk */
+    time_ms now, due, expires;        /* due > now: scheduled. expires counts from due */
+    time_ms keep_until;               /* the body stays at least until then, for people who look at it */
+};
+
+/* Store the mail and its deliveries. Rows are sorted by bucket here, and get their delivery_id; addresses must differ.
+ * *news as in submit.h: for engine_submitted once the commit is done. Call it last in the job. INPUT: no recipients, or
+ * more than MESSAGE_RECIPIENTS_MAX; an address without domain. */
+NODISCARD bool message_submit(struct db *db, struct fault *why, const struct message *message, struct submit_row *rows,
+                              size_t count, struct arena *arena, struct submit_news **news, size_t *news_count);
+
+/* A stored mail as it was given (priority, due and expires are not read back). INPUT: there is none. The body is empty
+ * when it has been swept. `wants_body` false: without it. */
+NODISCARD bool message_find(struct db *db, struct fault *why, uint64_t id, bool wants_body, struct arena *arena,
+                            struct message *message);
+/* Its deliveries' ids. */
+NODISCARD bool message_deliveries(struct db *db, struct fault *why, uint64_t id, struct arena *arena, uint64_t **ids,
+                                  size_t *count);
+
+/* Inside a write job: look at no more than `most` bodies whose keep_until has come; those that no delivery needs go,
+ * the others are looked at again an hour later. *looked: how many; as many as `most`: there may be more. */
+NODISCARD bool message_sweep(struct db *db, struct fault *why, time_ms now, size_t most, size_t *looked);
+
+#endif
