@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 
 #include "content/body.h"
+#include "content/enclosed.h"
 #include "content/liquid_private.h"
 #include "content/twin.h"
 #include "mail/message_id.h"
@@ -21,6 +22,8 @@ struct content {
     struct buf fixed; /* Reply-To, List-Id: ready */
     struct body *html, *text;
     struct buf text_template;
+    struct buf *files; /* each with its headers, encoded */
+    size_t file_count;
 };
 
 /* --- compiling --- */
@@ -97,6 +100,28 @@ static bool compile_list_id(struct content *content, const struct content_source
     return true;
 }
 
+/* --- files --- */
+
+static bool compile_files(struct content *content, const struct content_source *source, struct fault *why)
+{
+    size_t bytes = 0;
+    if (source->file_count > CONTENT_FILES_MAX)
+        return fault_set(why, FAULT_INPUT, "files: more than %d", CONTENT_FILES_MAX);
+    content->files = NEW_ARRAY(struct buf, source->file_count + 1);
+    for (; content->file_count < source->file_count; content->file_count++) {
+        size_t index = content->file_count;
+        bytes += source->files[index].bytes.len;
+        if (bytes > CONTENT_FILES_BYTES_MAX)
+            return fault_set(why, FAULT_INPUT, "files[%zu]: all files together are larger than %d MB", index,
+                             CONTENT_FILES_BYTES_MAX >> 20);
+        if (!enclosed_file(&source->files[index], index, &content->files[index], why)) {
+            buf_release(&content->files[index]);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Where the body's own markup begins: behind <body ...>; the start when there is none. */
 static size_t body_start(struct slice html)
 {
@@ -163,6 +188,7 @@ bool content_compile(const struct content_source *source, struct content **conte
 {
     struct content *made = NEW(struct content);
     bool is_done = compile_headers(made, source, why) && compile_list_id(made, source, why) &&
+                   enclosed_headers(source, &made->fixed, why) && compile_files(made, source, why) &&
                    (!source->html.len || compile_html(made, source, why)) && compile_text(made, source, why);
     if (!is_done) {
         content_free(made);
@@ -182,6 +208,9 @@ void content_free(struct content *content)
     buf_release(&content->subject.ready);
     buf_release(&content->fixed);
     buf_release(&content->text_template);
+    for (size_t i = 0; i < content->file_count; i++)
+        buf_release(&content->files[i]);
+    free(content->files);
     body_free(content->html);
     body_free(content->text);
     free(content->from_address);
@@ -331,15 +360,15 @@ static bool write_part(const struct body *body, struct slice type, const struct 
            fault_prefix(why, "%s, ", slice_equal(type, SLICE("text/html")) ? "html" : "text");
 }
 
-static void write_delimiter(struct buf *out, uint64_t id, struct slice end)
+static void write_delimiter(struct buf *out, uint64_t id, unsigned place, struct slice end)
 {
     buf_text(out, "--");
-    boundary_make(out, id, 0);
+    boundary_make(out, id, place);
     buf_append(out, end);
 }
 
-static bool write_bodies(const struct content *content, const struct compose_job *job,
-                         const struct liquid_context *context, struct composed *composed, struct fault *why)
+static bool write_alternatives(const struct content *content, const struct compose_job *job,
+                               const struct liquid_context *context, struct composed *composed, struct fault *why)
 {
     struct buf *out = &composed->wire;
     if (!content->html)
@@ -347,13 +376,35 @@ static bool write_bodies(const struct content *content, const struct compose_job
     buf_text(out, "Content-Type: multipart/alternative; boundary=\"");
     boundary_make(out, job->delivery_id, 0);
     buf_text(out, "\"\r\n\r\n");
-    write_delimiter(out, job->delivery_id, SLICE("\r\n"));
+    write_delimiter(out, job->delivery_id, 0, SLICE("\r\n"));
     if (!write_part(content->text, SLICE("text/plain"), context, composed, why))
         return false;
-    write_delimiter(out, job->delivery_id, SLICE("\r\n"));
+    write_delimiter(out, job->delivery_id, 0, SLICE("\r\n"));
     if (!write_part(content->html, SLICE("text/html"), context, composed, why))
         return false;
-    write_delimiter(out, job->delivery_id, SLICE("--\r\n"));
+    write_delimiter(out, job->delivery_id, 0, SLICE("--\r\n"));
+    return true;
+}
+
+static bool write_bodies(const struct content *content, const struct compose_job *job,
+                         const struct liquid_context *context, struct composed *composed, struct fault *why)
+{
+    struct buf *out = &composed->wire;
+    if (!content->file_count)
+        return write_alternatives(content, job, context, composed, why);
+    buf_text(out, "Content-Type: multipart/mixed; boundary=\"");
+    boundary_make(out, job->delivery_id, 1);
+    buf_text(out, "\"\r\n\r\n");
+    write_delimiter(out, job->delivery_id, 1, SLICE("\r\n"));
+    if (!write_alternatives(content, job, context, composed, why))
+        return false;
+    for (size_t i = 0; i < content->file_count; i++) {
+        write_delimiter(out, job->delivery_id, 1, SLICE("\r\n"));
+        buf_append(out, buf_slice(&content->files[i]));
+        if (!slice_ends(buf_slice(&content->files[i]), SLICE("\r\n")))
+            buf_text(out, "\r\n");
+    }
+    write_delimiter(out, job->delivery_id, 1, SLICE("--\r\n"));
     return true;
 }
 

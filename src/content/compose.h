@@ -13,22 +13,50 @@
 #include "content/liquid.h"
 #include "mailauth/dkim_sign.h"
 
+/* A header of the sender's own. The name is a token that is not one of ours (content_header_is_free); the value is
+ * text, whatever stands in it: controls become spaces. */
+struct content_header {
+    struct slice name, value;
+};
+/* Is it a header a sender may set: a token, and none of those that we write ourselves or that say who we are? */
+bool content_header_is_free(struct slice name);
+
+/* A file that goes with the mail. */
+struct content_file {
+    struct slice name;       /* UTF-8 */
+    struct slice type;       /* "application/pdf": tokens; empty: application/octet-stream */
+    struct slice bytes;      /* decoded */
+    struct slice content_id; /* shown inline where the HTML says cid:...; empty: an attachment */
+};
+
 /* As the person wrote it. Templates are Liquid, UTF-8. */
 struct content_source {
-    struct slice subject;      /* template */
-    struct slice preheader;    /* template; shown by mail programs beside the subject; empty: none */
-    struct slice html;         /* template; empty: a text-only mail */
-    struct slice text;         /* template; empty: made from html */
-    struct slice from_name;    /* template */
-    struct slice from_address; /* local@a-label */
-    struct slice reply_to;     /* address; empty: none */
-    struct slice list_id;      /* "news.example.jp", goes into brackets; empty: none */
-    struct slice list_name;    /* in front of it; may be empty */
+    struct slice subject;                 /* template */
+    struct slice preheader;               /* template; shown by mail programs beside the subject; empty: none */
+    struct slice html;                    /* template; empty: a text-only mail */
+    struct slice text;                    /* template; empty: made from html */
+    struct slice from_name;               /* template */
+    struct slice from_address;            /* local@a-label */
+    struct slice reply_to;                /* address; empty: none */
+    struct slice list_id;                 /* "news.example.jp", goes into brackets; empty: none */
+    struct slice list_name;               /* in front of it; may be empty */
+    const struct content_header *headers; /* at most CONTENT_HEADERS_MAX */
+    size_t header_count;
+    const struct content_file *files; /* at most CONTENT_FILES_MAX */
+    size_t file_count;
+};
+
+enum {
+    CONTENT_HEADERS_MAX = 30,
+    CONTENT_HEADER_NAME_MAX = 100,   /* octets */
+    CONTENT_HEADER_VALUE_MAX = 4000, /* octets */
+    CONTENT_FILES_MAX = 50,
+    CONTENT_FILES_BYTES_MAX = 16 << 20, /* all files together */
 };
 
 struct content;
-/* INPUT: "subject, line 1, column 9: ..." (subject, preheader, html, text, from_name, from_address, reply_to, list_id).
- */
+/* INPUT: "subject, line 1, column 9: ..." (subject, preheader, html, text, from_name, from_address, reply_to, list_id,
+ * headers[2], files[0]). */
 NODISCARD bool content_compile(const struct content_source *source, struct content **content, struct fault *why);
 void content_free(struct content *content);
 /* The text template in use: as given, or as made from the HTML. */

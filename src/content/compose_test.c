@@ -301,9 +301,86 @@ static void what_is_wrong_is_named(void **state)
     content_free(content);
 }
 
+/* X3: whatever stands in a header's value is one line; what is ours cannot be set */
+static void a_senders_own_headers(void **state)
+{
+    static const struct {
+        const char *name, *value, *want; /* want NULL: refused */
+    } table[] = {
+        {"X-Order", "12", "X-Order: 12\r\n"},
+        {"X-Evil", "a\r\nBcc: x@y", "X-Evil: a  Bcc: x@y\r\n"},
+        {"In-Reply-To", "<a@b>", "In-Reply-To: <a@b>\r\n"},
+        {"Bcc", "x@y", NULL},
+        {"bcc", "x@y", NULL},
+        {"Content-Type", "text/html", NULL},
+        {"X-Todoke-Tag", "a", NULL},
+        {"List-Unsubscribe-Post", "a", NULL},
+        {"X A", "a", NULL},
+        {"X:", "a", NULL},
+        {"X-\r\nBcc", "a", NULL},
+        {"", "a", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        struct content_source own = source;
+        const struct content_header header = {slice_str(table[i].name), slice_str(table[i].value)};
+        json_t *json = json_loads("{}", 0, NULL);
+        struct compose_job job = job_of(json);
+        struct content *content;
+        struct fault why = {0};
+        SCOPED(composed) composed = {0};
+        own.headers = &header;
+        own.header_count = 1;
+        bool ok = content_compile(&own, &content, &why);
+        assert_row(table[i].name, ok == (table[i].want != NULL));
+        if (ok) {
+            assert_true(compose_mail(content, &job, NULL, &composed, &why));
+            assert_row(table[i].name, slice_find(composed_mail(&composed), slice_str(table[i].want)) != SLICE_NPOS);
+            assert_row(table[i].name, slice_find(composed_mail(&composed), SLICE("\nBcc")) == SLICE_NPOS);
+            content_free(content);
+        }
+        json_decref(json);
+    }
+}
+
+static void files_go_with_the_mail(void **state)
+{
+    static const struct content_file files[] = {
+        {SLICE_INIT("請求書.pdf"), SLICE_INIT("application/pdf"), SLICE_INIT("%PDF\0\xff"), {0}},
+        {SLICE_INIT("logo.png"), SLICE_INIT("image/png"), SLICE_INIT("PNG"), SLICE_INIT("logo@shop")},
+    };
+    struct content_source own = source;
+    own.files = files;
+    own.file_count = 2;
+    json_t *json = json_loads("{}", 0, NULL);
+    struct compose_job job = job_of(json);
+    struct content *content;
+    struct fault why = {0};
+    SCOPED(composed) composed = {0};
+    assert_true(content_compile(&own, &content, &why));
+    assert_true(compose_mail(content, &job, NULL, &composed, &why));
+    static const char *const wants[] = {
+        "Content-Type: multipart/mixed; boundary=\"=_aaaaaaaaaaaac_1\"\r\n\r\n--=_aaaaaaaaaaaac_1\r\nContent-Type: "
+        "multipart/alternative",
+        "JVBERgD/", "--=_aaaaaaaaaaaac_1\r\nContent-Type: image/png", "Content-ID: <logo@shop>",
+        "\r\n--=_aaaaaaaaaaaac_1--\r\n"};
+    for (size_t i = 0; i < COUNT_OF(wants); i++)
+        assert_row(wants[i], slice_find(composed_mail(&composed), slice_str(wants[i])) != SLICE_NPOS);
+    content_free(content);
+    static const char *const wrong[] = {"text",           "text/",       "multipart/mixed",
+                                        "message/rfc822", "a/b\r\nX: y", "a/b; c=d"};
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        const struct content_file file = {SLICE("a"), slice_str(wrong[i]), SLICE("b"), {0}};
+        own.files = &file;
+        own.file_count = 1;
+        assert_row(wrong[i], !content_compile(&own, &content, &why));
+    }
+    json_decref(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_senders_own_headers),       cmocka_unit_test(files_go_with_the_mail),
         cmocka_unit_test(the_mail_is_as_it_should_be), cmocka_unit_test(the_same_inputs_give_the_same_bytes),
         cmocka_unit_test(pieces_fit_together),         cmocka_unit_test(long_lines_and_odd_values),
         cmocka_unit_test(what_is_wrong_is_named),
