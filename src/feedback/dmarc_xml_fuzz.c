@@ -1,0 +1,20 @@
+/* dmarc_xml_fuzz.c - libFuzzer entry: any bytes as a DMARC report, bare or packed or in a mail */
+#include "feedback/feedback.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct arena arena = {0};
+    struct feedback feedback;
+    struct fault why = {0};
+    SCOPED(buf) out = BUF(64 << 20);
+    struct json json = {&out};
+    json_object_begin(&json);
+    if (feedback_read_xml(slice_of(data, size), &arena, &feedback, &why))
+        feedback_tell(&feedback, &json);
+    json_end(&json);
+    if (feedback_read(slice_of(data, size), &arena, &feedback, &why))
+        feedback_domain(&feedback);
+    arena_release(&arena);
+    return 0;
+}
