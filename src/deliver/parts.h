@@ -7,6 +7,7 @@
 #define TODOKE_DELIVER_PARTS_H
 
 #include "deliver/engine.h"
+#include "deliver/security.h"
 #include "dns/route.h"
 #include "net/stream.h"
 #include "queue/lanes.h"
@@ -56,6 +57,7 @@ struct route_kept {
     unsigned held;
     struct arena arena;
     struct route route; /* status other than FOUND: everybody gets this answer */
+    struct security_policy policy;
 };
 
 struct destination {
@@ -100,8 +102,12 @@ struct slot {
     struct timer idle;
     struct buf remote; /* "mx.example.jp[192.0.2.1]" */
     bool is_over, is_in_clear, was_tls_failure;
-    bool hangs_up;      /* a mail that must not go was begun: hang up as soon as it is the only one */
-    struct reply_kept { /* why it ended, when it ended before READY */
+    struct security security;  /* what this connection must be */
+    enum tls_fault tls_fault;  /* was_tls_failure: what was wrong */
+    struct tls_info *tls_info; /* once TLS stands */
+    char *policy_domain;       /* whose session this counts as (RFC 8460) */
+    bool hangs_up;             /* a mail that must not go was begun: hang up as soon as it is the only one */
+    struct reply_kept {        /* why it ended, when it ended before READY */
         int code;
         uint16_t status[3];
         enum stage stage;
@@ -245,6 +251,22 @@ void slot_marked(struct slot *slot, struct recipient *recipient, enum ledger_mar
 /* End it now: what is under way becomes unsent or in doubt. The slot is gone afterwards. */
 void slot_abort(struct slot *slot);
 void worker_slot_gone(struct worker *worker);
+/* The host and address where the slot is to connect next, from where it stands on: hosts that policy refuses are passed
+ * over. False: none is left, and last_words say why. */
+bool slot_place(struct slot *slot);
+/* Keep why the conversation ended, for when it is the last one to end. */
+void slot_keep_last_words(struct slot *slot, const struct reply *reply, enum stage stage);
+
+/* slot_tls.c: the conversation's TLS, as policy wants it */
+enum smtp_tls_wish slot_tls_wish(const struct slot *slot);
+void slot_start_tls(struct slot *slot, time_ms deadline);
+void slot_has_tls(struct slot *slot, const struct tls_info *info);
+/* READY: the session counts. */
+void slot_tls_settled(struct slot *slot);
+/* TLS did not come about: counted, and last_words say who wanted it. Gives whether clear text is allowed now (R31). */
+bool slot_tls_failed(struct slot *slot);
+/* This host may not be used; counted. */
+void slot_tls_refused(struct slot *slot);
 
 /* outcome.c: what a reply makes of a delivery */
 void outcome_of_reply(struct worker *worker, struct recipient *recipient, const struct reply *reply, enum stage stage,

@@ -26,11 +26,6 @@ enum {
 
 static void slot_step(struct slot *slot, struct slice *received);
 
-static const struct route_host *host_of(const struct slot *slot)
-{
-    return &slot->kept->route.hosts[slot->host];
-}
-
 static time_ms scaled(const struct slot *slot, time_ms wait)
 {
     double factor = slot->worker->engine->options.timeouts.factor;
@@ -67,6 +62,8 @@ static void slot_free(struct slot *slot)
     route_kept_drop(slot->kept);
     buf_release(&slot->remote);
     buf_release(&slot->last_words.text);
+    free(slot->tls_info);
+    free(slot->policy_domain);
     free(slot);
     worker_slot_gone(worker);
 }
@@ -131,16 +128,7 @@ static void recipient_told(struct slot *slot, const struct smtp_client_event *ev
         mark_next(slot);
 }
 
-static void start_tls(struct slot *slot)
-{
-    char *name = slice_dup(host_of(slot)->name);
-    const struct tls_want want = {.client = slot->worker->tls, .name = name, .verify = TLS_VERIFY_NONE};
-    stream_deadline(slot->stream, scaled(slot, HANDSHAKE_TIMEOUT_MS), "TLS handshake");
-    stream_start_tls_client(slot->stream, &want);
-    free(name);
-}
-
-static void keep_last_words(struct slot *slot, const struct reply *reply, enum stage stage)
+void slot_keep_last_words(struct slot *slot, const struct reply *reply, enum stage stage)
 {
     slot->last_words.code = reply->code;
     memcpy(slot->last_words.status, reply->status, sizeof(reply->status));
@@ -155,17 +143,18 @@ static void conversation_told(struct slot *slot, const struct smtp_client_event 
     case SMTP_CLIENT_GREETED:
     case SMTP_CLIENT_WANT_DOT: /* the mark is under way */
     case SMTP_CLIENT_MESSAGE: break;
-    case SMTP_CLIENT_WANT_TLS: start_tls(slot); break;
+    case SMTP_CLIENT_WANT_TLS: slot_start_tls(slot, scaled(slot, HANDSHAKE_TIMEOUT_MS)); break;
     case SMTP_CLIENT_READY:
         slot->state = SLOT_OPEN;
         slot->destination->failures = 0;
         slot->destination->has_doubts = false;
+        slot_tls_settled(slot);
         break;
     case SMTP_CLIENT_RECIPIENT: recipient_told(slot, event); break;
     case SMTP_CLIENT_OVER:
         slot->is_over = true;
-        slot->was_tls_failure = event->how == SMTP_OVER_TLS;
-        keep_last_words(slot, &event->reply, event->stage);
+        slot->was_tls_failure = event->how == SMTP_OVER_TLS || event->stage == STAGE_STARTTLS;
+        slot_keep_last_words(slot, &event->reply, event->stage);
         break;
     }
 }
@@ -273,6 +262,20 @@ static bool next_address(struct slot *slot, bool is_host_wide)
     return slot->host < route->host_count;
 }
 
+bool slot_place(struct slot *slot)
+{
+    const struct route *route = &slot->kept->route;
+    while (slot->host < route->host_count) {
+        slot->security = security_of(&slot->kept->policy, &route->hosts[slot->host]);
+        if (slot->security.level != TLS_LEVEL_REFUSED)
+            return true;
+        slot_tls_refused(slot);
+        slot->address = 0;
+        slot->host++;
+    }
+    return false;
+}
+
 /* Is another connection of this destination in a state of at least this? */
 static bool others_stand(const struct slot *slot, enum slot_state least)
 {
@@ -302,11 +305,13 @@ static void slot_gave_up(struct slot *slot)
         .status = {slot->last_words.status[0], slot->last_words.status[1], slot->last_words.status[2]},
         .text = buf_slice(&slot->last_words.text),
     };
+    bool is_policy = slot->was_tls_failure && slot->security.level != TLS_LEVEL_MAY;
     destination->has_doubts = false;
-    pace_connection_failed(pace, now, scale);
+    if (!is_policy) /* what one domain demands is no reason to be slower with the whole site */
+        pace_connection_failed(pace, now, scale);
     if (!reply.code)
         destination->failures++; /* one lost connection says little; a second one, after the pause, does */
-    if (reply.code || destination->failures >= FAILURES_BELIEVED)
+    if (reply.code || is_policy || destination->failures >= FAILURES_BELIEVED)
         destination_failed(worker, destination, &reply, slot->last_words.stage ? slot->last_words.stage : STAGE_CONNECT,
                            slot->was_tls_failure ? REASON_STARTTLS_FAILED : REASON_NETWORK_ERROR,
                            buf_slice(&slot->remote));
@@ -315,11 +320,12 @@ static void slot_gave_up(struct slot *slot)
 /* It never came to a conversation. Another address of the route may do better. */
 static void slot_failed(struct slot *slot)
 {
-    if (slot->was_tls_failure && !slot->is_in_clear) { /* R31: the same host again, in clear, remembered for a while */
+    bool is_tls = slot->was_tls_failure && !slot->is_in_clear;
+    if (is_tls && slot_tls_failed(slot)) { /* R31: the same host again, in clear, remembered for a while */
         slot->destination->clear_until[slot->host] = loop_now(slot->worker->loop) + CLEAR_MS;
         if (connect_to(slot))
             return;
-    } else if (next_address(slot, slot->last_words.code != 0) && connect_to(slot)) {
+    } else if (next_address(slot, is_tls || slot->last_words.code != 0) && connect_to(slot)) {
         return;
     }
     slot_gave_up(slot);
@@ -416,10 +422,11 @@ static void on_open(void *owner, struct stream *stream)
 {
     struct slot *slot = owner;
     const struct engine_options *options = &slot->worker->engine->options;
-    slot->is_in_clear = loop_now(slot->worker->loop) < slot->destination->clear_until[slot->host];
+    slot->is_in_clear = slot->security.level == TLS_LEVEL_MAY &&
+                        loop_now(slot->worker->loop) < slot->destination->clear_until[slot->host];
     const struct smtp_client_settings settings = {
         .ehlo_name = options->ehlo_name,
-        .tls = slot->is_in_clear ? SMTP_TLS_NEVER : SMTP_TLS_MAY,
+        .tls = slot_tls_wish(slot),
     };
     slot->client = smtp_client_new(&settings);
     slot->state = SLOT_TALKING;
@@ -444,6 +451,7 @@ static void on_drained(void *owner, struct stream *stream)
 static void on_tls(void *owner, struct stream *stream, const struct tls_info *info)
 {
     struct slot *slot = owner;
+    slot_has_tls(slot, info);
     smtp_client_tls_done(slot->client, true, info->is_verified);
     slot_run(slot);
 }
@@ -453,6 +461,7 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
     struct slot *slot = owner;
     slot->stream = NULL;
     slot->was_tls_failure = end->why == STREAM_TLS;
+    slot->tls_fault = end->tls;
     if (slot->client) {
         bool is_tls = slot->was_tls_failure;
         smtp_client_closed(slot->client, slice_str(end->text));
@@ -466,7 +475,7 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
         return;
     }
     const struct reply silence = {.text = slice_str(end->text)};
-    keep_last_words(slot, &silence, STAGE_CONNECT);
+    slot_keep_last_words(slot, &silence, STAGE_CONNECT);
     slot_end(slot);
 }
 
@@ -474,7 +483,9 @@ static const struct stream_events events = {on_open, on_bytes, on_drained, on_tl
 
 static bool connect_to(struct slot *slot)
 {
-    const struct route_host *host = host_of(slot);
+    if (!slot_place(slot))
+        return false;
+    const struct route_host *host = &slot->kept->route.hosts[slot->host];
     struct stream_target target = {
         .to = {host->addresses[slot->address], 25},
         .deadline_ms = scaled(slot, CONNECT_TIMEOUT_MS),
@@ -486,9 +497,12 @@ static bool connect_to(struct slot *slot)
     slot->client = NULL;
     slot->state = SLOT_CONNECTING;
     slot->is_over = slot->was_tls_failure = false;
+    slot->tls_fault = TLS_FAULT_NONE;
+    free(slot->tls_info);
+    slot->tls_info = NULL;
     slot->step = UINT_MAX; /* no wait has begun */
     slot->stream = stream_connect(slot->worker->loop, &target, &events, slot);
-    return slot->stream != NULL;
+    return true;
 }
 
 void slot_open(struct worker *worker, struct destination *destination)
@@ -509,5 +523,8 @@ void slot_open(struct worker *worker, struct destination *destination)
     destination->site->slots++;
     worker->connections++;
     atomic_fetch_add(&worker->engine->open_connections, 1);
-    connect_to(slot);
+    if (!connect_to(slot)) {
+        slot_gave_up(slot);
+        slot_free(slot);
+    }
 }

@@ -34,6 +34,7 @@ static void forget_tls_want(struct stream *stream)
     free((void *)(uintptr_t)want->tlsa);
     free((void *)(uintptr_t)want->name);
     free((void *)(uintptr_t)want->dane_base);
+    free((void *)(uintptr_t)want->also_name);
     *want = (struct tls_want){0};
 }
 
@@ -148,6 +149,8 @@ void stream_ended(struct stream *stream, enum stream_why why, const char *text)
         return;
     stream->end.why = why;
     stream->end.was_open = stream->is_open;
+    if (why == STREAM_TLS && stream->end.tls == TLS_FAULT_NONE)
+        stream->end.tls = TLS_FAULT_HANDSHAKE;
     if (stream->peer.ip.family)
         snprintf(stream->end.text, sizeof(stream->end.text), "%s: %s", endpoint_text(&stream->peer, peer), text);
     else
@@ -441,6 +444,7 @@ void stream_start_tls_client(struct stream *stream, const struct tls_want *want)
     stream->tls_want = *want;
     stream->tls_want.name = slice_dup(slice_str(want->name));
     stream->tls_want.dane_base = want->dane_base ? slice_dup(slice_str(want->dane_base)) : NULL;
+    stream->tls_want.also_name = want->also_name ? slice_dup(slice_str(want->also_name)) : NULL;
     struct tlsa *tlsa = want->tlsa_count ? NEW_ARRAY(struct tlsa, want->tlsa_count) : NULL;
     for (size_t i = 0; i < want->tlsa_count; i++) {
         tlsa[i] = want->tlsa[i];

@@ -33,8 +33,9 @@ enum stream_why {
 
 struct stream_end {
     enum stream_why why;
-    bool was_open;  /* the connection once stood */
-    char text[192]; /* one line for people: "192.0.2.1:25: Connection refused" */
+    bool was_open;      /* the connection once stood */
+    enum tls_fault tls; /* why = STREAM_TLS: what was wrong with it */
+    char text[192];     /* one line for people: "192.0.2.1:25: Connection refused" */
 };
 /* "refused", "timeout", ... */
 struct slice stream_why_word(enum stream_why why);

@@ -59,9 +59,11 @@ static bool tls_waits(struct socket_stream *self, int result, const char *place)
     default:
         tls_error_text(&why, place);
         long verified = SSL_get_verify_result(self->ssl);
-        if (verified != X509_V_OK && stream->state == STREAM_HANDSHAKE)
+        if (verified != X509_V_OK && stream->state == STREAM_HANDSHAKE) {
+            stream->end.tls = tls_fault_of(verified);
             fault_set(&why, FAULT_WORLD, "%s: certificate not accepted: %s", place,
                       X509_verify_cert_error_string(verified));
+        }
     }
     stream_ended(stream, STREAM_TLS, why.text);
     return false;

@@ -26,6 +26,19 @@ void tls_session_free(struct ssl_st *ssl)
     SSL_free(ssl);
 }
 
+enum tls_fault tls_fault_of(long verify_result)
+{
+    switch (verify_result) {
+    case X509_V_OK: return TLS_FAULT_NONE;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH: return TLS_FAULT_NAME;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID: return TLS_FAULT_EXPIRED;
+    case X509_V_ERR_DANE_NO_MATCH: return TLS_FAULT_DANE;
+    default: return TLS_FAULT_UNTRUSTED;
+    }
+}
+
 void tls_session_info(struct ssl_st *ssl, struct tls_info *info)
 {
     const struct tls_peer *peer = SSL_get_app_data(ssl);
@@ -36,6 +49,7 @@ void tls_session_info(struct ssl_st *ssl, struct tls_info *info)
         return; /* servers do not ask for certificates */
     long result = SSL_get_verify_result(ssl);
     info->is_verified = result == X509_V_OK && SSL_get0_peer_certificate(ssl);
+    info->fault = tls_fault_of(result);
     if (!info->is_verified)
         snprintf(info->error, sizeof(info->error), "%s", X509_verify_cert_error_string(result));
 }

@@ -60,12 +60,23 @@ struct tls_want {
     const char *also_name; /* TLS_VERIFY_DANE: usage 2 may name this as well (the domain that the MX is of); NULL */
 };
 
+/* What was wrong with a handshake or its certificate. */
+enum tls_fault {
+    TLS_FAULT_NONE,
+    TLS_FAULT_HANDSHAKE, /* no common version or cipher, nonsense, or gone in the middle */
+    TLS_FAULT_NAME,      /* a certificate for somebody else */
+    TLS_FAULT_EXPIRED,   /* or not valid yet */
+    TLS_FAULT_UNTRUSTED, /* no chain to our roots */
+    TLS_FAULT_DANE,      /* none of the TLSA records matches */
+};
+
 struct tls_info {
     const char *version; /* "TLSv1.3" */
     const char *cipher;  /* "TLS_AES_256_GCM_SHA384" */
     bool is_verified;    /* as tls_verify asked; with NONE: would have passed NAME */
     bool is_resumed;
-    char error[128]; /* why not verified, in words; "" when it is */
+    enum tls_fault fault; /* why not verified */
+    char error[128];      /* why not verified, in words; "" when it is */
 };
 
 /* For stream_socket.c: a session of either side on a descriptor. WORLD: OpenSSL's reason. */
@@ -73,6 +84,8 @@ struct ssl_st *tls_server_session(struct tls_server *server, int fd, struct faul
 struct ssl_st *tls_client_session(const struct tls_want *want, int fd, struct fault *why);
 void tls_session_free(struct ssl_st *ssl);
 void tls_session_info(struct ssl_st *ssl, struct tls_info *info);
+/* How OpenSSL's result of verifying (X509_V_...) counts. */
+enum tls_fault tls_fault_of(long verify_result);
 /* OpenSSL's queue of errors as one line; empties it. */
 void tls_error_text(struct fault *why, const char *place);
 

@@ -1,0 +1,113 @@
+/* slot_tls.c - a conversation's TLS, as policy wants it (security.h), and how it counts for reports (RFC 8460)
+ *
+ * Always true: where policy forbids clear text, the client is told that TLS must be, so it never says MAIL without it;
+ * READY asserts that once more. */
+#include "deliver/parts.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+static const struct route_host *host_of(const struct slot *slot)
+{
+    return &slot->kept->route.hosts[slot->host];
+}
+
+enum smtp_tls_wish slot_tls_wish(const struct slot *slot)
+{
+    if (slot->security.level != TLS_LEVEL_MAY)
+        return SMTP_TLS_MUST;
+    return slot->is_in_clear ? SMTP_TLS_NEVER : SMTP_TLS_MAY;
+}
+
+static enum tls_verify verify_of(enum tls_level level)
+{
+    switch (level) {
+    case TLS_LEVEL_MAY:
+    case TLS_LEVEL_ENCRYPT: return TLS_VERIFY_NONE;
+    case TLS_LEVEL_DANE: return TLS_VERIFY_DANE;
+    case TLS_LEVEL_NAME:
+    case TLS_LEVEL_REFUSED: break;
+    }
+    return TLS_VERIFY_NAME;
+}
+
+void slot_start_tls(struct slot *slot, time_ms deadline)
+{
+    const struct route_host *host = host_of(slot);
+    struct arena arena = {0};
+    const struct tls_want want = {
+        .client = slot->worker->tls,
+        .name = arena_str(&arena, host->name),
+        .verify = verify_of(slot->security.level),
+        .tlsa = host->tlsa,
+        .tlsa_count = host->tlsa_count,
+        .dane_base = host->dane_base.len ? arena_str(&arena, host->dane_base) : NULL,
+        .also_name = slot->kept->policy.domain.len ? arena_str(&arena, slot->kept->policy.domain) : NULL,
+    };
+    stream_deadline(slot->stream, deadline, "TLS handshake");
+    stream_start_tls_client(slot->stream, &want);
+    arena_release(&arena);
+}
+
+void slot_has_tls(struct slot *slot, const struct tls_info *info)
+{
+    free(slot->tls_info);
+    slot->tls_info = NEW(struct tls_info);
+    *slot->tls_info = *info;
+}
+
+/* ── counting ── */
+
+static void count(struct slot *slot, enum tls_result result, struct slice detail)
+{
+    (void)slot, (void)result, (void)detail;
+}
+
+void slot_tls_settled(struct slot *slot)
+{
+    bool has_tls = smtp_client_has_tls(slot->client);
+    assert(slot->security.level == TLS_LEVEL_MAY || has_tls);
+    enum tls_result result = security_result(&slot->security, has_tls ? slot->tls_info : NULL);
+    count(slot, result, slice_str(has_tls && result != TLS_RESULT_SUCCESS ? slot->tls_info->error : ""));
+}
+
+/* "why: what was said", without a code: whatever the host said about TLS, the mail waits. */
+static void say_why(struct slot *slot, const char *why, struct slice said)
+{
+    SCOPED(buf) text = BUF(4096);
+    buf_append(&text, said);
+    if (why[0])
+        buf_printf(&text, " (%s)", why);
+    const struct reply reply = {.text = buf_slice(&text)};
+    slot_keep_last_words(slot, &reply, STAGE_STARTTLS);
+}
+
+bool slot_tls_failed(struct slot *slot)
+{
+    bool was_refused = slot->tls_fault == TLS_FAULT_NONE; /* no handshake: not offered, or the reply was no 220 */
+    SCOPED(buf) said = BUF(4096);
+    if (slot->last_words.code)
+        buf_printf(&said, "STARTTLS: %d ", slot->last_words.code);
+    buf_append(&said, buf_slice(&slot->last_words.text));
+    count(slot, was_refused ? TLS_RESULT_STARTTLS_NOT_SUPPORTED : tls_result_of_fault(slot->tls_fault),
+          buf_slice(&said));
+    if (slot->security.level == TLS_LEVEL_MAY)
+        return true;
+    say_why(slot, slot->security.why, buf_slice(&said));
+    return false;
+}
+
+void slot_tls_refused(struct slot *slot)
+{
+    const struct route_host *host = host_of(slot);
+    SCOPED(buf) said = BUF(1024);
+    buf_reset(&slot->remote);
+    buf_append(&slot->remote, host->name);
+    if (host->dane == ROUTE_DANE_BROKEN)
+        buf_append(&said, host->dane_why);
+    else
+        buf_printf(&said, "%.*s is not used", SLICE_ARG(host->name));
+    count(slot, slot->security.result, buf_slice(&said));
+    say_why(slot, slot->security.why, buf_slice(&said));
+    slot->was_tls_failure = true;
+}
