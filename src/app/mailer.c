@@ -1,38 +1,7 @@
-#include "app/mailer.h"
+#include "app/mailer_inside.h"
 
-#include "campaign/campaign.h"
-#include "content/compose.h"
 #include <jansson.h>
 #include <stdio.h>
-
-/* A brand as one thread knows it. */
-struct known_brand {
-    time_ms read_at;
-    struct arena arena;
-    struct brand brand;
-    struct dkim_signer *signer; /* NULL: no key */
-    uint64_t key_id;
-};
-struct known_campaign {
-    time_ms read_at;
-    uint64_t version_id;
-};
-struct known_content {
-    struct content *content; /* NULL: it does not compile, and why */
-    struct fault why;
-};
-
-struct mailer_thread {
-    struct db *reader;
-    struct composed composed;
-    struct id_map brands, campaigns, contents;
-    struct buf return_path, url, mailto, feedback;
-};
-
-struct mailer {
-    struct mailer_options options;
-    struct mailer_thread threads[MAILER_THREADS_MAX];
-};
 
 struct mailer *mailer_new(const struct mailer_options *options)
 {
@@ -51,7 +20,9 @@ static void release_thread(void *self, unsigned worker)
         struct known_brand *known = entry->value;
         arena_release(&known->arena);
         dkim_signer_free(known->signer);
+        stored_signers_release(&known->signers);
     }
+    stored_mails_release(&thread->stored);
     at = 0;
     for (struct id_map_entry *entry; (entry = id_map_walk(&thread->campaigns, &at));)
         free(entry->value);
@@ -109,6 +80,31 @@ bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *
                  NULL);
 }
 
+bool mailer_signer_open(const struct mailer *mailer, const struct rows *row, uint64_t *key_id,
+                        struct dkim_signer **signer, struct fault *why)
+{
+    uint64_t id = (uint64_t)rows_int(row, 0);
+    if (*signer && *key_id == id)
+        return true;
+    SCOPED(buf) context = BUF(64);
+    SCOPED(buf) pem = BUF(16384);
+    seal_context(&context, id);
+    struct dkim_key *key = NULL;
+    bool ok = seal_open(mailer->options.seal, buf_slice(&context), rows_bytes(row, 3), &pem, why) &&
+              dkim_key_read(buf_slice(&pem), &key, why);
+    if (ok) {
+        const struct dkim_identity identity = {.domain = rows_text(row, 1), .selector = rows_text(row, 2), .key = key};
+        dkim_signer_free(*signer);
+        *signer = NULL;
+        *key_id = id;
+        ok = dkim_signer_new(&identity, 1, signer, why);
+    }
+    dkim_key_free(key);
+    if (pem.ptr)
+        explicit_bzero(pem.ptr, pem.len);
+    return ok;
+}
+
 /* The newest active key of the brand as a signer; keeps the old one while the key is the same. */
 static bool read_signer(struct mailer *mailer, struct mailer_thread *thread, struct known_brand *known,
                         struct fault *why)
@@ -121,33 +117,13 @@ static bool read_signer(struct mailer *mailer, struct mailer_thread *thread, str
         return false;
     if (!rows_next(&rows))
         return rows_end(&rows);
-    uint64_t id = (uint64_t)rows_int(&rows, 0);
-    if (known->signer && known->key_id == id)
-        return rows_end(&rows);
-    SCOPED(buf) context = BUF(64);
-    SCOPED(buf) pem = BUF(16384);
-    seal_context(&context, id);
-    struct dkim_key *key = NULL;
-    bool ok = seal_open(mailer->options.seal, buf_slice(&context), rows_bytes(&rows, 3), &pem, why) &&
-              dkim_key_read(buf_slice(&pem), &key, why);
-    if (ok) {
-        const struct dkim_identity identity = {
-            .domain = rows_text(&rows, 1), .selector = rows_text(&rows, 2), .key = key};
-        dkim_signer_free(known->signer);
-        known->signer = NULL;
-        known->key_id = id;
-        ok = dkim_signer_new(&identity, 1, &known->signer, why);
-    }
-    dkim_key_free(key);
-    if (pem.ptr)
-        explicit_bzero(pem.ptr, pem.len);
-    return ok && rows_end(&rows);
+    return mailer_signer_open(mailer, &rows, &known->key_id, &known->signer, why) && rows_end(&rows);
 }
 
 /* ── what a thread knows ── */
 
-static struct known_brand *brand_get(struct mailer *mailer, struct mailer_thread *thread, uint64_t id, time_ms now,
-                                     struct fault *why)
+struct known_brand *mailer_brand(struct mailer *mailer, struct mailer_thread *thread, uint64_t id, time_ms now,
+                                 struct fault *why)
 {
     struct known_brand *known = id_map_get(&thread->brands, id);
     if (known && now - known->read_at < MAILER_CACHE_MS)
@@ -291,8 +267,8 @@ static void reset(struct buf *buf)
     buf_reset(buf);
 }
 
-static void make_addresses(const struct mailer *mailer, struct mailer_thread *thread, const struct recipient *recipient,
-                           const struct brand *brand, time_ms date)
+void mailer_addresses(const struct mailer *mailer, struct mailer_thread *thread, const struct recipient *recipient,
+                      const struct brand *brand, time_ms date)
 {
     time_ms expires = date + DAYS_MS(MAILER_TOKEN_DAYS);
     struct buf *const bufs[] = {&thread->return_path, &thread->url, &thread->mailto, &thread->feedback};
@@ -318,7 +294,9 @@ static bool compose(void *self, unsigned worker, const struct recipient *recipie
     if (!thread->reader && !(thread->reader = store_reader_open(mailer->options.store, why)))
         return false;
     time_ms now = world_wall(mailer->options.world);
-    struct known_brand *known = brand_get(mailer, thread, recipient->brand_id, now, why);
+    if (recipient->message_id)
+        return mailer_compose_stored(mailer, thread, recipient, now, out, why);
+    struct known_brand *known = mailer_brand(mailer, thread, recipient->brand_id, now, why);
     uint64_t version_id = recipient->version_id;
     if (!known || (!version_id && !campaign_version(thread, recipient->campaign_id, now, &version_id, why)))
         return false;
@@ -327,7 +305,7 @@ static bool compose(void *self, unsigned worker, const struct recipient *recipie
         return false;
 
     time_ms date = recipient->date ? recipient->date : now;
-    make_addresses(mailer, thread, recipient, &known->brand, date);
+    mailer_addresses(mailer, thread, recipient, &known->brand, date);
     struct root_data root = {.contact = {.recipient = recipient}, .brand = &known->brand};
     if (recipient->fields.len > 2)
         root.contact.fields = json_loadb(recipient->fields.ptr, recipient->fields.len, 0, NULL);

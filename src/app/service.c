@@ -1,5 +1,6 @@
 #include "app/service.h"
 
+#include "app/sweeper.h"
 #include "base/log.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -52,6 +53,7 @@ struct service {
     struct join_reader *join;
     struct mail_in_thread mail_in;
     struct finisher finisher;
+    struct sweeper *sweeper;
     struct api *api;
     char ehlo_name[256];
 };
@@ -385,6 +387,7 @@ bool service_run(struct service *service, struct fault *why)
     if (!(service->join = join_reader_start(&join, why)) || !mail_in_begin(service, why))
         return false;
     finisher_begin(service);
+    service->sweeper = sweeper_start(service->store, options->world);
     if (options->has_no_api)
         return true;
     struct api_options api = options->api;
@@ -408,6 +411,7 @@ void service_stop(struct service *service, time_ms drain_ms)
         return;
     api_stop(service->api);
     finisher_end(service);
+    sweeper_stop(service->sweeper);
     expander_stop(service->expander);
     mail_in_end(service);
     join_reader_stop(service->join);

@@ -1,0 +1,80 @@
+/* mailer_inside.h - what mailer.c (campaigns) and mailer_stored.c (stored mails) share; nobody else includes it */
+#ifndef TODOKE_APP_MAILER_INSIDE_H
+#define TODOKE_APP_MAILER_INSIDE_H
+
+#include "app/mailer.h"
+#include "base/map.h"
+#include "campaign/campaign.h"
+#include "content/compose.h"
+
+/* A brand as one thread knows it. */
+struct known_brand {
+    time_ms read_at;
+    struct arena arena;
+    struct brand brand;
+    struct dkim_signer *signer; /* NULL: no key */
+    uint64_t key_id;
+    struct map signers; /* From domain -> struct known_signer: stored mails may come from any domain of the brand */
+};
+struct known_signer {
+    time_ms read_at;
+    uint64_t key_id;
+    struct dkim_signer *signer; /* NULL: no key of the brand is for this domain */
+};
+struct known_campaign {
+    time_ms read_at;
+    uint64_t version_id;
+};
+struct known_content {
+    struct content *content; /* NULL: it does not compile, and why */
+    struct fault why;
+};
+
+/* The last stored mails that have several recipients: read, and signed where it is the same mail for all. */
+struct stored_mail {
+    uint64_t id; /* 0: none */
+    uint64_t used, key_id;
+    struct arena arena;
+    struct slice from_domain, unsigned_mail;
+    struct slice ready; /* signed; empty: not yet, or signed for each recipient */
+    bool has_null_sender;
+    unsigned flags;
+    time_ms date;
+};
+enum { STORED_MAILS = 8, STORED_BYTES_MAX = 4 << 20 /* larger ones are read again for each recipient */ };
+struct stored_mails {
+    struct stored_mail mails[STORED_MAILS];
+    uint64_t clock;
+};
+
+struct mailer_thread {
+    struct db *reader;
+    struct composed composed;
+    struct id_map brands, campaigns, contents;
+    struct stored_mails stored;
+    struct buf return_path, url, mailto, feedback;
+};
+
+struct mailer {
+    struct mailer_options options;
+    struct mailer_thread threads[MAILER_THREADS_MAX];
+};
+
+/* The brand as this thread knows it; read again when that is old. */
+struct known_brand *mailer_brand(struct mailer *mailer, struct mailer_thread *thread, uint64_t id, time_ms now,
+                                 struct fault *why);
+/* A row (id, domain, selector, private_sealed) of dkim_key as a signer; keeps *signer while it is the same key. */
+NODISCARD bool mailer_signer_open(const struct mailer *mailer, const struct rows *row, uint64_t *key_id,
+                                  struct dkim_signer **signer, struct fault *why);
+/* thread->return_path, url, mailto, feedback of this delivery. */
+void mailer_addresses(const struct mailer *mailer, struct mailer_thread *thread, const struct recipient *recipient,
+                      const struct brand *brand, time_ms date);
+
+/* mailer_stored.c */
+NODISCARD bool mailer_compose_stored(struct mailer *mailer, struct mailer_thread *thread,
+                                     const struct recipient *recipient, time_ms now, struct outgoing **out,
+                                     struct fault *why);
+void stored_mails_release(struct stored_mails *mails);
+void stored_signers_release(struct map *signers);
+
+#endif

@@ -1,0 +1,77 @@
+/* sweeper.c - lives on the writer thread: woken by its polls, its job and its figures are all there
+ *
+ *     idle --PAUSE_MS over--> queued --full slice--> idle for SLICE_PAUSE_MS
+ *                                    --less----------> idle for PAUSE_MS */
+#include "app/sweeper.h"
+
+#include "base/log.h"
+#include "submit/message.h"
+#include <stdatomic.h>
+
+enum { SLICE = 200, PAUSE_MS = 60000, SLICE_PAUSE_MS = 200 };
+
+struct sweeper {
+    struct store_watch watch;
+    struct write_job job;
+    struct store *store;
+    struct world *world;
+    size_t looked;
+    time_ms next;
+    _Atomic bool is_running;
+};
+
+static bool sweep_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct sweeper *sweeper = (struct sweeper *)((char *)job - offsetof(struct sweeper, job));
+    return message_sweep(db, why, world_wall(sweeper->world), SLICE, &sweeper->looked);
+}
+
+static void sweep_done(struct write_job *job, const struct fault *why)
+{
+    struct sweeper *sweeper = (struct sweeper *)((char *)job - offsetof(struct sweeper, job));
+    if (why)
+        log_warn("app", "bodies of stored mails cannot be removed now: %s", why->text);
+    bool has_more = !why && sweeper->looked == SLICE;
+    sweeper->next = world_monotonic(sweeper->world) + (has_more ? SLICE_PAUSE_MS : PAUSE_MS);
+    atomic_store(&sweeper->is_running, false);
+}
+
+static void sweep_wake(struct store_watch *watch, unsigned marks)
+{
+    struct sweeper *sweeper = (struct sweeper *)((char *)watch - offsetof(struct sweeper, watch));
+    if (world_monotonic(sweeper->world) < sweeper->next || atomic_exchange(&sweeper->is_running, true))
+        return;
+    store_write(sweeper->store, &sweeper->job);
+}
+
+struct sweeper *sweeper_start(struct store *store, struct world *world)
+{
+    struct sweeper *sweeper = NEW(struct sweeper);
+    sweeper->store = store;
+    sweeper->world = world;
+    sweeper->job.run = sweep_run;
+    sweeper->job.done = sweep_done;
+    sweeper->job.rows = SLICE;
+    sweeper->job.fails_fast = true;
+    sweeper->next = world_monotonic(world) + PAUSE_MS;
+    sweeper->watch.wake = sweep_wake;
+    store_watch_add(store, &sweeper->watch);
+    return sweeper;
+}
+
+static bool nothing(struct write_job *job, struct db *db, struct fault *why)
+{
+    return true;
+}
+
+void sweeper_stop(struct sweeper *sweeper)
+{
+    if (!sweeper)
+        return;
+    store_watch_remove(sweeper->store, &sweeper->watch);
+    struct fault ignored;
+    struct write_job last = {.run = nothing, .fails_fast = true};
+    if (!store_write_wait(sweeper->store, &last, &ignored)) /* the writer has passed by: it does not see us any more */
+        log_warn("app", "the store cannot be written at the end: %s", ignored.text);
+    free(sweeper);
+}

@@ -1,0 +1,14 @@
+/* sweeper.h - bodies of stored mails that no delivery needs go, slice by slice (submit/message.h) */
+#ifndef TODOKE_APP_SWEEPER_H
+#define TODOKE_APP_SWEEPER_H
+
+#include "net/world.h"
+#include "store/store.h"
+
+struct sweeper;
+/* One slice a write job, at most one at a time; a pause behind the last. Before the store's first write. */
+struct sweeper *sweeper_start(struct store *store, struct world *world);
+/* Before store_close. NULL is fine. */
+void sweeper_stop(struct sweeper *sweeper);
+
+#endif
