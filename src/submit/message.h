@@ -16,6 +16,7 @@ enum message_flag { /* numbers in the store */
                     MESSAGE_NEEDS_8BIT = 1,
                     MESSAGE_NEEDS_SMTPUTF8 = 2, /* because of its header; a recipient's local part may need it too */
                     MESSAGE_UNSUBSCRIBE = 4,    /* every recipient gets List-Unsubscribe of his own (RFC 8058) */
+                    MESSAGE_LETTER = 8,         /* the body is no mail yet but a letter (content/letter.h) */
 };
 enum {
     MESSAGE_RECIPIENTS_MAX = 10000, /* of one stored mail */
