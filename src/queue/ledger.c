@@ -219,8 +219,56 @@ static bool remember_events(struct db *db, struct fault *why, const struct event
     return ok;
 }
 
-bool ledger_settle(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_move *moves,
-                   size_t count)
+/* ── the site guard ── */
+
+struct doubts {
+    struct arena arena;
+    struct slice *sites; /* of the moves that are doubted; NULL: none is */
+};
+
+/* Ask it about each unknown user. The job may have run before: what it made of the event then is undone first. */
+static bool doubt(struct db *db, struct fault *why, struct ledger_move *moves, size_t count, struct doubts *doubts)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct event *event = &moves[i].event;
+        if (moves[i].is_doubted) {
+            event->verdict = moves[i].as_said;
+            event->kind = EVENT_BOUNCED;
+            event->state_after = DELIVERY_BOUNCED;
+            event->note = SLICE("");
+            moves[i].is_doubted = false;
+        }
+        if (!guard_is_about(event))
+            continue;
+        struct slice site;
+        if (!guard_holds(db, why, event, &doubts->arena, &site, &moves[i].is_doubted))
+            return false;
+        if (!moves[i].is_doubted)
+            continue;
+        if (!doubts->sites)
+            doubts->sites = ARENA_ARRAY(&doubts->arena, struct slice, count);
+        doubts->sites[i] = site;
+        moves[i].as_said = event->verdict;
+        moves[i].due = event->at;
+        guard_hold(event);
+    }
+    return true;
+}
+
+static bool keep_doubted(struct db *db, struct fault *why, const struct ledger_move *moves, size_t count,
+                         const struct event *events, const struct doubts *doubts)
+{
+    for (size_t i = 0, moved = 0; doubts->sites && i < count; i++) {
+        if (moves[i].is_doubted && moves[i].is_moved &&
+            !guard_keep(db, why, &events[moved], doubts->sites[i], &moves[i].as_said))
+            return false;
+        moved += moves[i].is_moved;
+    }
+    return true;
+}
+
+static bool settle(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_move *moves,
+                   size_t count, const struct doubts *doubts)
 {
     struct bucket_set asked = {0}, ours;
     for (size_t i = 0; i < count; i++) {
@@ -239,8 +287,18 @@ bool ledger_settle(const struct ledger *ledger, struct db *db, struct fault *why
         if (moves[i].is_moved)
             events[moved++] = moves[i].event;
     bool ok = suppress_apply(db, why, events, moved, &ledger->policy, events + moved, &extra) &&
-              event_append(db, why, events, moved + extra) && remember_events(db, why, events, moved);
+              keep_doubted(db, why, moves, count, events, doubts) && event_append(db, why, events, moved + extra) &&
+              remember_events(db, why, events, moved);
     free(events);
+    return ok;
+}
+
+bool ledger_settle(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_move *moves,
+                   size_t count)
+{
+    struct doubts doubts = {0};
+    bool ok = doubt(db, why, moves, count, &doubts) && settle(ledger, db, why, moves, count, &doubts);
+    arena_release(&doubts.arena);
     return ok;
 }
 

@@ -7,6 +7,7 @@
  *     deferred goes the same ways as waiting; waiting, deferred <--hold, release--> held
  *     owed, but not on_wire --cancel--> cancelled
  *     delivered | owed --genuine error mail, perhaps before the 250 is written down--> bounced
+ *     a refusal that the site guard does not believe (suppress/guard.h): held instead of bounced
  *
  * Always true: accepted = the sum of the ten states; every move but the mark writes its event in the same transaction,
  * and whatever the event excludes is written there too. The mark alone writes none: for the counters a delivery on the
@@ -18,7 +19,7 @@
 
 #include "queue/lanes.h"
 #include "store/lease.h"
-#include "suppress/suppress.h"
+#include "suppress/guard.h"
 
 struct ledger {
     struct leases *leases; /* the writer thread's; NULL: a command on a store that nobody serves */
@@ -56,10 +57,12 @@ struct ledger_move {
     struct event
         event;     /* delivery_id, kind, state_after, at and whatever is known of the cause. address and domain too */
     unsigned from; /* LEDGER_BIT of the states it may leave */
-    bool is_before_known; /* event.state_before says what it was before the mark; otherwise the row is asked */
-    bool is_attempt;      /* attempts + 1 */
-    time_ms due;          /* for states that are owed */
-    bool is_moved;        /* out: false: it was in no state of `from`, or not ours; no event was written */
+    bool is_before_known;   /* event.state_before says what it was before the mark; otherwise the row is asked */
+    bool is_attempt;        /* attempts + 1 */
+    time_ms due;            /* for states that are owed */
+    bool is_moved;          /* out: false: it was in no state of `from`, or not ours; no event was written */
+    bool is_doubted;        /* out: the site guard holds it; the event says so now */
+    struct verdict as_said; /* out: the verdict of a doubted one */
 };
 /* Move deliveries, each with its event, its exclusion or its strike. */
 NODISCARD bool ledger_settle(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_move *moves,

@@ -13,20 +13,22 @@
 
 /* ── strikes ── */
 
-bool strike_add(struct db *db, struct fault *why, struct slice identity, enum reason reason, time_ms now,
-                bool was_delivered, int *count)
+bool strike_add(struct db *db, struct fault *why, struct slice identity, const struct strike *strike, int *count)
 {
-    static const char plain[] = "INSERT INTO strike (bucket, address, count, reason, last_ms) VALUES ($1, $2, 1, $3, "
-                                "$4) ON CONFLICT (bucket, address) DO UPDATE SET count = strike.count + 1, kept = 0, "
-                                "reason = excluded.reason, last_ms = excluded.last_ms RETURNING count";
+    static const char plain[] =
+        "INSERT INTO strike (bucket, address, count, reason, last_ms) VALUES ($1, $2, $5, $3, $4) ON CONFLICT (bucket, "
+        "address) DO UPDATE SET count = CASE WHEN strike.last_ms < $6 THEN 0 ELSE strike.count END + excluded.count, "
+        "kept = 0, reason = excluded.reason, last_ms = excluded.last_ms RETURNING count";
     static const char taken_back[] =
-        "INSERT INTO strike (bucket, address, count, reason, last_ms) VALUES ($1, $2, 1, $3, $4) ON CONFLICT (bucket, "
-        "address) DO UPDATE SET count = strike.count + strike.kept + 1, kept = 0, reason = excluded.reason, last_ms = "
-        "excluded.last_ms RETURNING count";
+        "INSERT INTO strike (bucket, address, count, reason, last_ms) VALUES ($1, $2, $5, $3, $4) ON CONFLICT (bucket, "
+        "address) DO UPDATE SET count = CASE WHEN strike.last_ms < $6 THEN 0 ELSE strike.count + strike.kept END + "
+        "excluded.count, kept = 0, reason = excluded.reason, last_ms = excluded.last_ms RETURNING count";
     int64_t number;
-    if (!db_query_ints(db, why, was_delivered ? taken_back : plain,
-                       VALUES(V_INT(address_bucket(identity)), V_TEXT(identity), V_INT(reason), V_INT(now)), &number, 1,
-                       NULL))
+    if (!db_query_ints(db, why, strike->was_delivered ? taken_back : plain,
+                       VALUES(V_INT(address_bucket(identity)), V_TEXT(identity), V_INT(strike->reason),
+                              V_INT(strike->now), V_INT(strike->points),
+                              V_INT(strike->within ? strike->now - strike->within : 0)),
+                       &number, 1, NULL))
         return false;
     *count = (int)number;
     return true;
@@ -129,28 +131,49 @@ static bool exclude(struct db *db, struct fault *why, const struct event *cause,
     return true;
 }
 
+bool suppress_brand_policy(struct db *db, struct fault *why, const struct policies *policies, uint64_t brand_id,
+                           struct brand_policy *chosen)
+{
+    *chosen = (struct brand_policy){.policy = policies_chosen(policies)};
+    if (!policies || !brand_id)
+        return true;
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows, "SELECT policy, policy_threshold FROM brand WHERE id = $1",
+                  VALUES(V_INT((int64_t)brand_id))))
+        return false;
+    if (rows_next(&rows)) {
+        const struct policy *own = policies_find(policies, rows_text(&rows, 0));
+        chosen->threshold = (int)rows_int(&rows, 1);
+        chosen->is_own = own || chosen->threshold;
+        if (own)
+            chosen->policy = own;
+    }
+    return rows_end(&rows);
+}
+
 static bool apply_error(struct db *db, struct fault *why, const struct event *event,
                         const struct suppress_policy *policy, struct event *extra, size_t *extra_count)
 {
-    int count = 1, max = policy && policy->strikes_max ? policy->strikes_max : SUPPRESS_STRIKES;
-    switch (event->verdict.action) {
-    case ACTION_SUPPRESS_NOW: return exclude(db, why, event, SUPPRESS_ERROR, 0, 1, extra, extra_count);
-    case ACTION_SUPPRESS_AFTER_N:
-        if (!strike_add(db, why, event->address, event->verdict.reason, event->at,
-                        event->state_before == DELIVERY_DELIVERED, &count))
-            return false;
-        return count < max || exclude(db, why, event, SUPPRESS_ERROR, 0, count, extra, extra_count);
-    case ACTION_NONE:
-    case ACTION_RETRY_LATER:
-    case ACTION_SLOW_DOWN:
-    case ACTION_FIX_AUTH:
-    case ACTION_FIX_CONTENT:
-    case ACTION_FIX_CONFIG:
-    case ACTION_DELIST:
-    case ACTION_CONTACT_RECIPIENT:
-    case ACTION_COUNT: break;
-    }
-    return true;
+    struct brand_policy chosen;
+    int points, after, count = 1;
+    if (!suppress_brand_policy(db, why, policy ? policy->policies : NULL, event->brand_id, &chosen))
+        return false;
+    enum policy_exclude exclude_how = policy_decide(chosen.policy, &event->verdict, &points, &after);
+    uint64_t from_brand = chosen.is_own ? event->brand_id : 0;
+    if (exclude_how == POLICY_EXCLUDE_NOW)
+        return exclude(db, why, event, SUPPRESS_ERROR, from_brand, 1, extra, extra_count);
+    if (exclude_how != POLICY_EXCLUDE_COUNT)
+        return true;
+    if (chosen.threshold && !chosen.policy->reasons[event->verdict.reason].after)
+        after = chosen.threshold;
+    const struct strike strike = {.reason = event->verdict.reason,
+                                  .points = points,
+                                  .now = event->at,
+                                  .within = chosen.policy->within,
+                                  .was_delivered = event->state_before == DELIVERY_DELIVERED};
+    if (!strike_add(db, why, event->address, &strike, &count))
+        return false;
+    return count < after || exclude(db, why, event, SUPPRESS_ERROR, from_brand, count, extra, extra_count);
 }
 
 static bool apply_one(struct db *db, struct fault *why, const struct event *event, const struct suppress_policy *policy,

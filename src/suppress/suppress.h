@@ -1,14 +1,16 @@
 /* suppress.h - may we write to this address, from this brand, about this topic?
  *
  * A suppression row excludes an identity (mail/address.h) from one brand or (brand 0) from all, about one topic or ('')
- * all. Rows are written in the transaction of the event that causes them. Only two things ever count against a contact
- * by themselves: a verdict with action suppress_now (at once) and one with suppress_after_n (a strike; excluded at
- * `strikes_max` in a row, forgotten at the next success). Message, sender and receiver faults never do. */
+ * all. Rows are written in the transaction of the event that causes them. Which errors count against a contact, and how
+ * many it takes, the policy says (policy.h); by the presets' default only those of the address itself: an unknown user
+ * at once, a full mailbox or a personal filter as a strike. Strikes in a row add up and are forgotten at the next
+ * success. */
 #ifndef TODOKE_SUPPRESS_SUPPRESS_H
 #define TODOKE_SUPPRESS_SUPPRESS_H
 
 #include "event/event.h"
 #include "mail/brands.h"
+#include "suppress/policy.h"
 
 #define SUPPRESS_WHYS(X)                                                                                               \
     X(ERROR, error) X(COMPLAINT, complaint) X(UNSUBSCRIBED, unsubscribed) X(BY_HAND, by_hand) X(CLEANING, cleaning)
@@ -73,29 +75,46 @@ NODISCARD bool suppress_count(struct db *db, struct fault *why, uint64_t n[SUPPR
 
 /* ── strikes: errors in a row that count against an address ── */
 
-/* One more; *count is how many in a row now. was_delivered: the receiver had said 250 to this very mail, so the success
- * that this 250 seemed to be is taken back (it forgets nothing). */
-NODISCARD bool strike_add(struct db *db, struct fault *why, struct slice identity, enum reason reason, time_ms now,
-                          bool was_delivered, int *count);
+/* `points` more; *count is how many in a row now. was_delivered: the receiver had said 250 to this very mail, so the
+ * success that this 250 seemed to be is taken back (it forgets nothing). within: what was counted longer ago than this
+ * is forgotten first; 0: never. */
+struct strike {
+    enum reason reason;
+    int points;
+    time_ms now, within;
+    bool was_delivered;
+};
+NODISCARD bool strike_add(struct db *db, struct fault *why, struct slice identity, const struct strike *strike,
+                          int *count);
 NODISCARD bool strike_get(struct db *db, struct fault *why, struct slice identity, int *count);
 /* A success. *there_was: something was forgotten. */
 NODISCARD bool strike_reset(struct db *db, struct fault *why, struct slice identity, bool *there_was);
 
 /* ── what an event does to its address ── */
 struct suppress_policy {
-    int strikes_max; /* 0: the default, 5 */
+    const struct policies *policies; /* NULL: policy_plain */
 };
-enum { SUPPRESS_STRIKES = 5 };
+/* The policy of this brand (0: the installation's) and its threshold. is_own: the brand chose it, and what it excludes
+ * is excluded from this brand only. A name that is no longer on the shelf counts as the installation's. */
+struct brand_policy {
+    const struct policy *policy;
+    int threshold; /* instead of the policy's own; 0: its own */
+    bool is_own;
+};
+NODISCARD bool suppress_brand_policy(struct db *db, struct fault *why, const struct policies *policies,
+                                     uint64_t brand_id, struct brand_policy *chosen);
 /* For each event in order, in the caller's transaction: do what it asks for, and put the events that follow into
  * `extra`, which has room for `count`; *extra_count says how many. Append them with the others. Slices of extra events
  * are those of their cause.
  *
- *     BOUNCED, EXPIRED with action suppress_now: excluded at once, for all brands   -> EXCLUDED (its verdict; note:
- * error) BOUNCED, EXPIRED with action suppress_after_n: a strike; at strikes_max excluded too (attempts of one
- * delivery, DEFERRED, are one error, counted when it ends) DELIVERED: strikes forgotten -> CONTACT_RECOVERED, if there
- * were any COMPLAINT, UNSUBSCRIBED: excluded from the event's brand                      -> EXCLUDED (note: complaint,
- * unsubscribed)
+ *     BOUNCED, EXPIRED that its policy excludes now   excluded at once -> EXCLUDED (its verdict; note: error)
+ *     ... that its policy counts                      a strike; excluded at the threshold (attempts of one delivery,
+ *                                                     DEFERRED, are one error, counted when it ends)
+ *     DELIVERED                                       strikes forgotten -> CONTACT_RECOVERED, if there were any
+ *     COMPLAINT, UNSUBSCRIBED                         excluded from the event's brand -> EXCLUDED (note: complaint,
+ *                                                     unsubscribed)
  *
+ * An error excludes for all brands, or for the event's only where that brand has a policy of its own.
  * An event needs its bucket; it gets its id here if it has none yet (the suppression row names it).
  * What came by mail (origin EVENT_ORIGIN_MAIL) counts only when genuine. Nothing else ever counts. Nothing follows for
  * an address that is excluded already. */
