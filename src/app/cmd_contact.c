@@ -250,7 +250,7 @@ static bool show(struct desk *desk, const struct contact_arguments *given, struc
     else
         printf("excluded   no%s\n", strikes ? "" : ", and no errors in a row");
     if (strikes)
-        printf("errors     %d in a row (excluded at %d)\n", strikes, SUPPRESS_STRIKES);
+        printf("errors     %d counted in a row (`todoke policy show` says when that excludes)\n", strikes);
     return show_lists(desk, &contact, why);
 }
 

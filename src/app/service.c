@@ -43,6 +43,7 @@ struct service {
     struct store *store;
     struct seal_key seal;
     struct rules *rules;
+    struct policies *policies;
     struct token_keys return_path_keys, link_keys;
     struct leases leases;
     struct tls_roots *roots;
@@ -106,7 +107,9 @@ bool service_open(const struct service_options *options, struct service **servic
         goto fail;
     }
     const struct store_options store_options = {.role = STORE_SERVE, .node = (unsigned)options->config->node.number};
-    if (!rules_open(&service->rules, why) || !seal_key_load(&service->seal, options->config->key_file.text, why) ||
+    if (!rules_open(&service->rules, why) ||
+        !policies_open(options->config->policy.text, options->config->policy_folder.text, &service->policies, why) ||
+        !seal_key_load(&service->seal, options->config->key_file.text, why) ||
         !(service->store = store_open(options->config->store.text, &store_options, why)) ||
         !store_change(service->store, read_secrets, service, why))
         goto fail;
@@ -337,6 +340,12 @@ static void on_holds(void *owner)
     engine_holds_changed(((struct service *)owner)->engine);
 }
 
+static struct ledger ledger_of(struct service *service)
+{
+    return (struct ledger){
+        .leases = &service->leases, .policy = {.policies = service->policies}, .node = store_node(service->store)};
+}
+
 static bool engine_begin(struct service *service, struct fault *why)
 {
     const struct service_options *options = &service->options;
@@ -356,7 +365,7 @@ static bool engine_begin(struct service *service, struct fault *why)
         .world = options->world,
         .rules = service->rules,
         .composer = mailer_composer(service->mailer),
-        .ledger = {.leases = &service->leases, .node = store_node(service->store)},
+        .ledger = ledger_of(service),
         .roots = service->roots,
         .ehlo_name = slice_str(service->ehlo_name),
         .retry = {.scale = options->retry_scale},
@@ -380,7 +389,7 @@ bool service_run(struct service *service, struct fault *why)
         .store = service->store,
         .world = options->world,
         .rules = service->rules,
-        .ledger = {.leases = &service->leases, .node = store_node(service->store)},
+        .ledger = ledger_of(service),
         .return_path_keys = service->return_path_keys,
         .link_keys = service->link_keys,
     };
@@ -426,6 +435,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     if (service->roots)
         tls_roots_free(service->roots);
     rules_free(service->rules);
+    policies_free(service->policies);
     seal_key_release(&service->seal);
     explicit_bzero(&service->return_path_keys, sizeof(service->return_path_keys));
     explicit_bzero(&service->link_keys, sizeof(service->link_keys));

@@ -90,6 +90,8 @@ void outcome_of_reply(struct worker *worker, struct recipient *recipient, const 
             event->verdict.mark_to += prefix.len;
         }
     }
+    const struct policy *policy = policies_chosen(options->ledger.policy.policies);
+    policy_adjust(policy, &event->verdict);
     time_ms due = 0;
     event->state_after = retry_decide(&event->verdict, reply->code, recipient->attempts + 1, event->at,
                                       recipient->expires, &options->retry, loop_random(worker->loop), &due);
@@ -99,7 +101,7 @@ void outcome_of_reply(struct worker *worker, struct recipient *recipient, const 
     event->kind = event->state_after == DELIVERY_DEFERRED  ? EVENT_DEFERRED
                   : event->state_after == DELIVERY_EXPIRED ? EVENT_EXPIRED
                                                            : EVENT_BOUNCED;
-    if (stage != STAGE_DNS && reply->code)
+    if (stage != STAGE_DNS && reply->code && policy_slows(policy, event->verdict.reason))
         pace_refused(&recipient->destination->site->pace, &event->verdict, reply->code, loop_now(worker->loop),
                      options->retry.scale);
     atomic_fetch_add(event->kind == EVENT_DEFERRED ? &worker->engine->deferred : &worker->engine->refused, 1);

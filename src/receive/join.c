@@ -249,6 +249,8 @@ bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, s
         return false;
     if (!changed)
         return true; /* read already, by an earlier life */
+    for (size_t i = 0; i < join->move_count; i++)
+        policy_adjust(policies_chosen(ledger->policy.policies), &join->moves[i].event.verdict);
     if (!ledger_settle(ledger, db, why, join->moves, join->move_count))
         return false;
     struct event *events = NEW_ARRAY(struct event, join->event_count * 2 + 1);

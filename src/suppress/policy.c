@@ -16,27 +16,18 @@ const struct policy policy_plain = {
     .threshold = 5,
 };
 
-#define WORD_CASE_EXCLUDE(NAME, word)                                                                                  \
-    case POLICY_EXCLUDE_##NAME: return SLICE(#word);                                                                   \
-        #define WORD_CASE_SLOW(NAME, word)                                                                             \
-    case POLICY_SLOW_##NAME: return SLICE(#word);
+#define WORD_ROW(NAME, word) SLICE_INIT(#word),
 
 struct slice policy_exclude_word(enum policy_exclude exclude)
 {
-    switch (exclude) {
-        POLICY_EXCLUDES(WORD_CASE_EXCLUDE)
-    case POLICY_EXCLUDE_COUNT_OF: break;
-    }
-    return SLICE("");
+    static const struct slice words[] = {POLICY_EXCLUDES(WORD_ROW)};
+    return words[exclude];
 }
 
 struct slice policy_slow_word(enum policy_slow slow)
 {
-    switch (slow) {
-        POLICY_SLOWS(WORD_CASE_SLOW)
-    case POLICY_SLOW_COUNT_OF: break;
-    }
-    return SLICE("");
+    static const struct slice words[] = {POLICY_SLOWS(WORD_ROW)};
+    return words[slow];
 }
 
 /* ── deciding ── */

@@ -1,4 +1,4 @@
-/* policy.h - what follows from each reason: data/policy/*.yaml, or an operator's own file of the same shape
+/* policy.h - what follows from each reason: a preset of data/policy, or a file of an operator of the same shape
  *
  * A policy says for each reason whether an error of it excludes the address (now, at so many points, never, or as the
  * rule that read it says), and may name another retry schedule, whether the pace is slowed, and whose to-do it is. It
@@ -71,8 +71,8 @@ NODISCARD bool policy_read(struct slice yaml, const char *path, struct arena *ar
                            struct fault *why);
 
 struct policies;
-/* The presets, every *.yaml of `folder` (NULL or "": none; a folder that does not exist is empty), and `chosen`: a name
- * of either, or the path of a file (it holds a '/' or ends in .yaml). */
+/* The presets, every file .yaml of `folder` (NULL or "": none; a folder that does not exist is empty), and `chosen`: a
+ * name of either, or the path of a file (it holds a '/' or ends in .yaml). */
 NODISCARD bool policies_open(const char *chosen, const char *folder, struct policies **policies, struct fault *why);
 void policies_free(struct policies *policies);
 /* NULL: there is none of this name. */

@@ -51,25 +51,25 @@ static bool duration_of(struct slice text, time_ms *duration, struct fault *why)
                      SLICE_ARG(text));
 }
 
-#define EXCLUDE_TEST(NAME, word)                                                                                       \
-    if (slice_equal(text, SLICE(#word))) {                                                                             \
-        *exclude = POLICY_EXCLUDE_##NAME;                                                                              \
-        return true;                                                                                                   \
-    }
 static bool exclude_of(struct slice text, enum policy_exclude *exclude, struct fault *why)
 {
-    POLICY_EXCLUDES(EXCLUDE_TEST)
+    for (int i = 0; i < POLICY_EXCLUDE_COUNT_OF; i++) {
+        if (slice_equal(text, policy_exclude_word((enum policy_exclude)i))) {
+            *exclude = (enum policy_exclude)i;
+            return true;
+        }
+    }
     return fault_set(why, FAULT_INPUT, "\"%.*s\" is none of now, count, never, rule", SLICE_ARG(text));
 }
 
-#define SLOW_TEST(NAME, word)                                                                                          \
-    if (slice_equal(text, SLICE(#word))) {                                                                             \
-        *slow = POLICY_SLOW_##NAME;                                                                                    \
-        return true;                                                                                                   \
-    }
 static bool slow_of(struct slice text, enum policy_slow *slow, struct fault *why)
 {
-    POLICY_SLOWS(SLOW_TEST)
+    for (int i = 0; i < POLICY_SLOW_COUNT_OF; i++) {
+        if (slice_equal(text, policy_slow_word((enum policy_slow)i))) {
+            *slow = (enum policy_slow)i;
+            return true;
+        }
+    }
     return fault_set(why, FAULT_INPUT, "\"%.*s\" is none of none, site, source, rule", SLICE_ARG(text));
 }
 
