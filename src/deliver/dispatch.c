@@ -323,12 +323,9 @@ void dispatcher_stop_claiming(struct engine *engine)
 
 /* ── the thread ── */
 
-static void *dispatcher_main(void *arg)
+static void dispatcher_begin(void *owner)
 {
-    struct dispatcher *dispatcher = arg;
-    wake_lanes(dispatcher);
-    loop_run(dispatcher->loop);
-    return NULL;
+    wake_lanes(owner);
 }
 
 bool dispatcher_start(struct engine *engine, struct fault *why)
@@ -354,16 +351,14 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     deferred_init(&dispatcher->fill, dispatcher->loop, fill_sites, dispatcher);
     refresh_holds(dispatcher);
     timer_set(&dispatcher->second, 1000);
-    if (pthread_create(&dispatcher->thread, NULL, dispatcher_main, dispatcher) != 0)
-        abort();
+    loop_thread_start(&dispatcher->thread, dispatcher->loop, dispatcher_begin, NULL, dispatcher);
     return true;
 }
 
 void dispatcher_stop(struct engine *engine)
 {
     struct dispatcher *dispatcher = &engine->dispatcher;
-    loop_stop(dispatcher->loop);
-    pthread_join(dispatcher->thread, NULL);
+    loop_thread_join(&dispatcher->thread);
     for (struct mail_item *item = mailbox_take(&dispatcher->home), *next; item; item = next) {
         next = item->next;
         lanes_return(dispatcher->lanes, (struct recipient *)item);

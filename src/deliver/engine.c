@@ -1,8 +1,9 @@
 #include "deliver/parts.h"
 
 #include "base/log.h"
-#include <time.h>
 #include <unistd.h>
+
+enum { PAUSE_MS = 5 };
 
 /* At the start: our leases, and what an earlier life of ours (or a dead node) left on the wire. */
 struct takeover {
@@ -95,15 +96,14 @@ static void let_go(struct engine *engine)
 
 void engine_stop(struct engine *engine, time_ms drain_ms)
 {
-    const struct timespec pause = {.tv_nsec = 5000000};
     engine->drain_ms = drain_ms;
     dispatcher_stop_claiming(engine);
     while (!atomic_load(&engine->claims_nothing))
-        nanosleep(&pause, NULL);
+        world_pause(engine->options.world, PAUSE_MS);
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_control_stop(&engine->workers[i]);
     while (atomic_load(&engine->busy_workers) || atomic_load(&engine->dispatcher.is_upkeep_out))
-        nanosleep(&pause, NULL);
+        world_pause(engine->options.world, PAUSE_MS);
     let_go(engine); /* behind it the writer has done with our jobs, the waking of our loops too */
     pool_stop(engine);
     for (unsigned i = 0; i < engine->worker_count; i++)

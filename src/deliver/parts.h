@@ -13,7 +13,6 @@
 #include "queue/lanes.h"
 #include "shape/site.h"
 #include "smtp/client.h"
-#include <pthread.h>
 
 struct worker;
 
@@ -138,7 +137,7 @@ bool holds_has(const struct holds *holds, const struct lane_key *key);
 struct worker {
     struct engine *engine;
     unsigned index;
-    pthread_t thread;
+    struct loop_thread thread;
     struct loop *loop;
     struct mailbox recipients, composed, settled, control;
     struct rules_scratch *scratch;
@@ -157,7 +156,7 @@ struct worker {
 struct composer_thread {
     struct engine *engine;
     unsigned index;
-    pthread_t thread;
+    struct loop_thread thread;
     struct loop *loop;
     struct mailbox jobs;
 };
@@ -170,7 +169,7 @@ struct control_item {
 
 struct dispatcher {
     struct engine *engine;
-    pthread_t thread;
+    struct loop_thread thread;
     struct loop *loop;
     struct mailbox news, home, control;
     struct db *reader;

@@ -41,14 +41,12 @@ static void jobs_arrived(struct mailbox *mailbox, struct mail_item *batch)
     }
 }
 
-static void *composer_main(void *arg)
+static void composer_end(void *owner)
 {
-    struct composer_thread *thread = arg;
-    loop_run(thread->loop);
+    struct composer_thread *thread = owner;
     const struct composer *composer = &thread->engine->options.composer;
     if (composer->release_worker)
         composer->release_worker(composer->self, thread->index);
-    return NULL;
 }
 
 void pool_start(struct engine *engine)
@@ -60,8 +58,7 @@ void pool_start(struct engine *engine)
         thread->index = i;
         thread->loop = loop_new(engine->options.world);
         mailbox_init(&thread->jobs, thread->loop, jobs_arrived, thread);
-        if (pthread_create(&thread->thread, NULL, composer_main, thread) != 0)
-            abort();
+        loop_thread_start(&thread->thread, thread->loop, NULL, composer_end, thread);
     }
 }
 
@@ -73,10 +70,8 @@ void pool_compose(struct engine *engine, struct recipient *recipient)
 
 void pool_stop(struct engine *engine)
 {
-    for (unsigned i = 0; i < engine->composer_count; i++)
-        loop_stop(engine->composers[i].loop);
     for (unsigned i = 0; i < engine->composer_count; i++) {
-        pthread_join(engine->composers[i].thread, NULL);
+        loop_thread_join(&engine->composers[i].thread);
         mailbox_release(&engine->composers[i].jobs);
         loop_free(engine->composers[i].loop);
     }

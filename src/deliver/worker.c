@@ -450,8 +450,7 @@ void worker_control_stop(struct worker *worker)
 
 void worker_join(struct worker *worker)
 {
-    loop_stop(worker->loop);
-    pthread_join(worker->thread, NULL);
+    loop_thread_join(&worker->thread);
     timer_clear(&worker->stop_deadline);
     for (struct mail_item *item = mailbox_take(&worker->control), *next; item; item = next) {
         struct control *control = (struct control *)item;
@@ -473,13 +472,6 @@ void worker_join(struct worker *worker)
     loop_free(worker->loop);
 }
 
-static void *worker_main(void *arg)
-{
-    struct worker *worker = arg;
-    loop_run(worker->loop);
-    return NULL;
-}
-
 void worker_start(struct engine *engine, unsigned index)
 {
     struct worker *worker = &engine->workers[index];
@@ -496,6 +488,5 @@ void worker_start(struct engine *engine, unsigned index)
     deferred_init(&worker->serve_short, worker->loop, serve_short, worker);
     worker->last_short = &worker->first_short;
     timer_init(&worker->stop_deadline, worker->loop, stop_overdue, worker);
-    if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
-        abort();
+    loop_thread_start(&worker->thread, worker->loop, NULL, NULL, worker);
 }

@@ -7,6 +7,7 @@
  * up in the heap too early it is put back. So a deadline moved at every stage of a conversation costs nothing.
  * Always true: timer.place is its index in heap (from 1) or 0; timer.queued <= timer.due. */
 #include "net/loop_inside.h"
+#include "net/schedule.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -222,9 +223,8 @@ static void deliver_mailboxes(struct loop *loop)
     loop->walking = NULL;
 }
 
-struct loop *loop_new(struct world *world)
+static void make_base(struct loop *loop)
 {
-    struct loop *loop = NEW(struct loop);
     struct event_config *config = event_config_new();
     assert(config && "libevent without memory");
     event_config_set_flag(config,
@@ -237,12 +237,21 @@ struct loop *loop_new(struct world *world)
         perror("todoke: cannot make an event loop (out of descriptors?)");
         abort();
     }
+    watch_init(&loop->wake, loop, loop->wake_fd, on_wake, loop);
+    watch_want(&loop->wake, true, false);
+}
+
+struct loop *loop_new(struct world *world)
+{
+    struct loop *loop = NEW(struct loop);
     loop->world = world;
     loop->deferred.next = loop->deferred.before = &loop->deferred;
     loop->now = world_monotonic(world);
     world_random(world, &loop->random);
-    watch_init(&loop->wake, loop, loop->wake_fd, on_wake, loop);
-    watch_want(&loop->wake, true, false);
+    if (world->schedule)
+        schedule_join(world->schedule, loop);
+    else
+        make_base(loop);
     return loop;
 }
 
@@ -252,14 +261,18 @@ void loop_free(struct loop *loop)
         return;
     call_deferred(loop); /* streams closed in the last turn */
     assert(!loop->mailboxes && "mailboxes go before their loop");
-    watch_clear(&loop->wake);
-    event_free(loop->tick);
-    close(loop->wake_fd);
+    if (loop->base) {
+        watch_clear(&loop->wake);
+        event_free(loop->tick);
+        close(loop->wake_fd);
+        event_base_free(loop->base);
+    } else {
+        schedule_leave(loop->world->schedule, loop);
+    }
     for (size_t i = 0; i < loop->spare_count; i++)
         free(loop->spares[i]);
     free(loop->scratch);
     free(loop->heap);
-    event_base_free(loop->base);
     free(loop);
 }
 
@@ -290,12 +303,35 @@ static void wait_for_events(struct loop *loop, time_ms most)
     event_base_loop(loop->base, most == 0 ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
 }
 
+/* Nothing to wait for: what a simulated loop hears of, it hears by timers and mailboxes. */
+static void look_around(struct loop *loop)
+{
+    if (atomic_exchange(&loop->is_woken, false))
+        loop->mailboxes_due = true;
+    loop->is_now_stale = true;
+}
+
+bool loop_has_work(struct loop *loop)
+{
+    loop->is_now_stale = true;
+    return loop->deferred.next != &loop->deferred || loop->mailboxes_due || atomic_load(&loop->is_woken) ||
+           (loop->heap_count && loop->heap[1]->queued <= loop_now(loop));
+}
+
+time_ms loop_next_due(const struct loop *loop)
+{
+    return loop->heap_count ? loop->heap[1]->queued : INT64_MAX;
+}
+
 static void turn(struct loop *loop, time_ms most, bool waits_after_calls)
 {
     loop->is_now_stale = true;
     bool has_called = call_deferred(loop);
     has_called |= fire_due_timers(loop);
-    wait_for_events(loop, has_called && !waits_after_calls ? 0 : time_to_wait(loop, most));
+    if (loop->base)
+        wait_for_events(loop, has_called && !waits_after_calls ? 0 : time_to_wait(loop, most));
+    else
+        look_around(loop);
     if (loop->mailboxes_due)
         deliver_mailboxes(loop);
 }
@@ -321,10 +357,43 @@ void loop_stop(struct loop *loop)
 void loop_wake(struct loop *loop)
 {
     uint64_t one = 1;
-    if (atomic_exchange(&loop->is_woken, true))
+    if (atomic_exchange(&loop->is_woken, true) || !loop->base)
         return;
     ssize_t written = write(loop->wake_fd, &one, sizeof(one));
     (void)written; /* fails only when the counter is full: then it is readable anyway */
+}
+
+static void *thread_main(void *arg)
+{
+    struct loop_thread *thread = arg;
+    if (thread->begin)
+        thread->begin(thread->owner);
+    loop_run(thread->loop);
+    if (thread->end)
+        thread->end(thread->owner);
+    return NULL;
+}
+
+void loop_thread_start(struct loop_thread *thread, struct loop *loop, void (*begin)(void *owner),
+                       void (*end)(void *owner), void *owner)
+{
+    *thread = (struct loop_thread){.loop = loop, .begin = begin, .end = end, .owner = owner};
+    if (!loop->base) {
+        if (begin)
+            begin(owner);
+    } else if (pthread_create(&thread->thread, NULL, thread_main, thread) != 0) {
+        perror("todoke: no thread");
+        abort();
+    }
+}
+
+void loop_thread_join(struct loop_thread *thread)
+{
+    loop_stop(thread->loop);
+    if (thread->loop->base)
+        pthread_join(thread->thread, NULL);
+    else if (thread->end)
+        thread->end(thread->owner);
 }
 
 struct world *loop_world(struct loop *loop)

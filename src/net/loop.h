@@ -9,6 +9,7 @@
 #define TODOKE_NET_LOOP_H
 
 #include "net/world.h"
+#include <pthread.h>
 
 struct event;
 struct event_base;
@@ -26,6 +27,20 @@ void loop_turn(struct loop *loop, time_ms max_wait_ms);
 void loop_stop(struct loop *loop);
 /* End a wait at once. From any thread; coalesced into one eventfd write. */
 void loop_wake(struct loop *loop);
+
+/* The loop on a thread of its own: `begin` and `end` (may be NULL) are called there, before it runs and after. In a
+ * simulated world (net/schedule.h) there is no thread: the loop is stepped. */
+struct loop_thread {
+    struct loop *loop;
+    void (*begin)(void *owner), (*end)(void *owner);
+    void *owner;
+    pthread_t thread;
+};
+/* Stops the program when there can be no thread. */
+void loop_thread_start(struct loop_thread *thread, struct loop *loop, void (*begin)(void *owner),
+                       void (*end)(void *owner), void *owner);
+/* Stop it and wait for its end. */
+void loop_thread_join(struct loop_thread *thread);
 
 struct world *loop_world(struct loop *loop);
 /* The monotonic clock as read at the start of this turn, or after its wait; cheap. */

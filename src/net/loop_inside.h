@@ -36,6 +36,10 @@ struct loop {
     size_t spare_count;
 };
 
+/* For schedule.c: would a turn do anything now; when is its next timer due (INT64_MAX: never)? */
+bool loop_has_work(struct loop *loop);
+time_ms loop_next_due(const struct loop *loop);
+
 char *loop_scratch(struct loop *loop);
 /* A queue about to be filled, or emptied: its memory comes from, and goes back to, the loop's spares. */
 void loop_buf_lend(struct loop *loop, struct buf *buf);

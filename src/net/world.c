@@ -1,5 +1,6 @@
 #include "net/world.h"
 
+#include "net/schedule.h"
 #include <signal.h>
 #include <time.h>
 
@@ -68,6 +69,15 @@ void world_advance(struct world *world, time_ms by)
 {
     world->manual_wall += by;
     world->manual_monotonic += by;
+}
+
+void world_pause(struct world *world, time_ms ms)
+{
+    const struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    if (world->schedule)
+        schedule_run(world->schedule, ms);
+    else
+        nanosleep(&pause, NULL);
 }
 
 void world_random(struct world *world, struct random *random)

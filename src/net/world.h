@@ -22,7 +22,8 @@ struct world {
     _Atomic uint64_t seeds_given;
     /* The manual clock of world_init_manual; move it with world_advance. */
     time_ms manual_wall, manual_monotonic;
-    void *self; /* a simulator's own */
+    struct schedule *schedule; /* net/schedule.h: its loops are stepped, they have no threads; NULL: the usual */
+    void *self;                /* a simulator's own */
 };
 
 /* The real one: kernel clocks, getrandom, sockets. SIGPIPE is ignored from here on. */
@@ -45,6 +46,8 @@ static inline void world_secret(const struct world *world, void *to, size_t len)
 {
     world->secret(world, to, len);
 }
+/* Wait so many ms on a thread that has no loop; in a simulation everybody else goes on meanwhile. */
+void world_pause(struct world *world, time_ms ms);
 /* Seed a generator that the caller owns (one for each thread or piece of work); the nth asked gets the nth seed. */
 void world_random(struct world *world, struct random *random);
 

@@ -134,7 +134,7 @@ struct store *store_open(const char *url, const struct store_options *options, s
     db = connection_open(store, DB_WRITER, why);
     if (!db || !schema_migrate(db, why) || !floor_ids(db, why, &store->ids))
         goto fail_store;
-    store->writer = writer_start(db, store->node);
+    store->writer = writer_start(db, store->node, options && options->is_stepped);
     return store;
 fail_store:
     db_free(db);
@@ -220,10 +220,16 @@ void store_write(struct store *store, struct write_job *job)
     writer_post(store->writer, job);
 }
 
+bool store_step(struct store *store)
+{
+    return writer_step(store->writer);
+}
+
 /* A job around a job, for whoever waits. */
 struct store_waited {
     struct write_job job;
     struct write_job *inner;
+    struct store *store;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool is_done, is_ok;
@@ -254,6 +260,7 @@ struct store_waited *store_write_start(struct store *store, struct write_job *jo
     waited->job =
         (struct write_job){.run = waited_run, .done = waited_done, .rows = job->rows, .fails_fast = job->fails_fast};
     waited->inner = job;
+    waited->store = store;
     pthread_mutex_init(&waited->lock, NULL);
     pthread_cond_init(&waited->wake, NULL);
     store_write(store, &waited->job);
@@ -262,6 +269,8 @@ struct store_waited *store_write_start(struct store *store, struct write_job *jo
 
 bool store_write_finish(struct store_waited *waited, struct fault *why)
 {
+    while (writer_step(waited->store->writer)) {
+    }
     pthread_mutex_lock(&waited->lock);
     while (!waited->is_done)
         pthread_cond_wait(&waited->wake, &waited->lock);

@@ -30,7 +30,8 @@ enum store_role {
 };
 struct store_options {
     enum store_role role;
-    unsigned node; /* 0..STORE_NODE_MAX for servers; commands get one of their own above that */
+    unsigned node;   /* 0..STORE_NODE_MAX for servers; commands get one of their own above that */
+    bool is_stepped; /* no writer thread: store_step writes what is queued (a simulation) */
 };
 enum { STORE_NODE_MAX = 511 };
 
@@ -56,6 +57,9 @@ struct write_job {
 void store_write(struct store *store, struct write_job *job);
 /* Queue it and wait until it is written (`done` is not called). For commands and tests, never on a loop. */
 NODISCARD bool store_write_wait(struct store *store, struct write_job *job, struct fault *why);
+
+/* Of a stepped store: write one group of what is queued, on the caller's thread. False: there was nothing. */
+bool store_step(struct store *store);
 
 /* The same in two halves, to do something else meanwhile. finish must follow, once; the job must live until then. */
 struct store_waited;

@@ -26,6 +26,7 @@ enum { GROUP_JOBS = 512, GROUP_ROWS = 4096, WAIT_FIRST_MS = 50, WAIT_MOST_MS = 5
 struct writer {
     struct db *db;
     unsigned node;
+    bool is_stepped; /* no thread: writer_step */
     pthread_t thread;
 
     pthread_mutex_t lock;
@@ -338,11 +339,26 @@ static void *writer_main(void *context)
     return NULL;
 }
 
-struct writer *writer_start(struct db *db, unsigned node)
+bool writer_step(struct writer *writer)
+{
+    struct group group;
+    if (!writer->is_stepped)
+        return false;
+    group_init(&group);
+    while (writer->first && group.jobs < GROUP_JOBS && group.rows < GROUP_ROWS)
+        group_add(&group, queue_pop(writer));
+    bool has_work = group.first != NULL;
+    if (has_work)
+        settle(writer, &group);
+    return has_work;
+}
+
+struct writer *writer_start(struct db *db, unsigned node, bool is_stepped)
 {
     struct writer *writer = NEW(struct writer);
     writer->db = db;
     writer->node = node;
+    writer->is_stepped = is_stepped;
     writer->poll_ms = POLL_MS;
     writer->last = &writer->first;
     uint64_t seed;
@@ -354,6 +370,8 @@ struct writer *writer_start(struct db *db, unsigned node)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&writer->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    if (is_stepped)
+        return writer;
     int code = pthread_create(&writer->thread, NULL, writer_main, writer);
     assert(code == 0);
     return writer;
@@ -365,7 +383,11 @@ void writer_stop(struct writer *writer)
     writer->is_closing = true;
     pthread_cond_signal(&writer->wake);
     pthread_mutex_unlock(&writer->lock);
-    pthread_join(writer->thread, NULL);
+    if (writer->is_stepped)
+        while (writer_step(writer)) {
+        }
+    else
+        pthread_join(writer->thread, NULL);
     assert(!writer->first);
     pthread_cond_destroy(&writer->wake);
     pthread_mutex_destroy(&writer->lock);

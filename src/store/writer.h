@@ -6,8 +6,10 @@
 
 struct writer;
 /* Owns db from here on. */
-struct writer *writer_start(struct db *db, unsigned node);
+struct writer *writer_start(struct db *db, unsigned node, bool is_stepped);
 void writer_stop(struct writer *writer);
+/* Without a thread: one group of what is queued. False: nothing was, or it has its thread. */
+bool writer_step(struct writer *writer);
 void writer_post(struct writer *writer, struct write_job *job);
 void writer_watch(struct writer *writer, struct store_watch *watch, bool is_added);
 void writer_figures(struct writer *writer, struct store_figures *figures);
