@@ -37,7 +37,6 @@ struct stored_mail {
     struct arena arena;
     struct slice from_domain, unsigned_mail;
     struct slice ready; /* signed; empty: not yet, or signed for each recipient */
-    bool has_null_sender;
     unsigned flags;
     time_ms date;
 };

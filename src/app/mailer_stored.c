@@ -103,7 +103,6 @@ static struct stored_mail *mail_get(struct mailer_thread *thread, uint64_t id, s
     oldest->id = id;
     oldest->from_domain = message.from_domain;
     oldest->unsigned_mail = message.body;
-    oldest->has_null_sender = message.mail_from.len == 0;
     oldest->flags = message.flags;
     oldest->date = message.now;
     return oldest;
@@ -194,7 +193,7 @@ bool mailer_compose_stored(struct mailer *mailer, struct mailer_thread *thread, 
     addresses_make(mailer, thread, recipient, &brand->brand, mail);
     if (!ready_for(thread, mail, signer, &arena, &ready, why))
         return false;
-    struct slice mail_from = mail->has_null_sender ? SLICE("") : buf_slice(&thread->return_path);
+    struct slice mail_from = mail->flags & MESSAGE_NULL_SENDER ? SLICE("") : buf_slice(&thread->return_path);
     *out = outgoing_new(mail_from, recipient->written, ready);
     (*out)->date = mail->date;
     (*out)->needs_smtputf8 = (mail->flags & MESSAGE_NEEDS_SMTPUTF8) || !slice_is_ascii(recipient->written);

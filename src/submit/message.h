@@ -12,11 +12,14 @@
 
 #include "submit/submit.h"
 
-enum message_flag { /* numbers in the store */
-                    MESSAGE_NEEDS_8BIT = 1,
-                    MESSAGE_NEEDS_SMTPUTF8 = 2, /* because of its header; a recipient's local part may need it too */
-                    MESSAGE_UNSUBSCRIBE = 4,    /* every recipient gets List-Unsubscribe of his own (RFC 8058) */
-                    MESSAGE_LETTER = 8,         /* the body is no mail yet but a letter (content/letter.h) */
+/* numbers in the store */
+enum message_flag {
+    MESSAGE_NEEDS_8BIT = 1,
+    MESSAGE_NEEDS_SMTPUTF8 = 2, /* because of its header; a recipient's local part may need it too */
+    MESSAGE_UNSUBSCRIBE = 4,    /* every recipient gets List-Unsubscribe of his own (RFC 8058) */
+    MESSAGE_LETTER = 8,         /* the body is no mail yet but a letter (content/letter.h) */
+    MESSAGE_NULL_SENDER = 16,   /* MAIL FROM:<> on the wire too: error mail of others, and ours (R13) */
+    MESSAGE_REPORTS = 32,       /* mail_from wants to be told of failures by mail (submit/notice.h) */
 };
 enum {
     MESSAGE_RECIPIENTS_MAX = 10000, /* of one stored mail */
@@ -28,8 +31,7 @@ struct message {
     uint64_t
         id; /* id_make_anywhere(store_ids(store), now): made before the job, since its Message-ID derives from it */
     uint64_t brand_id, key_id;
-    struct slice
-        mail_from; /* bare; empty: the null sender. Ours stands on the wire in its place, but for the null sender */
+    struct slice mail_from;           /* bare, may be empty: whom reports go to. On the wire stands our return path */
     struct slice from_domain;         /* lower-case A-label: chooses the DKIM key */
     struct slice message_id, subject; /* for people and programs that look for it; cut by the caller as he likes */
     struct slice tags, label;         /* tags: one a line */
