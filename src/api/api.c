@@ -100,6 +100,7 @@ static void close_all(struct api *api)
     db_free(api->db);
     api->db = NULL;
     callers_release(&api->callers);
+    senders_release(&api->senders);
     rules_scratch_free(api->scratch);
     api->scratch = NULL;
 }

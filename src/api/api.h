@@ -17,6 +17,7 @@
 #include "net/world.h"
 #include "report/report.h"
 #include "store/store.h"
+#include "submit/submit.h"
 
 /* The playground's inbox, when there is one. Called on the api's thread; slices go into the arena. */
 struct api_inbox_row {
@@ -50,6 +51,9 @@ struct api_options {
     struct slice (*receiver_label)(void *owner, struct slice domain);
     /* How many are on the wire: counters show these as what they were before (queue/ledger.h). NULL: 0. */
     int64_t (*on_wire)(void *owner, uint64_t campaign_id);
+    /* After a commit that made deliveries, on the writer's thread: engine_submitted. May be NULL. */
+    void (*submitted)(void *owner, const struct submit_news *news, size_t count);
+    time_ms expires_after; /* a delivery is given up this long after its due time, unless the request says otherwise */
     /* After a commit that paused or resumed, on the writer's thread: engine_holds_changed. May be NULL. */
     void (*holds_changed)(void *owner);
     void *owner;

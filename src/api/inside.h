@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "api/caller.h"
 #include "api/live.h"
+#include "api/sender.h"
 #include "api/sign_in.h"
 #include "http/router.h"
 #include "http/server.h"
@@ -29,6 +30,7 @@ struct api {
     struct sessions sessions;
     struct limiter limiter;
     struct callers callers;
+    struct senders senders;
     struct live live;
     struct stream_page *streams; /* open event streams */
     struct timer tick;           /* looks after the streams */

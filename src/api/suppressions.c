@@ -2,11 +2,12 @@
 #include "api/campaign_json.h"
 #include "api/explained.h"
 #include "api/inside.h"
+#include "api/suppression_json.h"
 #include "base/base64.h"
 #include "suppress/suppress.h"
 #include <stdio.h>
 
-static struct slice reason_shown(const struct suppression *row)
+struct slice suppression_reason(const struct suppression *row)
 {
     switch (row->why) {
     case SUPPRESS_ERROR: return reason_word(row->reason);
@@ -40,7 +41,7 @@ static bool row_write(struct api *api, struct json *json, const struct suppressi
     json_object_begin(json);
     json_put_string(json, "address", row->address);
     json_put_string(json, "scope", row->topic.len ? SLICE("topic") : row->brand_id ? SLICE("brand") : SLICE("all"));
-    json_put_string(json, "reason", reason_shown(row));
+    json_put_string(json, "reason", suppression_reason(row));
     json_put_both(json, "label", label_shown(rules, row));
     json_put_string(json, "fault", whose_word(whose));
     json_put_time(json, "since", row->since);

@@ -23,6 +23,7 @@ static void release_thread(void *self, unsigned worker)
         stored_signers_release(&known->signers);
     }
     stored_mails_release(&thread->stored);
+    letters_release(&thread->letters);
     at = 0;
     for (struct id_map_entry *entry; (entry = id_map_walk(&thread->campaigns, &at));)
         free(entry->value);
@@ -239,6 +240,11 @@ static bool brand_member(const void *self, struct slice name, struct liquid_valu
     return false;
 }
 static const struct liquid_type brand_type = {.member = brand_member};
+
+struct liquid_value mailer_brand_value(const struct brand *brand)
+{
+    return liquid_object(&brand_type, brand);
+}
 
 struct root_data {
     struct contact_data contact;

@@ -46,11 +46,26 @@ struct stored_mails {
     uint64_t clock;
 };
 
+/* The last letters, compiled. */
+struct known_letter {
+    struct content *content; /* NULL: free */
+    struct arena arena;
+    uint64_t hash, brand_id, used;
+    struct slice text;
+    bool wants_unsubscribe;
+};
+enum { LETTERS_KNOWN = 32 };
+struct known_letters {
+    struct known_letter list[LETTERS_KNOWN];
+    uint64_t clock;
+};
+
 struct mailer_thread {
     struct db *reader;
     struct composed composed;
     struct id_map brands, campaigns, contents;
     struct stored_mails stored;
+    struct known_letters letters;
     struct buf return_path, url, mailto, feedback;
 };
 
@@ -75,5 +90,14 @@ NODISCARD bool mailer_compose_stored(struct mailer *mailer, struct mailer_thread
                                      struct fault *why);
 void stored_mails_release(struct stored_mails *mails);
 void stored_signers_release(struct map *signers);
+
+/* mailer_letter.c; mail: the stored letter as it was read */
+NODISCARD bool mailer_compose_letter(struct mailer *mailer, struct mailer_thread *thread,
+                                     const struct recipient *recipient, const struct brand *brand,
+                                     const struct stored_mail *mail, struct dkim_signer *signer, time_ms now,
+                                     struct outgoing **out, struct fault *why);
+void letters_release(struct known_letters *letters);
+/* {{ brand.name }} and so on. */
+struct liquid_value mailer_brand_value(const struct brand *brand);
 
 #endif

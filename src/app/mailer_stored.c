@@ -190,6 +190,12 @@ bool mailer_compose_stored(struct mailer *mailer, struct mailer_thread *thread, 
     struct known_signer *signer = mail ? signer_get(mailer, thread, brand, mail->from_domain, now, why) : NULL;
     if (!signer)
         return false;
+    if (mail->flags & MESSAGE_LETTER) {
+        bool ok = mailer_compose_letter(mailer, thread, recipient, &brand->brand, mail, signer->signer, now, out, why);
+        if (mail->unsigned_mail.len > STORED_BYTES_MAX)
+            mail_forget(mail);
+        return ok;
+    }
     addresses_make(mailer, thread, recipient, &brand->brand, mail);
     if (!ready_for(thread, mail, signer, &arena, &ready, why))
         return false;

@@ -408,6 +408,8 @@ bool service_run(struct service *service, struct fault *why)
     api.listen = options->config->http_listen.endpoint;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;
+    api.submitted = on_submitted;
+    api.expires_after = options->config->expires_after.duration;
     api.owner = service;
     struct api *started = api_start(&api, why);
     __atomic_store_n(&service->api, started, __ATOMIC_RELEASE);

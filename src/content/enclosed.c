@@ -72,6 +72,9 @@ bool enclosed_file(const struct content_file *file, size_t index, struct buf *ou
         return fault_set(why, FAULT_INPUT, "files[%zu]: a content id has letters, digits and -_.@+ only", index);
     const struct part part = {.kind = PART_FILE,
                               .type = type,
+                              .parameters = slice_equal_caseless(main_type, SLICE("text")) && utf8_is_valid(file->bytes)
+                                                ? SLICE("charset=utf-8")
+                                                : SLICE(""),
                               .content = file->bytes,
                               .filename = utf8_head(file->name, 200),
                               .content_id = file->content_id};

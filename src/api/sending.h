@@ -1,0 +1,53 @@
+/* sending.h - POST /messages under way: read, written with its answer in one transaction, answered (private to api/)
+ *
+ *     read (messages_read.c) --suspended, store_write--> written: letter, deliveries, merge data, the answer under its
+ *     Idempotency-Key --after the commit, on the api's thread--> answered 202, or with what was answered before
+ *
+ * Everything it needs lives in its own arenas: the request may go away meanwhile. */
+#ifndef TODOKE_API_SENDING_H
+#define TODOKE_API_SENDING_H
+
+#include "api/inside.h"
+#include "content/letter.h"
+#include "submit/message.h"
+
+enum {
+    SENDING_RECIPIENTS_MAX = 1000,
+    SENDING_DATA_MAX = 65536, /* octets of one recipient's data, what is common included */
+    SENDING_TOKEN_MAX = 255,
+    SENDING_AHEAD_DAYS = 366,
+};
+
+struct sending_person {
+    struct slice email;             /* as given */
+    struct slice identity, written; /* of the address */
+    struct slice name, data;        /* data: a JSON object, or empty */
+};
+
+struct sending {
+    struct write_job job;
+    struct http_later later;
+    struct api *api;
+    struct arena arena; /* what was read */
+    struct arena work;  /* of the last run */
+    uint64_t key_id;
+    struct message message; /* body: the letter */
+    struct sending_person *people;
+    size_t count;
+    bool is_scheduled;
+    struct slice token; /* Idempotency-Key; empty: none */
+    unsigned char request[32];
+    /* of the last run */
+    struct submit_news *news;
+    size_t news_count;
+    struct buf answer;
+    int status;
+    bool is_repeated, is_conflict;
+    struct fault why;
+};
+
+/* Read it from the request. NULL: something is wrong; answered. */
+struct sending *sending_read(struct api *api, struct http_request *request);
+void sending_free(struct sending *sending);
+
+#endif

@@ -1,0 +1,58 @@
+"""receiver - a small SMTP receiver that keeps every mail whole, for tests that look at what reached the other side."""
+import socketserver
+import threading
+
+
+class Receiver:
+    """receiver.mails: (mail_from, rcpt_to, bytes), in the order they were taken."""
+
+    def __init__(self, ip, port):
+        self.mails, self.lock = [], threading.Lock()
+        keep = self
+
+        class Conversation(socketserver.StreamRequestHandler):
+            def say(self, line):
+                self.wfile.write(line.encode() + b"\r\n")
+
+            def handle(self):
+                self.say("220 receiver.test ESMTP")
+                sender, recipients = "", []
+                while line := self.rfile.readline():
+                    verb, words = line.strip().upper()[:4], line.strip().decode("utf-8", "replace")
+                    if verb == b"EHLO":
+                        self.wfile.write(b"250-receiver.test\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE 50000000\r\n")
+                    elif verb == b"MAIL":
+                        sender, recipients = words.split("<", 1)[1].split(">")[0], []
+                        self.say("250 2.1.0 ok")
+                    elif verb == b"RCPT":
+                        recipients.append(words.split("<", 1)[1].split(">")[0])
+                        self.say("250 2.1.5 ok")
+                    elif verb == b"DATA":
+                        self.say("354 go on")
+                        lines = []
+                        while (line := self.rfile.readline()) and line != b".\r\n":
+                            lines.append(line[1:] if line.startswith(b".") else line)
+                        with keep.lock:
+                            for recipient in recipients:
+                                keep.mails.append((sender, recipient, b"".join(lines)))
+                        self.say("250 2.0.0 taken")
+                    elif verb == b"QUIT":
+                        self.say("221 2.0.0 bye")
+                        return
+                    else:
+                        self.say("250 2.0.0 ok")
+
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address, daemon_threads = True, True
+
+        self.server = Server((ip, port), Conversation)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def to(self, address):
+        with self.lock:
+            return [mail for _, recipient, mail in self.mails if recipient == address]
+
+    def end(self):
+        self.server.shutdown()
+        self.server.server_close()
