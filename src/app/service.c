@@ -43,6 +43,7 @@ struct service {
     struct store *store;
     struct seal_key seal;
     struct rules *rules;
+    struct sites *sites;
     struct policies *policies;
     struct token_keys return_path_keys, link_keys;
     struct leases leases;
@@ -107,7 +108,9 @@ bool service_open(const struct service_options *options, struct service **servic
         goto fail;
     }
     const struct store_options store_options = {.role = STORE_SERVE, .node = (unsigned)options->config->node.number};
-    if (!rules_open(&service->rules, why) ||
+    const struct sites_options sites = {.folder = options->config->sites_folder.text,
+                                        .is_loopback = options->world->network.mode == NETWORK_LOOPBACK};
+    if (!rules_open(&service->rules, why) || !sites_open(&sites, &service->sites, why) ||
         !policies_open(options->config->policy.text, options->config->policy_folder.text, &service->policies, why) ||
         !seal_key_load(&service->seal, options->config->key_file.text, why) ||
         !(service->store = store_open(options->config->store.text, &store_options, why)) ||
@@ -364,6 +367,7 @@ static bool engine_begin(struct service *service, struct fault *why)
         .store = service->store,
         .world = options->world,
         .rules = service->rules,
+        .sites = service->sites,
         .composer = mailer_composer(service->mailer),
         .ledger = ledger_of(service),
         .roots = service->roots,
@@ -437,6 +441,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     if (service->roots)
         tls_roots_free(service->roots);
     rules_free(service->rules);
+    sites_free(service->sites);
     policies_free(service->policies);
     seal_key_release(&service->seal);
     explicit_bzero(&service->return_path_keys, sizeof(service->return_path_keys));

@@ -153,7 +153,7 @@ static void unmark_settled(struct worker *worker, struct recipient *recipient)
     recipient->is_marked = false;
     if (worker->is_stopping)
         return worker_give_back(worker, recipient);
-    recipients_push_front(&recipient->destination->ready, recipient);
+    ready_push_front(recipient->destination, recipient);
     worker_pump(worker, recipient->destination->site);
 }
 

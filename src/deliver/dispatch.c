@@ -20,7 +20,9 @@ struct news_item {
 
 static size_t site_most(const struct site *site)
 {
-    return site->is_failure ? FAILURES_READY : (size_t)site->rule->connections * SITE_READY_FACTOR;
+    size_t most = site->is_failure ? FAILURES_READY : (size_t)site->rule->connections * SITE_READY_FACTOR;
+    size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed);
+    return appetite && appetite < most ? appetite : most;
 }
 
 static time_ms wall(const struct dispatcher *dispatcher)

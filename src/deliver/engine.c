@@ -57,10 +57,18 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
         engine->options.connections_most = 2000;
     if (engine->options.retry.scale <= 0)
         engine->options.retry.scale = 1.0;
+    if (!engine->options.sites) {
+        if (!sites_open(&(struct sites_options){.is_loopback = true}, &engine->own_sites, why)) {
+            free(engine);
+            return false;
+        }
+        engine->options.sites = engine->own_sites;
+    }
     engine->busy_workers = engine->worker_count;
     engine->workers = NEW_ARRAY(struct worker, engine->worker_count);
     if (!take_over(engine, why)) {
         free(engine->workers);
+        sites_free(engine->own_sites);
         free(engine);
         return false;
     }
@@ -73,6 +81,7 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
             worker_join(&engine->workers[i]);
         pool_stop(engine);
         free(engine->workers);
+        sites_free(engine->own_sites);
         free(engine);
         return false;
     }
@@ -110,6 +119,7 @@ void engine_stop(struct engine *engine, time_ms drain_ms)
         worker_join(&engine->workers[i]);
     dispatcher_stop(engine);
     free(engine->workers);
+    sites_free(engine->own_sites);
     free(engine);
 }
 

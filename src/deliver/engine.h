@@ -16,6 +16,7 @@
 #include "net/tls.h"
 #include "queue/ledger.h"
 #include "shape/retry.h"
+#include "shape/site.h"
 #include "store/store.h"
 #include "submit/submit.h"
 
@@ -23,6 +24,7 @@ struct engine_options {
     struct store *store;
     struct world *world; /* with its resolver */
     const struct rules *rules;
+    const struct sites *sites; /* limits of receivers; NULL: what the binary carries, for sinks on this machine */
     struct composer composer;
     struct ledger ledger;    /* its leases are renewed by the engine */
     struct tls_roots *roots; /* whom to trust; opportunistic TLS takes any certificate */

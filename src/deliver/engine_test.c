@@ -7,7 +7,7 @@
 
 #include "mail/address.h"
 
-enum { PEOPLE_MOST = 600 };
+enum { PEOPLE_MOST = 2500 };
 static const double SCALE = 0.0002, TIMEOUTS = 0.003;
 
 struct fixture {
@@ -553,6 +553,73 @@ static void what_cannot_be_rendered(void **state)
     leave(fixture);
 }
 
+/* What was taken in a while, a second. */
+static double taken_in(struct receiver *receiver, int ms)
+{
+    int before = atomic_load(&receiver->accepted);
+    receiver_pause(ms);
+    return (atomic_load(&receiver->accepted) - before) * 1000.0 / ms;
+}
+
+/* S51, S76, S78: it says 421 above R a second, and nobody tells us R. Twenty seconds of the pace are one here. */
+static void the_pace_finds_a_hidden_limit_and_follows(void **state)
+{
+    enum { R = 60 };
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.rate = R};
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    fixture->options.retry.scale = 0.05;
+    start(fixture);
+    crowd(fixture, PEOPLE_MOST, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], R + 2); /* its burst */
+    receiver_pause(3000);
+    int throttled = atomic_load(&receivers[0].throttled);
+    double taken = taken_in(&receivers[0], 5000);
+    throttled = atomic_load(&receivers[0].throttled) - throttled;
+    if (taken < 0.7 * R || taken > 1.05 * R || throttled > 5 * R / 10)
+        fail_msg("%.1f a second were taken of %d, %d heard 421", taken, R, throttled);
+    atomic_store(&receivers[0].rate, 2 * R);
+    receiver_pause(7000);
+    taken = taken_in(&receivers[0], 3000);
+    if (taken < 1.4 * R)
+        fail_msg("%.1f a second were taken of %d", taken, 2 * R);
+    assert_int_equal(events(fixture, EVENT_BOUNCED), 0);
+    nobody_twice(fixture, "hidden limit");
+    leave(fixture);
+}
+
+/* R28: the rule's own rate and its new connections, whatever the engine could do */
+static void a_rate_of_the_rule_is_kept(void **state)
+{
+    static const char rules[] = "name: default\nlabel: all\nconnections: 5\nmessages_per_connection: 4\nrate: 100/s\n"
+                                "new_connections: 30/s\ndaily: none\ntls: may\n";
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){0};
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    struct sites *sites = sites_new();
+    struct fault why;
+    if (!sites_read(sites, "default.yaml", slice_str(rules), false, &why) || !sites_settle(sites, false, &why))
+        fail_msg("%s", why.text);
+    fixture->options.sites = sites;
+    fixture->options.retry.scale = 1.0;
+    start(fixture);
+    crowd(fixture, 300, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], 1);
+    for (int i = 1; i <= 5; i++) { /* from the start: any window of n half seconds holds at most so many */
+        receiver_pause(500);
+        assert_true(atomic_load(&receivers[0].accepted) <= 50 * i + 55);
+        assert_true(atomic_load(&receivers[0].seen) <= 15 * i + 20);
+    }
+    wait_until_state(fixture, "rate", DELIVERY_DELIVERED, 300);
+    nobody_twice(fixture, "rate");
+    leave(fixture);
+    sites_free(sites);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) /* one story alone: engine_test "*hold*" */
@@ -571,6 +638,9 @@ int main(int argc, char **argv)
         ON_BOTH(a_small_domain_of_a_great_site_has_its_turn),
         ON_BOTH(a_receiver_that_takes_three_connections),
         ON_BOTH(what_cannot_be_rendered),
+        {"the_pace_finds_a_hidden_limit_and_follows (sqlite)", the_pace_finds_a_hidden_limit_and_follows, NULL, NULL,
+         (void *)(uintptr_t) "sqlite"},
+        ON_BOTH(a_rate_of_the_rule_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

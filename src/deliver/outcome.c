@@ -39,8 +39,8 @@ static struct ledger_move move_begin(struct worker *worker, const struct recipie
     };
 }
 
-void outcome_delivered(struct worker *worker, struct recipient *recipient, const struct reply *reply,
-                       struct slice remote, struct ledger_move *move)
+void outcome_delivered(struct worker *worker, struct recipient *recipient, struct egress *egress,
+                       const struct reply *reply, struct slice remote, struct ledger_move *move)
 {
     *move = move_begin(worker, recipient, remote);
     move->event.kind = EVENT_DELIVERED;
@@ -48,7 +48,7 @@ void outcome_delivered(struct worker *worker, struct recipient *recipient, const
     move->event.code = reply->code;
     move->event.stage = STAGE_DOT;
     move->event.diagnostic = arena_copy(worker_batch_arena(worker), slice_head(reply->text, DELIVERED_TEXT_MAX));
-    pace_delivered(&recipient->destination->site->pace);
+    pace_delivered(&egress->pace, loop_now(worker->loop));
     atomic_fetch_add(&worker->engine->delivered, 1);
 }
 
@@ -66,8 +66,24 @@ void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct
     atomic_fetch_add(&worker->engine->in_doubt, 1);
 }
 
-void outcome_of_reply(struct worker *worker, struct recipient *recipient, const struct reply *reply, enum stage stage,
-                      struct slice remote, const struct verdict *known, struct ledger_move *move)
+/* What the refusal says about the pace, to the pace. Afterwards: when its way is open again, as a wall time (0: now).
+ */
+static time_ms pace_hears(struct worker *worker, struct egress *egress, const struct reply *reply, enum stage stage,
+                          struct event *event)
+{
+    time_ms now = loop_now(worker->loop);
+    if (pace_refused(&egress->pace, &event->verdict, reply, stage, egress->standing, now)) {
+        /* the receiver blocks us in words that condemn an address: nobody is excluded for them */
+        rules_verdict_of_reason(worker->engine->options.rules, REASON_RATE_LIMITED, false, &event->verdict);
+        event->verdict.retry = RETRY_LANE;
+    }
+    time_ms reopens = pace_reopens(&egress->pace, now);
+    return reopens ? event->at + reopens - now : 0;
+}
+
+void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct egress *egress,
+                      const struct reply *reply, enum stage stage, struct slice remote, const struct verdict *known,
+                      struct ledger_move *move)
 {
     const struct engine_options *options = &worker->engine->options;
     struct arena *arena = worker_batch_arena(worker);
@@ -92,17 +108,15 @@ void outcome_of_reply(struct worker *worker, struct recipient *recipient, const 
     }
     const struct policy *policy = policies_chosen(options->ledger.policy.policies);
     policy_adjust(policy, &event->verdict);
-    time_ms due = 0;
+    bool is_heard = egress && reply->code && policy_slows(policy, event->verdict.reason);
+    time_ms due = 0, opens = is_heard ? pace_hears(worker, egress, reply, stage, event) : 0;
     event->state_after = retry_decide(&event->verdict, reply->code, recipient->attempts + 1, event->at,
-                                      recipient->expires, &options->retry, loop_random(worker->loop), &due);
+                                      recipient->expires, opens, &options->retry, loop_random(worker->loop), &due);
     move->due = due;
     recipient->next_due = due;
     event->next_attempt_at = due;
     event->kind = event->state_after == DELIVERY_DEFERRED  ? EVENT_DEFERRED
                   : event->state_after == DELIVERY_EXPIRED ? EVENT_EXPIRED
                                                            : EVENT_BOUNCED;
-    if (stage != STAGE_DNS && reply->code && policy_slows(policy, event->verdict.reason))
-        pace_refused(&recipient->destination->site->pace, &event->verdict, reply->code, loop_now(worker->loop),
-                     options->retry.scale);
     atomic_fetch_add(event->kind == EVENT_DEFERRED ? &worker->engine->deferred : &worker->engine->refused, 1);
 }

@@ -11,20 +11,34 @@
 #include "dns/route.h"
 #include "net/stream.h"
 #include "queue/lanes.h"
-#include "shape/site.h"
+#include "shape/pace.h"
 #include "smtp/client.h"
 
 struct worker;
 
-/* A queue of recipients by ->next. */
+/* A queue of recipients by ->next: transactional ones (priority 0) stand in front of all others. */
 struct recipients {
     struct recipient *first, **last;
+    struct recipient **urgent_end; /* where the first of the others hangs */
     size_t count;
 };
 void recipients_init(struct recipients *queue);
 void recipients_push(struct recipients *queue, struct recipient *recipient);
 void recipients_push_front(struct recipients *queue, struct recipient *recipient);
 struct recipient *recipients_pop(struct recipients *queue);
+static inline bool recipients_has_urgent(const struct recipients *queue)
+{
+    return queue->first && queue->first->priority == 0;
+}
+
+/* One source's way to one site: its pace and its connections. Belongs to the site's worker. */
+struct egress {
+    struct site *site;
+    struct pace pace;
+    unsigned slots;    /* connections, those on their way too */
+    unsigned standing; /* of them, in conversation */
+    struct egress *next;
+};
 
 struct site {
     struct slice name; /* "google", or the first MX host's name */
@@ -35,18 +49,23 @@ struct site {
     size_t outstanding; /* claimed and not home yet */
     bool wants_fill, is_failure;
     struct site *next_to_fill;
+    _Atomic size_t appetite; /* how many its worker wants in memory at this pace; 0: as many as may be */
     /* the worker's */
-    struct pace pace;
+    struct egress *egresses;
     struct destination *destinations;
-    int slots; /* connections of all its destinations */
+    struct destination *first_busy, **last_busy; /* those with recipients that wait */
+    unsigned slots;                              /* connections of all its destinations */
     size_t composing;
     size_t raw;            /* recipients of its destinations that wait to be composed */
     time_ms compose_after; /* nothing could be composed: not before this */
-    struct timer wake;     /* when a suspension ends */
+    struct timer wake;     /* when the pace allows the next one */
+    bool is_gated;         /* the pace holds mails back: they go in the order of their claims (flow.c) */
+    uint64_t pass;
     bool is_known_to_worker;
     bool is_pumping;
-    bool is_short;   /* waits in the worker's queue for a connection of its own */
-    bool is_crowded; /* one of its destinations has work and no connection, and there may be no more of them */
+    bool is_short;     /* waits in the worker's queue for a connection of its own */
+    bool urgent_waits; /* is_crowded by a transactional mail */
+    bool is_crowded;   /* one of its destinations has work and no connection, and there may be no more of them */
     struct site *next_of_worker, *next_short;
 };
 
@@ -66,9 +85,12 @@ struct destination {
     uint64_t addresses; /* the dispatcher's: a hash of the addresses that the worker knows */
     /* the worker's, from the first recipient on */
     struct route_kept *kept;
-    struct destination *of_site; /* next */
-    struct recipients raw;       /* not composed yet */
-    struct recipients ready;     /* composed, waiting for a slot */
+    struct destination *of_site, *next_busy; /* next */
+    bool is_busy;
+    uint64_t passed_at;      /* flow.c: looked at in this pass */
+    time_ms closed_until;    /* its hosts failed while others of the site stood */
+    struct recipients raw;   /* not composed yet */
+    struct recipients ready; /* composed, waiting for a slot */
     struct slot *slots;
     int slot_count;
     bool has_doubts; /* a connection failed and none stands: no more of them until one of those on their way does */
@@ -87,6 +109,9 @@ enum { SLOT_UNDER_WAY = 2 };
 struct slot {
     struct worker *worker;
     struct destination *destination;
+    struct egress *egress;
+    bool has_stood; /* counted in egress->standing */
+    bool has_turn;  /* while the site is gated: it may take one now */
     struct route_kept *kept;
     struct slot *next, *before; /* of the destination */
     enum slot_state state;
@@ -150,6 +175,7 @@ struct worker {
     struct timer stop_deadline;
     int connections;
     size_t in_memory; /* recipients held by this worker, the pool or a batch of ours */
+    uint64_t turns;   /* given to recipients as they come */
     bool is_stopping, has_ended;
 };
 
@@ -191,6 +217,7 @@ struct engine {
     struct dispatcher dispatcher;
     struct worker *workers;
     struct composer_thread *composers;
+    struct sites *own_sites;
     unsigned worker_count, composer_count;
     struct route_options route_options;
     _Atomic unsigned composer_turn;
@@ -225,8 +252,6 @@ void batches_settled(struct mailbox *mailbox, struct mail_item *items);
 
 /* worker.c */
 void worker_start(struct engine *engine, unsigned index);
-void worker_pump(struct worker *worker, struct site *site);
-void worker_compose_ahead(struct worker *worker, struct site *site);
 void worker_send_home(struct worker *worker, struct recipient *recipient);
 void worker_control_holds(struct worker *worker, struct holds *holds); /* from the dispatcher's thread; takes them */
 void worker_control_route(struct worker *worker, struct destination *destination,
@@ -242,8 +267,26 @@ void destination_failed(struct worker *worker, struct destination *destination, 
                         enum stage stage, enum reason reason, struct slice remote);
 void route_kept_drop(struct route_kept *kept); /* one holder less */
 
+/* flow.c: giving work to slots, no faster than the pace allows */
+void site_meet(struct worker *worker, struct site *site);
+void site_release(struct site *site);
+void destination_meet(struct worker *worker, struct destination *destination);
+void raw_push(struct destination *destination, struct recipient *recipient);
+struct recipient *raw_pop(struct destination *destination);
+void ready_push(struct destination *destination, struct recipient *recipient);
+void ready_push_front(struct destination *destination, struct recipient *recipient);
+void worker_pump(struct worker *worker, struct site *site);
+void worker_compose_ahead(struct worker *worker, struct site *site);
+void worker_serve_short(struct deferred *deferred);
+/* May this slot take the next recipient of its destination now? False: the site is pumped again when it may be. */
+bool slot_may_send(struct slot *slot);
+/* Its hosts failed while others of the site stand: no connection to it for a while, longer each time. */
+void destination_closed(struct destination *destination, time_ms now);
+
 /* slot.c */
-void slot_open(struct worker *worker, struct destination *destination);
+void slot_open(struct worker *worker, struct destination *destination, struct egress *egress);
+/* It could be given a recipient. */
+bool slot_has_room(const struct slot *slot);
 /* Something changed for it: a recipient is ready, a mark was committed. */
 void slot_run(struct slot *slot);
 void slot_marked(struct slot *slot, struct recipient *recipient, enum ledger_marked result);
@@ -268,10 +311,12 @@ bool slot_tls_failed(struct slot *slot);
 void slot_tls_refused(struct slot *slot);
 
 /* outcome.c: what a reply makes of a delivery */
-void outcome_of_reply(struct worker *worker, struct recipient *recipient, const struct reply *reply, enum stage stage,
-                      struct slice remote, const struct verdict *known, struct ledger_move *move);
-void outcome_delivered(struct worker *worker, struct recipient *recipient, const struct reply *reply,
-                       struct slice remote, struct ledger_move *move);
+/* `egress` hears what the reply says about its pace; NULL: nobody does. */
+void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct egress *egress,
+                      const struct reply *reply, enum stage stage, struct slice remote, const struct verdict *known,
+                      struct ledger_move *move);
+void outcome_delivered(struct worker *worker, struct recipient *recipient, struct egress *egress,
+                       const struct reply *reply, struct slice remote, struct ledger_move *move);
 void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct slice why, struct slice remote,
                       struct ledger_move *move);
 

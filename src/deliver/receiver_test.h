@@ -30,15 +30,19 @@ struct receiver {
     char ip[16]; /* by receiver_start */
     struct line script[SCRIPT_MOST];
     bool offers_tls, no_pipelining;
-    int slow_ms;     /* before the answer to each dot */
-    int connections; /* so many at once, others hear 421; 0: any number */
+    int slow_ms;      /* before the answer to each dot */
+    int connections;  /* so many at once, others hear 421; 0: any number */
+    _Atomic int rate; /* messages a second, a second's worth at once; others hear 421 at MAIL; 0: any number */
 
     int fd;
     pthread_t thread, conversations[CONVERSATIONS_MOST];
     _Atomic int said[SCRIPT_MOST];
     _Atomic int open, open_most, seen, accepted, messages_most;
+    _Atomic int throttled; /* by `rate` */
     _Atomic bool is_over;
     pthread_mutex_t lock;
+    double tokens;
+    struct timespec tokens_at;
     struct map taken; /* recipient -> how often + 1 (as a pointer) */
 };
 
@@ -150,6 +154,25 @@ static inline int receiver_took(struct receiver *receiver, const char *recipient
     return count ? (int)count - 1 : 0;
 }
 
+static inline bool receiver_has_token(struct receiver *receiver)
+{
+    double rate = atomic_load(&receiver->rate);
+    if (rate <= 0)
+        return true;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&receiver->lock);
+    receiver->tokens += rate * ((double)(now.tv_sec - receiver->tokens_at.tv_sec) +
+                                (double)(now.tv_nsec - receiver->tokens_at.tv_nsec) / 1e9);
+    receiver->tokens_at = now;
+    if (receiver->tokens > rate)
+        receiver->tokens = rate;
+    bool has = receiver->tokens >= 1;
+    receiver->tokens -= has;
+    pthread_mutex_unlock(&receiver->lock);
+    return has;
+}
+
 static inline bool conversation_data(struct conversation *talk)
 {
     char line[LINE_ROOM];
@@ -196,6 +219,11 @@ static inline bool conversation_command(struct conversation *talk, const char *l
     } else if (strncasecmp(line, "MAIL", 4) == 0) {
         talk->recipient[0] = '\0';
         talk->has_mail = false;
+        if (!receiver_has_token(talk->receiver)) {
+            atomic_fetch_add(&talk->receiver->throttled, 1);
+            conversation_say(talk, "421 4.7.0 too fast, try again later");
+            return false;
+        }
         if ((told = conversation_script(talk, STAGE_MAIL)) == TOLD_YES) {
             conversation_say(talk, "250 2.1.0 ok");
             talk->has_mail = true;

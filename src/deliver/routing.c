@@ -117,14 +117,14 @@ static struct destination *destination_get(struct dispatcher *dispatcher, const 
     size_t count = 0;
     for (; count < route->host_count && count < COUNT_OF(hosts); count++)
         hosts[count] = route->hosts[count].name;
-    const struct site_rule *rule = site_rule_for(hosts, count);
-    if (rule->name[0])
-        name = slice_str(rule->name);
+    const struct site_rule *rule = sites_rule_for(dispatcher->engine->options.sites, hosts, count);
+    if (!rule->is_default)
+        name = rule->name;
     else if (count)
         name = buf_slice(&key); /* an MX set of its own */
     struct site *site = site_get(dispatcher, name, rule);
     site->is_failure = route->status != ROUTE_FOUND;
-    if (!rule->name[0] && count)
+    if (rule->is_default && count)
         site->name = arena_copy(&destination->arena, hosts[0]);
     destination->site = site;
     map_set(&dispatcher->destinations, destination->key, destination);

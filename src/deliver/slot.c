@@ -57,6 +57,8 @@ static void slot_free(struct slot *slot)
         slot->next->before = slot->before;
     destination->slot_count--;
     destination->site->slots--;
+    slot->egress->slots--;
+    slot->egress->standing -= slot->has_stood;
     timer_clear(&slot->idle);
     smtp_client_free(slot->client);
     route_kept_drop(slot->kept);
@@ -82,7 +84,7 @@ static void recipient_unsent(struct slot *slot, struct recipient *recipient, con
         struct verdict verdict;
         struct ledger_move move;
         rules_verdict_of_reason(worker->engine->options.rules, REASON_NETWORK_ERROR, false, &verdict);
-        outcome_of_reply(worker, recipient, reply, stage, buf_slice(&slot->remote), &verdict, &move);
+        outcome_of_reply(worker, recipient, slot->egress, reply, stage, buf_slice(&slot->remote), &verdict, &move);
         worker_outcome(worker, recipient, &move);
         return;
     }
@@ -93,7 +95,7 @@ static void recipient_unsent(struct slot *slot, struct recipient *recipient, con
     else if (worker->is_stopping)
         worker_give_back(worker, recipient);
     else
-        recipients_push_front(&slot->destination->ready, recipient);
+        ready_push_front(slot->destination, recipient);
 }
 
 /* The mail that is to go next is marked when the one before it has its outcome: both in one batch, so that whatever
@@ -114,11 +116,11 @@ static void recipient_told(struct slot *slot, const struct smtp_client_event *ev
     switch (event->outcome) {
     case SMTP_DELIVERED:
         slot->any_delivered = true;
-        outcome_delivered(worker, recipient, &event->reply, remote, &move);
+        outcome_delivered(worker, recipient, slot->egress, &event->reply, remote, &move);
         break;
     case SMTP_REFUSED:
     case SMTP_AGAIN: /* one recipient a message: too many recipients means "later" */
-        outcome_of_reply(worker, recipient, &event->reply, event->stage, remote, NULL, &move);
+        outcome_of_reply(worker, recipient, slot->egress, &event->reply, event->stage, remote, NULL, &move);
         break;
     case SMTP_UNSENT: recipient_unsent(slot, recipient, &event->reply, event->stage); return;
     case SMTP_IN_DOUBT: outcome_in_doubt(worker, recipient, event->reply.text, remote, &move); break;
@@ -146,6 +148,9 @@ static void conversation_told(struct slot *slot, const struct smtp_client_event 
     case SMTP_CLIENT_WANT_TLS: slot_start_tls(slot, scaled(slot, HANDSHAKE_TIMEOUT_MS)); break;
     case SMTP_CLIENT_READY:
         slot->state = SLOT_OPEN;
+        slot->has_stood = true;
+        slot->egress->standing++;
+        pace_talked(&slot->egress->pace, loop_now(slot->worker->loop));
         slot->destination->failures = 0;
         slot->destination->has_doubts = false;
         slot_tls_settled(slot);
@@ -178,13 +183,14 @@ static bool hand_over(struct slot *slot, struct recipient *recipient)
     if (fit != SMTP_FITS) {
         struct reply reply = smtp_fit_reply(fit);
         struct ledger_move move;
-        outcome_of_reply(slot->worker, recipient, &reply, STAGE_MAIL, buf_slice(&slot->remote), NULL, &move);
+        outcome_of_reply(slot->worker, recipient, NULL, &reply, STAGE_MAIL, buf_slice(&slot->remote), NULL, &move);
         worker_outcome(slot->worker, recipient, &move);
         return false;
     }
     slot->under_way[slot->under_way_count++] = recipient;
     recipient->slot = slot;
     slot->sent++;
+    pace_sent(&slot->egress->pace, loop_now(slot->worker->loop));
     mark_next(slot);
     return true;
 }
@@ -193,8 +199,16 @@ static bool should_close(const struct slot *slot)
 {
     const struct site *site = slot->destination->site;
     bool others_wait = site->is_crowded || slot->worker->first_short;
-    return slot->sent >= site->rule->messages_per_connection || (others_wait && slot->sent >= TURN) ||
-           site->slots > pace_connections(&site->pace, loop_now(slot->worker->loop)) || slot->worker->is_stopping;
+    return slot->sent >= (int)site->rule->messages_per_connection ||
+           (others_wait && slot->sent >= (site->urgent_waits ? 1 : TURN)) ||
+           slot->egress->slots > pace_connections(&slot->egress->pace, loop_now(slot->worker->loop)) ||
+           slot->worker->is_stopping;
+}
+
+bool slot_has_room(const struct slot *slot)
+{
+    return slot->state == SLOT_OPEN && slot->stream && !slot->is_over && !slot->hangs_up &&
+           slot->under_way_count < SLOT_UNDER_WAY && smtp_client_has_room(slot->client) && !should_close(slot);
 }
 
 static void offer_work(struct slot *slot)
@@ -203,14 +217,15 @@ static void offer_work(struct slot *slot)
         return;
     timer_clear(&slot->idle);
     struct recipients *ready = &slot->destination->ready;
-    while (!slot->hangs_up && !should_close(slot) && ready->count && slot->under_way_count < SLOT_UNDER_WAY &&
-           smtp_client_has_room(slot->client)) {
+    while (ready->count && slot_has_room(slot) && slot_may_send(slot)) {
         struct recipient *recipient = recipients_pop(ready);
+        slot->has_turn = false;
         if (worker_is_held(slot->worker, recipient))
             worker_give_back(slot->worker, recipient);
         else
             hand_over(slot, recipient);
     }
+    slot->has_turn = false;
     worker_compose_ahead(slot->worker, slot->destination->site);
     if (should_close(slot) || (smtp_client_is_idle(slot->client) && !smtp_client_has_room(slot->client))) {
         slot->state = SLOT_CLOSING;
@@ -291,28 +306,31 @@ static void slot_gave_up(struct slot *slot)
 {
     struct worker *worker = slot->worker;
     struct destination *destination = slot->destination;
-    struct pace *pace = &destination->site->pace;
+    struct egress *egress = slot->egress;
     time_ms now = loop_now(worker->loop);
-    double scale = worker->engine->options.retry.scale;
-    if (others_stand(slot, SLOT_CONNECTING)) {
-        const struct verdict too_many = {.reason = REASON_RATE_LIMITED, .scope = SCOPE_SITE};
-        pace_refused(pace, &too_many, 421, now, scale);
-        destination->has_doubts = !others_stand(slot, SLOT_OPEN);
-        return;
-    }
     const struct reply reply = {
         .code = slot->last_words.code,
         .status = {slot->last_words.status[0], slot->last_words.status[1], slot->last_words.status[2]},
         .text = buf_slice(&slot->last_words.text),
     };
+    enum stage stage = slot->last_words.stage ? slot->last_words.stage : STAGE_CONNECT;
+    if (reply.code)
+        pace_hears_reply(&egress->pace, &reply, stage, now);
+    if (others_stand(slot, SLOT_CONNECTING)) {
+        pace_crowded(&egress->pace, egress->standing, now);
+        destination->has_doubts = !others_stand(slot, SLOT_OPEN);
+        return;
+    }
     bool is_policy = slot->was_tls_failure && slot->security.level != TLS_LEVEL_MAY;
     destination->has_doubts = false;
-    if (!is_policy) /* what one domain demands is no reason to be slower with the whole site */
-        pace_connection_failed(pace, now, scale);
+    if (egress->standing && !is_policy) /* others of the site talk with us: it is these hosts */
+        destination_closed(destination, now);
+    else if (!is_policy) /* what one domain demands is no reason to be slower with the whole site */
+        pace_failed(&egress->pace, 0, loop_random(worker->loop), now);
     if (!reply.code)
         destination->failures++; /* one lost connection says little; a second one, after the pause, does */
     if (reply.code || is_policy || destination->failures >= FAILURES_BELIEVED)
-        destination_failed(worker, destination, &reply, slot->last_words.stage ? slot->last_words.stage : STAGE_CONNECT,
+        destination_failed(worker, destination, &reply, stage,
                            slot->was_tls_failure ? REASON_STARTTLS_FAILED : REASON_NETWORK_ERROR,
                            buf_slice(&slot->remote));
 }
@@ -359,11 +377,9 @@ static void hang_up(struct slot *slot)
 }
 
 /* The dot has been written: the commands of the next mail can travel with it. */
-static bool takes_another(const struct slot *slot)
+static bool takes_another(struct slot *slot)
 {
-    return slot->stream && slot->state == SLOT_OPEN && !slot->is_over && !slot->hangs_up &&
-           slot->destination->ready.count && slot->under_way_count < SLOT_UNDER_WAY &&
-           smtp_client_has_room(slot->client) && !should_close(slot);
+    return slot->destination->ready.count && slot_has_room(slot) && slot_may_send(slot);
 }
 
 /* Understand, hand over, write, until nothing changes. The slot may be gone afterwards. */
@@ -462,6 +478,8 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
     slot->stream = NULL;
     slot->was_tls_failure = end->why == STREAM_TLS;
     slot->tls_fault = end->tls;
+    if (end->why == STREAM_RESET && slot->state == SLOT_OPEN && slot->under_way_count) /* au blocks so */
+        pace_reset(&slot->egress->pace, loop_random(slot->worker->loop), loop_now(slot->worker->loop));
     if (slot->client) {
         bool is_tls = slot->was_tls_failure;
         smtp_client_closed(slot->client, slice_str(end->text));
@@ -505,11 +523,12 @@ static bool connect_to(struct slot *slot)
     return true;
 }
 
-void slot_open(struct worker *worker, struct destination *destination)
+void slot_open(struct worker *worker, struct destination *destination, struct egress *egress)
 {
     struct slot *slot = NEW(struct slot);
     slot->worker = worker;
     slot->destination = destination;
+    slot->egress = egress;
     slot->kept = destination->kept;
     slot->kept->held++;
     buf_init(&slot->remote, 512);
@@ -521,6 +540,8 @@ void slot_open(struct worker *worker, struct destination *destination)
     destination->slots = slot;
     destination->slot_count++;
     destination->site->slots++;
+    egress->slots++;
+    pace_opened(&egress->pace, loop_now(worker->loop));
     worker->connections++;
     atomic_fetch_add(&worker->engine->open_connections, 1);
     if (!connect_to(slot)) {

@@ -9,24 +9,35 @@ enum { COMPOSE_AGAIN_MS = 1000 };
 
 void recipients_init(struct recipients *queue)
 {
-    *queue = (struct recipients){.last = &queue->first};
+    *queue = (struct recipients){.last = &queue->first, .urgent_end = &queue->first};
+}
+
+/* Hang it in where *at is. */
+static void hang_in(struct recipients *queue, struct recipient **at, struct recipient *recipient)
+{
+    recipient->next = *at;
+    *at = recipient;
+    if (queue->last == at)
+        queue->last = &recipient->next;
+    queue->count++;
 }
 
 void recipients_push(struct recipients *queue, struct recipient *recipient)
 {
-    recipient->next = NULL;
-    *queue->last = recipient;
-    queue->last = &recipient->next;
-    queue->count++;
+    if (recipient->priority == 0) {
+        hang_in(queue, queue->urgent_end, recipient);
+        queue->urgent_end = &recipient->next;
+    } else {
+        hang_in(queue, queue->last, recipient);
+    }
 }
 
 void recipients_push_front(struct recipients *queue, struct recipient *recipient)
 {
-    recipient->next = queue->first;
-    if (!queue->first)
-        queue->last = &recipient->next;
-    queue->first = recipient;
-    queue->count++;
+    bool is_urgent = recipient->priority == 0;
+    hang_in(queue, is_urgent ? &queue->first : queue->urgent_end, recipient);
+    if (is_urgent && queue->urgent_end == &queue->first)
+        queue->urgent_end = &recipient->next;
 }
 
 struct recipient *recipients_pop(struct recipients *queue)
@@ -35,8 +46,10 @@ struct recipient *recipients_pop(struct recipients *queue)
     if (!recipient)
         return NULL;
     queue->first = recipient->next;
-    if (!queue->first)
+    if (queue->last == &recipient->next)
         queue->last = &queue->first;
+    if (queue->urgent_end == &recipient->next)
+        queue->urgent_end = &queue->first;
     queue->count--;
     recipient->next = NULL;
     return recipient;
@@ -88,28 +101,6 @@ bool worker_is_held(const struct worker *worker, const struct recipient *recipie
     return holds_has(worker->holds, &key);
 }
 
-static void site_wake(struct timer *timer)
-{
-    struct site *site = timer->owner;
-    worker_pump(site->worker, site);
-}
-
-static void destination_meet(struct worker *worker, struct destination *destination)
-{
-    struct site *site = destination->site;
-    if (!site->is_known_to_worker) {
-        site->is_known_to_worker = true;
-        pace_init(&site->pace, site->rule);
-        timer_init(&site->wake, worker->loop, site_wake, site);
-        site->next_of_worker = worker->sites;
-        worker->sites = site;
-    }
-    destination->of_site = site->destinations;
-    site->destinations = destination;
-    recipients_init(&destination->raw);
-    recipients_init(&destination->ready);
-}
-
 /* The answer that a failure to find a route is. */
 static void route_failed(struct worker *worker, struct recipient *recipient)
 {
@@ -128,21 +119,8 @@ static void route_failed(struct worker *worker, struct recipient *recipient)
         reply.status[i] = route->enhanced[i];
     rules_verdict_of_reason(worker->engine->options.rules, answers[route->status].reason, reply.code >= 500, &verdict);
     struct ledger_move move;
-    outcome_of_reply(worker, recipient, &reply, STAGE_DNS, SLICE(""), &verdict, &move);
+    outcome_of_reply(worker, recipient, NULL, &reply, STAGE_DNS, SLICE(""), &verdict, &move);
     worker_outcome(worker, recipient, &move);
-}
-
-static void raw_push(struct destination *destination, struct recipient *recipient)
-{
-    recipients_push(&destination->raw, recipient);
-    destination->site->raw++;
-}
-static struct recipient *raw_pop(struct destination *destination)
-{
-    struct recipient *recipient = recipients_pop(&destination->raw);
-    if (recipient)
-        destination->site->raw--;
-    return recipient;
 }
 
 static void recipients_arrived(struct mailbox *mailbox, struct mail_item *batch)
@@ -154,6 +132,7 @@ static void recipients_arrived(struct mailbox *mailbox, struct mail_item *batch)
         batch = batch->next;
         struct destination *destination = recipient->destination;
         worker->in_memory++;
+        recipient->turn = ++worker->turns;
         if (!destination->raw.last)
             destination_meet(worker, destination);
         if (worker->is_stopping)
@@ -190,7 +169,7 @@ static void composing_failed(struct worker *worker, struct recipient *recipient)
     verdict.retry = RETRY_NONE;
     struct reply reply = {.code = 554, .status = {5, 6, 0}, .text = slice_str(why.text)};
     struct ledger_move move;
-    outcome_of_reply(worker, recipient, &reply, STAGE_QUEUE, SLICE(""), &verdict, &move);
+    outcome_of_reply(worker, recipient, NULL, &reply, STAGE_QUEUE, SLICE(""), &verdict, &move);
     worker_outcome(worker, recipient, &move);
     if (worker->engine->options.rendering_failed)
         worker->engine->options.rendering_failed(worker->engine->options.owner, recipient->campaign_id, &why);
@@ -210,117 +189,13 @@ static void composed_arrived(struct mailbox *mailbox, struct mail_item *batch)
         else if (worker->is_stopping)
             worker_give_back(worker, recipient);
         else
-            recipients_push(&recipient->destination->ready, recipient);
+            ready_push(recipient->destination, recipient);
         if (last && last != site)
             worker_pump(worker, last);
         last = site;
     }
     if (last)
         worker_pump(worker, last);
-}
-
-/* ── giving work to slots ── */
-
-/* Those without a connection of their own come first. */
-static struct destination *destination_with_work(const struct site *site)
-{
-    for (struct destination *destination = site->destinations; destination; destination = destination->of_site)
-        if (destination->ready.count && !destination->slot_count)
-            return destination;
-    for (struct destination *destination = site->destinations; destination; destination = destination->of_site)
-        if (destination->ready.count > (size_t)destination->slot_count && !destination->has_doubts)
-            return destination;
-    return NULL;
-}
-
-void worker_compose_ahead(struct worker *worker, struct site *site)
-{
-    if (site->raw == 0 || loop_now(worker->loop) < site->compose_after)
-        return;
-    size_t window = (size_t)site->rule->connections * 2 + 2;
-    for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
-        while (destination->raw.count && site->composing + destination->ready.count < window) {
-            struct recipient *recipient = raw_pop(destination);
-            if (worker_is_held(worker, recipient)) {
-                worker_give_back(worker, recipient);
-                continue;
-            }
-            site->composing++;
-            pool_compose(worker->engine, recipient);
-        }
-    }
-}
-
-/* All connections are taken: this site is served when one ends. */
-static void wait_for_connection(struct worker *worker, struct site *site)
-{
-    if (site->is_short)
-        return;
-    site->is_short = true;
-    site->next_short = NULL;
-    *worker->last_short = site;
-    worker->last_short = &site->next_short;
-}
-
-static void serve_short(struct deferred *deferred)
-{
-    struct worker *worker = deferred->owner;
-    while (worker->first_short && worker->connections < worker->engine->options.connections_most) {
-        struct site *site = worker->first_short;
-        worker->first_short = site->next_short;
-        if (!worker->first_short)
-            worker->last_short = &worker->first_short;
-        site->is_short = false;
-        worker_pump(worker, site);
-    }
-}
-
-/* Connections that have nothing to do make room for those that are wanted. */
-static void close_idle(struct site *site)
-{
-    for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
-        for (struct slot *slot = destination->slots; slot; slot = slot->next) {
-            if (slot->state == SLOT_OPEN && slot->under_way_count == 0 && destination->ready.count == 0)
-                timer_set(&slot->idle, 0);
-        }
-    }
-}
-
-void worker_pump(struct worker *worker, struct site *site)
-{
-    if (worker->is_stopping || site->is_pumping)
-        return;
-    site->is_pumping = true;
-    worker_compose_ahead(worker, site);
-    for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
-        struct slot *next;
-        for (struct slot *slot = destination->slots; slot && destination->ready.count; slot = next) {
-            next = slot->next;
-            if (slot->state == SLOT_OPEN && slot->under_way_count == 0)
-                slot_run(slot);
-        }
-    }
-    time_ms now = loop_now(worker->loop);
-    bool has_free;
-    struct destination *destination;
-    while ((destination = destination_with_work(site)) &&
-           (has_free = worker->connections < worker->engine->options.connections_most,
-            has_free && site->slots < pace_connections(&site->pace, now)))
-        slot_open(worker, destination);
-    site->is_crowded = destination && destination->slot_count == 0 && site->slots > 0;
-    if (site->is_crowded)
-        close_idle(site);
-    if (destination && !has_free)
-        wait_for_connection(worker, site);
-    worker_compose_ahead(worker, site);
-    time_ms wake = 0;
-    if (site->raw && now < site->compose_after)
-        wake = site->compose_after - now;
-    else if (destination && now < site->pace.suspended_until)
-        wake = site->pace.suspended_until - now;
-    if (wake && !timer_is_set(&site->wake))
-        timer_set(&site->wake, wake);
-    site->is_pumping = false;
 }
 
 void destination_failed(struct worker *worker, struct destination *destination, const struct reply *reply,
@@ -332,7 +207,7 @@ void destination_failed(struct worker *worker, struct destination *destination, 
     for (struct recipient *recipient;
          (recipient = recipients_pop(&destination->ready)) || (recipient = raw_pop(destination));) {
         struct ledger_move move;
-        outcome_of_reply(worker, recipient, reply, stage, remote, reply->code ? NULL : &known, &move);
+        outcome_of_reply(worker, recipient, NULL, reply, stage, remote, reply->code ? NULL : &known, &move);
         worker_outcome(worker, recipient, &move);
     }
 }
@@ -452,6 +327,8 @@ void worker_join(struct worker *worker)
 {
     loop_thread_join(&worker->thread);
     timer_clear(&worker->stop_deadline);
+    for (struct site *site = worker->sites; site; site = site->next_of_worker)
+        site_release(site);
     for (struct mail_item *item = mailbox_take(&worker->control), *next; item; item = next) {
         struct control *control = (struct control *)item;
         next = item->next;
@@ -485,7 +362,7 @@ void worker_start(struct engine *engine, unsigned index)
     mailbox_init(&worker->settled, worker->loop, batches_settled, worker);
     mailbox_init(&worker->control, worker->loop, control_arrived, worker);
     deferred_init(&worker->flush, worker->loop, batch_flush, worker);
-    deferred_init(&worker->serve_short, worker->loop, serve_short, worker);
+    deferred_init(&worker->serve_short, worker->loop, worker_serve_short, worker);
     worker->last_short = &worker->first_short;
     timer_init(&worker->stop_deadline, worker->loop, stop_overdue, worker);
     loop_thread_start(&worker->thread, worker->loop, NULL, NULL, worker);

@@ -371,6 +371,7 @@ static struct recipient *recipient_of_row(struct lane *lane, const struct rows *
     recipient->lane = lane;
     recipient->destination = lane->domain->destination;
     recipient->lane_id = lane->key.id;
+    recipient->priority = lane->key.priority;
     recipient->brand_id = lane->key.brand_id;
     recipient->campaign_id = lane->key.campaign_id;
     recipient->domain = lane->domain->name;

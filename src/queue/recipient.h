@@ -21,6 +21,8 @@ struct recipient {
     struct recipient *next; /* for whoever holds a list of them */
     struct lane *lane;      /* the claimer's */
     uint64_t id;            /* its low 8 bits are the bucket */
+    int priority;           /* 0: transactional, goes before all others */
+    uint64_t turn;          /* deliver's: those claimed earlier go earlier */
     uint64_t lane_id, brand_id, campaign_id, message_id, contact_id;
     uint64_t version_id; /* content version, 0: not pinned yet */
     time_ms date;        /* its Date header, 0: not pinned yet */

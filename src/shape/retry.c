@@ -12,7 +12,7 @@ static const struct {
     [RETRY_BUSY] = {{15, 30, 60, 120, 240, 480, 720, 720}, 0},
     [RETRY_FULL] = {{3 * 1440, 3 * 1440, 3 * 1440}, 4},
     [RETRY_NETWORK] = {{5, 10, 20, 40, 80, 160, 240, 240}, 0},
-    [RETRY_LANE] = {{10, 20, 40, 60, 120, 240, 240, 240}, 0},
+    [RETRY_LANE] = {{2, 5, 10, 20, 40, 60, 120, 240}, 0}, /* or when the site's way opens again */
 };
 
 time_ms retry_wait(enum retry retry, unsigned attempts)
@@ -45,8 +45,8 @@ static enum retry schedule_of(const struct verdict *verdict, int code)
 }
 
 enum delivery_state retry_decide(const struct verdict *verdict, int code, unsigned attempts, time_ms now,
-                                 time_ms expires, const struct retry_settings *settings, struct random *random,
-                                 time_ms *due)
+                                 time_ms expires, time_ms opens, const struct retry_settings *settings,
+                                 struct random *random, time_ms *due)
 {
     enum retry schedule = schedule_of(verdict, code);
     if (schedule == RETRY_NONE)
@@ -55,6 +55,8 @@ enum delivery_state retry_decide(const struct verdict *verdict, int code, unsign
     if (wait == 0)
         return DELIVERY_EXPIRED;
     double jittered = (double)wait * settings->scale * (0.9 + 0.3 * random_unit(random));
+    if (opens > now && (schedule == RETRY_LANE || opens > now + (time_ms)jittered))
+        jittered = (double)(opens - now) * (1.0 + 0.1 * random_unit(random));
     *due = now + (time_ms)jittered + 1;
     return *due >= expires ? DELIVERY_EXPIRED : DELIVERY_DEFERRED;
 }

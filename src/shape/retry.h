@@ -15,12 +15,13 @@ struct retry_settings {
 };
 
 /* What becomes of a delivery whose attempt number `attempts` (from 1) was refused with `code` and judged by `verdict`:
- * BOUNCED, EXPIRED, or DEFERRED with *due set. `expires` is the instant after which it is given up. 5xx: final, unless
- * the verdict knows better (full mailbox, greylisting, a limit that opens again). 4xx and lost connections (code 0):
- * tried again, unless the verdict knows that it never heals (4.7.26 and kin). */
+ * BOUNCED, EXPIRED, or DEFERRED with *due set. `expires` is the instant after which it is given up; `opens`: when
+ * the way to its site, suspended now, opens again (0: it is open), which is when a limit's refusal is tried again. 5xx:
+ * final, unless the verdict knows better (full mailbox, greylisting, a limit that opens again). 4xx and lost
+ * connections (code 0): tried again, unless the verdict knows that it never heals (4.7.26 and kin). */
 enum delivery_state retry_decide(const struct verdict *verdict, int code, unsigned attempts, time_ms now,
-                                 time_ms expires, const struct retry_settings *settings, struct random *random,
-                                 time_ms *due);
+                                 time_ms expires, time_ms opens, const struct retry_settings *settings,
+                                 struct random *random, time_ms *due);
 
 /* The wait before attempt `attempts` + 1, without jitter and scale; 0: not again. */
 time_ms retry_wait(enum retry retry, unsigned attempts);

@@ -23,8 +23,7 @@ static void decided(void **state)
         {"greylisted", REASON_GREYLISTED, WHOSE_RECEIVER, RETRY_GREYLIST, 451, 1, DELIVERY_DEFERRED, 4, 7},
         {"busy, 421", REASON_SYSTEM_ERROR, WHOSE_RECEIVER, RETRY_BUSY, 421, 1, DELIVERY_DEFERRED, 13, 19},
         {"busy, but 554", REASON_SYSTEM_ERROR, WHOSE_RECEIVER, RETRY_BUSY, 554, 1, DELIVERY_BOUNCED, 0, 0},
-        {"frequency limited, 550 (QQ)", REASON_RATE_LIMITED, WHOSE_SENDER, RETRY_LANE, 550, 1, DELIVERY_DEFERRED, 9,
-         13},
+        {"frequency limited, 550 (QQ)", REASON_RATE_LIMITED, WHOSE_SENDER, RETRY_LANE, 550, 1, DELIVERY_DEFERRED, 1, 3},
         {"unauthenticated, 421 4.7.26: never heals", REASON_AUTH_FAILURE, WHOSE_SENDER, RETRY_NONE, 421, 1,
          DELIVERY_BOUNCED, 0, 0},
         {"connection refused", REASON_NETWORK_ERROR, WHOSE_RECEIVER, RETRY_NETWORK, 0, 3, DELIVERY_DEFERRED, 18, 25},
@@ -38,7 +37,7 @@ static void decided(void **state)
         struct verdict verdict = {.reason = rows[i].reason, .whose = rows[i].whose, .retry = rows[i].retry};
         time_ms now = 1795321800000, due = 0;
         enum delivery_state got =
-            retry_decide(&verdict, rows[i].code, rows[i].attempts, now, now + DAYS_MS(20), &settings, &random, &due);
+            retry_decide(&verdict, rows[i].code, rows[i].attempts, now, now + DAYS_MS(20), 0, &settings, &random, &due);
         assert_int_row(rows[i].name, got, rows[i].want);
         if (got == DELIVERY_DEFERRED)
             assert_row(rows[i].name,
@@ -55,7 +54,7 @@ static void given_up_after_its_time(void **state)
     const time_ms start = 1795321800000, expires = start + DAYS_MS(5);
     time_ms now = start, due = 0;
     unsigned attempts = 1;
-    while (retry_decide(&verdict, 0, attempts, now, expires, &settings, &random, &due) == DELIVERY_DEFERRED) {
+    while (retry_decide(&verdict, 0, attempts, now, expires, 0, &settings, &random, &due) == DELIVERY_DEFERRED) {
         assert_true(due > now && due < expires);
         now = due;
         attempts++;
@@ -63,8 +62,33 @@ static void given_up_after_its_time(void **state)
     assert_true(attempts > 25 && attempts < 45); /* S38: minutes at first, then every four hours up to five days */
 }
 
+/* "rate limits when the site's lane reopens", and with jitter, so that they do not come back together (R27) */
+static void a_limit_is_tried_when_the_way_opens(void **state)
+{
+    const struct retry_settings settings = {.scale = 1.0};
+    struct random random;
+    random_seed(&random, 1);
+    const struct verdict limited = {.reason = REASON_RATE_LIMITED, .retry = RETRY_LANE},
+                         busy = {.reason = REASON_SYSTEM_ERROR, .retry = RETRY_BUSY};
+    const time_ms now = 1795321800000, opens = now + HOURS_MS(2);
+    time_ms due, before = 0;
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(retry_decide(&limited, 421, 3, now, now + DAYS_MS(5), opens, &settings, &random, &due),
+                         DELIVERY_DEFERRED);
+        assert_true(due > opens && due <= opens + MINUTES_MS(12) + 1 && due != before);
+        before = due;
+        assert_int_equal(retry_decide(&busy, 451, 1, now, now + DAYS_MS(5), opens, &settings, &random, &due),
+                         DELIVERY_DEFERRED);
+        assert_true(due > opens);
+        assert_int_equal(retry_decide(&busy, 451, 6, now, now + DAYS_MS(5), opens, &settings, &random, &due),
+                         DELIVERY_DEFERRED);
+        assert_true(due > now + HOURS_MS(7)); /* its own hour is later */
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(decided), cmocka_unit_test(given_up_after_its_time)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(decided), cmocka_unit_test(given_up_after_its_time),
+                                       cmocka_unit_test(a_limit_is_tried_when_the_way_opens)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,83 +1,281 @@
-#include "shape/site.h"
+#include "shape/site_inside.h"
 
-#define SITE(name, label, connections, messages, ...) {name, label, connections, messages, {__VA_ARGS__}},
-static const struct site_rule rules[] = {
-#include "shape/site.def"
-};
-#undef SITE
-static const struct site_rule default_rule = {"", "", SITE_CONNECTIONS_DEFAULT, SITE_MESSAGES_DEFAULT, {NULL}};
+#include "base/embedded.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
-static bool host_matches(struct slice host, const struct site_rule *rule)
+enum { FILE_MOST = 1 << 20, FOLDER_MOST = 1000, HOST_ROOM = 256 };
+
+/* ── matching ── */
+
+static bool codes_meet(const struct site_reaction *reaction, int code)
 {
-    for (size_t i = 0; i < COUNT_OF(rule->suffixes) && rule->suffixes[i]; i++) {
-        struct slice suffix = slice_str(rule->suffixes[i]);
-        if (slice_ends_caseless(host, suffix) || slice_equal_caseless(host, slice_from(suffix, 1)))
+    for (size_t i = 0; i < reaction->code_count; i++)
+        if (code >= reaction->codes[i].low && code <= reaction->codes[i].high)
+            return true;
+    return reaction->code_count == 0;
+}
+
+static bool statuses_meet(const struct site_reaction *reaction, const uint16_t status[3])
+{
+    for (size_t i = 0; i < reaction->status_count; i++) {
+        const uint16_t *want = reaction->statuses[i];
+        if ((want[0] == SITE_ANY || want[0] == status[0]) && (want[1] == SITE_ANY || want[1] == status[1]) &&
+            (want[2] == SITE_ANY || want[2] == status[2]))
             return true;
     }
-    return false;
+    return reaction->status_count == 0;
 }
 
-const struct site_rule *site_rule_for(const struct slice *hosts, size_t count)
+static bool texts_meet(const struct site_reaction *reaction, struct slice text)
 {
-    for (size_t r = 0; r < COUNT_OF(rules) && count; r++) {
-        size_t matching = 0;
-        while (matching < count && host_matches(hosts[matching], &rules[r]))
-            matching++;
-        if (matching == count)
-            return &rules[r];
+    for (size_t i = 0; i < reaction->text_count; i++)
+        if (slice_find_caseless(text, reaction->texts[i]) != SLICE_NPOS)
+            return true;
+    return reaction->text_count == 0;
+}
+
+bool site_reaction_matches(const struct site_reaction *reaction, const struct reply *reply, enum stage stage)
+{
+    return (!reaction->stages || reaction->stages >> stage & 1) && codes_meet(reaction, reply->code) &&
+           statuses_meet(reaction, reply->status) && texts_meet(reaction, reply->text);
+}
+
+/* ── finding ── */
+
+/* The entry with the longest suffix of this host; NULL: nobody's. */
+static const struct site_entry *entry_of_host(const struct sites *sites, struct slice host)
+{
+    char lower[HOST_ROOM];
+    if (host.len && host.ptr[host.len - 1] == '.')
+        host.len--;
+    if (host.len >= sizeof(lower))
+        return NULL;
+    for (size_t i = 0; i < host.len; i++)
+        lower[i] = ascii_lower(host.ptr[i]);
+    struct slice rest = slice_of(lower, host.len);
+    while (rest.len) {
+        const struct site_entry *entry = map_get(&sites->by_host, rest);
+        if (entry)
+            return entry;
+        ptrdiff_t dot = slice_find_byte(rest, '.');
+        rest = dot < 0 ? slice_of(NULL, 0) : slice_from(rest, (size_t)dot + 1);
     }
-    return &default_rule;
-}
-
-const struct site_rule *site_rule_named(struct slice name)
-{
-    for (size_t r = 0; r < COUNT_OF(rules); r++)
-        if (slice_equal(slice_str(rules[r].name), name))
-            return &rules[r];
     return NULL;
 }
 
-void pace_init(struct pace *pace, const struct site_rule *rule)
+const struct site_rule *sites_rule_for(const struct sites *sites, const struct slice *hosts, size_t count)
 {
-    *pace = (struct pace){.rule = rule, .connections = rule->connections};
+    const struct site_entry *first = count ? entry_of_host(sites, hosts[0]) : NULL;
+    for (size_t i = 1; first && i < count; i++)
+        if (entry_of_host(sites, hosts[i]) != first)
+            return sites->base;
+    return first ? &first->rule : sites->base;
 }
 
-int pace_connections(const struct pace *pace, time_ms now)
+const struct site_rule *sites_default(const struct sites *sites)
 {
-    return now < pace->suspended_until ? 0 : (int)pace->connections;
+    return sites->base;
 }
 
-void pace_delivered(struct pace *pace)
+const struct site_rule *sites_rule_named(const struct sites *sites, struct slice name)
 {
-    pace->failures = 0;
-    if (pace->connections < pace->rule->connections)
-        pace->connections += 0.02;
-    if (pace->connections > pace->rule->connections)
-        pace->connections = pace->rule->connections;
+    for (size_t i = 0; i < sites->count; i++)
+        if (slice_equal(sites->entries[i]->rule.name, name))
+            return &sites->entries[i]->rule;
+    return NULL;
 }
 
-static void slow(struct pace *pace, time_ms now, time_ms calm)
+const struct site_rule *const *sites_rules(const struct sites *sites, size_t *count)
 {
-    if (now < pace->calm_until)
+    *count = sites->count;
+    return sites->rules;
+}
+
+/* ── the set as a whole ── */
+
+struct sites *sites_new(void)
+{
+    return NEW(struct sites);
+}
+
+void sites_free(struct sites *sites)
+{
+    if (!sites)
         return;
-    pace->connections = pace->connections / 2 < 1.0 ? 1.0 : pace->connections / 2;
-    pace->calm_until = now + calm;
+    map_release(&sites->by_host);
+    arena_release(&sites->arena);
+    free(sites);
 }
 
-void pace_refused(struct pace *pace, const struct verdict *verdict, int code, time_ms now, double scale)
+static bool complain(struct fault *why, struct site_place at, const char *what, struct slice about)
 {
-    bool speaks_of_pace = verdict->action == ACTION_SLOW_DOWN || verdict->scope == SCOPE_SITE ||
-                          verdict->reason == REASON_RATE_LIMITED || code == 421;
-    if (speaks_of_pace && verdict->reason != REASON_GREYLISTED)
-        slow(pace, now, (time_ms)((double)SECONDS_MS(60) * scale) + 1);
+    return fault_set(why, FAULT_INPUT, "%s line %u: %s \"%.*s\"", at.file, at.line, what, SLICE_ARG(about));
 }
 
-void pace_connection_failed(struct pace *pace, time_ms now, double scale)
+static bool settle_hosts(struct sites *sites, struct fault *why)
 {
-    if (now < pace->suspended_until)
-        return;
-    pace->failures++;
-    int doubling = pace->failures < 6 ? pace->failures : 6;
-    pace->connections = 1.0;
-    pace->suspended_until = now + (time_ms)((double)SECONDS_MS(15 << doubling) * scale) + 1;
+    map_release(&sites->by_host);
+    sites->by_host = (struct map){0};
+    for (size_t i = 0; i < sites->count; i++) {
+        struct site_entry *entry = sites->entries[i];
+        for (size_t h = 0; h < entry->host_count; h++) {
+            const struct site_entry *other = map_get(&sites->by_host, entry->hosts[h].suffix);
+            if (other)
+                return fault_set(why, FAULT_INPUT, "%s line %u: the host \"%.*s\" belongs to \"%.*s\" already (%s)",
+                                 entry->hosts[h].at.file, entry->hosts[h].at.line, SLICE_ARG(entry->hosts[h].suffix),
+                                 SLICE_ARG(other->rule.name), other->at.file);
+            map_set(&sites->by_host, entry->hosts[h].suffix, entry);
+        }
+    }
+    return true;
+}
+
+static void fill_gaps(struct site_entry *entry, const struct site_rule *base)
+{
+    struct site_rule *rule = &entry->rule;
+    for (int limit = 0; limit < SITE_LIMIT_COUNT; limit++) {
+        if (entry->given >> limit & 1 || rule == base)
+            continue;
+        rule->at[limit] = base->at[limit];
+        switch ((enum site_limit)limit) {
+        case SITE_LIMIT_CONNECTIONS: rule->connections = base->connections; break;
+        case SITE_LIMIT_MESSAGES: rule->messages_per_connection = base->messages_per_connection; break;
+        case SITE_LIMIT_RATE: rule->rate = base->rate; break;
+        case SITE_LIMIT_OPENING: rule->opening = base->opening; break;
+        case SITE_LIMIT_DAILY: rule->daily = base->daily; break;
+        case SITE_LIMIT_TLS: rule->tls = base->tls; break;
+        case SITE_LIMIT_COUNT: break;
+        }
+    }
+}
+
+/* A reaction that would slow nobody can never do anything. */
+static bool reactions_bite(const struct site_entry *entry, struct fault *why)
+{
+    const struct site_rule *rule = &entry->rule;
+    for (size_t i = 0; i < entry->own_count; i++) {
+        const struct site_reaction *reaction = &entry->own[i];
+        if (reaction->rate.count && rule->rate.count &&
+            (double)reaction->rate.count / (double)reaction->rate.per >=
+                (double)rule->rate.count / (double)rule->rate.per)
+            return complain(why, reaction->at,
+                            "its rate is no slower than the site's own, so it would do nothing:", reaction->id);
+        if (reaction->connections && reaction->connections >= rule->connections)
+            return complain(why, reaction->at, "these are no fewer connections than the site's own:", reaction->id);
+    }
+    return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct site_entry *const *left = a, *const *right = b;
+    return slice_compare((*left)->rule.name, (*right)->rule.name);
+}
+
+bool sites_settle(struct sites *sites, bool is_loopback, struct fault *why)
+{
+    qsort(sites->entries, sites->count, sizeof(struct site_entry *), by_name);
+    const struct site_rule *general = sites_rule_named(sites, SLICE("default"));
+    const struct site_rule *loopback = sites_rule_named(sites, SLICE("loopback"));
+    if (!general)
+        return fault_set(why, FAULT_INPUT, "data/sites: there is no file with \"name: default\"");
+    sites->base = is_loopback && loopback ? loopback : general;
+    const struct site_entry *shared = NULL;
+    sites->rules = ARENA_ARRAY(&sites->arena, const struct site_rule *, sites->count + 1);
+    for (size_t i = 0; i < sites->count; i++) {
+        sites->rules[i] = &sites->entries[i]->rule;
+        if (&sites->entries[i]->rule == general)
+            shared = sites->entries[i];
+    }
+    if (shared->given != (1u << SITE_LIMIT_COUNT) - 1)
+        return complain(why, shared->at, "every figure must be given (rates and daily may be none) by", general->name);
+    for (size_t i = 0; i < sites->count; i++) {
+        struct site_entry *entry = sites->entries[i];
+        struct site_rule *rule = &entry->rule;
+        rule->is_default = rule == sites->base;
+        fill_gaps(entry, &entry->rule == loopback ? general : sites->base);
+        if (!reactions_bite(entry, why))
+            return false;
+        size_t more = entry == shared ? 0 : shared->own_count;
+        rule->reactions = ARENA_ARRAY(&sites->arena, const struct site_reaction *, entry->own_count + more + 1);
+        for (size_t r = 0; r < entry->own_count; r++)
+            rule->reactions[r] = &entry->own[r];
+        for (size_t r = 0; r < more; r++)
+            rule->reactions[entry->own_count + r] = &shared->own[r];
+        rule->reaction_count = entry->own_count + more;
+    }
+    return settle_hosts(sites, why);
+}
+
+/* ── where they come from ── */
+
+static bool read_embedded(struct sites *sites, struct fault *why)
+{
+    const struct slice prefix = SLICE("data/sites/");
+    for (const struct embedded_file *file = embedded_first(prefix); file && slice_starts(file->path, prefix); file++)
+        if (!sites_read(sites, arena_str(&sites->arena, file->path), embedded_bytes(file), false, why))
+            return false;
+    return true;
+}
+
+static bool read_file(struct sites *sites, const char *path, struct fault *why)
+{
+    SCOPED(buf) text = BUF(FILE_MOST);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fault_errno(why, "%s", path) || (why->kind = FAULT_INPUT, false);
+    ssize_t got = 0;
+    char *to;
+    while ((to = buf_reserve(&text, 16384)) && (got = read(fd, to, 16384)) > 0)
+        buf_advance(&text, (size_t)got);
+    close(fd);
+    if (got < 0)
+        return fault_errno(why, "%s", path);
+    if (!to)
+        return fault_set(why, FAULT_INPUT, "%s: larger than a rule file can be", path);
+    return sites_read(sites, path, buf_slice(&text), true, why);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool read_folder(struct sites *sites, const char *folder, struct fault *why)
+{
+    DIR *open_folder = opendir(folder);
+    if (!open_folder && errno == ENOENT)
+        return true;
+    if (!open_folder)
+        return fault_errno(why, "the folder of site rules, %s", folder) || (why->kind = FAULT_INPUT, false);
+    const char *paths[FOLDER_MOST];
+    size_t count = 0;
+    for (struct dirent *entry; (entry = readdir(open_folder)) && count < FOLDER_MOST;) {
+        struct slice name = slice_str(entry->d_name);
+        if (name.ptr[0] != '.' && slice_ends(name, SLICE(".yaml")))
+            paths[count++] = arena_printf(&sites->arena, "%s/%s", folder, entry->d_name).ptr;
+    }
+    closedir(open_folder);
+    qsort(paths, count, sizeof(*paths), by_text);
+    for (size_t i = 0; i < count; i++)
+        if (!read_file(sites, paths[i], why))
+            return false;
+    return true;
+}
+
+bool sites_open(const struct sites_options *options, struct sites **sites_out, struct fault *why)
+{
+    struct sites *sites = sites_new();
+    if (!read_embedded(sites, why) || (options && options->folder && !read_folder(sites, options->folder, why)) ||
+        !sites_settle(sites, options && options->is_loopback, why)) {
+        sites_free(sites);
+        return false;
+    }
+    *sites_out = sites;
+    return true;
 }

@@ -1,0 +1,389 @@
+/* flow.c - giving work to slots, no faster than the pace allows
+ *
+ *     raw --compose ahead--> ready --a slot has room, the pace allows--> under way
+ *
+ * free:  nothing holds back but connections: each slot helps itself from its destination's queue.
+ * gated: the pace holds mails back. Then they go in the order of their claims over all destinations of the site,
+ *        transactional ones first, so that whoever happens to have a connection takes nobody's turn; the site is pumped
+ *        whenever the pace allows the next one. It is free again when nothing waits. */
+#include "deliver/parts.h"
+
+enum {
+    APPETITE_S = 4, /* recipients in memory for so many seconds at this pace */
+    CLOSED_MS = 30000,
+    CLOSED_DOUBLINGS = 5,
+};
+
+/* ── the site's parts ── */
+
+static void site_wake(struct timer *timer)
+{
+    struct site *site = timer->owner;
+    worker_pump(site->worker, site);
+}
+
+static void wake_in(struct site *site, time_ms wait)
+{
+    if (!timer_is_set(&site->wake) || loop_now(site->worker->loop) + wait < site->wake.due)
+        timer_set(&site->wake, wait);
+}
+
+void site_meet(struct worker *worker, struct site *site)
+{
+    const struct engine_options *options = &worker->engine->options;
+    site->is_known_to_worker = true;
+    site->last_busy = &site->first_busy;
+    timer_init(&site->wake, worker->loop, site_wake, site);
+    site->next_of_worker = worker->sites;
+    worker->sites = site;
+    struct egress *egress = NEW(struct egress);
+    egress->site = site;
+    pace_init(&egress->pace, site->rule, options->retry.scale);
+    site->egresses = egress;
+}
+
+void site_release(struct site *site)
+{
+    for (struct egress *egress = site->egresses, *next; egress; egress = next) {
+        next = egress->next;
+        pace_release(&egress->pace);
+        free(egress);
+    }
+    site->egresses = NULL;
+}
+
+void destination_meet(struct worker *worker, struct destination *destination)
+{
+    struct site *site = destination->site;
+    if (!site->is_known_to_worker)
+        site_meet(worker, site);
+    destination->of_site = site->destinations;
+    site->destinations = destination;
+    recipients_init(&destination->raw);
+    recipients_init(&destination->ready);
+}
+
+/* ── recipients that wait ── */
+
+static void becomes_busy(struct destination *destination)
+{
+    struct site *site = destination->site;
+    if (destination->is_busy)
+        return;
+    destination->is_busy = true;
+    destination->next_busy = NULL;
+    *site->last_busy = destination;
+    site->last_busy = &destination->next_busy;
+}
+
+/* Those with nothing left leave the list; nobody else takes any out, so that it can be walked while slots run. */
+static void sweep_busy(struct site *site)
+{
+    struct destination **at = &site->first_busy;
+    for (struct destination *destination; (destination = *at);) {
+        if (destination->raw.count || destination->ready.count) {
+            at = &destination->next_busy;
+        } else {
+            *at = destination->next_busy;
+            destination->is_busy = false;
+        }
+    }
+    site->last_busy = at;
+}
+
+void raw_push(struct destination *destination, struct recipient *recipient)
+{
+    recipients_push(&destination->raw, recipient);
+    destination->site->raw++;
+    becomes_busy(destination);
+}
+
+struct recipient *raw_pop(struct destination *destination)
+{
+    struct recipient *recipient = recipients_pop(&destination->raw);
+    if (recipient)
+        destination->site->raw--;
+    return recipient;
+}
+
+void ready_push(struct destination *destination, struct recipient *recipient)
+{
+    recipients_push(&destination->ready, recipient);
+    becomes_busy(destination);
+}
+
+void ready_push_front(struct destination *destination, struct recipient *recipient)
+{
+    recipients_push_front(&destination->ready, recipient);
+    becomes_busy(destination);
+}
+
+void worker_compose_ahead(struct worker *worker, struct site *site)
+{
+    if (site->raw == 0 || loop_now(worker->loop) < site->compose_after)
+        return;
+    size_t window = (size_t)site->rule->connections * 2 + 2;
+    for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {
+        while (destination->raw.count &&
+               (site->composing + destination->ready.count < window || recipients_has_urgent(&destination->raw))) {
+            struct recipient *recipient = raw_pop(destination);
+            if (worker_is_held(worker, recipient)) {
+                worker_give_back(worker, recipient);
+                continue;
+            }
+            site->composing++;
+            pool_compose(worker->engine, recipient);
+        }
+    }
+}
+
+/* ── connections ── */
+
+/* The way with most room that may open a connection now; NULL: none, and *wait_ms is when to ask again (0: when one of
+ * them ends). */
+static struct egress *egress_that_opens(struct site *site, time_ms now, time_ms *wait_ms)
+{
+    struct egress *best = NULL;
+    *wait_ms = 0;
+    for (struct egress *egress = site->egresses; egress; egress = egress->next) {
+        time_ms wait = pace_may_open(&egress->pace, egress->slots, now);
+        if (wait == 0 && (!best || egress->slots < best->slots))
+            best = egress;
+        if (wait > 0 && (!*wait_ms || wait < *wait_ms))
+            *wait_ms = wait;
+    }
+    return best;
+}
+
+/* All connections are taken: this site is served when one ends. */
+static void wait_for_connection(struct worker *worker, struct site *site)
+{
+    if (site->is_short)
+        return;
+    site->is_short = true;
+    site->next_short = NULL;
+    *worker->last_short = site;
+    worker->last_short = &site->next_short;
+}
+
+void worker_serve_short(struct deferred *deferred)
+{
+    struct worker *worker = deferred->owner;
+    while (worker->first_short && worker->connections < worker->engine->options.connections_most) {
+        struct site *site = worker->first_short;
+        worker->first_short = site->next_short;
+        if (!worker->first_short)
+            worker->last_short = &worker->first_short;
+        site->is_short = false;
+        worker_pump(worker, site);
+    }
+}
+
+/* Connections that have nothing to do make room for those that are wanted. */
+static void close_idle(struct site *site)
+{
+    for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
+        for (struct slot *slot = destination->slots; slot; slot = slot->next) {
+            if (slot->state == SLOT_OPEN && slot->under_way_count == 0 && destination->ready.count == 0)
+                timer_set(&slot->idle, 0);
+        }
+    }
+}
+
+static bool is_closed(struct destination *destination, time_ms now)
+{
+    if (now >= destination->closed_until)
+        return false;
+    wake_in(destination->site, destination->closed_until - now);
+    return true;
+}
+
+/* Open one, or see to it that somebody comes back when one may be opened. False: not now. */
+static bool open_connection(struct worker *worker, struct destination *destination, time_ms now)
+{
+    struct site *site = destination->site;
+    time_ms wait;
+    if (worker->connections >= worker->engine->options.connections_most) {
+        wait_for_connection(worker, site);
+        return false;
+    }
+    struct egress *egress = egress_that_opens(site, now, &wait);
+    if (egress)
+        slot_open(worker, destination, egress);
+    else if (wait)
+        wake_in(site, wait);
+    return egress != NULL;
+}
+
+/* ── free ── */
+
+/* Those without a connection of their own come first. */
+static struct destination *destination_with_work(const struct site *site, time_ms now)
+{
+    struct destination *more = NULL;
+    for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {
+        if (!destination->ready.count || is_closed(destination, now))
+            continue;
+        if (!destination->slot_count)
+            return destination;
+        if (!more && destination->ready.count > (size_t)destination->slot_count && !destination->has_doubts)
+            more = destination;
+    }
+    return more;
+}
+
+static void pump_free(struct worker *worker, struct site *site, time_ms now)
+{
+    for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {
+        struct slot *next;
+        for (struct slot *slot = destination->slots; slot && destination->ready.count; slot = next) {
+            next = slot->next;
+            if (slot->state == SLOT_OPEN && slot->under_way_count == 0)
+                slot_run(slot);
+        }
+    }
+    struct destination *destination = NULL;
+    while (!site->is_gated && (destination = destination_with_work(site, now)) &&
+           open_connection(worker, destination, now)) {
+    }
+}
+
+/* ── gated ── */
+
+bool slot_may_send(struct slot *slot)
+{
+    struct site *site = slot->destination->site;
+    if (site->is_gated && !slot->has_turn) {
+        if (!site->is_pumping)
+            wake_in(site, 0);
+        return false;
+    }
+    time_ms wait = pace_may_send(&slot->egress->pace, loop_now(slot->worker->loop));
+    if (!wait)
+        return true;
+    site->is_gated = true;
+    wake_in(site, wait);
+    return false;
+}
+
+static bool goes_before(const struct recipient *a, const struct recipient *b)
+{
+    return a->priority != b->priority ? a->priority < b->priority : a->turn < b->turn;
+}
+
+/* Whose turn it is: the destination with the oldest claim that was not looked at in this pass. */
+static struct destination *destination_in_turn(struct site *site)
+{
+    struct destination *best = NULL;
+    for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy)
+        if (destination->ready.count && destination->passed_at != site->pass &&
+            (!best || goes_before(destination->ready.first, best->ready.first)))
+            best = destination;
+    return best;
+}
+
+static struct slot *slot_that_takes(struct destination *destination, time_ms now)
+{
+    for (struct slot *slot = destination->slots; slot; slot = slot->next)
+        if (slot_has_room(slot) && pace_may_send(&slot->egress->pace, now) == 0)
+            return slot;
+    return NULL;
+}
+
+static bool is_any_way_open(struct site *site, time_ms now)
+{
+    for (struct egress *egress = site->egresses; egress; egress = egress->next)
+        if (pace_may_send(&egress->pace, now) == 0)
+            return true;
+    return false;
+}
+
+static void pump_gated(struct worker *worker, struct site *site, time_ms now)
+{
+    struct destination *destination;
+    site->pass++;
+    while (is_any_way_open(site, now) && (destination = destination_in_turn(site))) {
+        struct slot *slot = slot_that_takes(destination, now);
+        size_t before = destination->ready.count;
+        if (slot) {
+            slot->has_turn = true;
+            slot_run(slot); /* takes one and gives the turn back */
+        }
+        if (!slot || destination->ready.count == before)
+            destination->passed_at = site->pass;
+        if (!slot && !destination->has_doubts && !is_closed(destination, now))
+            open_connection(worker, destination, now);
+    }
+}
+
+/* ── all together ── */
+
+static void publish_appetite(struct site *site, time_ms now)
+{
+    double rate = 0;
+    bool is_unlimited = false;
+    for (struct egress *egress = site->egresses; egress; egress = egress->next) {
+        double own = pace_rate(&egress->pace, now);
+        is_unlimited = is_unlimited || own <= 0;
+        rate += own;
+    }
+    size_t least = (size_t)site->rule->connections * 2 + 2, wanted = (size_t)(rate * APPETITE_S) + 1;
+    atomic_store_explicit(&site->appetite, is_unlimited ? 0 : wanted < least ? least : wanted, memory_order_relaxed);
+}
+
+/* When to come back, beside what was arranged on the way. */
+static void wake_again(struct site *site, time_ms now)
+{
+    if (site->raw && now < site->compose_after)
+        wake_in(site, site->compose_after - now);
+    if (!site->first_busy)
+        return;
+    time_ms least = 0;
+    bool is_open = false;
+    for (struct egress *egress = site->egresses; egress; egress = egress->next) {
+        time_ms wait = pace_may_send(&egress->pace, now);
+        is_open = is_open || wait == 0;
+        if (wait && (!least || wait < least))
+            least = wait;
+    }
+    if (!is_open && least)
+        wake_in(site, least);
+}
+
+void worker_pump(struct worker *worker, struct site *site)
+{
+    if (worker->is_stopping || site->is_pumping)
+        return;
+    time_ms now = loop_now(worker->loop);
+    site->is_pumping = true;
+    worker_compose_ahead(worker, site);
+    sweep_busy(site);
+    if (!site->first_busy)
+        site->is_gated = false;
+    if (!site->is_gated)
+        pump_free(worker, site, now);
+    if (site->is_gated)
+        pump_gated(worker, site, now);
+    struct destination *waits = destination_with_work(site, now);
+    site->is_crowded = waits && waits->slot_count == 0 && site->slots > 0;
+    site->urgent_waits = site->is_crowded && recipients_has_urgent(&waits->ready);
+    if (site->is_crowded)
+        close_idle(site);
+    worker_compose_ahead(worker, site);
+    wake_again(site, now);
+    for (struct egress *egress = site->egresses; egress; egress = egress->next) {
+        if (site->first_busy)
+            pace_binding(&egress->pace, egress->slots, now);
+        else if (egress->pace.binding.limit != PACE_NOTHING)
+            egress->pace.binding = (struct pace_binding){.since = now};
+    }
+    publish_appetite(site, now);
+    site->is_pumping = false;
+}
+
+void destination_closed(struct destination *destination, time_ms now)
+{
+    int doubling = destination->failures < CLOSED_DOUBLINGS ? destination->failures : CLOSED_DOUBLINGS;
+    double scale = destination->site->worker->engine->options.retry.scale;
+    destination->closed_until = now + (time_ms)((double)(CLOSED_MS << doubling) * scale) + 1;
+}
