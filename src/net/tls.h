@@ -28,6 +28,8 @@ struct tls_roots *tls_roots_none(void);
 struct tls_roots *tls_roots_system(void);
 NODISCARD bool tls_roots_add(struct tls_roots *roots, struct slice pem, struct fault *why);
 void tls_roots_free(struct tls_roots *roots);
+/* Another library's SSL_CTX trusts these from now on, and nobody else. */
+void tls_roots_trust(const struct tls_roots *roots, void *ssl_context);
 
 struct tls_client;
 /* Takes its own reference to roots. */

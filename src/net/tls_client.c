@@ -66,6 +66,11 @@ void tls_roots_free(struct tls_roots *roots)
     free(roots);
 }
 
+void tls_roots_trust(const struct tls_roots *roots, void *ssl_context)
+{
+    SSL_CTX_set1_cert_store(ssl_context, roots->store);
+}
+
 static void forget_oldest(struct tls_client *client)
 {
     struct kept_session *kept = client->oldest;
