@@ -1,6 +1,7 @@
 #include "deliver/sts_cache.h"
 
 #include "base/log.h"
+#include "base/map.h"
 #include "net/https.h"
 #include <stdio.h>
 
