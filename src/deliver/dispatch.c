@@ -6,6 +6,7 @@
 
 enum {
     SITE_READY_FACTOR = 32, /* recipients in memory for each connection a site may have */
+    URGENT_ROOM = 200,      /* transactional ones beyond that: they do not wait for room */
     FAILURES_READY = 1000,  /* of a destination without a route: nothing but bookkeeping */
     DOUBTFUL_BATCH = 500,
     RENEW_MS = LEASE_MS / 3,
@@ -51,13 +52,17 @@ static void woken(void *owner, struct lane_group *group)
 static void fill_site(struct dispatcher *dispatcher, struct site *site)
 {
     size_t most = site_most(site), count;
-    if (site->outstanding > most / 2 || site->group.active_count == 0 || dispatcher->is_stopping ||
+    bool is_full = site->outstanding > most / 2;
+    bool has_urgent = lane_group_has_urgent(&site->group) && site->outstanding < most + URGENT_ROOM;
+    if ((is_full && !has_urgent) || site->group.active_count == 0 || dispatcher->is_stopping ||
         loop_now(dispatcher->loop) >= atomic_load(&dispatcher->engine->safe_until))
         return;
     struct recipient *list;
     struct fault why = {0};
-    if (!lanes_claim(dispatcher->lanes, &site->group, wall(dispatcher), most - site->outstanding, &list, &count,
-                     &why)) {
+    time_ms now = wall(dispatcher);
+    if (!(is_full ? lanes_claim_urgent(dispatcher->lanes, &site->group, now, most + URGENT_ROOM - site->outstanding,
+                                       &list, &count, &why)
+                  : lanes_claim(dispatcher->lanes, &site->group, now, most - site->outstanding, &list, &count, &why))) {
         log_warn("deliver", "deliveries cannot be read: %s", why.text);
         return; /* the next second asks again */
     }
@@ -212,6 +217,20 @@ static void refresh_holds(struct dispatcher *dispatcher)
         worker_control_holds(&dispatcher->engine->workers[i], holds_copy(fresh));
 }
 
+static void refresh_weights(struct dispatcher *dispatcher)
+{
+    struct fault why;
+    SCOPED(rows) rows = {0};
+    if (!db_query(dispatcher->reader, &why, &rows, "SELECT id, weight FROM brand", NO_VALUES))
+        return;
+    while (rows_next(&rows)) {
+        int64_t weight = rows_int(&rows, 1);
+        lanes_weigh(dispatcher->lanes, (uint64_t)rows_int(&rows, 0), weight > 0 ? (unsigned)weight : 1);
+    }
+    if (!rows_end(&rows))
+        log_warn("deliver", "the brands' weights cannot be read: %s", why.text);
+}
+
 /* A write job of the dispatcher's own: renew the leases, release what was in doubt long enough. */
 struct upkeep {
     struct write_job job;
@@ -280,6 +299,7 @@ static void each_second(struct timer *timer)
         return;
     timer_set(timer, 1000);
     refresh_holds(dispatcher);
+    refresh_weights(dispatcher);
     routing_refresh(dispatcher);
     size_t at = 0; /* whoever was left by a store that could not be read */
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->sites, &at));)
@@ -352,6 +372,7 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     timer_init(&dispatcher->second, dispatcher->loop, each_second, dispatcher);
     deferred_init(&dispatcher->fill, dispatcher->loop, fill_sites, dispatcher);
     refresh_holds(dispatcher);
+    refresh_weights(dispatcher);
     timer_set(&dispatcher->second, 1000);
     loop_thread_start(&dispatcher->thread, dispatcher->loop, dispatcher_begin, NULL, dispatcher);
     return true;

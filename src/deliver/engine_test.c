@@ -96,17 +96,25 @@ static void start(struct fixture *fixture)
         fail_msg("%s", why.text);
 }
 
-/* Everybody in fixture->people is submitted to one campaign. */
-static void submit(struct fixture *fixture)
+/* Everybody in fixture->people is submitted to one campaign (0: transactional). */
+static void submit_as(struct fixture *fixture, uint64_t brand_id, uint64_t campaign_id)
 {
     time_ms now = world_wall(&fixture->world);
-    struct submission submission = {
-        .fixture = fixture,
-        .order = {.brand_id = 7, .campaign_id = 5, .priority = 1, .now = now, .due = now, .expires = now + DAYS_MS(1)}};
+    struct submission submission = {.fixture = fixture,
+                                    .order = {.brand_id = brand_id,
+                                              .campaign_id = campaign_id,
+                                              .priority = campaign_id != 0,
+                                              .now = now,
+                                              .due = now,
+                                              .expires = now + DAYS_MS(1)}};
     test_write(fixture->store.store, submission_run, &submission);
     for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++)
         engine_submitted(fixture->engine, submission.news[bucket], submission.counts[bucket]);
     arena_release(&submission.arena);
+}
+static void submit(struct fixture *fixture)
+{
+    submit_as(fixture, 7, 5);
 }
 
 static void person(struct fixture *fixture, const char *local, const char *domain)
@@ -590,6 +598,101 @@ static void the_pace_finds_a_hidden_limit_and_follows(void **state)
     leave(fixture);
 }
 
+/* The house again, with rules of the test's own and the hours as they are. */
+static struct sites *open_house_with(struct fixture *fixture, const char *rules)
+{
+    struct sites *sites = sites_new();
+    struct fault why;
+    char text[400];
+    snprintf(
+        text, sizeof(text),
+        "name: default\nlabel: all\nmessages_per_connection: 100\nnew_connections: none\ndaily: none\ntls: may\n%s",
+        rules);
+    if (!sites_read(sites, "default.yaml", slice_str(text), false, &why) ||
+        !sites_read(sites, "google.yaml", SLICE("name: google\nlabel: Gmail\nhosts: [google.com]\n"), false, &why) ||
+        !sites_settle(sites, false, &why))
+        fail_msg("%s", why.text);
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    fixture->options.sites = sites;
+    fixture->options.retry.scale = 1.0;
+    start(fixture);
+    return sites;
+}
+
+/* Transactional mail never waits behind a campaign, however many are due; nor does mail to another site. Counted in
+ * mails of the campaign that went meanwhile: those under way, and a turn or two of the clock. */
+static void nobody_stands_in_anothers_way(void **state)
+{
+    HOUSE(fixture, state, 2);
+    receivers[0] = (struct receiver){.slow_ms = 5};
+    struct sites *sites = open_house_with(fixture, "connections: 2\nrate: 20/s\n");
+    crowd(fixture, 2000, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], 5);
+    for (int i = 0; i < 10; i++) {
+        char local[16], address[32];
+        snprintf(local, sizeof(local), "urgent%d", i);
+        snprintf(address, sizeof(address), "%s@r0.example", local);
+        fixture->count = 0;
+        person(fixture, local, "r0.example");
+        int before = atomic_load(&receivers[0].accepted);
+        submit_as(fixture, 7, 0);
+        for (int wait = 0; wait < 4000 && !receiver_took(&receivers[0], address); wait++)
+            receiver_pause(1);
+        assert_true(receiver_took(&receivers[0], address));
+        int meanwhile = atomic_load(&receivers[0].accepted) - before - 1;
+        if (meanwhile > 5)
+            fail_msg("%d mails of the campaign went before a transactional one", meanwhile);
+    }
+    fixture->count = 0;
+    crowd(fixture, 5, "r1.example");
+    int before = atomic_load(&receivers[0].accepted);
+    submit(fixture);
+    wait_until_accepted(&receivers[1], 1);
+    assert_true(atomic_load(&receivers[0].accepted) - before <= 3);
+    engine_stop(fixture->engine, 2000);
+    fixture->engine = NULL;
+    sites_free(sites);
+    fixture->options.sites = NULL;
+    leave(fixture);
+}
+
+/* Two brands on one full site, one of them first and with many more mails: half each once both are there. Then three
+ * to one. */
+static void two_brands_share_a_full_site(void **state)
+{
+    HOUSE(fixture, state, 2);
+    struct sites *sites = open_house_with(fixture, "connections: 3\nrate: 100/s\n");
+    crowd(fixture, 2000, "google0.example");
+    submit_as(fixture, 71, 5);
+    wait_until_accepted(&receivers[0], 50);
+    fixture->count = 0;
+    crowd(fixture, 900, "google1.example");
+    submit_as(fixture, 72, 6);
+    wait_until_accepted(&receivers[1], 10);
+    for (int weight = 1; weight <= 3; weight += 2) {
+        int a = atomic_load(&receivers[0].accepted), b = atomic_load(&receivers[1].accepted);
+        for (int i = 0;
+             i < 4000 && atomic_load(&receivers[0].accepted) + atomic_load(&receivers[1].accepted) < a + b + 300; i++)
+            receiver_pause(2);
+        a = atomic_load(&receivers[0].accepted) - a;
+        b = atomic_load(&receivers[1].accepted) - b;
+        double share = (double)b / (a + b), want = weight / (weight + 1.0);
+        if (share < want - 0.06 || share > want + 0.06)
+            fail_msg("weight %d: %d and %d", weight, a, b);
+        test_write(fixture->store.store, do_run,
+                   (char[]){"INSERT INTO brand (id, name, from_name, from_address, return_path_domain, link_base, "
+                            "created_ms, weight) VALUES (72, 'b', '', '', '', '', 1, 3) ON CONFLICT DO NOTHING"});
+        receiver_pause(3500); /* the weight is read, and what was claimed before has gone */
+    }
+    engine_stop(fixture->engine, 2000);
+    fixture->engine = NULL;
+    sites_free(sites);
+    fixture->options.sites = NULL;
+    leave(fixture);
+}
+
 /* R28: the rule's own rate and its new connections, whatever the engine could do */
 static void a_rate_of_the_rule_is_kept(void **state)
 {
@@ -641,6 +744,8 @@ int main(int argc, char **argv)
         {"the_pace_finds_a_hidden_limit_and_follows (sqlite)", the_pace_finds_a_hidden_limit_and_follows, NULL, NULL,
          (void *)(uintptr_t) "sqlite"},
         ON_BOTH(a_rate_of_the_rule_is_kept),
+        ON_BOTH(nobody_stands_in_anothers_way),
+        ON_BOTH(two_brands_share_a_full_site),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,8 @@
 #include "deliver/parts.h"
 
 enum {
-    APPETITE_S = 4, /* recipients in memory for so many seconds at this pace */
+    APPETITE_S = 2,     /* recipients in memory for so many seconds at this pace, */
+    APPETITE_LEAST = 4, /* and these */
     CLOSED_MS = 30000,
     CLOSED_DOUBLINGS = 5,
 };
@@ -123,6 +124,9 @@ void worker_compose_ahead(struct worker *worker, struct site *site)
     if (site->raw == 0 || loop_now(worker->loop) < site->compose_after)
         return;
     size_t window = (size_t)site->rule->connections * 2 + 2;
+    size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed);
+    if (appetite && appetite < window)
+        window = appetite;
     for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {
         while (destination->raw.count &&
                (site->composing + destination->ready.count < window || recipients_has_urgent(&destination->raw))) {
@@ -327,8 +331,25 @@ static void publish_appetite(struct site *site, time_ms now)
         is_unlimited = is_unlimited || own <= 0;
         rate += own;
     }
-    size_t least = (size_t)site->rule->connections * 2 + 2, wanted = (size_t)(rate * APPETITE_S) + 1;
-    atomic_store_explicit(&site->appetite, is_unlimited ? 0 : wanted < least ? least : wanted, memory_order_relaxed);
+    size_t wanted = is_unlimited ? 0 : (size_t)(rate * APPETITE_S) + APPETITE_LEAST;
+    atomic_store_explicit(&site->appetite, wanted, memory_order_relaxed);
+}
+
+/* The pace has fallen: what would wait here for long goes home, where brands take turns. */
+static void give_back_surplus(struct worker *worker, struct site *site)
+{
+    size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed), kept = 0;
+    if (!appetite || site->raw <= 2 * appetite)
+        return;
+    for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {
+        for (size_t left = destination->raw.count; left; left--) {
+            struct recipient *recipient = raw_pop(destination);
+            if (recipient->priority == 0 || kept++ < appetite)
+                raw_push(destination, recipient);
+            else
+                worker_give_back(worker, recipient);
+        }
+    }
 }
 
 /* When to come back, beside what was arranged on the way. */
@@ -378,6 +399,7 @@ void worker_pump(struct worker *worker, struct site *site)
             egress->pace.binding = (struct pace_binding){.since = now};
     }
     publish_appetite(site, now);
+    give_back_surplus(worker, site);
     site->is_pumping = false;
 }
 

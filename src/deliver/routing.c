@@ -35,6 +35,9 @@ static struct site *site_get(struct dispatcher *dispatcher, struct slice name, c
     memcpy(site + 1, name.ptr, name.len);
     site->name = slice_of(site + 1, name.len);
     site->rule = rule;
+    if (rule->rate.count)
+        site->appetite =
+            (size_t)rule->rate.count * 2000 / (size_t)rule->rate.per + 4; /* until its worker knows better */
     site->worker = &dispatcher->engine->workers[dispatcher->worker_turn++ % dispatcher->engine->worker_count];
     map_set(&dispatcher->sites, name, site);
     return site;

@@ -1,6 +1,7 @@
 #include "queue/lanes.h"
 
 #include "mail/address.h"
+#include "queue/turns.h"
 #include <assert.h>
 
 struct domain;
@@ -9,7 +10,8 @@ struct lane {
     struct lane_key key;
     struct domain *domain;
     struct lane *of_domain, *of_domain_before; /* lanes of the same domain */
-    struct lane *before, *after;               /* ring of active lanes; NULL: not in one */
+    struct ring_link link;                     /* in its campaign's ring of active lanes */
+    struct campaign_turn *turn;                /* NULL: not active */
     size_t heap_at;                            /* 1..: place in the heap of the sleeping; 0: not there */
     time_ms next_due;                          /* earliest instant at which a row is known to be due */
     time_ms look_again;                        /* active: not before this for what has become due meanwhile */
@@ -38,6 +40,7 @@ struct lanes {
     struct id_map by_id;   /* -> struct lane */
     struct map domains;    /* -> struct domain */
     struct id_map claimed; /* delivery id -> struct recipient */
+    struct id_map weights; /* brand id -> its weight */
     struct lane **heap;    /* sleeping lanes by next_due, from 1 */
     size_t heap_count, heap_room;
     bool (*is_held)(void *context, const struct lane_key *key);
@@ -124,31 +127,36 @@ static void lane_sleep(struct lanes *lanes, struct lane *lane)
     heap_sift(lanes, lane->heap_at);
 }
 
-/* --- rings of active lanes --- */
+/* --- active lanes --- */
 
-static void ring_add(struct lane_group *group, struct lane *lane)
+static void lane_join(struct lane_group *group, struct lane *lane)
 {
-    struct lane **head = &group->active[lane->key.priority];
-    if (!*head) {
-        lane->before = lane->after = lane;
-        *head = lane;
-    } else {
-        lane->after = *head;
-        lane->before = (*head)->before;
-        lane->before->after = lane->after->before = lane;
-    }
-    group->active_count++;
+    lane->turn = turns_add(group, &lane->key, &lane->link);
 }
 
-static void ring_remove(struct lane_group *group, struct lane *lane)
+static void lane_leave(struct lane_group *group, struct lane *lane)
 {
-    struct lane **head = &group->active[lane->key.priority];
-    if (*head == lane)
-        *head = lane->after == lane ? NULL : lane->after;
-    lane->before->after = lane->after;
-    lane->after->before = lane->before;
-    lane->before = lane->after = NULL;
-    group->active_count--;
+    turns_remove(group, lane->turn, &lane->link);
+    lane->turn = NULL;
+}
+
+static struct lane *lane_of_link(struct ring_link *link)
+{
+    return (struct lane *)((char *)link - offsetof(struct lane, link));
+}
+
+static unsigned weight_of(void *lanes, uint64_t brand_id)
+{
+    uintptr_t weight = (uintptr_t)id_map_get(&((struct lanes *)lanes)->weights, brand_id);
+    return weight ? (unsigned)weight : 1;
+}
+
+void lanes_weigh(struct lanes *lanes, uint64_t brand_id, unsigned weight)
+{
+    if (weight < 1 || weight > LANE_WEIGHT_MOST)
+        weight = weight < 1 ? 1 : LANE_WEIGHT_MOST;
+    if (brand_id && weight_of(lanes, brand_id) != weight)
+        id_map_set(&lanes->weights, brand_id, (void *)(uintptr_t)weight);
 }
 
 /* --- lanes and domains --- */
@@ -171,12 +179,17 @@ void lanes_free(struct lanes *lanes)
     for (struct id_map_entry *entry; (entry = id_map_walk(&lanes->claimed, &at));)
         recipient_free(entry->value);
     at = 0;
-    for (struct id_map_entry *entry; (entry = id_map_walk(&lanes->by_id, &at));)
-        free(entry->value);
+    for (struct id_map_entry *entry; (entry = id_map_walk(&lanes->by_id, &at));) {
+        struct lane *lane = entry->value;
+        if (lane->turn)
+            lane_leave(lane->domain->group, lane);
+        free(lane);
+    }
     at = 0;
     for (struct map_entry *entry; (entry = map_walk(&lanes->domains, &at));)
         free(entry->value);
     id_map_release(&lanes->claimed);
+    id_map_release(&lanes->weights);
     id_map_release(&lanes->by_id);
     map_release(&lanes->domains);
     free(lanes->heap);
@@ -218,7 +231,7 @@ static struct lane *lane_get(struct lanes *lanes, const struct lane_key *key)
 /* Nothing is owed and nothing is in memory: the lane need not be remembered. */
 static void lane_forget_if_empty(struct lanes *lanes, struct lane *lane)
 {
-    if (lane->before || lane->next_due != INT64_MAX || lane->claimed || !bits_are_clear(lane->owed))
+    if (lane->turn || lane->next_due != INT64_MAX || lane->claimed || !bits_are_clear(lane->owed))
         return;
     if (lane->of_domain_before)
         lane->of_domain_before->of_domain = lane->of_domain;
@@ -261,8 +274,8 @@ static void lane_activate(struct lanes *lanes, struct lane *lane)
     heap_remove(lanes, lane);
     look_everywhere(lane);
     lane->look_again = 0;
-    if (!lane->before)
-        ring_add(lane->domain->group, lane);
+    if (!lane->turn)
+        lane_join(lane->domain->group, lane);
 }
 
 /* Something of this lane is due at `due`. */
@@ -270,7 +283,7 @@ static void lane_due(struct lanes *lanes, struct lane *lane, time_ms due)
 {
     if (due < lane->next_due) {
         lane->next_due = due;
-        if (!lane->before)
+        if (!lane->turn)
             lane_sleep(lanes, lane);
     }
 }
@@ -310,7 +323,7 @@ void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucke
     assert(bucket < BUCKETS);
     struct lane *lane = lane_get(lanes, key);
     bit_set(lane->owed, bucket);
-    if (lane->before)
+    if (lane->turn)
         lane_has_now(lane, bucket);
     else
         lane_due(lanes, lane, due);
@@ -324,8 +337,8 @@ void lanes_route(struct lanes *lanes, struct slice name, struct lane_group *grou
     if (domain->group == group)
         return;
     for (struct lane *lane = domain->lanes; lane; lane = lane->of_domain) {
-        if (lane->before) {
-            ring_remove(domain->group, lane);
+        if (lane->turn) {
+            lane_leave(domain->group, lane);
             lane->next_due = 0;
         }
         lane_sleep(lanes, lane); /* those that waited for the route too */
@@ -459,32 +472,53 @@ static bool claim_lane(struct lanes *lanes, struct lane *lane, time_ms now, size
         look_from_the_start(lane);
         step++;
     }
-    if (bits_are_clear(lane->may_have)) {
-        ring_remove(lane->domain->group, lane);
-        lane_sleep(lanes, lane);
-        lane_forget_if_empty(lanes, lane);
-    }
     return true;
 }
 
-bool lanes_claim(struct lanes *lanes, struct lane_group *group, time_ms now, size_t most, struct recipient **list,
-                 size_t *count, struct fault *why)
+/* Whatever was due is in memory. */
+static void lane_rests(struct lanes *lanes, struct lane *lane)
+{
+    lane_leave(lane->domain->group, lane);
+    lane_sleep(lanes, lane);
+    lane_forget_if_empty(lanes, lane);
+}
+
+/* Of one priority, by turns. */
+static void claim_priority(struct lanes *lanes, struct lane_group *group, int priority, time_ms now, size_t most,
+                           struct recipient ***tail, size_t *count, struct fault *why)
+{
+    size_t idle = 0; /* lanes in a row that gave nothing */
+    size_t part = most / 4 < LANE_TURN_LEAST ? LANE_TURN_LEAST : most / 4;
+    unsigned quantum = part > LANE_TURN ? LANE_TURN : (unsigned)part;
+    while (*count < most && idle <= group->active_count) {
+        struct campaign_turn *campaign;
+        size_t before = *count, turn;
+        struct ring_link *link = turns_next(group, priority, weight_of, lanes, quantum, &campaign, &turn);
+        if (!link)
+            return;
+        struct lane *lane = lane_of_link(link);
+        if (turn > LANE_TURN)
+            turn = LANE_TURN;
+        if (turn > most - *count)
+            turn = most - *count;
+        if (!lane->is_held && !claim_lane(lanes, lane, now, turn, tail, count, why))
+            return;
+        turns_gave(group, campaign, *count - before);
+        idle = *count == before ? idle + 1 : 0;
+        if (!lane->is_held && bits_are_clear(lane->may_have))
+            lane_rests(lanes, lane);
+    }
+}
+
+static bool claim_up_to(struct lanes *lanes, struct lane_group *group, int last_priority, time_ms now, size_t most,
+                        struct recipient **list, size_t *count, struct fault *why)
 {
     struct recipient **tail = list;
     *list = NULL;
     *count = 0;
     *why = (struct fault){0};
-    for (int priority = 0; priority < LANE_PRIORITIES && why->kind == FAULT_NONE; priority++) {
-        size_t idle = 0; /* lanes in a row that gave nothing */
-        while (*count < most && group->active[priority] && idle <= group->active_count) {
-            struct lane *lane = group->active[priority];
-            group->active[priority] = lane->after;
-            size_t before = *count, turn = most - *count < LANE_TURN ? most - *count : LANE_TURN;
-            if (!lane->is_held && !claim_lane(lanes, lane, now, turn, &tail, count, why))
-                break;
-            idle = *count == before ? idle + 1 : 0;
-        }
-    }
+    for (int priority = 0; priority <= last_priority && why->kind == FAULT_NONE; priority++)
+        claim_priority(lanes, group, priority, now, most, &tail, count, why);
     if (why->kind == FAULT_NONE)
         return true;
     while (*list) { /* the store failed: what was claimed goes back as it was */
@@ -497,6 +531,18 @@ bool lanes_claim(struct lanes *lanes, struct lane_group *group, time_ms now, siz
     return false;
 }
 
+bool lanes_claim(struct lanes *lanes, struct lane_group *group, time_ms now, size_t most, struct recipient **list,
+                 size_t *count, struct fault *why)
+{
+    return claim_up_to(lanes, group, LANE_PRIORITIES - 1, now, most, list, count, why);
+}
+
+bool lanes_claim_urgent(struct lanes *lanes, struct lane_group *group, time_ms now, size_t most,
+                        struct recipient **list, size_t *count, struct fault *why)
+{
+    return claim_up_to(lanes, group, 0, now, most, list, count, why);
+}
+
 void lanes_return(struct lanes *lanes, struct recipient *recipient)
 {
     struct lane *lane = recipient->lane;
@@ -505,7 +551,7 @@ void lanes_return(struct lanes *lanes, struct recipient *recipient)
     if (recipient->next_due) {
         unsigned bucket = recipient_bucket(recipient);
         bit_set(lane->owed, bucket);
-        if (lane->before && recipient->next_due <= recipient->due)
+        if (lane->turn && recipient->next_due <= recipient->due)
             lane_has_now(lane, bucket);
         else
             lane_due(lanes, lane, recipient->next_due);
@@ -523,7 +569,7 @@ void lanes_hold(struct lanes *lanes, bool (*is_held)(void *context, const struct
         struct lane *lane = entry->value;
         bool was_held = lane->is_held;
         lane->is_held = is_held(context, &lane->key);
-        if (was_held && !lane->is_held && lane->before)
+        if (was_held && !lane->is_held && lane->turn)
             lanes->woken(lanes->owner, lane->domain->group);
     }
 }

@@ -7,7 +7,8 @@
  *
  *     asleep (next_due) --wakes--> active in its group --claims, until every bucket is drained--> asleep, or forgotten
  *
- * A group is what shares one site: its active lanes take turns, transactional (priority 0) ones first. Claiming only
+ * A group is what shares one site: its active lanes take turns (turns.h: brands by weight, then campaigns, then lanes),
+ * transactional (priority 0) ones first. Claiming only
  * reads: it gives rows not already in memory; the durable mark (ledger.h) is what makes a claim true. All of it belongs
  * to one thread, which has its own reader connection. */
 #ifndef TODOKE_QUEUE_LANES_H
@@ -17,13 +18,22 @@
 #include "queue/recipient.h"
 #include "store/db.h"
 
-enum { LANE_PRIORITIES = 2, LANE_TURN = 32 /* rows a lane may give before the next lane's turn */ };
+enum {
+    LANE_PRIORITIES = 2,
+    LANE_TURN = 32, /* rows that a brand of weight 1 may give before the next brand's turn, when many are claimed */
+    LANE_TURN_LEAST = 4,
+    LANE_WEIGHT_MOST = 100,
+};
 
 struct lanes;
-struct lane_group {                       /* embedded in whatever stands for a site; zeroed is empty */
-    struct lane *active[LANE_PRIORITIES]; /* rings */
+struct lane_group {                            /* embedded in whatever stands for a site; zeroed is empty */
+    struct ring_link *brands[LANE_PRIORITIES]; /* rings of those with active lanes */
     size_t active_count;
 };
+static inline bool lane_group_has_urgent(const struct lane_group *group)
+{
+    return group->brands[0] != NULL;
+}
 
 /* What a domain needs before its lanes can be claimed: called once when its first lane wakes; answer with lanes_route.
  */
@@ -59,6 +69,13 @@ time_ms lanes_wake(struct lanes *lanes, time_ms now);
  * claimed. */
 NODISCARD bool lanes_claim(struct lanes *lanes, struct lane_group *group, time_ms now, size_t most,
                            struct recipient **list, size_t *count, struct fault *why);
+
+/* The same of transactional (priority 0) ones only. */
+NODISCARD bool lanes_claim_urgent(struct lanes *lanes, struct lane_group *group, time_ms now, size_t most,
+                                  struct recipient **list, size_t *count, struct fault *why);
+
+/* A brand's share of a site that is full: 1 (what everybody has) .. LANE_WEIGHT_MOST. */
+void lanes_weigh(struct lanes *lanes, uint64_t brand_id, unsigned weight);
 
 /* A claimed one came home: its outcome is committed (next_due says what then), or it was not tried (next_due = its old
  * due). Frees it. */

@@ -10,8 +10,8 @@ enum { TEST_BRAND = 77 };
 #define TEST_NOW ((time_ms)1795321800000)
 
 struct test_delivery {
-    const char *address; /* identity, and written */
-    uint64_t campaign_id;
+    const char *address;            /* identity, and written */
+    uint64_t campaign_id, brand_id; /* brand 0: TEST_BRAND */
     int priority;
     time_ms due;
     uint64_t id;          /* out */
@@ -23,7 +23,8 @@ static inline bool test_delivery_run(struct db *db, struct fault *why, void *con
     struct test_delivery *delivery = context;
     struct slice address = slice_str(delivery->address),
                  domain = slice_from(address, (size_t)slice_find_last_byte(address, '@') + 1);
-    const struct value lane[] = {V_INT((int64_t)delivery->campaign_id), V_TEXT(domain), V_INT(TEST_BRAND),
+    uint64_t brand = delivery->brand_id ? delivery->brand_id : TEST_BRAND;
+    const struct value lane[] = {V_INT((int64_t)delivery->campaign_id), V_TEXT(domain), V_INT((int64_t)brand),
                                  V_INT(delivery->priority), V_INT((int64_t)id_make_anywhere(db_ids(db), TEST_NOW))};
     int64_t lane_id;
     if (!db_do(db, why,
@@ -35,13 +36,12 @@ static inline bool test_delivery_run(struct db *db, struct fault *why, void *con
                        lane, 4, &lane_id, 1, NULL))
         return false;
     unsigned bucket = address_bucket(address);
-    delivery->lane =
-        (struct lane_key){(uint64_t)lane_id, TEST_BRAND, delivery->campaign_id, delivery->priority, domain};
+    delivery->lane = (struct lane_key){(uint64_t)lane_id, brand, delivery->campaign_id, delivery->priority, domain};
     delivery->id = id_make(db_ids(db), TEST_NOW, bucket);
     return db_do(db, why,
                  "INSERT INTO delivery (bucket, id, lane_id, brand_id, campaign_id, address, written, state, due_ms, "
                  "accepted_ms, expires_ms, changed_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, 1, $9, 1)",
-                 VALUES(V_INT(bucket), V_INT((int64_t)delivery->id), V_INT(lane_id), V_INT(TEST_BRAND),
+                 VALUES(V_INT(bucket), V_INT((int64_t)delivery->id), V_INT(lane_id), V_INT((int64_t)brand),
                         V_INT_OR_NULL((int64_t)delivery->campaign_id), V_TEXT(address), V_TEXT(address),
                         V_INT(delivery->due), V_INT(TEST_NOW * 2)),
                  NULL);
