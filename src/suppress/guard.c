@@ -200,16 +200,19 @@ static void window_passes(struct guard_site *row, time_ms window, time_ms now)
     row->window = now;
 }
 
-enum guard_change guard_count(struct guard_site *row, const struct policy_guard *guard, int64_t tried, int64_t unknown,
-                              time_ms now)
+bool guard_is_normal_again(const struct guard_site *row, const struct policy_guard *guard)
+{
+    return row->round_tried >= guard->probes && guard_share(row) <= guard_limit(row, guard);
+}
+
+bool guard_count(struct guard_site *row, const struct policy_guard *guard, int64_t tried, int64_t unknown, time_ms now)
 {
     if (!guard->share_percent)
-        return GUARD_SAME;
+        return false;
     if (row->is_holding) {
         row->round_tried += tried;
         row->round_unknown += unknown;
-        return row->round_tried >= guard->probes && guard_share(row) <= guard_limit(row, guard) ? GUARD_ENDS
-                                                                                                : GUARD_SAME;
+        return false;
     }
     window_passes(row, guard->window / 2, now); /* two halves: the running one and the one before */
     row->tried += tried;
@@ -217,7 +220,7 @@ enum guard_change guard_count(struct guard_site *row, const struct policy_guard 
     int64_t unknowns = row->unknown + row->unknown_before, tries = row->tried + row->tried_before;
     /* without tries these are error mails about the mails of days ago: nothing to hold them against */
     bool is_enough = unknown > 0 && unknowns >= guard->least && tries >= guard->least;
-    return is_enough && guard_share(row) > guard_limit(row, guard) ? GUARD_BEGINS : GUARD_SAME;
+    return is_enough && guard_share(row) > guard_limit(row, guard);
 }
 
 time_ms guard_probe_wait(const struct policy_guard *guard, int rounds)

@@ -56,10 +56,10 @@ NODISCARD bool guard_write(struct db *db, struct fault *why, const struct guard_
 NODISCARD bool guard_busy(struct db *db, struct fault *why, struct arena *arena, struct guard_site **rows,
                           size_t *count);
 
-enum guard_change { GUARD_SAME, GUARD_BEGINS, GUARD_ENDS };
-/* Add answers, and say whether that makes the site abnormal, or normal again. Pure: no clock, no store. */
-enum guard_change guard_count(struct guard_site *row, const struct policy_guard *guard, int64_t tried, int64_t unknown,
-                              time_ms now);
+/* Add answers. True: that makes the site abnormal; the caller then makes the guard hold. Pure: no clock, no store. */
+bool guard_count(struct guard_site *row, const struct policy_guard *guard, int64_t tried, int64_t unknown, time_ms now);
+/* Of a site that holds: do the answers of this round say that it can be believed again? */
+bool guard_is_normal_again(const struct guard_site *row, const struct policy_guard *guard);
 /* The share of unknown users that counts now, and the highest that would still be normal, in percent. */
 int guard_share(const struct guard_site *row);
 int guard_limit(const struct guard_site *row, const struct policy_guard *guard);

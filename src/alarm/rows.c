@@ -1,0 +1,172 @@
+#include "alarm/watch.h"
+
+#include "base/log.h"
+#include <stdio.h>
+
+enum { SHOWN_DAYS = 7, UNMAILED_MOST = 16 };
+
+#define KIND_ROW(NAME, word) SLICE_INIT(#word),
+static const struct slice kinds[] = {ALARM_KINDS(KIND_ROW)};
+
+struct slice alarm_word(enum alarm_kind kind)
+{
+    return kinds[kind];
+}
+
+/* ── reading ── */
+
+#define ALARM_COLUMNS                                                                                                  \
+    "id, kind, about, n, normal, detail, since_ms, last_ms, ended_ms, acked_ms, acked_by, mailed_ms FROM alarm "
+
+static bool row_read(const struct rows *rows, struct arena *arena, struct alarm_row *row)
+{
+    struct slice word = rows_text(rows, 1);
+    for (int kind = 0; kind < ALARM_KIND_COUNT; kind++) {
+        if (!slice_equal(word, kinds[kind]))
+            continue;
+        *row = (struct alarm_row){
+            .id = (uint64_t)rows_int(rows, 0),
+            .kind = (enum alarm_kind)kind,
+            .about = arena_copy(arena, rows_text(rows, 2)),
+            .n = rows_int(rows, 3),
+            .normal = rows_int(rows, 4),
+            .detail = arena_copy(arena, rows_text(rows, 5)),
+            .since = rows_int(rows, 6),
+            .last = rows_int(rows, 7),
+            .ended = rows_int(rows, 8),
+            .acked = rows_int(rows, 9),
+            .acked_by = arena_copy(arena, rows_text(rows, 10)),
+            .mailed = rows_int(rows, 11),
+        };
+        return true;
+    }
+    return false; /* a kind of a newer program */
+}
+
+static bool read_all(struct db *db, struct fault *why, const char *sql, const struct value *values, size_t value_count,
+                     size_t limit, struct arena *arena, struct alarm_row **out, size_t *count)
+{
+    SCOPED(rows) rows = {0};
+    *out = ARENA_ARRAY(arena, struct alarm_row, limit);
+    *count = 0;
+    if (!db_query(db, why, &rows, sql, values, value_count))
+        return false;
+    while (*count < limit && rows_next(&rows))
+        *count += row_read(&rows, arena, &(*out)[*count]);
+    return rows_end(&rows);
+}
+
+bool alarm_list(struct db *db, struct fault *why, bool only_open, time_ms now, size_t limit, struct arena *arena,
+                struct alarm_row **rows, size_t *count)
+{
+    return read_all(db, why,
+                    "SELECT " ALARM_COLUMNS "WHERE $1 = 0 OR (acked_ms = 0 AND (ended_ms = 0 OR ended_ms > $2)) ORDER "
+                    "BY id DESC LIMIT $3",
+                    VALUES(V_INT(only_open), V_INT(now - DAYS_MS(SHOWN_DAYS)), V_INT((int64_t)limit)), limit, arena,
+                    rows, count);
+}
+
+bool alarm_unmailed(struct db *db, struct fault *why, struct arena *arena, struct alarm_row **rows, size_t *count)
+{
+    return read_all(
+        db, why, "SELECT " ALARM_COLUMNS "WHERE mailed_ms = 0 AND ended_ms = 0 AND acked_ms = 0 ORDER BY id LIMIT $1",
+        VALUES(V_INT(UNMAILED_MOST)), UNMAILED_MOST, arena, rows, count);
+}
+
+/* ── changing ── */
+
+bool alarm_raise(struct db *db, struct fault *why, enum alarm_kind kind, struct slice about, int64_t n, int64_t normal,
+                 struct slice detail, time_ms now)
+{
+    int64_t changed;
+    if (!db_do(db, why,
+               "UPDATE alarm SET n = $3, normal = $4, detail = $5, last_ms = $6 WHERE kind = $1 AND about = $2 AND "
+               "ended_ms = 0",
+               VALUES(V_TEXT(kinds[kind]), V_TEXT(about), V_INT(n), V_INT(normal), V_TEXT(detail), V_INT(now)),
+               &changed))
+        return false;
+    if (changed)
+        return true;
+    uint64_t id = id_make_anywhere(db_ids(db), now);
+    return db_do(db, why,
+                 "INSERT INTO alarm (id, kind, about, n, normal, detail, since_ms, last_ms) VALUES ($1, $2, $3, $4, "
+                 "$5, $6, $7, $7)",
+                 VALUES(V_INT((int64_t)id), V_TEXT(kinds[kind]), V_TEXT(about), V_INT(n), V_INT(normal), V_TEXT(detail),
+                        V_INT(now)),
+                 NULL);
+}
+
+bool alarm_end(struct db *db, struct fault *why, enum alarm_kind kind, struct slice about, time_ms now)
+{
+    return db_do(db, why, "UPDATE alarm SET ended_ms = $3 WHERE kind = $1 AND about = $2 AND ended_ms = 0",
+                 VALUES(V_TEXT(kinds[kind]), V_TEXT(about), V_INT(now)), NULL);
+}
+
+bool alarm_ack(struct db *db, struct fault *why, uint64_t id, struct slice by, time_ms now, bool *found)
+{
+    int64_t is_there;
+    return db_do(db, why, "UPDATE alarm SET acked_ms = $2, acked_by = $3 WHERE id = $1 AND acked_ms = 0",
+                 VALUES(V_INT((int64_t)id), V_INT(now), V_TEXT(by)), NULL) &&
+           db_query_ints(db, why, "SELECT 1 FROM alarm WHERE id = $1", VALUES(V_INT((int64_t)id)), &is_there, 1, found);
+}
+
+bool alarm_mailed(struct db *db, struct fault *why, uint64_t id, time_ms now)
+{
+    return db_do(db, why, "UPDATE alarm SET mailed_ms = $2 WHERE id = $1", VALUES(V_INT((int64_t)id), V_INT(now)),
+                 NULL);
+}
+
+/* ── words ── */
+
+#define SAY(...) arena_printf(arena, __VA_ARGS__)
+
+struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *arena)
+{
+    long long n = row->n, normal = row->normal;
+    switch (row->kind) {
+    case ALARM_UNVERIFIED_MAIL:
+        return (struct alarm_words){
+            SAY("送った覚えのないエラーメールが、1 時間に %lld 通届いています", n),
+            SAY("ふだんは 1 時間に %lld "
+                "通ほどです。差出人を装われているか、アカウントが乗っ取られて使われているおそれがあり"
+                "ます。送信の記録に覚えのないものがないか確かめ、パスワードとアクセスキーを変えてください。届いたメール"
+                "の"
+                "リンクや添付ファイルは開かないでください。連絡先には何も変更していません。",
+                normal)};
+    case ALARM_SITE_GUARD:
+        return (struct alarm_words){SAY("%.*s が、返事の %lld %% で「宛先がない」と答えています(ふだんは %lld %% まで)",
+                                        SLICE_ARG(row->about), n, normal),
+                                    SAY("送信元ごと断られているときにも、同じ返事が返ります。そのため判断を保留し、誰も"
+                                        "配信停止にしていません。少し"
+                                        "ずつ送り直して、ふだんの割合に戻れば、止めてある分をすべて送り直します。名簿が"
+                                        "古いと分かっているときは、"
+                                        "管理者が todoke guard exclude %.*s で返事のとおりに配信停止にできます。",
+                                        SLICE_ARG(row->about))};
+    case ALARM_KIND_COUNT: break;
+    }
+    return (struct alarm_words){SLICE(""), SLICE("")};
+}
+
+struct alarm_words alarm_words_en(const struct alarm_row *row, struct arena *arena)
+{
+    long long n = row->n, normal = row->normal;
+    switch (row->kind) {
+    case ALARM_UNVERIFIED_MAIL:
+        return (struct alarm_words){
+            SAY("%lld error mails within an hour for mail we never sent", n),
+            SAY("About %lld an hour would be usual. Somebody forges your sender address, or uses an account of yours. "
+                "Look for sendings that nobody remembers, and change passwords and access keys. Do not follow links "
+                "or open attachments in those mails. No contact was changed.",
+                normal)};
+    case ALARM_SITE_GUARD:
+        return (struct alarm_words){
+            SAY("%.*s says \"no such user\" to %lld %% of the mail (up to %lld %% is normal)", SLICE_ARG(row->about), n,
+                normal),
+            SAY("A receiver that blocks a sender may answer just so. The verdicts are held and nobody was excluded. A "
+                "few mails are tried again from time to time; once the share is normal, all that was held is sent "
+                "again. If you know that the list is old, `todoke guard exclude %.*s` believes the answers.",
+                SLICE_ARG(row->about))};
+    case ALARM_KIND_COUNT: break;
+    }
+    return (struct alarm_words){SLICE(""), SLICE("")};
+}
