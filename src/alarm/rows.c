@@ -120,28 +120,31 @@ bool alarm_mailed(struct db *db, struct fault *why, uint64_t id, time_ms now)
 
 #define SAY(...) arena_printf(arena, __VA_ARGS__)
 
+#define SAY(...) arena_printf(arena, __VA_ARGS__)
+
 struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *arena)
 {
     long long n = row->n, normal = row->normal;
     switch (row->kind) {
     case ALARM_UNVERIFIED_MAIL:
-        return (struct alarm_words){
-            SAY("送った覚えのないエラーメールが、1 時間に %lld 通届いています", n),
-            SAY("ふだんは 1 時間に %lld "
-                "通ほどです。差出人を装われているか、アカウントが乗っ取られて使われているおそれがあり"
-                "ます。送信の記録に覚えのないものがないか確かめ、パスワードとアクセスキーを変えてください。届いたメール"
-                "の"
-                "リンクや添付ファイルは開かないでください。連絡先には何も変更していません。",
-                normal)};
+        return (struct alarm_words){SAY("送った覚えのないエラーメールが、1 時間に %lld 通届いています", n),
+                                    SAY("%s差出人を装われているか、アカウントが乗っ取られているおそれがあります。送信の"
+                                        "記録に覚えのないものがないか"
+                                        "確かめ、パスワードとアクセスキーを変えてください。届いたメールのリンクや添付フ"
+                                        "ァイルは開かないでください。"
+                                        "連絡先には何も変更を加えていません。",
+                                        normal ? arena_str(arena, SAY("ふだんは 1 時間に %lld 通ほどです。", normal))
+                                               : "ふだんはほとんど届きません。")};
     case ALARM_SITE_GUARD:
-        return (struct alarm_words){SAY("%.*s が、返事の %lld %% で「宛先がない」と答えています(ふだんは %lld %% まで)",
-                                        SLICE_ARG(row->about), n, normal),
-                                    SAY("送信元ごと断られているときにも、同じ返事が返ります。そのため判断を保留し、誰も"
-                                        "配信停止にしていません。少し"
-                                        "ずつ送り直して、ふだんの割合に戻れば、止めてある分をすべて送り直します。名簿が"
-                                        "古いと分かっているときは、"
-                                        "管理者が todoke guard exclude %.*s で返事のとおりに配信停止にできます。",
-                                        SLICE_ARG(row->about))};
+        return (struct alarm_words){
+            SAY("%.*s が、%lld %% のメールに「宛先がない」と答えています(ふだんは多くても %lld %%)",
+                SLICE_ARG(row->about), n, normal),
+            SAY("送信元ごと断られているときにも、同じ返事が返ることがあります。そのため判断を保留し、だれも配信停止にし"
+                "ていま"
+                "せん。ときどき数通だけ送り直し、割合がふだんどおりに戻ったら、止めてある分をすべて送り直します。名簿が"
+                "古いと"
+                "分かっているときは、管理者が todoke guard exclude %.*s を使うと、返事のとおりに配信停止にできます。",
+                SLICE_ARG(row->about))};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};
@@ -153,15 +156,16 @@ struct alarm_words alarm_words_en(const struct alarm_row *row, struct arena *are
     switch (row->kind) {
     case ALARM_UNVERIFIED_MAIL:
         return (struct alarm_words){
-            SAY("%lld error mails within an hour for mail we never sent", n),
-            SAY("About %lld an hour would be usual. Somebody forges your sender address, or uses an account of yours. "
-                "Look for sendings that nobody remembers, and change passwords and access keys. Do not follow links "
-                "or open attachments in those mails. No contact was changed.",
-                normal)};
+            SAY("%lld error mails within an hour, about mail we never sent", n),
+            SAY("%sEither somebody forges your address as the sender, or an account of yours is in wrong hands. Look "
+                "for sendings that nobody remembers, and change passwords and access keys. Do not follow links or "
+                "open attachments in those mails. No contact was changed.",
+                normal ? arena_str(arena, SAY("About %lld an hour are usual. ", normal))
+                       : "Usually there are hardly any. ")};
     case ALARM_SITE_GUARD:
         return (struct alarm_words){
-            SAY("%.*s says \"no such user\" to %lld %% of the mail (up to %lld %% is normal)", SLICE_ARG(row->about), n,
-                normal),
+            SAY("%.*s says \"no such user\" to %lld %% of the mail (%lld %% at most is usual)", SLICE_ARG(row->about),
+                n, normal),
             SAY("A receiver that blocks a sender may answer just so. The verdicts are held and nobody was excluded. A "
                 "few mails are tried again from time to time; once the share is normal, all that was held is sent "
                 "again. If you know that the list is old, `todoke guard exclude %.*s` believes the answers.",

@@ -22,6 +22,7 @@ enum {
 struct answers {
     struct slice site;
     int64_t tried, unknown;
+    time_ms first, last; /* when */
 };
 
 static bool is_held_answer(const struct event *event)
@@ -44,14 +45,16 @@ static bool is_answer(const struct event *event, bool *is_try, bool *is_unknown)
     return *is_try || *is_unknown;
 }
 
-static struct answers *answers_of(struct map *by_site, struct arena *arena, struct slice site)
+static struct answers *answers_of(struct map *by_site, struct arena *arena, struct slice site, time_ms at)
 {
     struct answers *answers = map_get(by_site, site);
     if (!answers) {
         answers = ARENA_NEW(arena, struct answers);
-        *answers = (struct answers){.site = arena_copy(arena, site)};
+        *answers = (struct answers){.site = arena_copy(arena, site), .first = at, .last = at};
         map_set(by_site, site, answers);
     }
+    answers->first = at < answers->first ? at : answers->first;
+    answers->last = at > answers->last ? at : answers->last;
     return answers;
 }
 
@@ -86,7 +89,7 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Those without an unknown user, in one go. What is good while the site holds counts into its round. */
-static bool add_good(struct db *db, struct fault *why, struct answers *const *rows, size_t count, time_ms now)
+static bool add_good(struct db *db, struct fault *why, struct answers *const *rows, size_t count)
 {
     enum { WIDTH = 3 };
     struct value *values = NEW_ARRAY(struct value, count * WIDTH + 1);
@@ -95,7 +98,7 @@ static bool add_good(struct db *db, struct fault *why, struct answers *const *ro
         if (rows[i]->unknown)
             continue;
         values[n * WIDTH] = V_TEXT(rows[i]->site);
-        values[n * WIDTH + 1] = V_INT(now);
+        values[n * WIDTH + 1] = V_INT(rows[i]->first);
         values[n++ * WIDTH + 2] = V_INT(rows[i]->tried);
     }
     bool ok = n == 0 ||
@@ -255,7 +258,7 @@ bool site_take(struct alarm_watch *watch, struct db *db, struct fault *why, cons
         ok = remember_domain(watch, db, why, &events[i]) && site_of(db, why, &events[i], &arena, &site);
         if (!ok || !site.len || site.len > SITE_MAX)
             continue;
-        struct answers *answers = answers_of(&by_site, &arena, site);
+        struct answers *answers = answers_of(&by_site, &arena, site, events[i].at);
         answers->tried += is_try;
         answers->unknown += is_unknown;
     }
@@ -265,13 +268,13 @@ bool site_take(struct alarm_watch *watch, struct db *db, struct fault *why, cons
         rows[n++] = entry->value;
     map_release(&by_site);
     qsort(rows, n, sizeof(*rows), by_name);
-    ok = ok && add_good(db, why, rows, n, now);
+    ok = ok && add_good(db, why, rows, n);
     for (size_t i = 0; ok && i < n; i++) {
         if (!rows[i]->unknown)
             continue;
         struct guard_site row;
-        ok = guard_read(db, why, rows[i]->site, now, &row);
-        bool begins = ok && guard_count(&row, limits, rows[i]->tried, rows[i]->unknown, now);
+        ok = guard_read(db, why, rows[i]->site, rows[i]->first, &row);
+        bool begins = ok && guard_count(&row, limits, rows[i]->tried, rows[i]->unknown, rows[i]->last);
         ok = ok && (begins ? begin(watch, db, why, &row, now) : guard_write(db, why, &row));
     }
     return ok;

@@ -1,6 +1,7 @@
 /* cmd_bounce.c - todoke bounce explain | reply | rules test */
 #include "app/batch.h"
 #include "app/bounce_print.h"
+#include "app/bounce_unread.h"
 #include "app/command.h"
 #include "app/mailbox.h"
 #include "bounce/check.h"
@@ -19,6 +20,7 @@ static const char usage[] =
     "ja|en]\n"
     "       todoke bounce reply --batch            JSON lines with text, command, receiver\n"
     "       todoke bounce rules test [FILE]        run the examples of all rules, and of FILE's\n"
+    "       todoke bounce unread [--limit N] [--store URL] [--json]    refusals that no rule could read, by likeness\n"
     "\n"
     "Reads error mail (or one SMTP reply) and says for each recipient what happened and what to do. FILE of --rules "
     "and\n"
@@ -267,6 +269,8 @@ static bool rules_load_own(struct session *s, const char *path, struct fault *wh
 int cmd_bounce(int argc, char **argv)
 {
     struct session s = {0};
+    if (argc > 1 && !strcmp(argv[1], "unread")) /* it works on the store: other options */
+        return bounce_unread(argc - 1, argv + 1);
     if (!options_read(argc, argv, &s.options))
         return 2;
     const char *verb = optind < argc ? argv[optind] : "";

@@ -1,5 +1,7 @@
 #include "app/service.h"
 
+#include "alarm/alarm.h"
+#include "app/alarm_mail.h"
 #include "app/sweeper.h"
 #include "base/log.h"
 #include <pthread.h>
@@ -53,6 +55,7 @@ struct service {
     struct engine *engine;
     struct expander *expander;
     struct join_reader *join;
+    struct alarm_watch *alarm;
     struct mail_in_thread mail_in;
     struct finisher finisher;
     struct sweeper *sweeper;
@@ -263,15 +266,16 @@ static void mail_in_end(struct service *service)
 static bool finish_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct finisher *finisher = (struct finisher *)((char *)job - offsetof(struct finisher, job));
-    uint64_t ids[FINISH_MOST], lag;
+    uint64_t ids[FINISH_MOST], lag, watched;
     size_t count;
     if (!campaign_in_state(db, why, CAMPAIGN_SENDING, ids, FINISH_MOST, &count))
         return false;
     if (count == 0)
         return true;
-    if (!event_reader_lag(db, why, "report", &lag))
+    if (!event_reader_lag(db, why, REPORT_READER, &lag) || !event_reader_lag(db, why, ALARM_READER, &watched))
         return false;
-    for (size_t i = 0; i < count && lag == 0; i++) { /* counters that run behind say nothing about the end */
+    /* counters that run behind say nothing about the end, and the guard may take a refusal back */
+    for (size_t i = 0; i < count && lag == 0 && watched == 0; i++) {
         struct report_totals totals;
         if (!report_totals(db, why, ids[i], &totals))
             return false;
@@ -380,6 +384,32 @@ static bool engine_begin(struct service *service, struct fault *why)
     return engine_start(&engine, &service->engine, why);
 }
 
+static bool alarm_mail(void *owner, struct db *db, struct fault *why, const struct alarm_row *row, struct arena *arena,
+                       struct submit_news **news, size_t *news_count, bool *is_sent)
+{
+    const struct service_options *options = &((struct service *)owner)->options;
+    return alarm_mail_send(db, why, row, options->config->alarm_mail_to.text, world_wall(options->world), arena, news,
+                           news_count, is_sent);
+}
+
+static void alarm_begin(struct service *service)
+{
+    const struct service_options *options = &service->options;
+    const struct alarm_options alarm = {
+        .store = service->store,
+        .world = options->world,
+        .rules = service->rules,
+        .ledger = ledger_of(service),
+        .per_hour = options->config->alarm_per_hour.number,
+        .times = options->config->alarm_times.number,
+        .time_scale = options->retry_scale,
+        .released = on_submitted,
+        .mail = alarm_mail,
+        .owner = service,
+    };
+    service->alarm = alarm_watch_start(&alarm);
+}
+
 bool service_run(struct service *service, struct fault *why)
 {
     const struct service_options *options = &service->options;
@@ -399,6 +429,7 @@ bool service_run(struct service *service, struct fault *why)
     };
     if (!(service->join = join_reader_start(&join, why)) || !mail_in_begin(service, why))
         return false;
+    alarm_begin(service);
     finisher_begin(service);
     service->sweeper = sweeper_start(service->store, options->world);
     if (options->has_no_api)
@@ -430,6 +461,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     expander_stop(service->expander);
     mail_in_end(service);
     join_reader_stop(service->join);
+    alarm_watch_stop(service->alarm); /* before the engine that it tells what is due */
     if (service->engine)
         engine_stop(service->engine, drain_ms);
     if (service->report)

@@ -1,0 +1,127 @@
+"""S12, S13: 200 forged error mails for mail we never sent: an alarm within a minute, the operator is told by mail, no contact is touched.
+What no rule can read is collected by likeness."""
+import email
+import email.policy
+import json
+import smtplib
+import socketserver
+import threading
+import time
+
+from tap import Tap
+from todoke import NET, PORT, Place, until
+
+MX = f"{NET}.45"
+FORGED = """From: Mail Delivery Subsystem <mailer-daemon@{host}>\r
+To: <news@shop.example>\r
+Subject: Returned mail: see transcript for details\r
+Auto-Submitted: auto-replied\r
+MIME-Version: 1.0\r
+Content-Type: multipart/report; report-type=delivery-status; boundary=b\r
+\r
+--b\r
+Content-Type: text/plain\r
+\r
+The following address had permanent fatal errors: <{address}>\r
+\r
+--b\r
+Content-Type: message/delivery-status\r
+\r
+Reporting-MTA: dns; {host}\r
+\r
+Final-Recipient: rfc822; {address}\r
+Action: failed\r
+Status: 5.1.1\r
+Diagnostic-Code: smtp; 550 5.1.1 <{address}> User unknown\r
+\r
+--b--\r
+"""
+
+
+class Receiver(socketserver.ThreadingTCPServer):
+    """Takes what is for ops@; says something that nobody has ever heard to everybody else."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, ip):
+        self.mails = []
+        super().__init__((ip, PORT), Conversation)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Conversation(socketserver.StreamRequestHandler):
+    def say(self, text):
+        self.wfile.write(text.encode() + b"\r\n")
+
+    def handle(self):
+        self.say("220 mx ESMTP")
+        try:
+            while line := self.rfile.readline():
+                verb = line[:4].upper()
+                if verb == b"RCPT" and b"<ops@" not in line:
+                    to = line.decode().split("<")[1].split(">")[0]
+                    self.say(f"554 <{to}> the walrus of gate {len(to)} has sung (q{hash(to) % 10 ** 9:09d}xz)")
+                elif verb == b"DATA":
+                    self.say("354 go on")
+                    mail = b""
+                    while (line := self.rfile.readline()) not in (b".\r\n", b""):
+                        mail += line
+                    self.server.mails.append(mail)
+                    self.say("250 taken")
+                elif verb == b"QUIT":
+                    return self.say("221 bye")
+                else:
+                    self.say("250 ok")
+        except OSError:
+            pass
+
+
+with Tap() as tap, Place("alarm") as place:
+    receiver = Receiver(MX)
+    todoke = place.installation(zone={"ops.example": {"MX": [[10, "mx.ops.example"]]}, "odd.example": {"MX": [[10, "mx.ops.example"]]},
+                                      "mx.ops.example": {"A": [MX]}}, alarm__mail_to="ops@ops.example")
+    todoke.brand()
+    todoke.people([f"u{n}@odd.example" for n in range(7)])
+    todoke.serve()
+
+    with smtplib.SMTP(todoke.mail_in, PORT, timeout=20) as connection:
+        for n in range(150):
+            address = f"u{n % 7}@odd.example"
+            token = "b-" + "a" * 40 + "@bounce.shop.example"
+            connection.sendmail("", [token if n % 2 else "postmaster@bounce.shop.example"],
+                                FORGED.format(address=address, host=f"mx{n}.attacker.example"))
+    until(lambda: len(todoke.events("unverified")) == 150, 30, "150 are read")
+    time.sleep(2)
+    tap.equal(todoke.rows("alarm", "list"), [], "150 within an hour are below the threshold of 200")
+    began = time.monotonic()
+    with smtplib.SMTP(todoke.mail_in, PORT, timeout=20) as connection:
+        for n in range(50):
+            connection.sendmail("", ["postmaster@bounce.shop.example"], FORGED.format(address="u1@odd.example", host="mx.attacker.example"))
+    alarms = until(lambda: todoke.rows("alarm", "list"), 60, "an alarm")
+    took = time.monotonic() - began
+    tap.ok(took < 60, f"200 forged error mails raise the alarm within a minute ({took:.1f} s)")
+    alarm = alarms[0]
+    tap.ok(alarm["kind"] == "unverified_mail" and alarm["n"] >= 200 and alarm["detail"]["examples"], "it says how many, with examples", json.dumps(alarm))
+    tap.ok(todoke.rows("suppress", "list") == [] and not todoke.events("excluded"), "no contact is touched (S12)")
+    mail = until(lambda: receiver.mails[:1], 30, "the mail to the operator")[0]
+    text = mail.decode("ascii", "replace")
+    read = email.message_from_bytes(mail, policy=email.policy.default)
+    tap.ok(read["subject"].startswith("[Todoke] 送った覚えのないエラーメール") and "todoke alarm ack " + alarm["id"] in read.get_content(),
+           "the operator is told by mail", f"{read['subject']}\n{read.get_content()}")
+    tap.ok("DKIM-Signature:" in text and "Auto-Submitted: auto-generated" in text, "signed as the brand, and marked as automatic", text[:1500])
+    time.sleep(3)
+    tap.equal((len(receiver.mails), len(todoke.rows("alarm", "list"))), (1, 1), "one alarm, one mail, however long it goes on")
+    tap.equal(todoke.run("alarm", "list", "--open").returncode, 1, "`alarm list --open` answers by its exit status")
+    todoke.ok("alarm", "ack", alarm["id"], "--by", "hanako")
+    acked = todoke.rows("alarm", "list")[0]
+    tap.ok(acked["acked_by"] == "hanako" and acked["acked"], "a person acknowledges it")
+    tap.equal(todoke.run("alarm", "list", "--open").returncode, 0, "and it is not open any more")
+    tap.equal(todoke.run("alarm", "ack", "12").returncode, 2, "an alarm that is not there is a mistake")
+
+    todoke.campaign("odd")
+    todoke.ok("campaign", "send", "odd")
+    todoke.settled("odd", 7, 30)
+    unread = until(lambda: todoke.rows("bounce", "unread"), 20, "unread words")
+    tap.ok(len(unread) == 1 and unread[0]["n"] == 7, "seven refusals in words of their own are one unread text", json.dumps(unread))
+    tap.equal(unread[0]["words"], "554 <<addr>> the walrus of gate <n> has sung (<id>)", "what differs is a placeholder")
+    tap.ok("u" in unread[0]["sample"] and unread[0]["receiver"] == "odd.example" and unread[0]["first"] <= unread[0]["last"],
+           "with a sample, the receiver, first and last", json.dumps(unread))
