@@ -455,7 +455,7 @@ static bool read_reaction(struct reader *reader, const yaml_node_t *node)
         {"examples", keep_node, &lines.examples, true},
         {"not", keep_node, &lines.nots},
     };
-    unsigned given;
+    unsigned given = 0;
     if (!read_fields(reader, node, fields, COUNT_OF(fields), &given))
         return false;
     const unsigned looks = 1u << TEXT | 1u << CODE | 1u << STATUS, slows = 1u << RATE | 1u << CONNECTIONS;
@@ -513,7 +513,7 @@ static bool read_guard(struct reader *reader, const yaml_node_t *node, void *to)
         {"of", read_count, &guard->of, true},
         {"suspend", read_duration, &guard->suspend, true},
     };
-    unsigned given;
+    unsigned given = 0;
     guard->at = place(reader, node);
     return read_fields(reader, node, fields, COUNT_OF(fields), &given) &&
            (guard->of <= 1000 || complain(reader, node, "of is 1000 at most"));
@@ -562,7 +562,7 @@ static bool read_rule(struct reader *reader, const yaml_node_t *root)
         {"unknown_users", read_guard, &rule->guard},
         {"reactions", read_reactions, entry},
     };
-    unsigned given;
+    unsigned given = 0;
     entry->at = place(reader, root);
     if (!read_fields(reader, root, fields, COUNT_OF(fields), &given))
         return false;
