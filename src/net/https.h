@@ -32,7 +32,7 @@ struct https_get {
     size_t most_bytes;
     /* answered */
     enum https_end end;
-    char why[256]; /* in words, unless FETCHED */
+    char why[448]; /* in words, unless FETCHED */
     struct buf body;
     /* its own */
     struct https *https;
