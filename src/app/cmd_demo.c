@@ -63,6 +63,7 @@ static const struct campaign_plan plans[] = {
 };
 
 struct demo {
+    struct jail *jail;
     /* arguments */
     const char *dir, *store_url, *http, *mail_in, *lang_given;
     bool is_once;
@@ -250,6 +251,7 @@ static bool start(struct demo *demo, struct fault *why)
         .world = &demo->world,
         .retry_scale = TIME_SCALE,
         .timeout_factor = TIMEOUT_FACTOR,
+        .jail = demo->jail,
         .api = {.is_playground = true, .inbox = {inbox_list, inbox_get, demo}, .receiver_label = label_of},
     };
     return service_open(&options, &demo->service, why) &&
@@ -492,10 +494,12 @@ int cmd_demo(int argc, char **argv)
         return words.wants_help ? 0 : 2;
     }
     demo.is_tty = isatty(STDOUT_FILENO);
-    bool all_is_well = true, ok = run(&demo, &all_is_well, &why);
+    demo.jail = jail_start(&record_work, 0, &why);
+    bool all_is_well = true, ok = demo.jail && run(&demo, &all_is_well, &why);
     bool was_stopped = !demo.is_once && is_stopped(); /* Ctrl-C is how it ends */
     db_free(demo.reader);
     service_stop(demo.service, DRAIN_MS);
+    jail_stop(demo.jail);
     playground_stop(demo.playground);
     resolver_free(demo.world.resolver);
     remove_made_dir(&demo);

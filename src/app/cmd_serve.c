@@ -66,7 +66,7 @@ static struct resolver *resolver_of(const struct config *config, struct world *w
     return resolver;
 }
 
-static bool serve(const struct config *config, struct fault *why)
+static bool serve(const struct config *config, struct jail *jail, struct fault *why)
 {
     sigset_t stop;
     sigemptyset(&stop);
@@ -82,7 +82,7 @@ static bool serve(const struct config *config, struct fault *why)
         return false;
     double factor = is_loopback ? (double)config->time_percent.number / 100 : 1.0;
     const struct service_options options = {
-        .config = config, .world = &world, .retry_scale = factor, .timeout_factor = factor};
+        .config = config, .world = &world, .retry_scale = factor, .timeout_factor = factor, .jail = jail};
     struct service *service = NULL;
     bool ok = service_open(&options, &service, why) && service_run(service, why);
     if (ok) {
@@ -113,12 +113,14 @@ int cmd_serve(int argc, char **argv)
     }
     struct config config;
     struct fault why = {0};
+    struct jail *jail = jail_start(&record_work, 0, &why); /* before settings, keys and threads: it shall have none */
     config_init(&config);
-    bool ok = read_arguments(argc, argv, &config, &why);
+    bool ok = jail && read_arguments(argc, argv, &config, &why);
     if (ok) {
         set_log(&config);
-        ok = serve(&config, &why);
+        ok = serve(&config, jail, &why);
     }
+    jail_stop(jail);
     int status = ok ? 0 : command_fail("serve", &why);
     config_release(&config);
     return status;

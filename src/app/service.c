@@ -175,6 +175,7 @@ static bool keep_run(struct write_job *job, struct db *db, struct fault *why)
             .mail_from = keep->mail->mail_from,
             .rcpt_to = keep->mail->recipients[i].address,
             .peer = slice_str(peer),
+            .helo = slice_head(keep->mail->helo, 255),
             .raw = keep->mail->bytes,
         };
         if (!inbound_save(db, why, &row, keep->now))
@@ -426,6 +427,7 @@ bool service_run(struct service *service, struct fault *why)
         .ledger = ledger_of(service),
         .return_path_keys = service->return_path_keys,
         .link_keys = service->link_keys,
+        .jail = options->jail,
     };
     if (!(service->join = join_reader_start(&join, why)) || !mail_in_begin(service, why))
         return false;

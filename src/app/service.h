@@ -14,6 +14,7 @@
 #include "app/mailer.h"
 #include "campaign/expander.h"
 #include "deliver/engine.h"
+#include "receive/jail.h"
 #include "receive/join.h"
 #include "receive/mail_in.h"
 #include "report/report.h"
@@ -25,6 +26,7 @@ struct service_options {
     double timeout_factor;  /* of SMTP waits; 0: 1.0 */
     struct api_options api; /* store, world, rules, report and listen are filled in here */
     bool has_no_api;
+    struct jail *jail; /* reads strangers' mail; made by jail_start before anything else, not owned */
 };
 
 struct service;

@@ -136,6 +136,7 @@ static bool mail_read(struct slice bytes, struct arena *arena, struct feedback *
         *why = first;
         return false;
     }
+    *feedback = (struct feedback){.is_absent = true};
     return fault_set(why, FAULT_INPUT, "there is no report in this mail");
 }
 

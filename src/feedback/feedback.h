@@ -98,6 +98,7 @@ struct feedback {
     int64_t begin, end; /* Unix seconds; 0: not said */
     struct slice errors[FEEDBACK_ERRORS_MAX];
     unsigned error_count;
+    bool is_absent;     /* on a fault: nothing in the mail even looked like a report */
     bool is_cut;        /* there was more than the ceilings let in */
     struct slice space; /* the XML namespace, empty when none */
 

@@ -42,8 +42,8 @@ struct inbound {
     void (*accept)(void *self, struct inbound_mail *mail);
 };
 
-/* The mail is durably kept (is_kept), or could not be: then the sender hears 452 4.3.1 and tries again. Gives the mail back;
- * it may be gone when this returns. */
+/* The mail is durably kept (is_kept), or could not be: then the sender hears 452 4.3.1 and tries again. Gives the mail
+ * back; it may be gone when this returns. */
 void inbound_done(struct inbound_mail *mail, bool is_kept);
 
 #endif

@@ -1,6 +1,9 @@
 #include "receive/join.h"
 
+#include "base/log.h"
+#include "base/utf8.h"
 #include "mail/message_id.h"
+#include "receive/keep_report.h"
 
 bool inbound_save(struct db *db, struct fault *why, struct inbound_row *mail, time_ms now)
 {
@@ -8,10 +11,10 @@ bool inbound_save(struct db *db, struct fault *why, struct inbound_row *mail, ti
     mail->at = now;
     db_mark(db, STORE_MARK_INBOUND);
     return db_do(db, why,
-                 "INSERT INTO inbound (bucket, id, at_ms, state, mail_from, rcpt_to, peer, raw) VALUES ($1, $2, $3, 0, "
-                 "$4, $5, $6, $7)",
+                 "INSERT INTO inbound (bucket, id, at_ms, state, mail_from, rcpt_to, peer, raw, helo) VALUES ($1, $2, "
+                 "$3, 0, $4, $5, $6, $7, $8)",
                  VALUES(V_INT(id_bucket(mail->id)), V_INT((int64_t)mail->id), V_INT(now), V_TEXT(mail->mail_from),
-                        V_TEXT(mail->rcpt_to), V_TEXT(mail->peer), V_BYTES(mail->raw)),
+                        V_TEXT(mail->rcpt_to), V_TEXT(mail->peer), V_BYTES(mail->raw), V_TEXT(mail->helo)),
                  NULL);
 }
 
@@ -55,14 +58,34 @@ static bool names_subject(const struct bounce_row *row, const struct subject *su
            slice_equal_caseless(row->original, subject->address);
 }
 
+/* The return path it came to; of a mail without envelope the best that its headers name. The signature is the proof,
+ * wherever it stands. */
+static enum token_result return_path_found(const struct joiner *joiner, const struct inbound_row *mail,
+                                           const struct mail_record *record, time_ms now, uint64_t *id)
+{
+    if (mail->rcpt_to.len)
+        return return_path_check(joiner->return_path_keys, mail->rcpt_to, now, id);
+    enum token_result best = TOKEN_NONE;
+    for (unsigned i = 0; i < record->address_count && best != TOKEN_GOOD; i++) {
+        uint64_t found = 0;
+        enum token_result result = return_path_check(joiner->return_path_keys, record->addresses[i], now, &found);
+        if (result < best) { /* good, expired, forged, none */
+            best = result;
+            *id = found;
+        }
+    }
+    return best;
+}
+
 /* What the mail is about, and whether that is proven. */
-static bool authenticate(const struct joiner *joiner, const struct inbound_row *mail, const struct bounce *bounce,
+static bool authenticate(const struct joiner *joiner, const struct inbound_row *mail, const struct mail_record *record,
                          time_ms now, struct arena *arena, struct subject *subject, enum authenticity *authenticity,
                          struct fault *why)
 {
+    const struct bounce *bounce = &record->bounce;
     *subject = (struct subject){0};
     uint64_t id;
-    switch (return_path_check(joiner->return_path_keys, mail->rcpt_to, now, &id)) {
+    switch (return_path_found(joiner, mail, record, now, &id)) {
     case TOKEN_GOOD:
         *authenticity = AUTHENTICITY_GENUINE;
         if (!subject_find(joiner->reader, why, id, arena, subject))
@@ -165,18 +188,26 @@ static void genuine(const struct inbound_row *mail, const struct bounce *bounce,
     join->events[join->event_count++] = event;
 }
 
-/* A mail to u-<token>@: who has it asks to hear no more. False: it is no such mail. */
-static bool unsubscribes(const struct joiner *joiner, const struct inbound_row *mail, time_ms now, struct arena *arena,
-                         struct join *join, struct fault *why)
+/* The token of a u-<token>@ address; empty for any other. */
+static struct slice unsubscribe_token(struct slice address)
 {
-    struct slice local = slice_head(mail->rcpt_to, (size_t)(slice_find_last_byte(mail->rcpt_to, '@') + 1));
-    if (!slice_starts_caseless(local, SLICE("u-")))
+    ptrdiff_t at = slice_find_last_byte(address, '@');
+    struct slice local = at >= 0 ? slice_head(address, (size_t)at) : SLICE("");
+    return slice_starts_caseless(local, SLICE("u-")) ? slice_from(local, 2) : SLICE("");
+}
+
+/* A mail to u-<token>@: who has it asks to hear no more. False: it is no such mail. */
+static bool unsubscribes(const struct joiner *joiner, const struct inbound_row *mail, const struct mail_record *record,
+                         time_ms now, struct arena *arena, struct join *join, struct fault *why)
+{
+    struct slice token = unsubscribe_token(mail->rcpt_to);
+    for (unsigned i = 0; !mail->rcpt_to.len && !token.len && i < record->address_count; i++)
+        token = unsubscribe_token(record->addresses[i]);
+    if (!token.len)
         return false;
-    local = slice_from(local, 2);
-    local.len -= local.len > 0;
     uint64_t id;
     struct subject subject = {0};
-    enum token_result result = token_check(joiner->link_keys, TOKEN_UNSUBSCRIBE, local, now, &id);
+    enum token_result result = token_check(joiner->link_keys, TOKEN_UNSUBSCRIBE, token, now, &id);
     bool is_ours = result == TOKEN_GOOD || result == TOKEN_EXPIRED; /* a refusal is never too late */
     if (is_ours && !subject_find(joiner->reader, why, id, arena, &subject))
         return true;
@@ -190,35 +221,56 @@ static bool unsubscribes(const struct joiner *joiner, const struct inbound_row *
     return true;
 }
 
-bool join_read(const struct joiner *joiner, const struct inbound_row *mail, time_ms now, struct arena *arena,
-               struct join *join, struct fault *why)
+/* What a reader could not do with a mail, or would not, is said once. */
+static void limits_tell(const struct inbound_row *mail, const struct mail_record *record)
 {
-    *join = (struct join){.mail_id = mail->id};
+    static const char *const over[] = {NULL, "nested too deep", "too many parts", "too many header lines"};
+    if (record->over)
+        log_warn("receive", "received mail %llu is read only in part: %s", (unsigned long long)mail->id,
+                 over[record->over]);
+    if (record->report_why.len)
+        log_warn("receive", "received mail %llu has a report that is not read: %.*s", (unsigned long long)mail->id,
+                 SLICE_ARG(record->report_why));
+}
+
+bool join_record(const struct joiner *joiner, const struct inbound_row *mail, const struct mail_record *record,
+                 time_ms now, struct arena *arena, struct join *join, struct fault *why)
+{
+    const struct bounce *bounce = &record->bounce;
+    *join = (struct join){.mail_id = mail->id, .from_domain = record->from_domain};
     *why = (struct fault){0};
     join->moves = ARENA_ARRAY(arena, struct ledger_move, 1);
     join->events = ARENA_ARRAY(arena, struct event, 1);
-    if (unsubscribes(joiner, mail, now, arena, join, why))
+    limits_tell(mail, record);
+    if (unsubscribes(joiner, mail, record, now, arena, join, why))
         return why->kind == FAULT_NONE;
-    struct mime_mail *read = ARENA_NEW(arena, struct mime_mail);
-    struct bounce *bounce = ARENA_NEW(arena, struct bounce);
-    mime_read(mail->raw, arena, read);
-    bounce_read(read, joiner->rules, joiner->scratch, arena, bounce);
 
     struct subject subject;
     enum authenticity authenticity;
-    if (!authenticate(joiner, mail, bounce, now, arena, &subject, &authenticity, why))
+    if (!authenticate(joiner, mail, record, now, arena, &subject, &authenticity, why))
         return false;
-    if (authenticity == AUTHENTICITY_GENUINE && bounce->row_count) {
+    if (record->report.kind != FEEDBACK_NONE)
+        join->report = &record->report;
+    bool is_report = join->report && bounce->kind != KIND_BOUNCE && bounce->kind != KIND_DELAY;
+    if (authenticity == AUTHENTICITY_GENUINE && bounce->row_count && !is_report) {
         genuine(mail, bounce, &subject, now, join);
         return true;
     }
-    if (bounce->kind == KIND_REPORT)
+    if (bounce->kind == KIND_REPORT || is_report)
         return true;
     struct event *event = &join->events[join->event_count++];
     *event = event_of_row(mail, bounce->row_count ? &bounce->rows[0] : NULL, authenticity, now);
     event->kind = EVENT_UNVERIFIED;
     event->note = kind_word(bounce->kind);
     return true;
+}
+
+bool join_read(const struct joiner *joiner, const struct inbound_row *mail, time_ms now, struct arena *arena,
+               struct join *join, struct fault *why)
+{
+    struct mail_record *record = ARENA_NEW(arena, struct mail_record);
+    record_read(mail->raw, joiner->rules, joiner->scratch, now / 1000, arena, record);
+    return join_record(joiner, mail, record, now, arena, join, why);
 }
 
 /* A node moves deliveries of its own buckets only; the mail stays new for the node that owns this one. */
@@ -240,15 +292,21 @@ bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, s
 {
     int64_t changed = 0;
     bool ours;
+    if (join->put_aside.len)
+        return join_give_up(db, why, join->mail_id, join->put_aside);
     if (!is_ours(ledger, db, why, join, &ours))
         return false;
     if (!ours)
         return true;
-    if (!db_do(db, why, "UPDATE inbound SET state = 1 WHERE bucket = $1 AND id = $2 AND state = 0",
-               VALUES(V_INT(id_bucket(join->mail_id)), V_INT((int64_t)join->mail_id)), &changed))
+    if (!db_do(db, why, "UPDATE inbound SET state = 1, from_domain = $3 WHERE bucket = $1 AND id = $2 AND state = 0",
+               VALUES(V_INT(id_bucket(join->mail_id)), V_INT((int64_t)join->mail_id), V_TEXT(join->from_domain)),
+               &changed))
         return false;
     if (!changed)
         return true; /* read already, by an earlier life */
+    time_ms now;
+    if (join->report && (!db_now(db, why, &now) || !report_keep(db, why, join->report, join->mail_id, now)))
+        return false;
     for (size_t i = 0; i < join->move_count; i++)
         policy_adjust(policies_chosen(ledger->policy.policies), &join->moves[i].event.verdict);
     if (!ledger_settle(ledger, db, why, join->moves, join->move_count))
@@ -265,10 +323,10 @@ bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, s
     return ok;
 }
 
-bool join_give_up(struct db *db, struct fault *why, uint64_t mail_id)
+bool join_give_up(struct db *db, struct fault *why, uint64_t mail_id, struct slice reason)
 {
-    return db_do(db, why, "UPDATE inbound SET state = 2 WHERE bucket = $1 AND id = $2 AND state = 0",
-                 VALUES(V_INT(id_bucket(mail_id)), V_INT((int64_t)mail_id)), NULL);
+    return db_do(db, why, "UPDATE inbound SET state = 2, why = $3 WHERE bucket = $1 AND id = $2 AND state = 0",
+                 VALUES(V_INT(id_bucket(mail_id)), V_INT((int64_t)mail_id), V_TEXT(utf8_head(reason, 500))), NULL);
 }
 
 bool join_unsubscribe(const struct ledger *ledger, struct db *db, struct fault *why, uint64_t delivery_id, time_ms now,

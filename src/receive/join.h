@@ -18,15 +18,18 @@
 #ifndef TODOKE_RECEIVE_JOIN_H
 #define TODOKE_RECEIVE_JOIN_H
 
-#include "bounce/read.h"
 #include "mailauth/return_path.h"
 #include "queue/ledger.h"
+#include "receive/jail.h"
+#include "receive/record.h"
 
 /* A received mail as its row has it. */
 struct inbound_row {
     uint64_t id;
     time_ms at;
-    struct slice mail_from, rcpt_to, peer, raw;
+    struct slice mail_from;
+    struct slice rcpt_to; /* empty: not known, it came from a mailbox; then its headers are asked */
+    struct slice peer, helo, raw;
 };
 
 /* Make the mail durable: inside a write job. Fills id. */
@@ -39,6 +42,9 @@ struct join {
     size_t move_count;
     struct event *events; /* everything that moves nothing: delays, complaints, auto-replies, unverified */
     size_t event_count;
+    const struct report_record *report; /* to be kept; NULL: none */
+    struct slice from_domain;
+    struct slice put_aside; /* it could not be read: why, and nothing else is set */
 };
 
 struct joiner {
@@ -47,15 +53,20 @@ struct joiner {
     const struct token_keys *return_path_keys, *link_keys;
     struct db *reader;
 };
-/* Read the mail and look up what it is about. WORLD: the store cannot be read. Never INPUT: whatever the bytes are,
- * there is an answer. */
+/* What a mail's record means: look up what it is about. WORLD: the store cannot be read. Never INPUT: whatever the
+ * record says, there is an answer. The record stays as long as the join. */
+NODISCARD bool join_record(const struct joiner *joiner, const struct inbound_row *mail,
+                           const struct mail_record *record, time_ms now, struct arena *arena, struct join *join,
+                           struct fault *why);
+/* The same with the reading, in this process: for tests and tools. */
 NODISCARD bool join_read(const struct joiner *joiner, const struct inbound_row *mail, time_ms now, struct arena *arena,
                          struct join *join, struct fault *why);
 /* Write it: inside a write job. A mail that was joined already changes nothing; one about a delivery whose bucket
  * another node holds stays new, for that node. */
 NODISCARD bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, struct join *join);
-/* What it means cannot be written (a fault that will not pass): put it aside for a person, state 2. In a write job. */
-NODISCARD bool join_give_up(struct db *db, struct fault *why, uint64_t mail_id);
+/* It cannot be read, or what it means cannot be written (a fault that will not pass): put it aside for a person, state
+ * 2, with why. In a write job. */
+NODISCARD bool join_give_up(struct db *db, struct fault *why, uint64_t mail_id, struct slice reason);
 
 /* Whoever this delivery went to asks its brand to stop (L4, M46): inside a write job. *found false: there is no such
  * delivery any more. */
@@ -70,6 +81,7 @@ struct join_reader_options {
     const struct rules *rules;
     struct ledger ledger;
     struct token_keys return_path_keys, link_keys;
+    struct jail *jail; /* reads the mails, and is this thread's from here on; not owned. NULL: tests, read in place */
 };
 struct join_reader *join_reader_start(const struct join_reader_options *options, struct fault *why);
 void join_reader_stop(struct join_reader *reader);

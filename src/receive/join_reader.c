@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "net/mailbox.h"
 #include <pthread.h>
+#include <stdio.h>
 
 enum { BATCH = 100, BATCH_OCTETS = 16 << 20 };
 
@@ -57,6 +58,36 @@ static bool batch_size(struct join_reader *reader, size_t *count, struct fault *
     return rows_end(&rows);
 }
 
+static void put_aside(struct batch *batch, const struct inbound_row *mail, struct join *join, const char *what)
+{
+    log_error("receive", "received mail %llu (from <%.*s> at %.*s, %zu octets) is put aside: %s",
+              (unsigned long long)mail->id, SLICE_ARG(slice_head(mail->mail_from, 256)),
+              SLICE_ARG(slice_head(mail->peer, 64)), mail->raw.len, what);
+    *join = (struct join){.mail_id = mail->id, .put_aside = arena_copy(&batch->arena, slice_str(what))};
+}
+
+/* The mails go through the jail; what comes out is looked up here. */
+static bool jail_batch(struct join_reader *reader, struct batch *batch, const struct inbound_row *mails, size_t count,
+                       time_ms now, struct fault *why)
+{
+    struct jail_item *items = ARENA_ARRAY(&batch->arena, struct jail_item, count + 1);
+    for (size_t i = 0; i < count; i++)
+        items[i].bytes = mails[i].raw;
+    if (!jail_read(reader->options.jail, items, count, now / 1000, &batch->arena, why))
+        return false;
+    for (batch->count = 0; batch->count < count; batch->count++) {
+        size_t i = batch->count;
+        struct mail_record *record = ARENA_NEW(&batch->arena, struct mail_record);
+        if (!items[i].is_read)
+            put_aside(batch, &mails[i], &batch->joins[i], items[i].why);
+        else if (!record_parse(items[i].record, &batch->arena, record, why))
+            put_aside(batch, &mails[i], &batch->joins[i], why->text);
+        else if (!join_record(&reader->joiner, &mails[i], record, now, &batch->arena, &batch->joins[i], why))
+            return false;
+    }
+    return true;
+}
+
 /* The next new mails, read and joined. */
 static bool read_batch(struct join_reader *reader, struct batch *batch, struct fault *why)
 {
@@ -65,10 +96,11 @@ static bool read_batch(struct join_reader *reader, struct batch *batch, struct f
     if (!batch_size(reader, &most, why))
         return false;
     SCOPED(rows) rows = {0};
-    if (!db_query(reader->joiner.reader, why, &rows,
-                  "SELECT id, at_ms, mail_from, rcpt_to, peer, raw FROM inbound WHERE state = 0 AND (bucket, id) > "
-                  "($1, $2) ORDER BY bucket, id LIMIT $3",
-                  VALUES(V_INT(reader->after_bucket), V_INT((int64_t)reader->after_id), V_INT((int64_t)most))))
+    if (!db_query(
+            reader->joiner.reader, why, &rows,
+            "SELECT id, at_ms, mail_from, rcpt_to, peer, raw, helo FROM inbound WHERE state = 0 AND (bucket, id) > "
+            "($1, $2) ORDER BY bucket, id LIMIT $3",
+            VALUES(V_INT(reader->after_bucket), V_INT((int64_t)reader->after_id), V_INT((int64_t)most))))
         return false;
     while (count < most && rows_next(&rows))
         mails[count++] = (struct inbound_row){
@@ -78,10 +110,13 @@ static bool read_batch(struct join_reader *reader, struct batch *batch, struct f
             .rcpt_to = arena_copy(&batch->arena, rows_text(&rows, 3)),
             .peer = arena_copy(&batch->arena, rows_text(&rows, 4)),
             .raw = arena_copy(&batch->arena, rows_bytes(&rows, 5)),
+            .helo = arena_copy(&batch->arena, rows_text(&rows, 6)),
         };
     if (!rows_end(&rows))
         return false;
     time_ms now = world_wall(reader->options.world);
+    if (reader->options.jail)
+        return jail_batch(reader, batch, mails, count, now, why);
     for (batch->count = 0; batch->count < count; batch->count++)
         if (!join_read(&reader->joiner, &mails[batch->count], now, &batch->arena, &batch->joins[batch->count], why))
             return false;
@@ -94,18 +129,19 @@ struct single {
     struct join_reader *reader;
     struct join *join;
     bool is_given_up;
+    char why[300];
 };
 static bool single_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct single *single = (struct single *)job;
-    return single->is_given_up ? join_give_up(db, why, single->join->mail_id)
+    return single->is_given_up ? join_give_up(db, why, single->join->mail_id, slice_str(single->why))
                                : join_write(&single->reader->options.ledger, db, why, single->join);
 }
 
 static bool write_each(struct join_reader *reader, struct batch *batch, struct fault *why)
 {
     for (size_t i = 0; i < batch->count; i++) {
-        struct single single = {{.run = single_run, .fails_fast = true}, reader, &batch->joins[i], false};
+        struct single single = {{.run = single_run, .fails_fast = true}, reader, &batch->joins[i], false, ""};
         if (store_write_wait(reader->options.store, &single.job, why))
             continue;
         if (why->kind == FAULT_WORLD)
@@ -113,6 +149,7 @@ static bool write_each(struct join_reader *reader, struct batch *batch, struct f
         log_error("receive", "received mail %llu is put aside, what it means cannot be written: %s",
                   (unsigned long long)single.join->mail_id, why->text);
         single.is_given_up = true;
+        snprintf(single.why, sizeof(single.why), "what it means cannot be written: %.200s", why->text);
         if (!store_write_wait(reader->options.store, &single.job, why))
             return false;
     }
