@@ -112,6 +112,13 @@ static void body_take(struct session *session, struct slice bytes)
     front->memory += bytes.len;
 }
 
+static void message_too_large(const struct session *session)
+{
+    char peer[ENDPOINT_TEXT_ROOM];
+    log_warn("receive", "a message from %s was refused: it is too large, more than %llu octets",
+             endpoint_text(&session->peer, peer), (unsigned long long)session->front->options.smtp.size_max);
+}
+
 static void session_event(struct session *session, const struct smtp_server_event *event)
 {
     struct session_front *front = session->front;
@@ -137,7 +144,11 @@ static void session_event(struct session *session, const struct smtp_server_even
             return;
         }
         break;
-    case SMTP_SERVER_RESET: body_drop(session); break;
+    case SMTP_SERVER_RESET:
+        if (event->code == 552)
+            message_too_large(session);
+        body_drop(session);
+        break;
     case SMTP_SERVER_STARTTLS:
     case SMTP_SERVER_AUTH:
     case SMTP_SERVER_RCPT:
