@@ -50,9 +50,14 @@ struct summing {
 
 static void sum(struct summing *s, const struct report_source *source)
 {
-    struct slice key = arena_printf(s->arena, "%.*s\n%.*s\n%.*s\n%.*s\n%.*s\n%.*s", SLICE_ARG(source->ip),
-                                    SLICE_ARG(source->domain), SLICE_ARG(source->outcome), SLICE_ARG(source->dkim),
-                                    SLICE_ARG(source->spf), SLICE_ARG(source->detail));
+    const struct slice words[] = {source->ip,   source->domain, source->outcome,
+                                  source->dkim, source->spf,    source->detail};
+    SCOPED(buf) words_joined = BUF(COUNT_OF(words) * (FEEDBACK_TEXT_MAX + 1));
+    for (size_t i = 0; i < COUNT_OF(words); i++) {
+        buf_append(&words_joined, slice_head(words[i], FEEDBACK_TEXT_MAX));
+        buf_byte(&words_joined, '\n');
+    }
+    struct slice key = buf_slice(&words_joined);
     struct report_source *known = map_get(&s->known, key);
     if (known) {
         known->count = known->count > INT64_MAX - source->count ? INT64_MAX : known->count + source->count;
