@@ -10,6 +10,7 @@ enum {
     FAILURES_READY = 1000,  /* of a destination without a route: nothing but bookkeeping */
     DOUBTFUL_BATCH = 500,
     RENEW_MS = LEASE_MS / 3,
+    DIRECTIONS_S = 2, /* between two readings of what people decided, and two writings of the TLS counts */
 };
 
 struct news_item {
@@ -300,6 +301,12 @@ static void each_second(struct timer *timer)
     timer_set(timer, 1000);
     refresh_holds(dispatcher);
     refresh_weights(dispatcher);
+    if (++dispatcher->seconds % DIRECTIONS_S == 0) {
+        struct fault why;
+        if (!routing_directions(dispatcher, &why))
+            log_warn("deliver", "TLS rules and smart hosts cannot be read: %s", why.text);
+        tls_counts_write(&dispatcher->tls_counts, dispatcher->engine->options.store);
+    }
     routing_refresh(dispatcher);
     size_t at = 0; /* whoever was left by a store that could not be read */
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->sites, &at));)
@@ -350,6 +357,24 @@ static void dispatcher_begin(void *owner)
     wake_lanes(owner);
 }
 
+static void dispatcher_release(struct dispatcher *dispatcher)
+{
+    lanes_free(dispatcher->lanes);
+    routing_release(dispatcher);
+    mailbox_release(&dispatcher->news);
+    mailbox_release(&dispatcher->home);
+    mailbox_release(&dispatcher->control);
+    mailbox_release(&dispatcher->notes);
+    timer_clear(&dispatcher->wake);
+    timer_clear(&dispatcher->second);
+    deferred_clear(&dispatcher->fill);
+    loop_free(dispatcher->loop);
+    db_free(dispatcher->reader);
+    if (dispatcher->holds)
+        map_release(&dispatcher->holds->names);
+    free(dispatcher->holds);
+}
+
 bool dispatcher_start(struct engine *engine, struct fault *why)
 {
     struct dispatcher *dispatcher = &engine->dispatcher;
@@ -368,11 +393,16 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     mailbox_init(&dispatcher->news, dispatcher->loop, news_arrived, dispatcher);
     mailbox_init(&dispatcher->home, dispatcher->loop, came_home, dispatcher);
     mailbox_init(&dispatcher->control, dispatcher->loop, control_arrived, dispatcher);
+    mailbox_init(&dispatcher->notes, dispatcher->loop, routing_notes, dispatcher);
     timer_init(&dispatcher->wake, dispatcher->loop, wake_due, dispatcher);
     timer_init(&dispatcher->second, dispatcher->loop, each_second, dispatcher);
     deferred_init(&dispatcher->fill, dispatcher->loop, fill_sites, dispatcher);
     refresh_holds(dispatcher);
     refresh_weights(dispatcher);
+    if (!routing_begin(dispatcher, why)) {
+        dispatcher_release(dispatcher);
+        return false;
+    }
     timer_set(&dispatcher->second, 1000);
     loop_thread_start(&dispatcher->thread, dispatcher->loop, dispatcher_begin, NULL, dispatcher);
     return true;
@@ -386,24 +416,13 @@ void dispatcher_stop(struct engine *engine)
         next = item->next;
         lanes_return(dispatcher->lanes, (struct recipient *)item);
     }
-    struct mailbox *const mailboxes[] = {&dispatcher->news, &dispatcher->control};
+    struct mailbox *const mailboxes[] = {&dispatcher->news, &dispatcher->control, &dispatcher->notes};
     for (size_t i = 0; i < COUNT_OF(mailboxes); i++) {
         for (struct mail_item *item = mailbox_take(mailboxes[i]), *next; item; item = next) {
             next = item->next;
             free(item);
         }
     }
-    lanes_free(dispatcher->lanes);
-    routing_release(dispatcher);
-    mailbox_release(&dispatcher->news);
-    mailbox_release(&dispatcher->home);
-    mailbox_release(&dispatcher->control);
-    timer_clear(&dispatcher->wake);
-    timer_clear(&dispatcher->second);
-    deferred_clear(&dispatcher->fill);
-    loop_free(dispatcher->loop);
-    db_free(dispatcher->reader);
-    if (dispatcher->holds)
-        map_release(&dispatcher->holds->names);
-    free(dispatcher->holds);
+    tls_counts_write(&dispatcher->tls_counts, engine->options.store);
+    dispatcher_release(dispatcher);
 }

@@ -64,6 +64,15 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
         }
         engine->options.sites = engine->own_sites;
     }
+    engine->route_options = (struct route_options){
+        .own_names = &engine->options.ehlo_name,
+        .own_name_count = engine->options.ehlo_name.len ? 1 : 0,
+        .own_addresses = options->own_addresses,
+        .own_address_count = options->own_address_count,
+        .uses_ipv6 = options->uses_ipv6,
+        .uses_dane = options->uses_dane,
+    };
+    engine->relay_options = (struct route_options){.uses_ipv6 = options->uses_ipv6, .is_host = true};
     engine->busy_workers = engine->worker_count;
     engine->workers = NEW_ARRAY(struct worker, engine->worker_count);
     if (!take_over(engine, why)) {

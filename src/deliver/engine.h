@@ -17,6 +17,7 @@
 #include "queue/ledger.h"
 #include "shape/retry.h"
 #include "shape/site.h"
+#include "store/seal.h"
 #include "store/store.h"
 #include "submit/submit.h"
 
@@ -26,9 +27,14 @@ struct engine_options {
     const struct rules *rules;
     const struct sites *sites; /* limits of receivers; NULL: what the binary carries, for sinks on this machine */
     struct composer composer;
-    struct ledger ledger;    /* its leases are renewed by the engine */
-    struct tls_roots *roots; /* whom to trust; opportunistic TLS takes any certificate */
-    struct slice ehlo_name;  /* must live as long as the engine */
+    struct ledger ledger;     /* its leases are renewed by the engine */
+    struct tls_roots *roots;  /* whom to trust; opportunistic TLS takes any certificate */
+    bool uses_dane, uses_sts; /* R30: what DNSSEC and MTA-STS say about receivers; without them only rules hold */
+    bool uses_ipv6;
+    const struct seal_key *seal;    /* opens the passwords of smart hosts; NULL: there are none */
+    const struct ip *own_addresses; /* ours, so that mail does not loop (R15); must live as long as the engine */
+    size_t own_address_count;
+    struct slice ehlo_name; /* must live as long as the engine */
     struct retry_settings retry;
     time_ms in_doubt_wait;       /* before a doubtful one is tried again; scaled like retries */
     time_ms idle_ms;             /* an idle connection is kept this long; 0: 5 s */

@@ -6,8 +6,11 @@
 #ifndef TODOKE_DELIVER_PARTS_H
 #define TODOKE_DELIVER_PARTS_H
 
+#include "deliver/directions.h"
 #include "deliver/engine.h"
 #include "deliver/security.h"
+#include "deliver/sts_cache.h"
+#include "deliver/tls_count.h"
 #include "dns/route.h"
 #include "net/stream.h"
 #include "queue/lanes.h"
@@ -197,10 +200,14 @@ struct dispatcher {
     struct engine *engine;
     struct loop_thread thread;
     struct loop *loop;
-    struct mailbox news, home, control;
+    struct mailbox news, home, control, notes;
     struct db *reader;
     struct lanes *lanes;
     struct dns_client *dns;
+    struct sts_cache *sts; /* NULL: not used */
+    struct directions *directions;
+    struct tls_counts tls_counts;
+    unsigned seconds;                       /* since the start: what is done every few of them */
     struct map sites, destinations, routes; /* by name, by key, by domain (struct domain_route) */
     struct timer wake, second;
     struct deferred fill;
@@ -219,7 +226,7 @@ struct engine {
     struct composer_thread *composers;
     struct sites *own_sites;
     unsigned worker_count, composer_count;
-    struct route_options route_options;
+    struct route_options route_options, relay_options;
     _Atomic unsigned composer_turn;
     _Atomic uint64_t delivered, refused, deferred, in_doubt, connections;
     _Atomic unsigned open_connections;
@@ -237,7 +244,11 @@ void dispatcher_stop(struct engine *engine);
 void dispatcher_home(struct engine *engine, struct recipient *recipient);
 
 /* routing.c: where domains go */
-void routing_want(void *owner, struct slice domain); /* owner: the dispatcher */
+NODISCARD bool routing_begin(struct dispatcher *dispatcher, struct fault *why);
+void routing_want(void *owner, struct slice name); /* owner: the dispatcher */
+/* Read what people decided; where it has changed, every route is asked for anew. WORLD. */
+NODISCARD bool routing_directions(struct dispatcher *dispatcher, struct fault *why);
+void routing_notes(struct mailbox *mailbox, struct mail_item *items);
 void routing_refresh(struct dispatcher *dispatcher);
 void routing_release(struct dispatcher *dispatcher);
 

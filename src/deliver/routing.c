@@ -18,8 +18,12 @@ enum {
 /* What is known of a domain's route, and until when. */
 struct domain_route {
     struct dispatcher *dispatcher;
-    struct slice domain; /* the map's key */
+    struct slice name;   /* the map's key (directions.h) */
+    struct slice domain; /* "" for a smart host */
+    uint64_t brand_id;
     struct route_query *query;
+    struct sts_query *sts;
+    struct route_kept *found; /* both answers together, while one of them is awaited */
     time_ms good_until;
     time_ms found_at; /* 0: never */
 };
@@ -69,11 +73,12 @@ static void route_key(const struct route *route, struct slice domain, struct buf
     }
 }
 
-static struct route_kept *route_kept_new(const struct route *route)
+static struct route_kept *route_kept_new(const struct route *route, const struct security_policy *policy)
 {
     struct route_kept *kept = NEW(struct route_kept);
     kept->held = 1;
     route_copy(&kept->arena, route, &kept->route);
+    security_policy_copy(&kept->arena, policy, &kept->policy);
     return kept;
 }
 
@@ -98,33 +103,57 @@ static uint64_t route_addresses(const struct route *route)
     return sum;
 }
 
-static struct destination *destination_get(struct dispatcher *dispatcher, const struct route *route,
-                                           struct slice domain)
+/* What tells apart destinations of one MX set: what TLS must be, for whose recipients, by which smart host. */
+static void policy_key(const struct security_policy *policy, struct buf *key)
 {
+    if (policy->rule != TLS_RULE_OPPORTUNISTIC)
+        buf_printf(key, "!%.*s ", SLICE_ARG(tls_rule_word(policy->rule)));
+    if (policy->domain.len)
+        buf_printf(key, "!for %.*s ", SLICE_ARG(policy->domain));
+    if (policy->relay)
+        buf_printf(key, "!relay %llu %u %llx", (unsigned long long)policy->relay->brand_id, policy->relay->port,
+                   (unsigned long long)hash_bytes(
+                       policy->relay->user, hash_bytes(policy->relay->password, (uint64_t)policy->relay->changed)));
+}
+
+/* Takes kept, whose policy gets its rule and its domain here. */
+static struct destination *destination_get(struct dispatcher *dispatcher, const struct domain_route *known,
+                                           struct route_kept *kept)
+{
+    const struct route *route = &kept->route;
     SCOPED(buf) key = BUF(16384);
-    route_key(route, domain, &key);
-    struct destination *destination = map_get(&dispatcher->destinations, buf_slice(&key));
-    if (destination) {
-        uint64_t addresses = route_addresses(route);
-        if (addresses != destination->addresses) { /* the same hosts live elsewhere now */
-            destination->addresses = addresses;
-            worker_control_route(destination->site->worker, destination, route_kept_new(route));
-        }
-        return destination;
-    }
-    destination = NEW(struct destination);
-    destination->key = arena_copy(&destination->arena, buf_slice(&key));
-    destination->kept = route_kept_new(route);
-    destination->addresses = route_addresses(route);
-    struct slice hosts[ROUTE_HOSTS_MOST], name = domain;
+    SCOPED(buf) site_key = BUF(16384);
+    struct slice hosts[ROUTE_HOSTS_MOST], name = known->name;
     size_t count = 0;
+    route_key(route, known->name, &site_key);
     for (; count < route->host_count && count < COUNT_OF(hosts); count++)
         hosts[count] = route->hosts[count].name;
     const struct site_rule *rule = sites_rule_for(dispatcher->engine->options.sites, hosts, count);
     if (!rule->is_default)
         name = rule->name;
     else if (count)
-        name = buf_slice(&key); /* an MX set of its own */
+        name = buf_slice(&site_key); /* an MX set of its own */
+    kept->policy.rule = directions_rule(dispatcher->directions, known->domain,
+                                        rule->is_default ? SLICE("") : rule->name, known->brand_id);
+    if (security_is_single(&kept->policy, route))
+        kept->policy.domain = arena_copy(&kept->arena, known->domain);
+    buf_append(&key, buf_slice(&site_key));
+    policy_key(&kept->policy, &key);
+    uint64_t addresses = route_addresses(route) + hash_bytes(kept->policy.sts_text, 2);
+    struct destination *destination = map_get(&dispatcher->destinations, buf_slice(&key));
+    if (destination) {
+        if (addresses != destination->addresses) { /* the same hosts live elsewhere now, or must be met otherwise */
+            destination->addresses = addresses;
+            worker_control_route(destination->site->worker, destination, kept);
+        } else {
+            route_kept_drop(kept);
+        }
+        return destination;
+    }
+    destination = NEW(struct destination);
+    destination->key = arena_copy(&destination->arena, buf_slice(&key));
+    destination->kept = kept;
+    destination->addresses = addresses;
     struct site *site = site_get(dispatcher, name, rule);
     site->is_failure = route->status != ROUTE_FOUND;
     if (rule->is_default && count)
@@ -136,6 +165,25 @@ static struct destination *destination_get(struct dispatcher *dispatcher, const 
 
 /* ── routes ── */
 
+/* Route and policy are known: where the lanes go from now on. */
+static void settle(struct domain_route *known)
+{
+    struct dispatcher *dispatcher = known->dispatcher;
+    struct route_kept *kept = known->found;
+    time_ms now = loop_now(dispatcher->loop);
+    uint32_t ttl = kept->route.ttl_seconds < ROUTE_TTL_LEAST_S ? ROUTE_TTL_LEAST_S : kept->route.ttl_seconds;
+    if (ttl > ROUTE_TTL_MOST_S)
+        ttl = ROUTE_TTL_MOST_S;
+    if (kept->route.status == ROUTE_TRY_LATER || kept->route.status == ROUTE_NO_ADDRESS)
+        ttl = ROUTE_AGAIN_S;
+    known->found = NULL;
+    known->good_until = now + SECONDS_MS(ttl);
+    known->found_at = kept->route.status == ROUTE_FOUND ? now : 0;
+    struct destination *destination = destination_get(dispatcher, known, kept);
+    lanes_route(dispatcher->lanes, known->name, &destination->site->group, destination);
+    timer_set(&dispatcher->wake, 0);
+}
+
 static void on_route(void *owner, const struct route *route)
 {
     struct domain_route *known = owner;
@@ -146,39 +194,95 @@ static void on_route(void *owner, const struct route *route)
         return;
     if (route->status == ROUTE_TRY_LATER && known->found_at && now < known->found_at + ROUTE_STALE_MOST_MS) {
         known->good_until = now + SECONDS_MS(ROUTE_AGAIN_S);
+        sts_cancel(known->sts);
+        known->sts = NULL;
+        if (known->found)
+            route_kept_drop(known->found);
+        known->found = NULL;
         return;
     }
-    uint32_t ttl = route->ttl_seconds < ROUTE_TTL_LEAST_S ? ROUTE_TTL_LEAST_S : route->ttl_seconds;
-    if (ttl > ROUTE_TTL_MOST_S)
-        ttl = ROUTE_TTL_MOST_S;
-    if (route->status == ROUTE_TRY_LATER || route->status == ROUTE_NO_ADDRESS)
-        ttl = ROUTE_AGAIN_S;
-    known->good_until = now + SECONDS_MS(ttl);
-    known->found_at = route->status == ROUTE_FOUND ? now : 0;
-    struct destination *destination = destination_get(dispatcher, route, known->domain);
-    lanes_route(dispatcher->lanes, known->domain, &destination->site->group, destination);
-    timer_set(&dispatcher->wake, 0);
+    struct security_policy policy = {0};
+    if (known->found)
+        policy = known->found->policy;
+    struct route_kept *kept = route_kept_new(route, &policy);
+    if (known->found)
+        route_kept_drop(known->found);
+    known->found = kept;
+    if (!known->sts)
+        settle(known);
+}
+
+static void on_policy(void *owner, const struct sts_found *found)
+{
+    struct domain_route *known = owner;
+    known->sts = NULL;
+    if (known->dispatcher->is_stopping)
+        return;
+    struct security_policy policy = {0};
+    if (found)
+        policy = (struct security_policy){.has_sts = true, .sts = *found->policy, .sts_text = found->text};
+    const struct route none = {.status = ROUTE_TRY_LATER};
+    struct route_kept *kept = route_kept_new(known->found ? &known->found->route : &none, &policy);
+    if (known->found)
+        route_kept_drop(known->found);
+    known->found = kept;
+    if (!known->query)
+        settle(known);
+}
+
+static void ask_relay(struct domain_route *known)
+{
+    struct dispatcher *dispatcher = known->dispatcher;
+    const struct relay *relay = directions_relay(dispatcher->directions, known->brand_id);
+    const struct security_policy policy = {.relay = relay};
+    const struct route locked = {
+        .status = ROUTE_TRY_LATER, .enhanced = {4, 3, 5}, .text = SLICE("the smart host's password cannot be opened")};
+    if (!relay) /* taken away: its lanes go elsewhere */
+        return;
+    if (known->found)
+        route_kept_drop(known->found);
+    known->found = route_kept_new(&locked, &policy);
+    if (relay->is_locked)
+        return settle(known);
+    known->query = route_ask(dispatcher->dns, relay->host, &dispatcher->engine->relay_options, on_route, known);
 }
 
 static void ask(struct domain_route *known)
 {
     struct dispatcher *dispatcher = known->dispatcher;
-    if (!known->query)
-        known->query = route_ask(dispatcher->dns, known->domain, &dispatcher->engine->route_options, on_route, known);
+    if (known->query || known->sts)
+        return;
+    if (!known->domain.len)
+        return ask_relay(known);
+    known->query = route_ask(dispatcher->dns, known->domain, &dispatcher->engine->route_options, on_route, known);
+    if (dispatcher->sts && known->domain.ptr[0] != '[')
+        known->sts = sts_ask(dispatcher->sts, known->domain, on_policy, known);
 }
 
-void routing_want(void *owner, struct slice domain)
+void routing_want(void *owner, struct slice name)
 {
     struct dispatcher *dispatcher = owner;
-    struct domain_route *known = map_get(&dispatcher->routes, domain);
+    struct domain_route *known = map_get(&dispatcher->routes, name);
     if (!known) {
-        known = memory_zero(1, sizeof(*known) + domain.len);
+        known = memory_zero(1, sizeof(*known) + name.len);
         known->dispatcher = dispatcher;
-        memcpy(known + 1, domain.ptr, domain.len);
-        known->domain = slice_of(known + 1, domain.len);
-        map_set(&dispatcher->routes, domain, known);
+        memcpy(known + 1, name.ptr, name.len);
+        known->name = slice_of(known + 1, name.len);
+        struct route_name read = route_name_read(known->name);
+        known->domain = read.domain;
+        known->brand_id = read.brand_id;
+        map_set(&dispatcher->routes, known->name, known);
     }
     ask(known);
+}
+
+static void route_forget(struct domain_route *known)
+{
+    route_cancel(known->query);
+    sts_cancel(known->sts);
+    if (known->found)
+        route_kept_drop(known->found);
+    free(known);
 }
 
 /* Routes whose time is over are asked anew, and the old one serves until the answer comes; those that nobody needs any
@@ -189,26 +293,87 @@ void routing_refresh(struct dispatcher *dispatcher)
     time_ms now = loop_now(dispatcher->loop);
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));) {
         struct domain_route *known = entry->value;
-        if (known->query || known->good_until >= now)
+        if (known->query || known->sts || known->good_until >= now)
             continue;
-        if (lanes_forget(dispatcher->lanes, known->domain)) {
-            map_remove(&dispatcher->routes, known->domain);
-            free(known);
+        if (lanes_forget(dispatcher->lanes, known->name)) {
+            map_remove(&dispatcher->routes, known->name);
+            route_forget(known);
         } else {
             ask(known);
         }
     }
 }
 
+/* ── what people decided ── */
+
+static void name_route(void *context, const struct lane_key *key, struct buf *name)
+{
+    directions_name(context, key, name);
+}
+
+bool routing_directions(struct dispatcher *dispatcher, struct fault *why)
+{
+    struct directions *fresh = directions_read(dispatcher->reader, dispatcher->engine->options.seal, why);
+    if (!fresh)
+        return false;
+    bool is_first = !dispatcher->directions;
+    if (!is_first && fresh->digest == dispatcher->directions->digest) {
+        directions_free(fresh);
+        return true;
+    }
+    struct directions *old = dispatcher->directions;
+    dispatcher->directions = fresh;
+    lanes_name_routes(dispatcher->lanes, name_route, fresh);
+    directions_free(old);
+    size_t at = 0;
+    for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));)
+        ((struct domain_route *)entry->value)->good_until = 0;
+    return true;
+}
+
+static void sts_failed(void *owner, struct slice domain, enum tls_result result, struct slice why)
+{
+    struct dispatcher *dispatcher = owner;
+    const struct tls_note note = {.policy = TLS_POLICY_STS, .result = result, .domain = domain, .detail = why};
+    tls_counts_take(&dispatcher->tls_counts, tls_note_copy(&note), world_wall(dispatcher->engine->options.world));
+}
+
+bool routing_begin(struct dispatcher *dispatcher, struct fault *why)
+{
+    const struct engine_options *options = &dispatcher->engine->options;
+    const struct sts_cache_options sts = {
+        .loop = dispatcher->loop,
+        .dns = dispatcher->dns,
+        .store = options->store,
+        .roots = options->roots,
+        .uses_ipv6 = options->uses_ipv6,
+        .failed = sts_failed,
+        .owner = dispatcher,
+    };
+    if (options->uses_sts && !(dispatcher->sts = sts_cache_new(&sts, dispatcher->reader, why)))
+        return false;
+    return routing_directions(dispatcher, why);
+}
+
+void routing_notes(struct mailbox *mailbox, struct mail_item *items)
+{
+    struct dispatcher *dispatcher = mailbox->owner;
+    time_ms now = world_wall(dispatcher->engine->options.world);
+    while (items) {
+        struct tls_note *note = (struct tls_note *)items;
+        items = items->next;
+        tls_counts_take(&dispatcher->tls_counts, note, now);
+    }
+}
+
 void routing_release(struct dispatcher *dispatcher)
 {
     size_t at = 0;
-    for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));) {
-        struct domain_route *known = entry->value;
-        if (known->query)
-            route_cancel(known->query);
-        free(known);
-    }
+    for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));)
+        route_forget(entry->value);
+    sts_cache_free(dispatcher->sts);
+    tls_counts_release(&dispatcher->tls_counts);
+    directions_free(dispatcher->directions);
     dns_client_free(dispatcher->dns);
     at = 0;
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->destinations, &at));) {

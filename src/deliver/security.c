@@ -61,6 +61,14 @@ void security_policy_copy(struct arena *arena, const struct security_policy *fro
     to->sts.mx = mx;
     to->domain = arena_copy(arena, from->domain);
     to->sts_text = arena_copy(arena, from->sts_text);
+    if (!from->relay)
+        return;
+    struct relay *relay = ARENA_NEW(arena, struct relay);
+    *relay = *from->relay;
+    relay->host = arena_copy(arena, from->relay->host);
+    relay->user = arena_copy(arena, from->relay->user);
+    relay->password = arena_copy(arena, from->relay->password);
+    to->relay = relay;
 }
 
 bool security_is_single(const struct security_policy *policy, const struct route *route)
@@ -91,6 +99,10 @@ struct security security_of(const struct security_policy *policy, const struct r
 {
     struct security security = {.why = ""};
     bool has_sts = policy->has_sts && policy->sts.mode != STS_NONE;
+    if (policy->relay) {
+        rise(&security, TLS_LEVEL_NAME, "smart host");
+        return security;
+    }
     switch (host->dane) {
     case ROUTE_DANE_BROKEN: /* a lookup that failed may hide records: RFC 7672 2.1 */
         return refused(TLS_POLICY_TLSA, TLS_RESULT_DNSSEC_INVALID, "DANE: the TLSA lookup failed");

@@ -20,6 +20,16 @@ enum tls_rule {
 struct slice tls_rule_word(enum tls_rule rule);
 NODISCARD bool tls_rule_of(struct slice word, enum tls_rule *rule);
 
+/* A smart host: all mail of its brand goes there, over TLS with a certificate for its name. */
+struct relay {
+    uint64_t brand_id;
+    struct slice host; /* a name, or an address in brackets */
+    uint16_t port;     /* 465: TLS from the first byte; otherwise STARTTLS */
+    struct slice user, password;
+    time_ms changed;
+    bool is_locked; /* the password cannot be opened: nothing goes */
+};
+
 /* What holds for a destination beside its route; kept and replaced together with it (R18). */
 struct security_policy {
     struct slice domain; /* whose recipients these are; "" when the destination is many domains' (then nothing below
@@ -28,6 +38,7 @@ struct security_policy {
     struct sts_policy sts;
     struct slice sts_text; /* as fetched, for reports */
     enum tls_rule rule;
+    const struct relay *relay; /* NULL: the domain's own hosts */
 };
 /* A deep copy. */
 void security_policy_copy(struct arena *arena, const struct security_policy *from, struct security_policy *to);

@@ -58,9 +58,65 @@ void slot_has_tls(struct slot *slot, const struct tls_info *info)
 
 /* ── counting ── */
 
+/* Whose session it is: the policy's domain, or that of a recipient who waits for it. */
+static struct slice session_domain(const struct slot *slot)
+{
+    const struct destination *destination = slot->destination;
+    if (slot->kept->policy.domain.len)
+        return slot->kept->policy.domain;
+    if (destination->ready.first)
+        return destination->ready.first->domain;
+    if (slot->under_way_count)
+        return slot->under_way[0]->domain;
+    return destination->raw.first ? destination->raw.first->domain : SLICE("");
+}
+
+static void tlsa_text(const struct route_host *host, struct buf *text)
+{
+    static const char hex[] = "0123456789abcdef";
+    for (size_t i = 0; i < host->tlsa_count; i++) {
+        const struct tlsa *tlsa = &host->tlsa[i];
+        buf_printf(text, "%u %u %u ", tlsa->usage, tlsa->selector, tlsa->matching);
+        for (size_t b = 0; b < tlsa->data.len; b++) {
+            buf_byte(text, hex[(unsigned char)tlsa->data.ptr[b] >> 4]);
+            buf_byte(text, hex[(unsigned char)tlsa->data.ptr[b] & 15]);
+        }
+        buf_byte(text, '\n');
+    }
+}
+
+static void sts_text(const struct sts_policy *policy, struct buf *text)
+{
+    buf_printf(text, "version: STSv1\nmode: %.*s\n", SLICE_ARG(sts_mode_word(policy->mode)));
+    for (size_t i = 0; i < policy->mx_count; i++)
+        buf_printf(text, "mx: %.*s\n", SLICE_ARG(policy->mx[i]));
+    buf_printf(text, "max_age: %u\n", policy->max_age_s);
+}
+
 static void count(struct slot *slot, enum tls_result result, struct slice detail)
 {
-    (void)slot, (void)result, (void)detail;
+    const struct route_host *host = host_of(slot);
+    struct slice domain = session_domain(slot);
+    SCOPED(buf) policy = BUF(STS_POLICY_MAX);
+    if (slot->kept->policy.relay || !domain.len)
+        return; /* a smart host is our own business */
+    if (slot->security.policy == TLS_POLICY_TLSA)
+        tlsa_text(host, &policy);
+    if (slot->security.policy == TLS_POLICY_STS)
+        sts_text(&slot->kept->policy.sts, &policy);
+    struct tls_note note = {
+        .policy = slot->security.policy,
+        .result = result,
+        .domain = domain,
+        .mx = host->name,
+        .detail = detail,
+        .policy_text = buf_slice(&policy),
+    };
+    if (slot->stream)
+        note.from = stream_local(slot->stream).ip;
+    if (slot->security.level != TLS_LEVEL_REFUSED && slot->address < host->address_count)
+        note.to = host->addresses[slot->address];
+    mailbox_post(&slot->worker->engine->dispatcher.notes, &tls_note_copy(&note)->item);
 }
 
 void slot_tls_settled(struct slot *slot)

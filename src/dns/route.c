@@ -201,8 +201,11 @@ struct route_query *route_ask(struct dns_client *client, struct slice domain, co
     query->owner = owner;
     query->domain = arena_str(&query->arena, slice_head(domain, 260));
     query->route.ttl_seconds = DNS_TTL_MOST_S;
+    char normal[DNS_NAME_ROOM];
     if (domain.len && domain.ptr[0] == '[')
         begin_literal(query, domain);
+    else if (options->is_host && dns_name_normalise(domain, normal) && route_choose_implicit(query))
+        ask_addresses(query);
     else
         query->mx_query = dns_ask(client, domain, DNS_MX, on_mx, query);
     return query;

@@ -67,6 +67,7 @@ struct route_options {
     unsigned hosts_most; /* 0: ROUTE_DEFAULT_HOSTS */
     bool uses_ipv6;      /* ask AAAA too (R17: only with FCrDNS) */
     bool prefers_ipv6;
+    bool is_host;   /* the domain is a host itself: its addresses are asked, whatever its MX (a smart host) */
     bool uses_dane; /* ask TLSA where everything above it is signed */
 };
 

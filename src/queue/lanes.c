@@ -45,6 +45,8 @@ struct lanes {
     size_t heap_count, heap_room;
     bool (*is_held)(void *context, const struct lane_key *key);
     void *holds;
+    lanes_namer namer;
+    void *names;
     uint64_t queries, rows_read;
 };
 
@@ -208,20 +210,41 @@ static struct domain *domain_get(struct lanes *lanes, struct slice name)
     return domain;
 }
 
+/* Among the lanes of its route. */
+static void lane_link(struct lanes *lanes, struct lane *lane)
+{
+    SCOPED(buf) name = BUF(512);
+    if (lanes->namer)
+        lanes->namer(lanes->names, &lane->key, &name);
+    lane->domain = domain_get(lanes, lanes->namer ? buf_slice(&name) : lane->key.domain);
+    lane->of_domain_before = NULL;
+    lane->of_domain = lane->domain->lanes;
+    if (lane->of_domain)
+        lane->of_domain->of_domain_before = lane;
+    lane->domain->lanes = lane;
+}
+
+static void lane_unlink(struct lane *lane)
+{
+    if (lane->of_domain_before)
+        lane->of_domain_before->of_domain = lane->of_domain;
+    else
+        lane->domain->lanes = lane->of_domain;
+    if (lane->of_domain)
+        lane->of_domain->of_domain_before = lane->of_domain_before;
+}
+
 static struct lane *lane_get(struct lanes *lanes, const struct lane_key *key)
 {
     struct lane *lane = id_map_get(&lanes->by_id, key->id);
     if (lane)
         return lane;
-    lane = NEW(struct lane);
+    lane = memory_zero(1, sizeof(*lane) + key->domain.len);
     lane->key = *key;
+    memcpy(lane + 1, key->domain.ptr, key->domain.len);
+    lane->key.domain = slice_of(lane + 1, key->domain.len);
     lane->key.priority = key->priority <= 0 ? 0 : LANE_PRIORITIES - 1;
-    lane->domain = domain_get(lanes, key->domain);
-    lane->key.domain = lane->domain->name;
-    lane->of_domain = lane->domain->lanes;
-    if (lane->of_domain)
-        lane->of_domain->of_domain_before = lane;
-    lane->domain->lanes = lane;
+    lane_link(lanes, lane);
     lane->next_due = INT64_MAX;
     lane->is_held = lanes->is_held && lanes->is_held(lanes->holds, &lane->key);
     id_map_set(&lanes->by_id, key->id, lane);
@@ -233,12 +256,7 @@ static void lane_forget_if_empty(struct lanes *lanes, struct lane *lane)
 {
     if (lane->turn || lane->next_due != INT64_MAX || lane->claimed || !bits_are_clear(lane->owed))
         return;
-    if (lane->of_domain_before)
-        lane->of_domain_before->of_domain = lane->of_domain;
-    else
-        lane->domain->lanes = lane->of_domain;
-    if (lane->of_domain)
-        lane->of_domain->of_domain_before = lane->of_domain_before;
+    lane_unlink(lane);
     id_map_remove(&lanes->by_id, lane->key.id);
     free(lane);
 }
@@ -346,6 +364,27 @@ void lanes_route(struct lanes *lanes, struct slice name, struct lane_group *grou
     domain->group = group;
 }
 
+void lanes_name_routes(struct lanes *lanes, lanes_namer namer, void *context)
+{
+    size_t at = 0;
+    lanes->namer = namer;
+    lanes->names = context;
+    for (struct id_map_entry *entry; (entry = id_map_walk(&lanes->by_id, &at));) {
+        struct lane *lane = entry->value;
+        SCOPED(buf) name = BUF(512);
+        namer(context, &lane->key, &name);
+        if (slice_equal(buf_slice(&name), lane->domain->name))
+            continue;
+        if (lane->turn) {
+            lane_leave(lane->domain->group, lane);
+            lane->next_due = 0;
+        }
+        lane_unlink(lane);
+        lane_link(lanes, lane);
+        lane_sleep(lanes, lane); /* wakes, and asks for its route */
+    }
+}
+
 time_ms lanes_wake(struct lanes *lanes, time_ms now)
 {
     while (lanes->heap_count && lanes->heap[1]->next_due <= now) {
@@ -387,7 +426,7 @@ static struct recipient *recipient_of_row(struct lane *lane, const struct rows *
     recipient->priority = lane->key.priority;
     recipient->brand_id = lane->key.brand_id;
     recipient->campaign_id = lane->key.campaign_id;
-    recipient->domain = lane->domain->name;
+    recipient->domain = lane->key.domain;
     recipient->id = (uint64_t)rows_int(rows, 0);
     recipient->state = (enum delivery_state)rows_int(rows, 1);
     recipient->due = rows_int(rows, 2);

@@ -14,6 +14,7 @@
 #ifndef TODOKE_QUEUE_LANES_H
 #define TODOKE_QUEUE_LANES_H
 
+#include "base/buf.h"
 #include "base/map.h"
 #include "queue/recipient.h"
 #include "store/db.h"
@@ -58,6 +59,11 @@ void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucke
 /* The domain belongs to this group from now on, and its recipients go to that destination (both NULL: unknown again,
  * ask anew when something is due). */
 void lanes_route(struct lanes *lanes, struct slice domain, struct lane_group *group, struct destination *destination);
+
+/* From now on a lane's route has this name instead of its domain; wants_route and lanes_route, lanes_forget speak of
+ * it. Asked about every lane there is, and each one that comes; call it again when the names have changed. */
+typedef void (*lanes_namer)(void *context, const struct lane_key *key, struct buf *name);
+void lanes_name_routes(struct lanes *lanes, lanes_namer namer, void *context);
 
 /* Nothing is owed to this domain: forget it and its route. False: something is. */
 bool lanes_forget(struct lanes *lanes, struct slice domain);

@@ -1,0 +1,148 @@
+#include "deliver/directions.h"
+
+#include "base/log.h"
+#include <stdio.h>
+
+void relay_seal_context(uint64_t brand_id, struct buf *context)
+{
+    buf_printf(context, "relay.password_sealed %llu", (unsigned long long)brand_id);
+}
+
+static bool read_rules(struct directions *directions, struct db *reader, struct fault *why)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(reader, why, &rows, "SELECT kind, name, rule FROM tls_rule", NO_VALUES))
+        return false;
+    while (rows_next(&rows)) {
+        char key[400];
+        enum tls_rule rule;
+        snprintf(key, sizeof(key), "%.*s %.*s", SLICE_ARG(rows_text(&rows, 0)), SLICE_ARG(rows_text(&rows, 1)));
+        if (!tls_rule_of(rows_text(&rows, 2), &rule))
+            rule = TLS_RULE_VERIFIED; /* a word of a newer version: the strictest that we know */
+        map_set(&directions->rules, slice_str(key), (void *)(uintptr_t)(rule + 1));
+        directions->digest += hash_u64((uint64_t)rule, hash_bytes(slice_str(key), 1)); /* in whatever order */
+    }
+    return rows_end(&rows);
+}
+
+static void open_password(struct relay *relay, const struct seal_key *seal, struct slice sealed, struct arena *arena)
+{
+    SCOPED(buf) context = BUF(100);
+    SCOPED(buf) password = BUF(1024);
+    struct fault why = {.text = "no key to open it with"};
+    relay_seal_context(relay->brand_id, &context);
+    if (seal && seal_open(seal, buf_slice(&context), sealed, &password, &why)) {
+        relay->password = arena_copy(arena, buf_slice(&password));
+        explicit_bzero(password.ptr, password.len);
+        return;
+    }
+    relay->is_locked = true;
+    log_error("deliver", "the password of brand %llu's smart host cannot be opened: %s",
+              (unsigned long long)relay->brand_id, why.text);
+}
+
+static bool read_relays(struct directions *directions, struct db *reader, const struct seal_key *seal,
+                        struct fault *why)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(reader, why, &rows, "SELECT brand_id, host, port, user_name, password_sealed, changed_ms FROM relay",
+                  NO_VALUES))
+        return false;
+    while (rows_next(&rows)) {
+        struct relay *relay = ARENA_NEW(&directions->arena, struct relay);
+        relay->brand_id = (uint64_t)rows_int(&rows, 0);
+        relay->host = arena_copy(&directions->arena, rows_text(&rows, 1));
+        relay->port = (uint16_t)rows_int(&rows, 2);
+        relay->user = arena_copy(&directions->arena, rows_text(&rows, 3));
+        if (relay->user.len)
+            open_password(relay, seal, rows_bytes(&rows, 4), &directions->arena);
+        relay->changed = rows_int(&rows, 5);
+        directions->digest +=
+            hash_u64(hash_bytes(relay->host, relay->brand_id) + relay->port, (uint64_t)relay->changed) +
+            hash_bytes(relay->user, hash_bytes(relay->password, 3));
+        id_map_set(&directions->relays, relay->brand_id, relay);
+    }
+    return rows_end(&rows);
+}
+
+struct directions *directions_read(struct db *reader, const struct seal_key *seal, struct fault *why)
+{
+    struct directions *directions = NEW(struct directions);
+    if (read_rules(directions, reader, why) && read_relays(directions, reader, seal, why))
+        return directions;
+    directions_free(directions);
+    return NULL;
+}
+
+void directions_free(struct directions *directions)
+{
+    if (!directions)
+        return;
+    size_t at = 0;
+    for (struct id_map_entry *entry; (entry = id_map_walk(&directions->relays, &at));) {
+        struct relay *relay = entry->value;
+        explicit_bzero((char *)(uintptr_t)relay->password.ptr, relay->password.len);
+    }
+    map_release(&directions->rules);
+    id_map_release(&directions->relays);
+    arena_release(&directions->arena);
+    free(directions);
+}
+
+const struct relay *directions_relay(const struct directions *directions, uint64_t brand_id)
+{
+    return directions && brand_id ? id_map_get(&directions->relays, brand_id) : NULL;
+}
+
+/* -1: none. */
+static int rule_of(const struct directions *directions, const char *kind, struct slice name)
+{
+    char key[400];
+    snprintf(key, sizeof(key), "%s %.*s", kind, SLICE_ARG(slice_head(name, 300)));
+    return (int)(uintptr_t)map_get(&directions->rules, slice_str(key)) - 1;
+}
+
+static int brand_rule(const struct directions *directions, uint64_t brand_id)
+{
+    char number[24];
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)brand_id);
+    return brand_id ? rule_of(directions, "brand", slice_str(number)) : -1;
+}
+
+enum tls_rule directions_rule(const struct directions *directions, struct slice domain, struct slice site,
+                              uint64_t brand_id)
+{
+    if (!directions || directions->rules.count == 0)
+        return TLS_RULE_OPPORTUNISTIC;
+    int rule = rule_of(directions, "domain", domain), brand = brand_rule(directions, brand_id);
+    if (rule < 0 && site.len)
+        rule = rule_of(directions, "site", site);
+    if (rule < brand)
+        rule = brand;
+    return rule < 0 ? TLS_RULE_OPPORTUNISTIC : (enum tls_rule)rule;
+}
+
+void directions_name(const struct directions *directions, const struct lane_key *key, struct buf *name)
+{
+    if (directions_relay(directions, key->brand_id)) {
+        buf_printf(name, "relay %llu", (unsigned long long)key->brand_id);
+        return;
+    }
+    if (directions && directions->rules.count && brand_rule(directions, key->brand_id) > 0)
+        buf_printf(name, "brand %llu ", (unsigned long long)key->brand_id);
+    buf_append(name, key->domain);
+}
+
+struct route_name route_name_read(struct slice name)
+{
+    struct route_name read = {.domain = name};
+    struct slice rest = name, word, number;
+    if (!slice_split(&rest, ' ', &word) || !rest.ptr) /* domains have no spaces */
+        return read;
+    slice_split(&rest, ' ', &number);
+    if (!slice_to_u64(number, &read.brand_id))
+        return read;
+    read.is_relay = slice_equal(word, SLICE("relay"));
+    read.domain = read.is_relay ? SLICE("") : rest;
+    return read;
+}

@@ -1,0 +1,42 @@
+/* directions.h - what people decided about the way of mail: TLS rules and smart hosts (tables tls_rule, relay)
+ *
+ * A small snapshot, read again every few seconds by the dispatcher and replaced when anything in it has changed. It
+ * gives each lane the name of its route: the domain; "brand 12 example.jp" where a brand has a TLS rule of its own;
+ * "relay 12" for all mail of a brand with a smart host. */
+#ifndef TODOKE_DELIVER_DIRECTIONS_H
+#define TODOKE_DELIVER_DIRECTIONS_H
+
+#include "base/map.h"
+#include "deliver/security.h"
+#include "queue/lanes.h"
+#include "store/seal.h"
+
+struct directions {
+    struct arena arena;
+    struct map rules;     /* "domain example.jp" -> enum tls_rule + 1, as a pointer */
+    struct id_map relays; /* brand -> struct relay */
+    uint64_t digest;      /* of everything in it */
+};
+
+/* WORLD. A password that cannot be opened makes its relay unusable, never bypassed. */
+struct directions *directions_read(struct db *reader, const struct seal_key *seal, struct fault *why);
+void directions_free(struct directions *directions);
+
+const struct relay *directions_relay(const struct directions *directions, uint64_t brand_id);
+/* The greater one of (domain's, else site's) and brand's. `brand_id` 0, `site` empty: nobody's. */
+enum tls_rule directions_rule(const struct directions *directions, struct slice domain, struct slice site,
+                              uint64_t brand_id);
+
+/* The route's name for a lane, into `name`; its inverse. */
+void directions_name(const struct directions *directions, const struct lane_key *key, struct buf *name);
+struct route_name {
+    uint64_t brand_id;
+    bool is_relay;
+    struct slice domain; /* empty for a relay */
+};
+struct route_name route_name_read(struct slice name);
+
+/* What a relay's password is sealed for. */
+void relay_seal_context(uint64_t brand_id, struct buf *context);
+
+#endif
