@@ -4,10 +4,10 @@ import threading
 
 
 class Receiver:
-    """receiver.mails: (mail_from, rcpt_to, bytes), in the order they were taken."""
+    """receiver.mails: (mail_from, rcpt_to, bytes), in the order they were taken. judge(address): the reply that refuses it, or None."""
 
-    def __init__(self, ip, port):
-        self.mails, self.lock = [], threading.Lock()
+    def __init__(self, ip, port, judge=lambda address: None):
+        self.mails, self.lock, self.judge = [], threading.Lock(), judge
         keep = self
 
         class Conversation(socketserver.StreamRequestHandler):
@@ -25,8 +25,10 @@ class Receiver:
                         sender, recipients = words.split("<", 1)[1].split(">")[0], []
                         self.say("250 2.1.0 ok")
                     elif verb == b"RCPT":
-                        recipients.append(words.split("<", 1)[1].split(">")[0])
-                        self.say("250 2.1.5 ok")
+                        address = words.split("<", 1)[1].split(">")[0]
+                        refusal = keep.judge(address)
+                        recipients += [] if refusal else [address]
+                        self.say(refusal or "250 2.1.5 ok")
                     elif verb == b"DATA":
                         self.say("354 go on")
                         lines = []

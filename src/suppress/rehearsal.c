@@ -6,7 +6,7 @@ enum { PAGE = EVENT_PAGE_MAX };
 
 /* One address with errors, in one bucket. */
 struct slate {
-    int points, kept;
+    int points, kept, before; /* before: the last error */
     time_ms last;
     bool then, would;
     enum reason then_reason, would_reason;
@@ -43,10 +43,11 @@ static void error_comes(struct rehearsing *run, const struct event *event)
         after = run->options->threshold;
     if (how == POLICY_EXCLUDE_NEVER || slate->would)
         return;
-    bool is_taken_back = event->state_before == DELIVERY_DELIVERED;
-    int before = slate->points + (is_taken_back ? slate->kept : 0);
+    bool had_250 = event->state_before == DELIVERY_DELIVERED;
+    int before = slate->points + (had_250 ? slate->kept : 0);
     if (policy->within && event->at - slate->last > policy->within)
         before = 0;
+    slate->before = before;
     slate->points = how == POLICY_EXCLUDE_NOW ? after : before + points;
     slate->kept = 0;
     slate->last = event->at;
@@ -54,10 +55,30 @@ static void error_comes(struct rehearsing *run, const struct event *event)
     slate->would_reason = event->verdict.reason;
 }
 
+/* The guard did not believe it after all. */
+static bool is_taken_back(const struct event *event)
+{
+    return event->verdict.reason == REASON_ON_HOLD && event->state_before == DELIVERY_BOUNCED;
+}
+
+static void error_goes(struct rehearsing *run, const struct event *event)
+{
+    struct slate *slate = slate_of(run, event->address, false);
+    if (!slate)
+        return;
+    run->rehearsal->reasons[REASON_USER_UNKNOWN].errors--;
+    slate->points = slate->before;
+    slate->then = slate->would = false;
+}
+
 static void event_comes(struct rehearsing *run, const struct event *event)
 {
     struct slate *slate;
     run->rehearsal->events++;
+    if (is_taken_back(event)) {
+        error_goes(run, event);
+        return;
+    }
     switch ((unsigned)event->kind) {
     case EVENT_BOUNCED:
     case EVENT_EXPIRED: error_comes(run, event); return;
