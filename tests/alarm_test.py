@@ -5,6 +5,8 @@ import email.policy
 import json
 import smtplib
 import time
+import urllib.error
+import urllib.request
 
 from receiver import Receiver
 from tap import Tap
@@ -35,6 +37,16 @@ Diagnostic-Code: smtp; 550 5.1.1 <{address}> User unknown\r
 \r
 --b--\r
 """
+
+
+def api(todoke, method, path):
+    request = urllib.request.Request(f"http://{todoke.http}/api/v1{path}", method=method, data=b"{}" if method == "POST" else None,
+                                     headers={"Authorization": f"Bearer {todoke.secret}", "Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
 
 
 def judge(address):
@@ -80,7 +92,15 @@ with Tap() as tap, Place("alarm") as place:
     time.sleep(3)
     tap.equal((len(receiver.mails), len(todoke.rows("alarm", "list"))), (1, 1), "one alarm, one mail, however long it goes on")
     tap.equal(todoke.run("alarm", "list", "--open").returncode, 1, "`alarm list --open` answers by its exit status")
+    todoke.secret = todoke.ok("key", "add", "tests").strip().split()[-1]
+    status, shown = api(todoke, "GET", "/alarms?state=open")
+    tap.ok(status == 200 and [row["id"] for row in shown["items"]] == [alarm["id"]] and shown["items"][0]["title"]["ja"], "GET /alarms", f"{status} {shown}")
+    status, home = api(todoke, "GET", "/home")
+    tap.ok(status == 200 and home["todos"][0]["title"] == alarm["title"], "it is the first thing on the home page", json.dumps(home)[:800])
+    tap.equal(api(todoke, "POST", "/alarms/12/ack")[0], 404, "POST /alarms/{id}/ack of none")
     todoke.ok("alarm", "ack", alarm["id"], "--by", "hanako")
+    tap.equal((api(todoke, "POST", f"/alarms/{alarm['id']}/ack")[0], api(todoke, "GET", "/alarms?state=open")[1]["items"]), (204, []),
+              "POST /alarms/{id}/ack a second time changes nothing")
     acked = todoke.rows("alarm", "list")[0]
     tap.ok(acked["acked_by"] == "hanako" and acked["acked"], "a person acknowledges it")
     tap.equal(todoke.run("alarm", "list", "--open").returncode, 0, "and it is not open any more")
@@ -94,3 +114,5 @@ with Tap() as tap, Place("alarm") as place:
     tap.equal(unread[0]["words"], "554 <<addr>> the walrus of gate <n> has sung (<id>)", "what differs is a placeholder")
     tap.ok("u" in unread[0]["sample"] and unread[0]["receiver"] == "odd.example" and unread[0]["first"] <= unread[0]["last"],
            "with a sample, the receiver, first and last", json.dumps(unread))
+    status, shown = api(todoke, "GET", "/bounces/unread")
+    tap.ok(status == 200 and shown["items"][0]["words"] == unread[0]["words"], "GET /bounces/unread", f"{status} {shown}")

@@ -9,7 +9,7 @@
 
 enum { SAMPLE_MAX = 500 };
 
-/* Judged by status or code alone, or not at all. */
+/* Judged by status or code alone, or not at all; or by words that decide nothing. */
 static bool is_unread(const struct event *event)
 {
     if (event->kind != EVENT_BOUNCED && event->kind != EVENT_DEFERRED && event->kind != EVENT_EXPIRED)
@@ -19,7 +19,9 @@ static bool is_unread(const struct event *event)
     if (!event->diagnostic.len ||
         (!event->code && event->origin != EVENT_ORIGIN_MAIL)) /* our own words: timeouts, DNS */
         return false;
-    return event->verdict.reason == REASON_UNDEFINED || slice_starts(event->verdict.rule, SLICE("fallback."));
+    bool is_undecided = event->verdict.reason == REASON_ON_HOLD && !event->note.len; /* with a note: the guard's */
+    return is_undecided || event->verdict.reason == REASON_UNDEFINED ||
+           slice_starts(event->verdict.rule, SLICE("fallback."));
 }
 
 static bool keep(struct db *db, struct fault *why, const struct event *event)

@@ -46,6 +46,12 @@ static struct text did_of_event(const struct rules *rules, const struct event *e
     if (event->kind == EVENT_UNVERIFIED)
         return TEXT("本物のエラーメールか確かめられないため、数に数えただけで、連絡先には何もしていません。",
                     "It cannot be shown to be genuine, so it was only counted. The contact is untouched.");
+    if (event->verdict.reason == REASON_ON_HOLD && event->note.len)
+        return event->state_after == DELIVERY_HELD
+                   ? TEXT("このメールは止めてあります。受信先の返事がふだんどおりに戻ったら、自動で送り直します。",
+                          "This mail is held. It is sent again by itself when the receiver's answers are normal again.")
+                   : TEXT("この宛先は配信停止にしていません。次のメールの結果で判断します。",
+                          "This address was not excluded. The next mail will tell.");
     if (event->kind == EVENT_EXPIRED)
         return TEXT("期限まで再送しましたが届かず、この 1 通の送信を終えました。",
                     "It was tried again until its time was up, and this mail was then given up.");

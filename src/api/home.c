@@ -2,6 +2,7 @@
  *
  * To-dos come from the reasons of the newest campaigns, the most pressing first: what we can mend ourselves (sender,
  * message), then addresses, then receivers that are busy, and last what only wants to be known. */
+#include "alarm/alarm.h"
 #include "api/campaign_json.h"
 #include "api/explained.h"
 #include "api/inside.h"
@@ -271,11 +272,29 @@ static bool forged_write(struct home *home, time_ms now)
     return true;
 }
 
+/* Alarms that nobody acknowledged come before everything. */
+static bool alarms_write(struct home *home, time_ms now)
+{
+    enum { ALARMS_SHOWN = 3 };
+    struct alarm_row *rows;
+    size_t count;
+    if (!alarm_list(home->api->db, home->why, true, now, ALARMS_SHOWN, home->arena, &rows, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct alarm_words ja = alarm_words_ja(&rows[i], home->arena), en = alarm_words_en(&rows[i], home->arena);
+        todo_write(home, rows[i].kind == ALARM_SITE_GUARD ? WHOSE_RECEIVER : WHOSE_SENDER,
+                   (struct text){ja.title, en.title}, (struct text){ja.text, en.text}, SLICE("/errors"));
+    }
+    return true;
+}
+
 static bool todos_write(struct home *home, const struct campaign *campaigns, size_t count, time_ms now)
 {
     struct matters *matters = ARENA_ARRAY(home->arena, struct matters, 1);
     size_t looked_at = 0;
     json_put_array(home->json, "todos");
+    if (!alarms_write(home, now))
+        return false;
     for (size_t i = 0; i < count && looked_at < LOOKED_AT; i++) {
         const struct campaign *campaign = &campaigns[i];
         if (campaign->state == CAMPAIGN_DRAFT || (campaign_is_over(campaign) && campaign->started < now - DAYS_MS(7)))
