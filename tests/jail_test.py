@@ -10,6 +10,7 @@ import smtplib
 import subprocess
 import threading
 import time
+import urllib.request
 import zipfile
 
 from tap import Tap
@@ -184,6 +185,31 @@ def main():
         send(todoke.mail_in, [(paths[after], report(after, "5.1.1", SAID[0][1], "failed"))])
         until(lambda: todoke.states()[after] == "bounced", 30, "an error mail behind the bombs")
         tap.ok(server.runs() and count(2) == 0, "and an honest error mail behind them is read as ever")
+
+        with open(f"/proc/{server.popen.pid}/status", encoding="ascii") as file:
+            status = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+        tap.ok(status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1", "the server itself runs under a filter: no exec (X13)")
+
+        # ── reports ──
+        xml = (b"<feedback><report_metadata><org_name>mail.example</org_name><report_id>r1</report_id></report_metadata><policy_published>"
+               b"<domain>shop.example</domain><p>none</p></policy_published><record><row><source_ip>192.0.2.7</source_ip><count>12</count>"
+               b"<policy_evaluated><disposition>none</disposition><dkim>pass</dkim><spf>fail</spf></policy_evaluated></row><identifiers>"
+               b"<header_from>shop.example</header_from></identifiers></record></feedback>")
+        for _ in range(2): # receivers send them twice
+            send(todoke.mail_in, [("dmarc-reports@bounce.shop.example", with_attachment("application/gzip", gzip.compress(xml)))])
+        until(lambda: count(0) == 0 and todoke.rows("report", "list"), 30, "the report")
+        kept, sources = todoke.rows("report", "list"), todoke.rows("report", "sources", "--domain", "shop.example")
+        tap.ok(len(kept) == 1 and kept[0]["org"] == "mail.example" and kept[0]["good"] == 12, "a report that came twice is kept once (M41)")
+        tap.ok(len(sources) == 1 and sources[0]["source"] == "192.0.2.7" and sources[0]["is_good"], "and summed by source")
+
+        secret = todoke.ok("key", "add", "test").strip()
+        def api(path):
+            request = urllib.request.Request(f"http://{todoke.http}/api/v1{path}", headers={"Authorization": f"Bearer {secret}"})
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return json.load(answer)
+        listed = api("/reports?kind=dmarc_aggregate")["items"]
+        shown = api(f"/reports/{listed[0]['id']}")
+        tap.ok(len(listed) == 1 and shown["sources"] == api("/report-sources?domain=shop.example")["items"], "the API tells the same")
 
         # ── keys ──
         if os.geteuid() == 0:

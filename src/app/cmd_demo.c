@@ -495,7 +495,7 @@ int cmd_demo(int argc, char **argv)
     }
     demo.is_tty = isatty(STDOUT_FILENO);
     demo.jail = jail_start(&record_work, 0, &why);
-    bool all_is_well = true, ok = demo.jail && run(&demo, &all_is_well, &why);
+    bool all_is_well = true, ok = demo.jail && jail_no_exec(&why) && run(&demo, &all_is_well, &why);
     bool was_stopped = !demo.is_once && is_stopped(); /* Ctrl-C is how it ends */
     db_free(demo.reader);
     service_stop(demo.service, DRAIN_MS);

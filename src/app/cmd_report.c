@@ -1,7 +1,8 @@
-/* cmd_report.c - todoke report parse: what a DMARC, TLS or abuse report says */
+/* cmd_report.c - todoke report: what a DMARC, TLS or abuse report says; those that came in (report_kept.h) */
 #include "app/batch.h"
 #include "app/command.h"
 #include "app/mailbox.h"
+#include "app/report_kept.h"
 #include "base/time.h"
 #include "feedback/feedback.h"
 #include <getopt.h>
@@ -10,9 +11,12 @@
 static const char usage[] =
     "usage: todoke report parse [FILE, mbox, Maildir or -]... [--json]\n"
     "       todoke report parse --batch      JSON lines with message_b64 on stdin\n"
+    "       todoke report list [--kind dmarc|failure|tls] [--domain D] [--limit N] [--store URL] [--json]\n"
+    "       todoke report sources [--kind K] [--domain D] [--days N] [--limit N] [--store URL] [--json]\n"
     "\n"
     "Reads reports that receivers send: DMARC aggregate (XML), TLS-RPT (JSON), each bare, gz, zip or in a mail; DMARC\n"
-    "failure and abuse reports (ARF). Prints each as JSON, one a line with --json.\n"
+    "failure and abuse reports (ARF). With --json each is one line of JSON.\n"
+    "list: the reports that came in; sources: what they say together, by source and outcome, of the last 30 days.\n"
     "Exit status: 0 all read, 2 something was no report or a bad one.\n";
 
 struct parse {
@@ -174,7 +178,13 @@ int cmd_report(int argc, char **argv)
     static const struct option longs[] = {{"json", no_argument, NULL, 'j'},
                                           {"batch", no_argument, NULL, 'b'},
                                           {"help", no_argument, NULL, 'h'},
+                                          {"kind", required_argument, NULL, 'k'},
+                                          {"domain", required_argument, NULL, 'd'},
+                                          {"limit", required_argument, NULL, 'l'},
+                                          {"days", required_argument, NULL, 'y'},
+                                          {"store", required_argument, NULL, 's'},
                                           {NULL, 0, NULL, 0}};
+    struct report_kept_arguments kept = {0};
     bool is_json = false, is_batch = false, is_help = false;
     int option;
     while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
@@ -182,10 +192,20 @@ int cmd_report(int argc, char **argv)
         case 'j': is_json = true; break;
         case 'b': is_batch = true; break;
         case 'h': is_help = true; break;
+        case 'k': kept.kind = optarg; break;
+        case 'd': kept.domain = optarg; break;
+        case 'l': kept.limit = optarg; break;
+        case 'y': kept.days = optarg; break;
+        case 's': kept.store = optarg; break;
         default: return 2;
         }
     }
-    if (is_help || optind >= argc || strcmp(argv[optind], "parse") != 0) {
+    struct slice verb = optind < argc ? slice_str(argv[optind]) : SLICE("");
+    kept.is_json = is_json;
+    kept.wants_sources = slice_equal(verb, SLICE("sources"));
+    if (!is_help && optind + 1 == argc && (kept.wants_sources || slice_equal(verb, SLICE("list"))))
+        return report_kept(&kept);
+    if (is_help || !slice_equal(verb, SLICE("parse"))) {
         fputs(usage, is_help ? stdout : stderr);
         return is_help ? 0 : 2;
     }

@@ -115,7 +115,7 @@ int cmd_serve(int argc, char **argv)
     struct fault why = {0};
     struct jail *jail = jail_start(&record_work, 0, &why); /* before settings, keys and threads: it shall have none */
     config_init(&config);
-    bool ok = jail && read_arguments(argc, argv, &config, &why);
+    bool ok = jail && jail_no_exec(&why) && read_arguments(argc, argv, &config, &why);
     if (ok) {
         set_log(&config);
         ok = serve(&config, jail, &why);

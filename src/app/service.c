@@ -216,8 +216,29 @@ static void *mail_in_main(void *arg)
     return NULL;
 }
 
+/* The named mailboxes: those that every mail host has, and where reports come in (setting report.addresses). */
+enum { MAILBOXES_MOST = 16 };
+static size_t mailboxes_of(const struct config *config, struct slice *mailboxes)
+{
+    size_t count = 0;
+    mailboxes[count++] = SLICE("postmaster");
+    mailboxes[count++] = SLICE("abuse");
+    mailboxes[count++] = SLICE("fbl");
+    struct slice rest = slice_str(config->report_addresses.text), word;
+    while (count < MAILBOXES_MOST && slice_split(&rest, ',', &word)) {
+        word = slice_trim(word);
+        ptrdiff_t at = slice_find_byte(word, '@'); /* the domain is the return path's anyway */
+        word = at >= 0 ? slice_head(word, (size_t)at) : word;
+        if (word.len)
+            mailboxes[count++] = word;
+    }
+    return count;
+}
+
 static bool mail_in_begin(struct service *service, struct fault *why)
 {
+    struct slice mailboxes[MAILBOXES_MOST];
+    size_t mailbox_count = mailboxes_of(service->options.config, mailboxes);
     struct mail_in_thread *in = &service->mail_in;
     in->service = service;
     const char *name = service->ehlo_name;
@@ -232,6 +253,8 @@ static bool mail_in_begin(struct service *service, struct fault *why)
                     .tls = in->tls},
         .return_path_keys = service->return_path_keys,
         .unsubscribe_keys = service->link_keys,
+        .mailboxes = mailboxes,
+        .mailbox_count = mailbox_count,
     };
     const struct inbound inbound = {.self = in, .is_ours = is_ours, .accept = keep_mail};
     in->in = mail_in_new(in->loop, &options, &inbound, why);

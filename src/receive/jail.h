@@ -48,6 +48,10 @@ struct jail *jail_start(const struct jail_work *work, unsigned readers, struct f
 /* NULL is fine. */
 void jail_stop(struct jail *jail);
 
+/* No program is ever started from here on, by no thread: execve and execveat fail with EPERM, and no set-uid helps (no
+ * new privileges). For the server itself, before its threads. WORLD. */
+NODISCARD bool jail_no_exec(struct fault *why);
+
 struct jail_item {
     struct slice bytes;
     /* the answer */

@@ -81,3 +81,16 @@ bool lock_reader(void)
     seccomp_release(filter);
     return ok;
 }
+
+bool jail_no_exec(struct fault *why)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int failed = filter ? 0 : ENOMEM;
+    const int calls[] = {SCMP_SYS(execve), SCMP_SYS(execveat)};
+    for (size_t i = 0; !failed && i < COUNT_OF(calls); i++)
+        failed = -seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls[i], 0);
+    failed = failed ? failed : -seccomp_load(filter);
+    seccomp_release(filter);
+    errno = failed;
+    return !failed || fault_errno(why, "the filter that forbids starting programs");
+}

@@ -2,7 +2,9 @@
 #include "receive/jail.h"
 
 #include "base/test.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -268,6 +270,33 @@ static void said_why_not(void **state)
     assert_non_null(strstr(why.text, "no rules"));
 }
 
+/* The server's own filter: threads, too, and whatever it forks. */
+static void *try_exec(void *result)
+{
+    char *none[] = {NULL};
+    syscall(SYS_execve, "/bin/true", none, none);
+    *(int *)result = errno;
+    return NULL;
+}
+static void no_program_is_started(void **state)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct fault why;
+        pthread_t thread;
+        int here = 0, there = 0;
+        if (!jail_no_exec(&why) || pthread_create(&thread, NULL, try_exec, &there) != 0)
+            _exit(2);
+        pthread_join(thread, NULL);
+        try_exec(&here);
+        _exit(here == EPERM && there == EPERM ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 int main(void)
 {
@@ -279,6 +308,7 @@ int main(void)
         TEST(spawners_die_one_by_one),
         TEST(back_in_under_a_second),
         TEST(said_why_not),
+        TEST(no_program_is_started),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

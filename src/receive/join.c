@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "mail/message_id.h"
-#include "receive/keep_report.h"
+#include "receive/kept_report.h"
 
 bool inbound_save(struct db *db, struct fault *why, struct inbound_row *mail, time_ms now)
 {
@@ -305,7 +305,7 @@ bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, s
     if (!changed)
         return true; /* read already, by an earlier life */
     time_ms now;
-    if (join->report && (!db_now(db, why, &now) || !report_keep(db, why, join->report, join->mail_id, now)))
+    if (join->report && (!db_now(db, why, &now) || !kept_report_add(db, why, join->report, join->mail_id, now)))
         return false;
     for (size_t i = 0; i < join->move_count; i++)
         policy_adjust(policies_chosen(ledger->policy.policies), &join->moves[i].event.verdict);

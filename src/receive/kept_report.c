@@ -1,6 +1,7 @@
-#include "receive/keep_report.h"
+#include "receive/kept_report.h"
 
-bool report_keep(struct db *db, struct fault *why, const struct report_record *report, uint64_t mail_id, time_ms now)
+bool kept_report_add(struct db *db, struct fault *why, const struct report_record *report, uint64_t mail_id,
+                     time_ms now)
 {
     uint64_t good = 0, bad = 0, most = INT64_MAX / 2;
     for (unsigned i = 0; i < report->source_count; i++) {
@@ -61,7 +62,8 @@ static struct kept_report report_of(const struct rows *rows)
     };
 }
 
-bool report_list(struct db *db, struct fault *why, const struct report_filter *filter, report_take *take, void *context)
+bool kept_report_list(struct db *db, struct fault *why, const struct report_filter *filter, kept_report_take *take,
+                      void *context)
 {
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows,
@@ -78,8 +80,8 @@ bool report_list(struct db *db, struct fault *why, const struct report_filter *f
     return rows_end(&rows);
 }
 
-bool report_find(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct kept_report *report,
-                 bool *found)
+bool kept_report_find(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct kept_report *report,
+                      bool *found)
 {
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows, REPORT_COLUMNS "WHERE r.id = $1", VALUES(V_INT((int64_t)id))))
@@ -95,8 +97,8 @@ bool report_find(struct db *db, struct fault *why, uint64_t id, struct arena *ar
     return rows_end(&rows);
 }
 
-bool report_sources(struct db *db, struct fault *why, const struct source_filter *filter, source_take *take,
-                    void *context)
+bool kept_report_sources(struct db *db, struct fault *why, const struct source_filter *filter, kept_source_take *take,
+                         void *context)
 {
     static const char of_one[] =
         "SELECT ip, domain, outcome, dkim, spf, detail, n, is_good FROM feedback_source WHERE report_id = $1 AND $2 = "
