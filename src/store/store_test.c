@@ -15,10 +15,10 @@
 
 static bool fill(struct db *db, struct fault *why, void *context)
 {
-    return db_do(
-        db, why,
-        "INSERT INTO message (bucket, id, brand_id, mail_from, body, created_ms) VALUES ($1, 1, 2, $2, $3, $4)",
-        VALUES(V_INT(7), V_STR("日本語"), V_BYTES(SLICE("a\0b")), V_INT(-5)), context);
+    return db_do(db, why,
+                 "INSERT INTO inbound (bucket, id, at_ms, state, mail_from, rcpt_to, peer, raw) VALUES ($1, 1, $4, 0, "
+                 "$2, '', '', $3)",
+                 VALUES(V_INT(7), V_STR("日本語"), V_BYTES(SLICE("a\0b")), V_INT(-5)), context);
 }
 
 static void values_come_back_as_they_went_in(void **state)
@@ -31,9 +31,9 @@ static void values_come_back_as_they_went_in(void **state)
     SCOPED(rows) rows = {0};
     /* $2 is used before $1, and twice */
     OK(db_query(test.reader, &why, &rows,
-                "SELECT mail_from, body, created_ms, NULLIF(id, 1), CAST(SUM(id) AS BIGINT) FROM message WHERE "
+                "SELECT mail_from, raw, at_ms, NULLIF(id, 1), CAST(SUM(id) AS BIGINT) FROM inbound WHERE "
                 "mail_from = $2 AND "
-                "bucket = $1 AND mail_from = $2 GROUP BY mail_from, body, created_ms, id",
+                "bucket = $1 AND mail_from = $2 GROUP BY mail_from, raw, at_ms, id",
                 VALUES(V_INT(7), V_STR("日本語"))));
     assert_true(rows_next(&rows));
     assert_slice("text", rows_text(&rows, 0), SLICE("日本語"));
