@@ -167,7 +167,7 @@ def newer_store(tap, place, todoke):
     copy = place.path("newer.db")
     shutil.copy(todoke.store, copy)
     db = sqlite3.connect(copy)
-    db.execute("UPDATE schema_version SET version = 9999")
+    db.execute("UPDATE schema_version SET version = 9999 WHERE version = (SELECT MAX(version) FROM schema_version)")
     db.commit()
     db.close()
     before = dump_of(copy)
