@@ -118,6 +118,13 @@ void json_put_id_of(struct json *json, struct slice key, uint64_t id)
         json_nothing(json);
 }
 
+void json_text_id(struct json *json, uint64_t id)
+{
+    char text[24];
+    int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
+    json_text(json, slice_of(text, (size_t)len));
+}
+
 void json_put_time_of(struct json *json, struct slice key, time_ms at)
 {
     char text[40];

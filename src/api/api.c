@@ -3,6 +3,8 @@
  *     api_start: loop, database, listening socket; then the thread runs
  *     api_stop --"stop" by mailbox--> streams ended, server drained --nothing under way, or STOP_TURNS--> loop stopped,
  *     joined; what waits for a commit is always waited for, since the writer still holds it. */
+#include "api/follow.h"
+#include "api/import_thread.h"
 #include "api/inside.h"
 
 #include "base/log.h"
@@ -41,6 +43,8 @@ static void routes_add(struct api *api)
                                                           &api->routes[i], table[i].body_limit});
     }
     public_routes(api);
+    status_routes(api);
+    contract_routes(api);
     console_routes(api);
 }
 
@@ -60,6 +64,7 @@ static void stop_begin(struct api *api)
 {
     api->is_stopping = true;
     streams_end(api);
+    followers_end(api);
     http_server_drain(api->server);
     timer_set(&api->stop_timer, 0);
 }
@@ -74,6 +79,7 @@ static void received(struct mailbox *mailbox, struct mail_item *batch)
         } else {
             atomic_store(&api->is_changed, false);
             streams_changed(api);
+            followers_changed(api);
         }
     }
 }
@@ -111,6 +117,7 @@ void api_free(struct api *api)
         return;
     if (api->loop) {
         mailbox_release(&api->mailbox);
+        mailbox_release(&api->import_news);
         loop_free(api->loop);
     }
     if (api->router)
@@ -127,6 +134,7 @@ static bool prepare(struct api *api, struct fault *why)
         return false;
     api->scratch = rules_scratch_new(options->rules);
     api->loop = loop_new(options->world);
+    mailbox_init(&api->import_news, api->loop, import_news_came, api);
     mailbox_init(&api->mailbox, api->loop, received, api);
     timer_init(&api->tick, api->loop, streams_tick, api);
     timer_init(&api->stop_timer, api->loop, stop_turn, api);

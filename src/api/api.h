@@ -37,6 +37,11 @@ struct api_inbox {
     void *owner;
 };
 
+/* A setting as it is now, for GET /settings. */
+struct api_setting {
+    const char *key, *value, *fallback, *doc;
+};
+
 struct api_options {
     struct store *store;
     struct world *world;
@@ -57,6 +62,8 @@ struct api_options {
     /* After a commit that paused or resumed, on the writer's thread: engine_holds_changed. May be NULL. */
     void (*holds_changed)(void *owner);
     void *owner;
+    const struct api_setting *settings;
+    size_t setting_count;
     const char *cure_setting; /* the setting to name when the port is in use */
 };
 

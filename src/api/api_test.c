@@ -375,15 +375,16 @@ static json_t *at(json_t *json, const char *path)
 static void nobody_comes_in_without_a_key(void **state)
 {
     FIXTURE(f, state);
-#define ROUTE(method, path, handler, who, body_limit) {method, "/api/v1" path},
-    static const struct {
+#define ROUTE(method, path, handler, who, body_limit) {method, "/api/v1" path, strcmp(#who, "ANYBODY") == 0},
+    const struct {
         const char *method, *path;
+        bool is_open;
     } routes[] = {
 #include "api/routes.def"
     };
 #undef ROUTE
     for (size_t i = 0; i < COUNT_OF(routes); i++) {
-        if (strcmp(routes[i].path, "/api/v1/session") == 0 && strcmp(routes[i].method, "POST") == 0)
+        if (routes[i].is_open)
             continue;
         char path[200]; /* braces are no part of a path */
         snprintf(path, sizeof(path), "%s", routes[i].path);

@@ -1,5 +1,6 @@
 #include "api/body.h"
 
+#include "api/inside.h"
 #include "base/utf8.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +18,11 @@ bool text_is_line(struct slice text)
             return false; /* U+2028, U+2029 */
     }
     return true;
+}
+
+bool text_is_storable(struct slice text)
+{
+    return utf8_is_valid(text) && !(text.len && memchr(text.ptr, 0, text.len));
 }
 
 void body_release(struct body *body)
@@ -187,4 +193,15 @@ uint64_t body_id(struct body *body, const char *key)
         return 0;
     }
     return id;
+}
+
+bool body_brand(struct api *api, struct body *body, struct sender **sender, struct fault *why)
+{
+    const char *missing;
+    if (!sender_find(&api->senders, api->db, api_caller(body->request), body_line(body, "brand", 400),
+                     world_monotonic(api->options.world), sender, &missing, why))
+        return false;
+    if (!*sender)
+        body_wrong(body, "brand", "%s", missing);
+    return true;
 }

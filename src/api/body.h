@@ -53,7 +53,15 @@ uint64_t body_id(struct body *body, const char *key);  /* 0: absent */
 /* The text of a JSON string as a line, under a name of its own ("to[3].name"). False: wrong, and told. */
 bool body_line_of(struct body *body, const char *field, const json_t *value, size_t most, struct slice *line);
 
+/* "brand": name or id, or the only one. False: the store cannot say. What is wrong is remembered (then *sender is
+ * NULL). */
+struct api;
+struct sender;
+NODISCARD bool body_brand(struct api *api, struct body *body, struct sender **sender, struct fault *why);
+
 /* No control character that could end a line anywhere. */
 bool text_is_line(struct slice text);
+/* UTF-8 without NUL: what the store takes. For names out of a path or query. */
+bool text_is_storable(struct slice text);
 
 #endif

@@ -141,6 +141,15 @@ void api_bounce_explain(struct api *api, struct http_request *request)
     json_error_t wrong;
     struct slice pasted;
     bool is_whole_mail;
+    if (slice_starts_caseless(http_header(request, "Content-Type"), SLICE("message/rfc822"))) {
+        if (request->body.len > PASTED_MAX)
+            answer_problem(request, 413, "", "it is longer than 1 MiB; cut what is attached");
+        else if (!slice_trim(request->body).len)
+            answer_problem(request, 400, "", "the mail is empty");
+        else
+            explain(api, request, request->body, true);
+        return;
+    }
     json_t *body =
         json_loadb(request->body.ptr ? request->body.ptr : "", request->body.len, JSON_REJECT_DUPLICATES, &wrong);
     if (!body) {

@@ -28,15 +28,9 @@ struct slice receiver_label(const struct api *api, struct slice domain)
 
 bool campaign_by_id(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct campaign *campaign)
 {
-    char number[24];
-    snprintf(number, sizeof(number), "%llu", (unsigned long long)id);
+    bool found = false;
     *why = (struct fault){0};
-    if (!campaign_find(db, why, slice_str(number), arena, campaign)) {
-        if (why->kind == FAULT_INPUT)
-            *why = (struct fault){0};
-        return false;
-    }
-    return campaign->id == id; /* or else it is one whose name is this number */
+    return campaign_get(db, why, id, arena, campaign, &found) && found;
 }
 
 bool campaign_of_request(struct api *api, struct http_request *request, struct campaign *campaign)

@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 struct api_route;
+struct follower;
 struct stream_page;
 
 struct api {
@@ -33,9 +34,12 @@ struct api {
     struct senders senders;
     struct live live;
     struct stream_page *streams; /* open event streams */
+    struct follower *followers;  /* programs that follow the events */
+    unsigned exports, imports;   /* under way */
     struct timer tick;           /* looks after the streams */
     time_ms ticked_at;           /* monotonic */
     bool is_ticking, has_gone;   /* a stream went away during a tick: sweep after it */
+    struct mailbox import_news;  /* from the threads of imports */
     struct mailbox mailbox;      /* "counters have changed", "stop" */
     struct mail_item changed, stop;
     _Atomic bool is_changed;
@@ -67,6 +71,11 @@ bool api_sees_all(struct http_request *request);
 
 /* The console's files, and what is asked for besides. */
 void console_routes(struct api *api);
+
+/* /health/live and /health/ready, without a key. */
+void status_routes(struct api *api);
+/* /api: the contract, and a page made from it. */
+void contract_routes(struct api *api);
 
 /* Public links in mails: no sign-in, only their signed token. */
 void public_routes(struct api *api);

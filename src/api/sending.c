@@ -432,18 +432,14 @@ static bool read_all(struct api *api, struct http_request *request, struct sendi
     SCOPED(body) body = {0};
     struct fault why = {0};
     struct sender *sender;
-    const char *missing;
     if (!token_read(request, sending) || !body_begin(&body, request))
         return false;
-    if (!sender_find(&api->senders, api->db, api_caller(request), body_line(&body, "brand", 400),
-                     world_monotonic(api->options.world), &sender, &missing, &why)) {
+    if (!body_brand(api, &body, &sender, &why)) {
         answer_fault(request, &why, 400);
         return false;
     }
-    if (!sender) {
-        body_wrong(&body, "brand", "%s", missing);
+    if (!sender)
         return body_end(&body);
-    }
     sending->message.brand_id = sender->brand.id;
     sending->message.key_id = sending->key_id;
     sending->message.flags = MESSAGE_LETTER;

@@ -4,6 +4,7 @@
 #include "app/alarm_mail.h"
 #include "app/sweeper.h"
 #include "base/log.h"
+#include "campaign/canceller.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <time.h>
@@ -59,8 +60,11 @@ struct service {
     struct mail_in_thread mail_in;
     struct finisher finisher;
     struct sweeper *sweeper;
+    struct canceller *canceller;
     struct api *api;
     char ehlo_name[256];
+    char store_shown[1024];
+    struct api_setting settings[200];
 };
 
 /* ── opening ── */
@@ -434,6 +438,27 @@ static void alarm_begin(struct service *service)
     service->alarm = alarm_watch_start(&alarm);
 }
 
+/* Every setting as it is; the store's address without its password. */
+static const struct api_setting *settings_shown(struct service *service, size_t *count)
+{
+    const struct config *config = service->options.config;
+    SCOPED(buf) store = BUF(1024);
+    store_print_url(config->store.text, &store);
+    snprintf(service->store_shown, sizeof(service->store_shown), "%.*s", SLICE_ARG(buf_slice(&store)));
+    const struct api_setting shown[] = {
+#define SETTING(field, key, kind, fallback, doc) {key, config->field.text, fallback, doc},
+#include "app/config.def"
+#undef SETTING
+    };
+    _Static_assert(COUNT_OF(shown) <= COUNT_OF(service->settings), "room for all of them");
+    memcpy(service->settings, shown, sizeof(shown));
+    *count = COUNT_OF(shown);
+    for (size_t i = 0; i < *count; i++)
+        if (strcmp(service->settings[i].key, "store") == 0)
+            service->settings[i].value = service->store_shown;
+    return service->settings;
+}
+
 bool service_run(struct service *service, struct fault *why)
 {
     const struct service_options *options = &service->options;
@@ -456,6 +481,8 @@ bool service_run(struct service *service, struct fault *why)
         return false;
     alarm_begin(service);
     finisher_begin(service);
+    const struct ledger ledger = ledger_of(service);
+    service->canceller = canceller_start(service->store, options->world, &ledger);
     service->sweeper = sweeper_start(service->store, options->world);
     if (options->has_no_api)
         return true;
@@ -469,6 +496,7 @@ bool service_run(struct service *service, struct fault *why)
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;
     api.submitted = on_submitted;
+    api.settings = settings_shown(service, &api.setting_count);
     api.expires_after = options->config->expires_after.duration;
     api.owner = service;
     struct api *started = api_start(&api, why);
@@ -482,6 +510,7 @@ void service_stop(struct service *service, time_ms drain_ms)
         return;
     api_stop(service->api);
     finisher_end(service);
+    canceller_stop(service->canceller);
     sweeper_stop(service->sweeper);
     expander_stop(service->expander);
     mail_in_end(service);

@@ -111,6 +111,28 @@ bool contact_save(struct db *db, struct fault *why, struct contact *contacts, si
     return ok;
 }
 
+bool contact_change(struct db *db, struct fault *why, const struct contact *contact, time_ms now)
+{
+    return db_do(db, why,
+                 "UPDATE contact SET name = $3, fields = $4, consent = $5, updated_ms = $6 WHERE bucket = $1 AND id = "
+                 "$2",
+                 VALUES(V_INT(id_bucket(contact->id)), V_INT((int64_t)contact->id), V_TEXT(contact->name),
+                        V_TEXT(contact->fields.len ? contact->fields : SLICE("{}")), V_TEXT(contact->consent),
+                        V_INT(now)),
+                 NULL);
+}
+
+bool contact_delete(struct db *db, struct fault *why, uint64_t id, bool *was_there)
+{
+    const struct value key[] = {V_INT(id_bucket(id)), V_INT((int64_t)id)};
+    int64_t removed = 0;
+    if (!db_do(db, why, "DELETE FROM list_member WHERE bucket = $1 AND contact_id = $2", key, 2, NULL) ||
+        !db_do(db, why, "DELETE FROM contact WHERE bucket = $1 AND id = $2", key, 2, &removed))
+        return false;
+    *was_there = removed > 0;
+    return true;
+}
+
 /* ── search ── */
 
 static struct slice like_pattern(struct slice text, struct arena *arena)

@@ -35,6 +35,11 @@ NODISCARD bool contact_by_id(struct db *db, struct fault *why, uint64_t id, stru
 NODISCARD bool contact_save(struct db *db, struct fault *why, struct contact *contacts, size_t count, time_ms now,
                             bool *is_new);
 
+/* Inside a write job: name, fields and consent of the row with this id become these, empty ones too. */
+NODISCARD bool contact_change(struct db *db, struct fault *why, const struct contact *contact, time_ms now);
+/* Inside a write job: the person and his memberships. What was sent to him stays in the books. */
+NODISCARD bool contact_delete(struct db *db, struct fault *why, uint64_t id, bool *was_there);
+
 struct contact_page {
     struct contact *contacts;
     size_t count;
@@ -57,6 +62,9 @@ NODISCARD bool list_create(struct db *db, struct fault *why, uint64_t brand_id, 
 /* By name or by decimal id. INPUT: there is none. */
 NODISCARD bool list_find(struct db *db, struct fault *why, struct slice name_or_id, struct arena *arena,
                          struct list *list);
+/* By id. found false: there is none. */
+NODISCARD bool list_by_id(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct list *list,
+                          bool *found);
 /* All lists by name, with how many members each has. */
 NODISCARD bool list_all(struct db *db, struct fault *why, struct arena *arena, struct list **lists, size_t *count);
 NODISCARD bool list_add(struct db *db, struct fault *why, uint64_t list_id, const uint64_t *contact_ids, size_t count,

@@ -57,6 +57,24 @@ bool list_find(struct db *db, struct fault *why, struct slice name_or_id, struct
     return count_members(db, why, list);
 }
 
+bool list_by_id(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct list *list, bool *found)
+{
+    *found = false;
+    {
+        SCOPED(rows) rows = {0};
+        if (!db_query(db, why, &rows, "SELECT id, brand_id, name, created_ms FROM list WHERE id = $1",
+                      VALUES(V_INT((int64_t)id))))
+            return false;
+        if (rows_next(&rows)) {
+            *found = true;
+            list_from_row(&rows, arena, list);
+        }
+        if (!rows_end(&rows))
+            return false;
+    }
+    return !*found || count_members(db, why, list);
+}
+
 enum { LISTS_MAX = 10000 };
 
 bool list_all(struct db *db, struct fault *why, struct arena *arena, struct list **lists, size_t *count)

@@ -151,6 +151,33 @@ bool campaign_resume(struct db *db, struct fault *why, uint64_t id, time_ms now)
            db_do(db, why, "DELETE FROM hold WHERE kind = 'campaign' AND name = $1", VALUES(hold_name(id, name)), NULL);
 }
 
+bool campaign_cancel(struct db *db, struct fault *why, uint64_t id, time_ms now)
+{
+    char name[24];
+    db_mark(db, STORE_MARK_HOLDS);
+    return change_state(
+               db, why, id,
+               "UPDATE campaign SET state = 'cancelled', finished_ms = $2 WHERE id = $1 AND state IN ('draft', "
+               "'expanding', 'sending', 'paused')",
+               VALUES(V_INT((int64_t)id), V_INT(now)), "cancelled") &&
+           db_do(db, why,
+                 "INSERT INTO hold (kind, name, why, since_ms) VALUES ('campaign', $1, 'cancelled', $2) ON CONFLICT "
+                 "(kind, name) DO UPDATE SET why = 'cancelled'",
+                 VALUES(hold_name(id, name), V_INT(now)), NULL);
+}
+
+bool campaign_get(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct campaign *campaign,
+                  bool *found)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows, COLUMNS "WHERE c.id = $1", VALUES(V_INT((int64_t)id))))
+        return false;
+    *found = rows_next(&rows);
+    if (*found)
+        *campaign = campaign_of_row(&rows, arena);
+    return rows_end(&rows);
+}
+
 bool campaign_finish(struct db *db, struct fault *why, uint64_t id, time_ms now)
 {
     return db_do(db, why,

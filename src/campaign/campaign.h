@@ -4,6 +4,7 @@
  *                        |   ^                          |  ^
  *                        +---pause / resume-------------+--+          (paused: a row in hold; what it was before comes
  * back)
+ *     draft, expanding, sending, paused --cancel--> cancelled           (a row in hold, until nothing is owed)
  *
  * Expansion writes delivery rows bucket by bucket, with its cursor in the same transaction: a crash, a second click or
  * two schedulers repeat nobody (F14). Those it leaves out are events with their reason. */
@@ -41,12 +42,17 @@ NODISCARD bool campaign_create(struct db *db, struct fault *why, struct campaign
 NODISCARD bool campaign_send(struct db *db, struct fault *why, uint64_t id, time_ms now);
 NODISCARD bool campaign_pause(struct db *db, struct fault *why, uint64_t id, struct slice reason, time_ms now);
 NODISCARD bool campaign_resume(struct db *db, struct fault *why, uint64_t id, time_ms now);
+/* For good: it is held at once, and what it still owes is cancelled batch by batch (campaign/canceller.h). */
+NODISCARD bool campaign_cancel(struct db *db, struct fault *why, uint64_t id, time_ms now);
 /* Nothing is owed any more: sending becomes finished; any other state stays. */
 NODISCARD bool campaign_finish(struct db *db, struct fault *why, uint64_t id, time_ms now);
 
 /* Texts in the arena. INPUT: there is none. */
 NODISCARD bool campaign_find(struct db *db, struct fault *why, struct slice name_or_id, struct arena *arena,
                              struct campaign *campaign);
+/* The one with this id, whatever others are called. *found. */
+NODISCARD bool campaign_get(struct db *db, struct fault *why, uint64_t id, struct arena *arena,
+                            struct campaign *campaign, bool *found);
 struct campaign_page {
     struct campaign *campaigns;
     size_t count;

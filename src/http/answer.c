@@ -167,6 +167,16 @@ void http_end(struct http_request *request)
     connection_answered(connection);
 }
 
+void http_cut(struct http_request *request)
+{
+    struct http_connection *connection = request->connection;
+    assert(connection->state == CONNECTION_STREAMING || connection->state == CONNECTION_EVENTS);
+    request->on_gone = NULL;
+    connection->is_chunked = false; /* no last chunk */
+    connection->is_kept_alive = false;
+    connection_answered(connection);
+}
+
 /* --- events (WHATWG HTML 9.2) --- */
 
 void http_events_begin(struct http_request *request)

@@ -97,6 +97,9 @@ void http_begin(struct http_request *request, int status, const char *type);
 /* False: the reader is slow and the queue is full; wait for on_room. Nothing was taken. */
 NODISCARD bool http_send(struct http_request *request, struct slice bytes);
 void http_end(struct http_request *request);
+/* Something went wrong in the middle: the connection is closed, so that the client sees that the answer is not whole.
+ * on_gone is not called. */
+void http_cut(struct http_request *request);
 
 /* Server-sent events: text/event-stream, open until http_end or the client goes. Pings are automatic. */
 void http_events_begin(struct http_request *request);

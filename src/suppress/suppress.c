@@ -205,21 +205,21 @@ static struct slice exact_identity(struct slice text, struct arena *arena)
 }
 
 /* A row for all brands belongs to the brand whose error led to it: others do not hear of it. */
-static void ask_brands(struct question *question, const struct brands *brands)
+void suppress_brands_condition(const struct brands *brands, struct buf *sql)
 {
     if (!brands->count)
         return;
-    buf_text(&question->sql, " AND ((1 = 1");
-    brands_condition(brands, "brand_id", &question->sql);
-    buf_text(&question->sql, ") OR (brand_id = 0 AND EXISTS (SELECT 1 FROM event e WHERE e.kind IN (4, 5, 6, 12, 13, "
-                             "14, 19) AND e.id = suppression.event_id");
-    brands_condition(brands, "e.brand_id", &question->sql);
-    buf_text(&question->sql, ")))");
+    buf_text(sql, " AND ((1 = 1");
+    brands_condition(brands, "brand_id", sql);
+    buf_text(sql, ") OR (brand_id = 0 AND EXISTS (SELECT 1 FROM event e WHERE e.kind IN (4, 5, 6, 12, 13, 14, 19) AND "
+                  "e.id = suppression.event_id");
+    brands_condition(brands, "e.brand_id", sql);
+    buf_text(sql, ")))");
 }
 
 static void ask_filter(struct question *question, const struct suppress_filter *filter)
 {
-    ask_brands(question, &filter->brands);
+    suppress_brands_condition(&filter->brands, &question->sql);
     if (filter->by_why)
         ask(question, "why =", V_TEXT(suppress_word(filter->why)));
     if (filter->by_reason)

@@ -67,6 +67,8 @@ struct suppress_page {
 /* Newest first. */
 NODISCARD bool suppress_list(struct db *db, struct fault *why, const struct suppress_filter *filter, size_t limit,
                              struct arena *arena, struct suppress_page *page);
+/* " AND ..." behind a WHERE over suppression: only what these brands see (as suppress_filter.brands). */
+void suppress_brands_condition(const struct brands *brands, struct buf *sql);
 /* How many match, whatever the page. */
 NODISCARD bool suppress_total(struct db *db, struct fault *why, const struct suppress_filter *filter,
                               struct arena *arena, int64_t *total);

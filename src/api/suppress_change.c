@@ -1,0 +1,328 @@
+/* suppress_change.c - exclude addresses, let them in again, ask about many, import many (U13) */
+#include "api/body.h"
+#include "api/change.h"
+#include "api/suppression_json.h"
+#include "audience/csv.h"
+#include "mail/address.h"
+#include <stdio.h>
+
+enum { CHECK_MAX = 1000, IMPORT_ROWS_MAX = 100000, REJECTS_SHOWN = 20 };
+
+/* For which brand: 0 is all, which only a key of every brand may say. False: the store cannot tell. */
+static bool scope_read(struct api *api, struct body *body, uint64_t *brand_id, struct fault *why)
+{
+    struct sender *sender;
+    const struct key_rights *rights = &api_caller(body->request)->key.rights;
+    *brand_id = 0;
+    if (!body_has(body, "brand") && rights->brand_count == 0)
+        return true;
+    if (!body_brand(api, body, &sender, why))
+        return false;
+    if (sender)
+        *brand_id = sender->brand.id;
+    return true;
+}
+
+static bool reason_read(struct body *body, enum suppress_why *reason)
+{
+    static const struct {
+        const char *word;
+        enum suppress_why why;
+    } words[] = {{"manual", SUPPRESS_BY_HAND},
+                 {"unsubscribed", SUPPRESS_UNSUBSCRIBED},
+                 {"complaint", SUPPRESS_COMPLAINT},
+                 {"cleaned", SUPPRESS_CLEANING}};
+    struct slice word = body_line(body, "reason", 30);
+    *reason = SUPPRESS_BY_HAND;
+    for (size_t i = 0; i < COUNT_OF(words) && word.len; i++) {
+        if (slice_equal(word, slice_str(words[i].word))) {
+            *reason = words[i].why;
+            return true;
+        }
+    }
+    if (word.len)
+        body_wrong(body, "reason", "reason is manual, unsubscribed, complaint or cleaned");
+    return !word.len;
+}
+
+static bool address_of(struct body *body, const char *field, struct slice text, struct arena *arena,
+                       struct address *address)
+{
+    struct fault why = {0};
+    if (address_parse(text, arena, address, &why))
+        return true;
+    body_wrong(body, field, "%s: %s", field, why.text);
+    return false;
+}
+
+static void row_write(struct json *json, const struct suppression *row)
+{
+    json_object_begin(json);
+    json_put_string(json, "address", row->address);
+    json_put_string(json, "scope", row->brand_id ? SLICE("brand") : SLICE("all"));
+    json_put_id(json, "brand_id", row->brand_id);
+    json_put_string(json, "reason", suppression_reason(row));
+    json_put_time(json, "since", row->since);
+    json_put_time(json, "expires_at", row->expires);
+    json_end(json);
+}
+
+static bool add_run(struct change *change, struct db *db, struct fault *why)
+{
+    const struct suppression *row = change->data;
+    bool is_new;
+    if (!suppress_add(db, why, row, &is_new))
+        return false;
+    change->status = is_new ? 201 : 200;
+    row_write(&change->json, row);
+    return true;
+}
+
+void api_suppression_add(struct api *api, struct http_request *request)
+{
+    SCOPED(body) body = {0};
+    struct fault why = {0};
+    struct suppression row = {.since = api_now(api), .count = 1};
+    struct address address = {0};
+    if (!body_begin(&body, request))
+        return;
+    struct slice email = body_line_required(&body, "email", 1000);
+    if (email.len)
+        (void)address_of(&body, "email", email, &request->arena, &address);
+    (void)reason_read(&body, &row.why);
+    row.expires = body_time(&body, "expires_at");
+    if (row.expires && row.expires <= row.since)
+        body_wrong(&body, "expires_at", "expires_at has passed");
+    if (!scope_read(api, &body, &row.brand_id, &why)) {
+        answer_fault(request, &why, 400);
+        return;
+    }
+    if (!body_end(&body))
+        return;
+    struct change *change = change_new(api, request, struct suppression, add_run);
+    row.address = arena_copy(&change->arena, address.identity);
+    *(struct suppression *)change->data = row;
+    change_begin(change, request);
+}
+
+static bool remove_run(struct change *change, struct db *db, struct fault *why)
+{
+    const struct suppression *row = change->data;
+    bool was_there;
+    if (!suppress_remove(db, why, row->address, row->brand_id, SLICE(""), &was_there))
+        return false;
+    change->status = 204;
+    return was_there || change_refuse(change, 404, "", "this address is not excluded for that brand");
+}
+
+void api_suppression_remove(struct api *api, struct http_request *request)
+{
+    struct slice brand = {0}, email = http_param(request, "email");
+    struct address address;
+    struct sender *sender = NULL;
+    const char *missing;
+    struct fault why = {0};
+    const struct caller *caller = api_caller(request);
+    if (!query_text(request, "brand", &brand))
+        return;
+    if (!text_is_storable(email) || !address_parse(email, &request->arena, &address, &why)) {
+        answer_no_such(request, "address");
+        return;
+    }
+    why = (struct fault){0};
+    bool is_all = !brand.len && caller->key.rights.brand_count == 0;
+    if (!is_all && !sender_find(&api->senders, api->db, caller, brand, world_monotonic(api->options.world), &sender,
+                                &missing, &why)) {
+        answer_fault(request, &why, 400);
+        return;
+    }
+    if (!is_all && !sender) {
+        answer_problem(request, 400, "brand", "%s", missing);
+        return;
+    }
+    struct change *change = change_new(api, request, struct suppression, remove_run);
+    *(struct suppression *)change->data = (struct suppression){.address = arena_copy(&change->arena, address.identity),
+                                                               .brand_id = sender ? sender->brand.id : 0};
+    change_begin(change, request);
+}
+
+/* ── asking ── */
+
+void api_suppression_check(struct api *api, struct http_request *request)
+{
+    SCOPED(body) body = {0};
+    struct fault why = {0};
+    uint64_t brand_id;
+    if (!body_begin(&body, request))
+        return;
+    json_t *emails = body_member(&body, "emails");
+    size_t count = json_array_size(emails);
+    if (!json_is_array(emails) || count > CHECK_MAX)
+        body_wrong(&body, "emails", "emails is an array of at most %d addresses", CHECK_MAX);
+    struct address *addresses = ARENA_ARRAY(&request->arena, struct address, count + 1);
+    for (size_t i = 0; !body.is_wrong && i < count; i++) {
+        struct slice text;
+        if (body_line_of(&body, "emails", json_array_get(emails, i), 1000, &text))
+            (void)address_of(&body, "emails", text, &request->arena, &addresses[i]);
+    }
+    if (!scope_read(api, &body, &brand_id, &why)) {
+        answer_fault(request, &why, 400);
+        return;
+    }
+    if (!body_end(&body))
+        return;
+    SCOPED(buf) out = BUF(ANSWER_MAX);
+    struct json json = {&out};
+    json_object_begin(&json);
+    json_put_array(&json, "items");
+    for (size_t i = 0; i < count; i++) {
+        bool is_suppressed;
+        struct suppression row;
+        if (!suppress_check(api->db, &why, addresses[i].identity, brand_id, SLICE(""), api_now(api), &is_suppressed,
+                            &request->arena, &row)) {
+            answer_fault(request, &why, 400);
+            return;
+        }
+        json_object_begin(&json);
+        json_put_string(&json, "email", addresses[i].written);
+        json_put_bool(&json, "suppressed", is_suppressed);
+        json_put_string(&json, "reason", is_suppressed ? suppression_reason(&row) : SLICE(""));
+        json_end(&json);
+    }
+    json_end(&json);
+    json_end(&json);
+    answer_json(request, &out);
+}
+
+/* ── a file of addresses: CSV whose first column, or the one called email or メールアドレス, is the address ── */
+
+struct importing {
+    struct slice *addresses;
+    size_t count;
+    uint64_t brand_id;
+    enum suppress_why why;
+    size_t fresh;
+    size_t rejected;
+    struct {
+        uint64_t line;
+        char why[120];
+    } rejects[REJECTS_SHOWN];
+};
+
+static bool import_run(struct change *change, struct db *db, struct fault *why)
+{
+    struct importing *importing = change->data;
+    importing->fresh = 0;
+    for (size_t i = 0; i < importing->count; i++) {
+        const struct suppression row = {.address = importing->addresses[i],
+                                        .brand_id = importing->brand_id,
+                                        .why = importing->why,
+                                        .since = change->now,
+                                        .count = 1};
+        bool is_new;
+        if (!suppress_add(db, why, &row, &is_new))
+            return false;
+        importing->fresh += is_new;
+    }
+    struct json *json = &change->json;
+    json_object_begin(json);
+    json_put_int(json, "rows", (int64_t)(importing->count + importing->rejected));
+    json_put_int(json, "new", (int64_t)importing->fresh);
+    json_put_int(json, "rejected", (int64_t)importing->rejected);
+    json_put_array(json, "rejects");
+    for (size_t i = 0; i < importing->rejected && i < REJECTS_SHOWN; i++) {
+        json_object_begin(json);
+        json_put_int(json, "line", (int64_t)importing->rejects[i].line);
+        json_put_string(json, "why", slice_str(importing->rejects[i].why));
+        json_end(json);
+    }
+    json_end(json);
+    json_end(json);
+    return true;
+}
+
+static bool is_address_header(struct slice text)
+{
+    text = slice_trim(text);
+    return slice_equal_caseless(text, SLICE("email")) || slice_equal_caseless(text, SLICE("e-mail")) ||
+           slice_equal_caseless(text, SLICE("address")) || slice_equal_caseless(text, SLICE("mail")) ||
+           slice_equal(text, SLICE("メールアドレス"));
+}
+
+static void record_take(struct importing *importing, const struct csv_record *record, size_t column,
+                        struct arena *arena)
+{
+    struct address address;
+    struct fault why = {0};
+    struct slice text = column < record->count ? slice_trim(record->fields[column]) : SLICE("");
+    if (importing->count < IMPORT_ROWS_MAX && text_is_storable(text) && address_parse(text, arena, &address, &why)) {
+        importing->addresses[importing->count++] = address.identity;
+        return;
+    }
+    if (importing->rejected < REJECTS_SHOWN) {
+        importing->rejects[importing->rejected].line = record->line;
+        snprintf(importing->rejects[importing->rejected].why, sizeof(importing->rejects[0].why), "%.110s",
+                 why.text[0] ? why.text : "no address");
+    }
+    importing->rejected++;
+}
+
+static size_t lines_of(struct slice text)
+{
+    size_t lines = 1;
+    for (size_t i = 0; i < text.len; i++)
+        lines += text.ptr[i] == '\n' || text.ptr[i] == '\r';
+    return lines < IMPORT_ROWS_MAX ? lines : IMPORT_ROWS_MAX;
+}
+
+void api_suppression_import(struct api *api, struct http_request *request)
+{
+    struct fault why = {0};
+    struct slice brand;
+    struct sender *sender = NULL;
+    const char *missing;
+    const struct caller *caller = api_caller(request);
+    if (!query_text(request, "brand", &brand))
+        return;
+    bool is_all = !brand.len && caller->key.rights.brand_count == 0;
+    if (!is_all && !sender_find(&api->senders, api->db, caller, brand, world_monotonic(api->options.world), &sender,
+                                &missing, &why)) {
+        answer_fault(request, &why, 400);
+        return;
+    }
+    if (!is_all && !sender) {
+        answer_problem(request, 400, "brand", "%s", missing);
+        return;
+    }
+    struct csv *csv = csv_open(request->body, "the body", SLICE(""), &why);
+    if (!csv) {
+        answer_fault(request, &why, 400);
+        return;
+    }
+    struct change *change = change_new(api, request, struct importing, import_run);
+    struct importing *importing = change->data;
+    importing->addresses = ARENA_ARRAY(&change->arena, struct slice, lines_of(request->body) + 1);
+    importing->brand_id = sender ? sender->brand.id : 0;
+    importing->why = SUPPRESS_BY_HAND;
+    struct csv_record record;
+    size_t column = 0;
+    bool is_first = true;
+    while (csv_next(csv, &record, &why)) {
+        bool is_header = false;
+        for (size_t i = 0; is_first && i < record.count && !is_header; i++) {
+            is_header = is_address_header(record.fields[i]);
+            column = is_header ? i : 0;
+        }
+        is_first = false;
+        if (!is_header)
+            record_take(importing, &record, column, &change->arena);
+    }
+    csv_free(csv);
+    if (why.kind != FAULT_NONE) {
+        change_free(change);
+        answer_fault(request, &why, 400);
+        return;
+    }
+    change->job.rows = (unsigned)importing->count;
+    change_begin(change, request);
+}
