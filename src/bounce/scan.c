@@ -1,6 +1,9 @@
 #include "bounce/scan.h"
 
 #include <assert.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 static bool is_local_char(char c)
 {
@@ -131,47 +134,102 @@ static const unsigned char word_char[256] = {
     'm',         'n', 'o', 'p', 'q',         'r', 's', 't', 'u', 'v', 'w',         'x', 'y', 'z',
 };
 
+/* Where a phrase may begin in a text: at the beginning of a word, and at every byte that is neither of a word nor a
+ * space. Sixteen bytes at a time: a bit for each. */
+enum { STRIDE = 16 };
+
+#ifdef __SSE2__
+static unsigned beginnings(const unsigned char *bytes, unsigned *in_word)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    __m128i letter = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    __m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+    __m128i is_word = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter),
+                                   _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit));
+    unsigned word = (unsigned)_mm_movemask_epi8(is_word);
+    unsigned space = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')));
+    unsigned begins = ~(word & (word << 1 | *in_word)) & ~space & 0xffffu;
+    *in_word = word >> (STRIDE - 1) & 1;
+    return begins;
+}
+#else
+static unsigned beginnings(const unsigned char *bytes, unsigned *in_word)
+{
+    unsigned begins = 0;
+    for (unsigned i = 0; i < STRIDE; i++) {
+        bool is_word = word_char[bytes[i]] != 0;
+        if (bytes[i] != ' ' && !(is_word && *in_word))
+            begins |= 1u << i;
+        *in_word = is_word;
+    }
+    return begins;
+}
+#endif
+
+/* A table of phrases by the first two letters. */
+enum { ROWS_MAX = 128, HEADS = 64 };
+struct phrase_heads {
+    const struct phrase *rows;
+    uint64_t pairs[4];
+    uint8_t heads[HEADS], others[ROWS_MAX]; /* rows numbered from 1, the first row first; 0: no more */
+};
+
+static void heads_make(struct phrase_heads *table, const struct phrase *rows, size_t count)
+{
+    assert(count <= ROWS_MAX);
+    table->rows = rows;
+    memset(table->pairs, 0, sizeof(table->pairs));
+    memset(table->heads, 0, sizeof(table->heads));
+    for (size_t i = count; i-- > 0;) {
+        unsigned bit = pair_bit((unsigned char)rows[i].text.ptr[0], (unsigned char)rows[i].text.ptr[1]);
+        table->pairs[bit >> 6] |= 1ull << (bit & 63);
+        table->others[i] = table->heads[bit % HEADS];
+        table->heads[bit % HEADS] = (uint8_t)(i + 1);
+    }
+}
+
+/* The first row that stands at the beginning of `rest`, when it is one before `best`; else best. */
+static size_t row_at(const struct phrase_heads *table, struct slice rest, size_t best)
+{
+    const unsigned char *bytes = (const unsigned char *)rest.ptr;
+    unsigned char c = word_char[bytes[0]] ? word_char[bytes[0]] : bytes[0];
+    unsigned char next = word_char[bytes[1]] ? word_char[bytes[1]] : bytes[1];
+    unsigned bit = pair_bit(c, next);
+    if (!(table->pairs[bit >> 6] & 1ull << (bit & 63)))
+        return best;
+    for (size_t row = table->heads[bit % HEADS]; row && row <= best; row = table->others[row - 1])
+        if (slice_starts_caseless(rest, table->rows[row - 1].text))
+            return row - 1;
+    return best;
+}
+
 /* The row that is found: the first of the table, or with is_any the first of the text. `count` when none is. */
 static size_t row_find(struct slice text, const struct phrase *rows, size_t count, bool is_any, size_t *at)
 {
+    struct phrase_heads table;
+    text = slice_head(text, SCAN_PHRASE_BYTES);
     if (text.len < 2)
         return count;
-    enum { ROWS_MAX = 128, HEADS = 64 };
-    assert(count <= ROWS_MAX);
-    uint64_t pairs[4] = {0};
-    uint8_t heads[HEADS] = {0},
-            others[ROWS_MAX]; /* rows by their pair, numbered from 1, the first row first; 0: no more */
-    for (size_t i = count; i-- > 0;) {
-        unsigned bit = pair_bit((unsigned char)rows[i].text.ptr[0], (unsigned char)rows[i].text.ptr[1]);
-        pairs[bit >> 6] |= 1ull << (bit & 63);
-        others[i] = heads[bit % HEADS];
-        heads[bit % HEADS] = (uint8_t)(i + 1);
-    }
-    text = slice_head(text, SCAN_PHRASE_BYTES);
-    const unsigned char *bytes = (const unsigned char *)text.ptr;
+    heads_make(&table, rows, count);
     size_t best = count;
-    for (size_t i = 0; i + 1 < text.len && best;) {
-        unsigned char c = word_char[bytes[i]] ? word_char[bytes[i]] : bytes[i];
-        unsigned char next = word_char[bytes[i + 1]] ? word_char[bytes[i + 1]] : bytes[i + 1];
-        unsigned bit = pair_bit(c, next);
-        if (pairs[bit >> 6] & 1ull << (bit & 63)) {
-            struct slice rest = slice_from(text, i);
-            for (size_t row = heads[bit % HEADS]; row && row <= best; row = others[row - 1]) {
-                if (slice_starts_caseless(rest, rows[row - 1].text)) {
-                    best = row - 1;
-                    *at = i;
-                    if (is_any)
-                        return best;
-                    break;
-                }
-            }
+    unsigned in_word = 0;
+    for (size_t from = 0; from + 1 < text.len; from += STRIDE) {
+        unsigned char tail[STRIDE] = "               "; /* spaces: nothing begins there */
+        const unsigned char *bytes = (const unsigned char *)text.ptr + from;
+        if (text.len - from < STRIDE)
+            bytes = memcpy(tail, bytes, text.len - from);
+        for (unsigned begins = beginnings(bytes, &in_word); begins; begins &= begins - 1) {
+            size_t i = from + (unsigned)__builtin_ctz(begins);
+            if (i + 1 >= text.len)
+                break;
+            size_t row = row_at(&table, slice_from(text, i), best);
+            if (row == best)
+                continue;
+            best = row;
+            *at = i;
+            if (is_any || best == 0)
+                return best;
         }
-        /* on to the beginning of the next word, or of what is none; nothing begins with a space */
-        if (word_char[bytes[i++]])
-            while (i < text.len && word_char[bytes[i]])
-                i++;
-        while (i < text.len && bytes[i] == ' ')
-            i++;
     }
     return best;
 }
