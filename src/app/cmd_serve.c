@@ -1,15 +1,13 @@
 /* cmd_serve.c - `todoke serve`: the server, until SIGTERM or SIGINT */
 #include "app/command.h"
 #include "app/service.h"
+#include "app/transport.h"
 
-#include "app/file.h"
 #include "base/log.h"
-#include "dns/unbound.h"
-#include "dns/zone.h"
 #include <signal.h>
 #include <stdio.h>
 
-enum { DRAIN_MS = 20000, ZONE_MOST = 16 << 20 };
+enum { DRAIN_MS = 20000 };
 
 static const char usage[] =
     "usage: todoke serve [--config FILE] [--set KEY=VALUE]...\n"
@@ -52,20 +50,6 @@ static void set_log(const struct config *config)
             log_setup((enum log_level)i, strcmp(config->log_format.text, "json") == 0);
 }
 
-static struct resolver *resolver_of(const struct config *config, struct world *world, struct fault *why)
-{
-    const struct unbound_options dns = {0};
-    if (!config->dns_zone.text[0])
-        return unbound_resolver_new(world, &dns, why);
-    SCOPED(buf) json = BUF(1);
-    if (!file_read(config->dns_zone.text, ZONE_MOST, &json, why))
-        return NULL;
-    struct resolver *resolver = zone_resolver_of_json(buf_slice(&json), why);
-    if (!resolver)
-        fault_prefix(why, "%s: ", config->dns_zone.text);
-    return resolver;
-}
-
 static bool serve(const struct config *config, struct jail *jail, struct fault *why)
 {
     sigset_t stop;
@@ -77,12 +61,16 @@ static bool serve(const struct config *config, struct jail *jail, struct fault *
     struct world world;
     bool is_loopback = strcmp(config->network_mode.text, "loopback") == 0;
     world_init(&world, is_loopback ? NETWORK_LOOPBACK : NETWORK_PUBLIC);
-    world.resolver = resolver_of(config, &world, why);
-    if (!world.resolver)
+    bool has_dnssec;
+    if (!transport_resolver(config, &world, &has_dnssec, why))
         return false;
     double factor = is_loopback ? (double)config->time_percent.number / 100 : 1.0;
-    const struct service_options options = {
-        .config = config, .world = &world, .retry_scale = factor, .timeout_factor = factor, .jail = jail};
+    const struct service_options options = {.config = config,
+                                            .world = &world,
+                                            .retry_scale = factor,
+                                            .timeout_factor = factor,
+                                            .has_dnssec = has_dnssec,
+                                            .jail = jail};
     struct service *service = NULL;
     bool ok = service_open(&options, &service, why) && service_run(service, why);
     if (ok) {

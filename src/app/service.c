@@ -3,6 +3,7 @@
 #include "alarm/alarm.h"
 #include "app/alarm_mail.h"
 #include "app/sweeper.h"
+#include "app/transport.h"
 #include "base/log.h"
 #include "campaign/canceller.h"
 #include <pthread.h>
@@ -51,6 +52,8 @@ struct service {
     struct token_keys return_path_keys, link_keys;
     struct leases leases;
     struct tls_roots *roots;
+    struct ip own_addresses[TRANSPORT_ADDRESSES_MOST];
+    size_t own_address_count;
     struct mailer *mailer;
     struct report *report;
     struct engine *engine;
@@ -394,7 +397,10 @@ static bool engine_begin(struct service *service, struct fault *why)
     };
     service->mailer = mailer_new(&mailer);
     service->leases.node = store_node(service->store);
-    service->roots = tls_roots_system();
+    service->roots = transport_roots(options->config, why);
+    if (!service->roots)
+        return false;
+    service->own_address_count = transport_own_addresses(options->config, service->own_addresses);
     const struct engine_options engine = {
         .store = service->store,
         .world = options->world,
@@ -403,6 +409,12 @@ static bool engine_begin(struct service *service, struct fault *why)
         .composer = mailer_composer(service->mailer),
         .ledger = ledger_of(service),
         .roots = service->roots,
+        .uses_dane = options->has_dnssec && strcmp(options->config->tls_dane.text, "on") == 0,
+        .uses_sts = strcmp(options->config->tls_sts.text, "on") == 0,
+        .uses_ipv6 = strcmp(options->config->smtp_ipv6.text, "on") == 0,
+        .seal = &service->seal,
+        .own_addresses = service->own_addresses,
+        .own_address_count = service->own_address_count,
         .ehlo_name = slice_str(service->ehlo_name),
         .retry = {.scale = options->retry_scale},
         .in_doubt_wait = options->config->in_doubt_wait.duration,

@@ -22,6 +22,7 @@
 struct service_options {
     const struct config *config;
     struct world *world;    /* its network mode set; its resolver set before service_run */
+    bool has_dnssec;        /* the resolver validates: DANE may be believed */
     double retry_scale;     /* 0: 1.0; less where a demonstration has no days to wait */
     double timeout_factor;  /* of SMTP waits; 0: 1.0 */
     struct api_options api; /* store, world, rules, report and listen are filled in here */

@@ -311,7 +311,11 @@ bool slot_place(struct slot *slot);
 void slot_keep_last_words(struct slot *slot, const struct reply *reply, enum stage stage);
 
 /* slot_tls.c: the conversation's TLS, as policy wants it */
-enum smtp_tls_wish slot_tls_wish(const struct slot *slot);
+struct smtp_client *slot_client_new(const struct slot *slot);
+bool slot_begins_with_tls(const struct slot *slot);
+uint16_t slot_port(const struct slot *slot);
+/* It was a smart host that refused us, our password perhaps: no receiver's word, the mail waits. Changes last_words. */
+bool slot_relay_failed(struct slot *slot);
 void slot_start_tls(struct slot *slot, time_ms deadline);
 void slot_has_tls(struct slot *slot, const struct tls_info *info);
 /* READY: the session counts. */

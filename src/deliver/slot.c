@@ -308,6 +308,7 @@ static void slot_gave_up(struct slot *slot)
     struct destination *destination = slot->destination;
     struct egress *egress = slot->egress;
     time_ms now = loop_now(worker->loop);
+    bool is_policy = slot_relay_failed(slot) || (slot->was_tls_failure && slot->security.level != TLS_LEVEL_MAY);
     const struct reply reply = {
         .code = slot->last_words.code,
         .status = {slot->last_words.status[0], slot->last_words.status[1], slot->last_words.status[2]},
@@ -321,7 +322,6 @@ static void slot_gave_up(struct slot *slot)
         destination->has_doubts = !others_stand(slot, SLOT_OPEN);
         return;
     }
-    bool is_policy = slot->was_tls_failure && slot->security.level != TLS_LEVEL_MAY;
     destination->has_doubts = false;
     if (egress->standing && !is_policy) /* others of the site talk with us: it is these hosts */
         destination_closed(destination, now);
@@ -434,20 +434,23 @@ void slot_abort(struct slot *slot)
 
 /* ── the stream ── */
 
-static void on_open(void *owner, struct stream *stream)
+static void begin_talking(struct slot *slot)
 {
-    struct slot *slot = owner;
-    const struct engine_options *options = &slot->worker->engine->options;
-    slot->is_in_clear = slot->security.level == TLS_LEVEL_MAY &&
-                        loop_now(slot->worker->loop) < slot->destination->clear_until[slot->host];
-    const struct smtp_client_settings settings = {
-        .ehlo_name = options->ehlo_name,
-        .tls = slot_tls_wish(slot),
-    };
-    slot->client = smtp_client_new(&settings);
+    slot->client = slot_client_new(slot);
     slot->state = SLOT_TALKING;
     atomic_fetch_add(&slot->worker->engine->connections, 1);
     write_out(slot);
+}
+
+static void on_open(void *owner, struct stream *stream)
+{
+    struct slot *slot = owner;
+    slot->is_in_clear = slot->security.level == TLS_LEVEL_MAY &&
+                        loop_now(slot->worker->loop) < slot->destination->clear_until[slot->host];
+    if (slot_begins_with_tls(slot))
+        slot_start_tls(slot, scaled(slot, HANDSHAKE_TIMEOUT_MS));
+    else
+        begin_talking(slot);
 }
 
 static size_t on_bytes(void *owner, struct stream *stream, struct slice bytes)
@@ -468,6 +471,8 @@ static void on_tls(void *owner, struct stream *stream, const struct tls_info *in
 {
     struct slot *slot = owner;
     slot_has_tls(slot, info);
+    if (!slot->client)
+        return begin_talking(slot);
     smtp_client_tls_done(slot->client, true, info->is_verified);
     slot_run(slot);
 }
@@ -505,7 +510,7 @@ static bool connect_to(struct slot *slot)
         return false;
     const struct route_host *host = &slot->kept->route.hosts[slot->host];
     struct stream_target target = {
-        .to = {host->addresses[slot->address], 25},
+        .to = {host->addresses[slot->address], slot_port(slot)},
         .deadline_ms = scaled(slot, CONNECT_TIMEOUT_MS),
     };
     char ip[IP_TEXT_ROOM];

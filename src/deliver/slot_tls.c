@@ -12,11 +12,40 @@ static const struct route_host *host_of(const struct slot *slot)
     return &slot->kept->route.hosts[slot->host];
 }
 
-enum smtp_tls_wish slot_tls_wish(const struct slot *slot)
+enum { PORT_TLS = 465 };
+
+static enum smtp_tls_wish tls_wish(const struct slot *slot)
 {
     if (slot->security.level != TLS_LEVEL_MAY)
         return SMTP_TLS_MUST;
     return slot->is_in_clear ? SMTP_TLS_NEVER : SMTP_TLS_MAY;
+}
+
+uint16_t slot_port(const struct slot *slot)
+{
+    const struct relay *relay = slot->kept->policy.relay;
+    return relay ? relay->port : 25;
+}
+
+bool slot_begins_with_tls(const struct slot *slot)
+{
+    return slot->kept->policy.relay && slot_port(slot) == PORT_TLS;
+}
+
+struct smtp_client *slot_client_new(const struct slot *slot)
+{
+    const struct relay *relay = slot->kept->policy.relay;
+    struct smtp_client_settings settings = {
+        .ehlo_name = slot->worker->engine->options.ehlo_name,
+        .tls = tls_wish(slot),
+        .is_tls_already = slot->tls_info != NULL,
+        .is_tls_verified = slot->tls_info && slot->tls_info->is_verified,
+    };
+    if (relay) { /* the client sends no password but over TLS that was verified (R31) */
+        settings.user = relay->user;
+        settings.password = relay->password;
+    }
+    return smtp_client_new(&settings);
 }
 
 static enum tls_verify verify_of(enum tls_level level)
@@ -166,4 +195,19 @@ void slot_tls_refused(struct slot *slot)
     count(slot, slot->security.result, buf_slice(&said));
     say_why(slot, slot->security.why, buf_slice(&said));
     slot->was_tls_failure = true;
+}
+
+bool slot_relay_failed(struct slot *slot)
+{
+    const struct relay *relay = slot->kept->policy.relay;
+    SCOPED(buf) said = BUF(4096);
+    if (!relay)
+        return false;
+    buf_printf(&said, "smart host %.*s: ", SLICE_ARG(relay->host));
+    if (slot->last_words.code)
+        buf_printf(&said, "%d ", slot->last_words.code);
+    buf_append(&said, buf_slice(&slot->last_words.text));
+    const struct reply reply = {.text = buf_slice(&said)};
+    slot_keep_last_words(slot, &reply, slot->last_words.stage ? slot->last_words.stage : STAGE_CONNECT);
+    return true;
 }

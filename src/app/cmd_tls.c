@@ -1,0 +1,170 @@
+/* cmd_tls.c - todoke tls: rules about TLS to receivers; todoke tlsrpt: how it went, as reports have it (RFC 8460) */
+#include "app/arguments.h"
+#include "app/change.h"
+#include "app/command.h"
+#include "app/desk.h"
+#include "base/json.h"
+#include "deliver/tls_count.h"
+#include "dns/resolver.h"
+#include <stdio.h>
+
+static const char usage[] =
+    "usage: todoke tls rule set domain|site|brand NAME opportunistic|required|verified\n"
+    "       todoke tls rule remove domain|site|brand NAME\n"
+    "       todoke tls rules [--json]\n"
+    "\n"
+    "What a connection to a receiver must be, beside what the receiver itself says by DANE and MTA-STS:\n"
+    "  opportunistic  TLS when it is offered, any certificate, clear text otherwise (the default)\n"
+    "  required       TLS always, any certificate; otherwise the mail waits\n"
+    "  verified       TLS with a certificate for the host's name; otherwise the mail waits\n"
+    "A domain's rule stands before its site's (`google`, `yahoo-jp`, ...); of that and the brand's the stricter one\n"
+    "holds. A running server follows within a few seconds.\n"
+    "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
+
+struct rule_change {
+    const char *kind;
+    struct slice name, rule; /* rule empty: take it away */
+    time_ms now;
+    int64_t changed;
+};
+
+static bool rule_run(struct db *db, struct fault *why, void *context)
+{
+    struct rule_change *change = context;
+    if (!change->rule.len)
+        return db_do(db, why, "DELETE FROM tls_rule WHERE kind = $1 AND name = $2",
+                     VALUES(V_STR(change->kind), V_TEXT(change->name)), &change->changed);
+    return db_do(
+        db, why,
+        "INSERT INTO tls_rule (kind, name, rule, since_ms) VALUES ($1, $2, $3, $4) ON CONFLICT (kind, name) DO "
+        "UPDATE SET rule = excluded.rule, since_ms = excluded.since_ms",
+        VALUES(V_STR(change->kind), V_TEXT(change->name), V_TEXT(change->rule), V_INT(change->now)), &change->changed);
+}
+
+/* The name as the engine looks it up. */
+static bool rule_name(struct desk *desk, const char *kind, const char *given, struct slice *name, struct fault *why)
+{
+    char normal[DNS_NAME_ROOM];
+    uint64_t brand;
+    if (strcmp(kind, "brand") == 0) {
+        if (!desk_brand(desk, given, &brand, why))
+            return false;
+        *name = arena_printf(&desk->arena, "%llu", (unsigned long long)brand);
+    } else if (strcmp(kind, "domain") == 0) {
+        if (!dns_name_normalise(slice_str(given), normal) || !normal[0])
+            return fault_set(why, FAULT_INPUT, "\"%.100s\" is no domain", given);
+        *name = arena_copy(&desk->arena, slice_str(normal));
+    } else if (strcmp(kind, "site") == 0) {
+        *name = slice_str(given);
+    } else {
+        return fault_set(why, FAULT_INPUT, "\"%.40s\" is none of domain, site, brand", kind);
+    }
+    return true;
+}
+
+static bool rule_set(struct desk *desk, const struct arguments *words, struct fault *why)
+{
+    bool is_set = strcmp(words->words[1], "set") == 0;
+    enum tls_rule rule = TLS_RULE_OPPORTUNISTIC;
+    struct rule_change change = {.kind = words->words[2], .now = world_wall(&desk->world)};
+    if (is_set && !tls_rule_of(slice_str(words->words[4]), &rule))
+        return fault_set(why, FAULT_INPUT, "\"%.40s\" is none of opportunistic, required, verified", words->words[4]);
+    if (!rule_name(desk, change.kind, words->words[3], &change.name, why))
+        return false;
+    if (is_set)
+        change.rule = tls_rule_word(rule);
+    if (!store_change(desk->store, rule_run, &change, why))
+        return false;
+    if (!change.changed)
+        return fault_set(why, FAULT_INPUT, "there is no rule for %s %s", change.kind, words->words[3]);
+    printf("%s %s: %s\n", change.kind, words->words[3], is_set ? words->words[4] : "no rule any more");
+    return true;
+}
+
+static bool rules_list(struct desk *desk, bool is_json, struct fault *why)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(desk->reader, why, &rows,
+                  "SELECT t.kind, COALESCE(b.name, t.name), t.rule FROM tls_rule t LEFT JOIN brand b ON t.kind = "
+                  "'brand' AND CAST(b.id AS TEXT) = t.name ORDER BY t.kind, 2",
+                  NO_VALUES))
+        return false;
+    while (rows_next(&rows)) {
+        SCOPED(buf) line = BUF(4096);
+        struct json json = {&line};
+        if (!is_json) {
+            printf("%-7.*s %-40.*s %.*s\n", SLICE_ARG(rows_text(&rows, 0)), SLICE_ARG(rows_text(&rows, 1)),
+                   SLICE_ARG(rows_text(&rows, 2)));
+            continue;
+        }
+        json_object_begin(&json);
+        json_put_string(&json, "kind", rows_text(&rows, 0));
+        json_put_string(&json, "name", rows_text(&rows, 1));
+        json_put_string(&json, "rule", rows_text(&rows, 2));
+        json_end(&json);
+        printf("%s\n", buf_cstr(&line));
+    }
+    return rows_end(&rows);
+}
+
+int cmd_tls(int argc, char **argv)
+{
+    const char *store = NULL;
+    bool is_json = false;
+    const struct argument table[] = {{"--store", &store, NULL}, {"--json", NULL, &is_json}, {NULL, NULL, NULL}};
+    struct arguments words;
+    struct fault why = {0};
+    if (!arguments_read(argc, argv, table, &words, &why))
+        return command_fail("tls", &why);
+    bool is_list = words.word_count == 1 && strcmp(words.words[0], "rules") == 0;
+    bool is_rule = words.word_count >= 4 && strcmp(words.words[0], "rule") == 0;
+    bool is_set = is_rule && words.word_count == 5 && strcmp(words.words[1], "set") == 0;
+    bool is_remove = is_rule && words.word_count == 4 && strcmp(words.words[1], "remove") == 0;
+    if (words.wants_help || (!is_list && !is_set && !is_remove)) {
+        fputs(usage, words.wants_help ? stdout : stderr);
+        return words.wants_help ? 0 : 2;
+    }
+    SCOPED(desk) desk;
+    bool ok =
+        desk_open(&desk, store, &why) && (is_list ? rules_list(&desk, is_json, &why) : rule_set(&desk, &words, &why));
+    return ok ? 0 : command_fail("tls", &why);
+}
+
+/* ── reports ── */
+
+static const char report_usage[] =
+    "usage: todoke tlsrpt show DAY [--domain DOMAIN] [--organization NAME] [--contact ADDRESS] [--json]\n"
+    "\n"
+    "How TLS to receivers went on that day (UTC, as in 2026-11-22): one report for each policy domain, one a line, in "
+    "the\n"
+    "JSON of RFC 8460. Days are kept until they are deleted with the rest of the statistics.\n"
+    "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
+
+static bool print_report(void *context, struct slice domain, struct slice json, struct fault *why)
+{
+    (void)context, (void)domain, (void)why;
+    printf("%.*s\n", SLICE_ARG(json));
+    return true;
+}
+
+int cmd_tlsrpt(int argc, char **argv)
+{
+    const char *store = NULL, *domain = "", *organization = "Todoke", *contact = "";
+    bool is_json = false;
+    const struct argument table[] = {{"--store", &store, NULL},     {"--domain", &domain, NULL},
+                                     {"--contact", &contact, NULL}, {"--organization", &organization, NULL},
+                                     {"--json", NULL, &is_json},    {NULL, NULL, NULL}};
+    struct arguments words;
+    struct fault why = {0};
+    if (!arguments_read(argc, argv, table, &words, &why))
+        return command_fail("tlsrpt", &why);
+    if (words.wants_help || words.word_count != 2 || strcmp(words.words[0], "show") != 0) {
+        fputs(report_usage, words.wants_help ? stdout : stderr);
+        return words.wants_help ? 0 : 2;
+    }
+    const struct tls_report_from from = {slice_str(organization), slice_str(contact), slice_str(words.words[1])};
+    SCOPED(desk) desk;
+    bool ok = desk_open(&desk, store, &why) &&
+              tls_report_json(desk.reader, &why, &from, slice_str(domain), print_report, NULL);
+    return ok ? 0 : command_fail("tlsrpt", &why);
+}
