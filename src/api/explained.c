@@ -55,6 +55,17 @@ static struct text did_of_event(const struct rules *rules, const struct event *e
     if (event->kind == EVENT_EXPIRED)
         return TEXT("期限まで再送しましたが届かず、この 1 通の送信を終えました。",
                     "It was tried again until its time was up, and this mail was then given up.");
+    /* a policy may do otherwise than the reason's own words say */
+    if (event->kind == EVENT_BOUNCED &&
+        event->verdict.action != verdict_of_reason(rules, event->verdict.reason).action) {
+        if (event->verdict.action == ACTION_SUPPRESS_NOW)
+            return TEXT("この宛先を配信停止リストに入れました。", "The address was put on the suppression list.");
+        if (event->verdict.action == ACTION_SUPPRESS_AFTER_N)
+            return TEXT("エラーの回数に数えました。続けて起こると、配信から外します。",
+                        "It was counted as an error. If it goes on, the address is excluded.");
+        if (event->verdict.action == ACTION_NONE)
+            return TEXT("連絡先には何もしていません。", "The contact is untouched.");
+    }
     return WORDS_BOTH(rules, &event->verdict, did);
 }
 

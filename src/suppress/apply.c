@@ -151,14 +151,16 @@ bool suppress_brand_policy(struct db *db, struct fault *why, const struct polici
     return rows_end(&rows);
 }
 
-static bool apply_error(struct db *db, struct fault *why, const struct event *event,
-                        const struct suppress_policy *policy, struct event *extra, size_t *extra_count)
+static bool apply_error(struct db *db, struct fault *why, struct event *event, const struct suppress_policy *policy,
+                        struct event *extra, size_t *extra_count)
 {
     struct brand_policy chosen;
     int points, after, count = 1;
     if (!suppress_brand_policy(db, why, policy ? policy->policies : NULL, event->brand_id, &chosen))
         return false;
     enum policy_exclude exclude_how = policy_decide(chosen.policy, &event->verdict, &points, &after);
+    if (chosen.is_own) /* the event tells what is done, and it was judged by the installation's policy */
+        policy_adjust(chosen.policy, &event->verdict);
     uint64_t from_brand = chosen.is_own ? event->brand_id : 0;
     if (exclude_how == POLICY_EXCLUDE_NOW)
         return exclude(db, why, event, SUPPRESS_ERROR, from_brand, 1, extra, extra_count);
@@ -176,7 +178,7 @@ static bool apply_error(struct db *db, struct fault *why, const struct event *ev
     return count < after || exclude(db, why, event, SUPPRESS_ERROR, from_brand, count, extra, extra_count);
 }
 
-static bool apply_one(struct db *db, struct fault *why, const struct event *event, const struct suppress_policy *policy,
+static bool apply_one(struct db *db, struct fault *why, struct event *event, const struct suppress_policy *policy,
                       struct event *extra, size_t *extra_count)
 {
     if (!event->address.len || (event->origin == EVENT_ORIGIN_MAIL && event->authenticity != AUTHENTICITY_GENUINE))

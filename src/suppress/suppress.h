@@ -117,6 +117,7 @@ NODISCARD bool suppress_brand_policy(struct db *db, struct fault *why, const str
  *                                                     unsubscribed)
  *
  * An error excludes for all brands, or for the event's only where that brand has a policy of its own.
+ * An error of a brand with a policy of its own gets that policy's action into its verdict.
  * An event needs its bucket; it gets its id here if it has none yet (the suppression row names it).
  * What came by mail (origin EVENT_ORIGIN_MAIL) counts only when genuine. Nothing else ever counts. Nothing follows for
  * an address that is excluded already. */
