@@ -6,6 +6,7 @@
 #include "app/transport.h"
 #include "base/log.h"
 #include "campaign/canceller.h"
+#include "receive/collect.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <time.h>
@@ -59,6 +60,7 @@ struct service {
     struct engine *engine;
     struct expander *expander;
     struct join_reader *join;
+    struct collector *collector;
     struct alarm_watch *alarm;
     struct mail_in_thread mail_in;
     struct finisher finisher;
@@ -489,7 +491,8 @@ bool service_run(struct service *service, struct fault *why)
         .link_keys = service->link_keys,
         .jail = options->jail,
     };
-    if (!(service->join = join_reader_start(&join, why)) || !mail_in_begin(service, why))
+    if (!(service->join = join_reader_start(&join, why)) || !mail_in_begin(service, why) ||
+        !(service->collector = collector_start(service->store, options->world, &service->seal, why)))
         return false;
     alarm_begin(service);
     finisher_begin(service);
@@ -526,6 +529,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     sweeper_stop(service->sweeper);
     expander_stop(service->expander);
     mail_in_end(service);
+    collector_stop(service->collector);
     join_reader_stop(service->join);
     alarm_watch_stop(service->alarm); /* before the engine that it tells what is due */
     if (service->engine)

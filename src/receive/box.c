@@ -1,0 +1,245 @@
+/* box.c - mailboxes as rows, and what of them is known already */
+#include "receive/box.h"
+
+#include "base/log.h"
+#include "base/map.h"
+#include "receive/join.h"
+#include <stdio.h>
+
+struct slice box_kind_word(enum box_kind kind)
+{
+#define BOX_WORD(NAME, word) SLICE_INIT(#word),
+    static const struct slice words[] = {BOX_KINDS(BOX_WORD)};
+    return words[kind];
+}
+struct slice box_tls_word(enum box_tls tls)
+{
+    static const struct slice words[] = {BOX_TLS(BOX_WORD)};
+    return words[tls];
+}
+bool box_kind_of(struct slice word, enum box_kind *kind)
+{
+    for (unsigned i = 0; i < BOX_KIND_COUNT; i++)
+        if (slice_equal(word, box_kind_word((enum box_kind)i))) {
+            *kind = (enum box_kind)i;
+            return true;
+        }
+    return false;
+}
+bool box_tls_of(struct slice word, enum box_tls *tls)
+{
+    for (unsigned i = 0; i < BOX_TLS_COUNT; i++)
+        if (slice_equal(word, box_tls_word((enum box_tls)i))) {
+            *tls = (enum box_tls)i;
+            return true;
+        }
+    return false;
+}
+
+/* ── rows ── */
+
+static bool is_plain(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            return false;
+    return true;
+}
+
+bool box_check(struct box *box, struct fault *why)
+{
+    static const unsigned ports[BOX_KIND_COUNT][BOX_TLS_COUNT] = {{993, 143, 143}, {995, 110, 110}, {0, 0, 0}};
+    if (!box->name[0] || !is_plain(box->name))
+        return fault_set(why, FAULT_INPUT, "a mailbox needs a name");
+    if (!is_plain(box->host) || !is_plain(box->user) || !is_plain(box->folder) || !is_plain(box->ca_file))
+        return fault_set(why, FAULT_INPUT, "mailbox %s: control characters are not allowed", box->name);
+    if (box->poll_s < BOX_POLL_MIN_S)
+        return fault_set(why, FAULT_INPUT, "mailbox %s: --every is at least %d s", box->name, BOX_POLL_MIN_S);
+    if (box->kind == BOX_MAILDIR && box->folder[0] != '/')
+        return fault_set(why, FAULT_INPUT, "mailbox %s: --folder is the Maildir's path, from /", box->name);
+    if (box->kind == BOX_MAILDIR)
+        return true;
+    for (const char *at = box->host; *at; at++)
+        if (!ascii_is_alnum(*at) && !strchr("-.:[]_", *at))
+            return fault_set(why, FAULT_INPUT, "mailbox %s: --host %s is no host name", box->name, box->host);
+    if (!box->host[0] || !box->user[0])
+        return fault_set(why, FAULT_INPUT, "mailbox %s: --host and --user are needed", box->name);
+    box->port = box->port ? box->port : ports[box->kind][box->tls];
+    if (box->port > 65535)
+        return fault_set(why, FAULT_INPUT, "mailbox %s: --port is 1 to 65535", box->name);
+    if (box->kind == BOX_IMAP && !box->folder[0])
+        snprintf(box->folder, sizeof(box->folder), "INBOX");
+    return true;
+}
+
+static void context_of(const struct box *box, struct buf *context)
+{
+    buf_printf(context, "mailbox password %s", box->name);
+}
+
+bool box_add(struct db *db, struct fault *why, const struct seal_key *seal_key, struct box *box, struct slice password,
+             time_ms now)
+{
+    SCOPED(buf) sealed = BUF(4096);
+    SCOPED(buf) context = BUF(512);
+    context_of(box, &context);
+    seal(seal_key, buf_slice(&context), password, &sealed);
+    box->id = id_make_anywhere(db_ids(db), now);
+    int64_t added = 0;
+    if (!db_do(db, why,
+               "INSERT INTO mailbox (id, name, kind, tls, host, port, user_name, password_sealed, folder, ca_file, "
+               "deletes, poll_s, created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON "
+               "CONFLICT (name) DO NOTHING",
+               VALUES(V_INT((int64_t)box->id), V_STR(box->name), V_TEXT(box_kind_word(box->kind)),
+                      V_TEXT(box_tls_word(box->tls)), V_STR(box->host), V_INT(box->port), V_STR(box->user),
+                      V_BYTES(buf_slice(&sealed)), V_STR(box->folder), V_STR(box->ca_file), V_INT(box->deletes),
+                      V_INT(box->poll_s), V_INT(now)),
+               &added))
+        return false;
+    return added || fault_set(why, FAULT_INPUT, "there is a mailbox %s already", box->name);
+}
+
+bool box_remove(struct db *db, struct fault *why, struct slice name, bool *found)
+{
+    int64_t gone = 0;
+    bool ok = db_do(db, why, "DELETE FROM mailbox_seen WHERE mailbox_id IN (SELECT id FROM mailbox WHERE name = $1)",
+                    VALUES(V_TEXT(name)), NULL) &&
+              db_do(db, why, "DELETE FROM mailbox WHERE name = $1", VALUES(V_TEXT(name)), &gone);
+    *found = gone > 0;
+    return ok;
+}
+
+bool box_checked(struct db *db, struct fault *why, uint64_t id, time_ms now, const char *fault)
+{
+    return db_do(db, why, "UPDATE mailbox SET checked_ms = $2, fault = $3 WHERE id = $1",
+                 VALUES(V_INT((int64_t)id), V_INT(now), V_TEXT(slice_head(slice_str(fault), BOX_TEXT_MAX))), NULL);
+}
+
+static void take(char to[BOX_TEXT_MAX + 1], const struct rows *rows, int column)
+{
+    struct slice text = rows_text(rows, column);
+    snprintf(to, BOX_TEXT_MAX + 1, "%.*s", SLICE_ARG(slice_head(text, BOX_TEXT_MAX)));
+}
+
+bool box_list(struct db *db, struct fault *why, struct slice name, struct box **boxes, size_t *count)
+{
+    SCOPED(rows) rows = {0};
+    size_t room = 0;
+    *boxes = NULL;
+    *count = 0;
+    if (!db_query(db, why, &rows,
+                  "SELECT id, name, kind, tls, host, port, user_name, folder, ca_file, deletes, poll_s, uid_validity, "
+                  "last_uid, checked_ms, fetched, fault FROM mailbox WHERE $1 = '' OR name = $1 ORDER BY name",
+                  VALUES(V_TEXT(name))))
+        return false;
+    while (rows_next(&rows)) {
+        if (*count == room) {
+            room = room ? room * 2 : 8;
+            *boxes = memory_resize(*boxes, room, sizeof(**boxes));
+        }
+        struct box *box = &(*boxes)[(*count)++];
+        *box = (struct box){.id = (uint64_t)rows_int(&rows, 0),
+                            .port = (unsigned)rows_int(&rows, 5),
+                            .deletes = rows_int(&rows, 9) != 0,
+                            .poll_s = (unsigned)rows_int(&rows, 10),
+                            .uid_validity = (uint64_t)rows_int(&rows, 11),
+                            .last_uid = (uint64_t)rows_int(&rows, 12),
+                            .checked = rows_int(&rows, 13),
+                            .fetched = (uint64_t)rows_int(&rows, 14)};
+        take(box->name, &rows, 1);
+        take(box->host, &rows, 4);
+        take(box->user, &rows, 6);
+        take(box->folder, &rows, 7);
+        take(box->ca_file, &rows, 8);
+        take(box->fault, &rows, 15);
+        if (!box_kind_of(rows_text(&rows, 2), &box->kind) || !box_tls_of(rows_text(&rows, 3), &box->tls))
+            --*count; /* a newer program's */
+    }
+    if (rows_end(&rows))
+        return true;
+    free(*boxes);
+    *boxes = NULL;
+    return false;
+}
+
+bool box_password(struct db *db, struct fault *why, const struct seal_key *seal_key, const struct box *box,
+                  struct buf *password)
+{
+    SCOPED(rows) rows = {0};
+    SCOPED(buf) context = BUF(512);
+    SCOPED(buf) sealed = BUF(4096);
+    if (!db_query(db, why, &rows, "SELECT password_sealed FROM mailbox WHERE id = $1", VALUES(V_INT((int64_t)box->id))))
+        return false;
+    if (rows_next(&rows))
+        buf_append(&sealed, rows_bytes(&rows, 0));
+    context_of(box, &context);
+    return rows_end(&rows) && (seal_open(seal_key, buf_slice(&context), buf_slice(&sealed), password, why) ||
+                               fault_prefix(why, "mailbox %s: ", box->name));
+}
+
+/* ── what is known ── */
+
+bool box_keep(struct db *db, struct fault *why, const struct box *box, const struct box_mail *mail, time_ms now,
+              bool *is_new)
+{
+    int64_t marked = 0;
+    bool ok =
+        box->kind == BOX_IMAP
+            ? db_do(db, why,
+                    "UPDATE mailbox SET uid_validity = $2, last_uid = $3, fetched = fetched + 1 WHERE id = $1 AND "
+                    "(uid_validity <> $2 OR last_uid < $3)",
+                    VALUES(V_INT((int64_t)box->id), V_INT((int64_t)box->uid_validity), V_INT((int64_t)mail->number)),
+                    &marked)
+            : db_do(db, why,
+                    "INSERT INTO mailbox_seen (mailbox_id, uid, at_ms) VALUES ($1, $2, $3) ON CONFLICT "
+                    "(mailbox_id, uid) DO NOTHING",
+                    VALUES(V_INT((int64_t)box->id), V_TEXT(mail->uid), V_INT(now)), &marked) &&
+                  (!marked || db_do(db, why, "UPDATE mailbox SET fetched = fetched + 1 WHERE id = $1",
+                                    VALUES(V_INT((int64_t)box->id)), NULL));
+    *is_new = marked > 0;
+    if (!ok || !marked || mail->is_too_large)
+        return ok;
+    char peer[BOX_TEXT_MAX + 16];
+    snprintf(peer, sizeof(peer), "mailbox:%s", box->name);
+    struct inbound_row row = {.peer = slice_str(peer), .raw = mail->bytes};
+    return inbound_save(db, why, &row, now);
+}
+
+bool box_known(struct db *db, struct fault *why, const struct box *box, const struct slice *uids, size_t count,
+               bool *known)
+{
+    struct map seen = {0};
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows, "SELECT uid FROM mailbox_seen WHERE mailbox_id = $1",
+                  VALUES(V_INT((int64_t)box->id))))
+        return false;
+    while (rows_next(&rows))
+        map_set(&seen, rows_text(&rows, 0), &seen);
+    bool ok = rows_end(&rows);
+    for (size_t i = 0; i < count; i++)
+        known[i] = map_get(&seen, uids[i]) != NULL;
+    map_release(&seen);
+    return ok;
+}
+
+bool box_forget(struct db *db, struct fault *why, const struct box *box, const struct slice *uids, size_t count)
+{
+    struct map there = {0}, gone = {0};
+    SCOPED(rows) rows = {0};
+    for (size_t i = 0; i < count; i++)
+        map_set(&there, uids[i], &there);
+    bool ok =
+        db_query(db, why, &rows, "SELECT uid FROM mailbox_seen WHERE mailbox_id = $1", VALUES(V_INT((int64_t)box->id)));
+    while (ok && rows_next(&rows))
+        if (!map_get(&there, rows_text(&rows, 0)))
+            map_set(&gone, rows_text(&rows, 0), &gone);
+    ok = ok && rows_end(&rows);
+    size_t at = 0;
+    struct map_entry *entry;
+    while (ok && (entry = map_walk(&gone, &at)))
+        ok = db_do(db, why, "DELETE FROM mailbox_seen WHERE mailbox_id = $1 AND uid = $2",
+                   VALUES(V_INT((int64_t)box->id), V_TEXT(entry->key)), NULL);
+    map_release(&there);
+    map_release(&gone);
+    return ok;
+}
