@@ -57,7 +57,7 @@ def is_there():
 
 class Dovecot:
     def __init__(self, place, ip, host):
-        self.ip, self.host, self.dir = ip, host, place.path("dovecot")
+        self.ip, self.host, self.dir, self.delivered = ip, host, place.path("dovecot"), 0
         os.chmod(place.dir, 0o755)
         who = pwd.getpwnam("mail")
         self.uid, self.gid = who.pw_uid, who.pw_gid
@@ -80,8 +80,9 @@ class Dovecot:
             if not os.path.isdir(path):
                 os.makedirs(path)
                 os.chown(path, self.uid, self.gid)
-        for number, mail in enumerate(mails):
-            name = f"{len(os.listdir(os.path.join(top, 'new'))):06}.{number}.M{os.getpid()}.host"
+        for mail in mails:
+            self.delivered += 1
+            name = f"{self.delivered:06}.M{os.getpid()}.host"
             with open(os.path.join(top, "tmp", name), "wb") as file:
                 file.write(mail)
             os.chown(os.path.join(top, "tmp", name), self.uid, self.gid)
