@@ -15,6 +15,12 @@ class Receiver:
                 self.wfile.write(line.encode() + b"\r\n")
 
             def handle(self):
+                try:
+                    self.converse()
+                except OSError: # a client that was killed
+                    pass
+
+            def converse(self):
                 self.say("220 receiver.test ESMTP")
                 sender, recipients = "", []
                 while line := self.rfile.readline():
@@ -34,6 +40,8 @@ class Receiver:
                         lines = []
                         while (line := self.rfile.readline()) and line != b".\r\n":
                             lines.append(line[1:] if line.startswith(b".") else line)
+                        if not line: # gone before the final dot: no mail
+                            return
                         with keep.lock:
                             for recipient in recipients:
                                 keep.mails.append((sender, recipient, b"".join(lines)))
