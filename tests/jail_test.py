@@ -18,7 +18,8 @@ from todoke import NET, PORT, TODOKE, Late, Place, until
 
 PEOPLE = 2000
 SINK = f"{NET}.10"
-ZONE = {"many.example": {"MX": [[10, "mx.many.example"]]}, "mx.many.example": {"A": [SINK]}}
+ZONE = {"many.example": {"MX": [[10, "mx.many.example"]]}, "mx.many.example": {"A": [SINK], "TXT": ["v=spf1 ip4:127.0.0.1 -all"]},
+        "_dmarc.many.example": {"TXT": ["v=DMARC1; p=reject"]}, "_dmarc.mail.example": {"TXT": ["v=DMARC1; p=reject"]}}
 SAID = [ # status, diagnostic, action, is the delivery over then
     ("5.1.1", "550 5.1.1 <{}>: Recipient address rejected: User unknown", "failed", True),
     ("5.2.2", "552 5.2.2 Mailbox full", "failed", True),
@@ -132,6 +133,8 @@ def main():
     with Tap() as tap, Place("jail") as place:
         place.sink(SINK, "--record", place.path("taken"))
         todoke = place.installation(zone=ZONE)
+        made = json.loads(todoke.ok("dkim", "keygen", "--domain", "mail.example", "--selector", "t", "--out", place.path("their.pem"), "--json"))
+        todoke.zone({**ZONE, made["name"]: {"TXT": [made["record"]]}})
         todoke.brand()
         todoke.people([f"person{n}@many.example" for n in range(PEOPLE)])
         server = todoke.serve(test__time_percent="100")
@@ -195,13 +198,23 @@ def main():
                b"<domain>shop.example</domain><p>none</p></policy_published><record><row><source_ip>192.0.2.7</source_ip><count>12</count>"
                b"<policy_evaluated><disposition>none</disposition><dkim>pass</dkim><spf>fail</spf></policy_evaluated></row><identifiers>"
                b"<header_from>shop.example</header_from></identifiers></record></feedback>")
+        plain = place.write("plain.eml", with_attachment("application/gzip", gzip.compress(xml)).replace(b"evil.example", b"mail.example"))
+        signed = subprocess.run([TODOKE, "dkim", "sign", "--domain", "mail.example", "--selector", "t", "--key", place.path("their.pem"), plain],
+                                capture_output=True, check=True).stdout
         for _ in range(2): # receivers send them twice
-            send(todoke.mail_in, [("dmarc-reports@bounce.shop.example", with_attachment("application/gzip", gzip.compress(xml)))])
+            send(todoke.mail_in, [("dmarc-reports@bounce.shop.example", signed)])
         until(lambda: count(0) == 0 and todoke.rows("report", "list"), 30, "the report")
         kept, sources = todoke.rows("report", "list"), todoke.rows("report", "sources", "--domain", "shop.example")
         tap.ok(len(kept) == 1 and kept[0]["org"] == "mail.example" and kept[0]["good"] == 12, "a report that came twice is kept once (M41)")
         tap.ok(len(sources) == 1 and sources[0]["source"] == "192.0.2.7" and sources[0]["is_good"], "and summed by source")
 
+        until(lambda: todoke.rows("report", "list")[0]["sender_dmarc"], 30, "who sent the report")
+        kept = todoke.rows("report", "list")
+        tap.ok((kept[0]["sender_dkim"], kept[0]["sender_dmarc"]) == ("pass header.d=mail.example", "pass header.from=mail.example"),
+               "who sent it is checked: DKIM and DMARC pass", str(kept[0]))
+        spf, dkim, dmarc = todoke.sql("SELECT spf, dkim, dmarc FROM inbound WHERE rcpt_to = ? AND spf <> '' LIMIT 1", paths[after])[0]
+        tap.ok((spf, dkim, dmarc) == ("pass smtp.helo=mx.many.example", "none", "pass header.from=mx.many.example"),
+               "SPF of an error mail (by its HELO, the sender is null), no DKIM, DMARC", str((spf, dkim, dmarc)))
         secret = todoke.ok("key", "add", "test").strip()
         def api(path):
             request = urllib.request.Request(f"http://{todoke.http}/api/v1{path}", headers={"Authorization": f"Bearer {secret}"})

@@ -6,6 +6,7 @@
 #include "app/transport.h"
 #include "base/log.h"
 #include "campaign/canceller.h"
+#include "receive/arrivals.h"
 #include "receive/collect.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -59,6 +60,7 @@ struct service {
     struct report *report;
     struct engine *engine;
     struct expander *expander;
+    struct arrivals *arrivals;
     struct join_reader *join;
     struct collector *collector;
     struct alarm_watch *alarm;
@@ -482,6 +484,7 @@ bool service_run(struct service *service, struct fault *why)
     const struct expander_options expander = {
         .store = service->store, .world = options->world, .submitted = on_submitted, .owner = service};
     service->expander = expander_start(&expander);
+    service->arrivals = arrivals_start(service->store, options->world, slice_str(service->ehlo_name));
     const struct join_reader_options join = {
         .store = service->store,
         .world = options->world,
@@ -490,6 +493,7 @@ bool service_run(struct service *service, struct fault *why)
         .return_path_keys = service->return_path_keys,
         .link_keys = service->link_keys,
         .jail = options->jail,
+        .arrivals = service->arrivals,
     };
     if (!(service->join = join_reader_start(&join, why)) || !mail_in_begin(service, why) ||
         !(service->collector = collector_start(service->store, options->world, &service->seal, why)))
@@ -531,6 +535,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     mail_in_end(service);
     collector_stop(service->collector);
     join_reader_stop(service->join);
+    arrivals_stop(service->arrivals);
     alarm_watch_stop(service->alarm); /* before the engine that it tells what is due */
     if (service->engine)
         engine_stop(service->engine, drain_ms);

@@ -75,12 +75,14 @@ NODISCARD bool join_unsubscribe(const struct ledger *ledger, struct db *db, stru
 
 /* A thread that follows new inbound rows and joins them, woken after commits and by the store's poll. */
 struct join_reader;
+struct arrivals;
 struct join_reader_options {
     struct store *store;
     struct world *world;
     const struct rules *rules;
     struct ledger ledger;
     struct token_keys return_path_keys, link_keys;
+    struct arrivals *arrivals; /* checks who sent it; not owned. NULL: nobody does */
     struct jail *jail; /* reads the mails, and is this thread's from here on; not owned. NULL: tests, read in place */
 };
 struct join_reader *join_reader_start(const struct join_reader_options *options, struct fault *why);

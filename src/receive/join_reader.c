@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "net/mailbox.h"
+#include "receive/arrivals.h"
 #include <pthread.h>
 #include <stdio.h>
 
@@ -84,6 +85,8 @@ static bool jail_batch(struct join_reader *reader, struct batch *batch, const st
             put_aside(batch, &mails[i], &batch->joins[i], why->text);
         else if (!join_record(&reader->joiner, &mails[i], record, now, &batch->arena, &batch->joins[i], why))
             return false;
+        else if (reader->options.arrivals)
+            arrivals_check(reader->options.arrivals, &mails[i], record);
     }
     return true;
 }

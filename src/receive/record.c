@@ -173,6 +173,18 @@ static bool is_ended(const char *text, size_t room)
     return memchr(text, 0, room) != NULL;
 }
 
+/* Fit to be asked for: visible ASCII, and the whole name within 253. */
+static bool is_name(const struct dkim_claim *claim)
+{
+    size_t len = 0;
+    const char *const texts[] = {claim->domain, claim->selector};
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        for (const char *at = texts[i]; *at; at++, len++)
+            if (*at <= ' ' || *at > '~')
+                return false;
+    return len + sizeof("._domainkey.") - 1 <= DKIM_NAME_MAX || claim->settled != DKIM_NONE;
+}
+
 static void take_dkim(struct taking *t, struct dkim_claims *claims)
 {
     claims->count = take(t, DKIM_CLAIMS_MAX);
@@ -195,6 +207,7 @@ static void take_dkim(struct taking *t, struct dkim_claims *claims)
                     !is_ended(claim->reason, sizeof(claim->reason)) ||
                     claim->signature_len > DKIM_SIGNATURE_OCTETS_MAX || has_length > 1 ||
                     (unsigned)claim->settled > DKIM_PERMERROR || (unsigned)claim->algorithm > DKIM_ED25519_SHA256;
+        t->is_bad = t->is_bad || !is_name(claim);
     }
 }
 
