@@ -9,7 +9,7 @@ import time
 from contract import Api
 from receiver import Receiver
 from tap import Tap
-from todoke import NET, PORT, Place, until
+from todoke import NET, PORT, Place, until, stores
 
 GOOD = f"{NET}.81"
 ZONE = {"good.example": {"MX": [[10, "mx.good.example"]]}, "mx.good.example": {"A": [GOOD]}, "dead.example": {"MX": [[0, "."]]}}
@@ -145,17 +145,24 @@ def stopped(tap, todoke, api, list_id):
     tap.ok(books["agrees"] and told["agrees"] and told["accepted"] == books["accepted"], "the books agree", str(books))
 
 
-with Tap() as tap, Place("exchange") as place:
-    todoke = place.installation(zone=ZONE)
-    receiver = Receiver(GOOD, PORT)
-    todoke.brand()
-    todoke.serve()
-    api = Api(todoke.http, todoke.ok("key", "add", "test").strip())
-    list_id = people_in(tap, api)
-    people_out(tap, api, list_id)
-    one_person(tap, api)
-    what_happened(tap, api, list_id)
-    excluded(tap, api)
-    stopped(tap, todoke, api, list_id)
-    receiver.end()
-    tap.equal(todoke.stop(), 0, "the server ends well")
+def story(tap, store):
+    with Place("exchange") as place:
+        todoke = place.installation(zone=ZONE, store=store)
+        receiver = Receiver(GOOD, PORT)
+        todoke.brand()
+        todoke.serve()
+        api = Api(todoke.http, todoke.ok("key", "add", "test").strip())
+        list_id = people_in(tap, api)
+        people_out(tap, api, list_id)
+        one_person(tap, api)
+        what_happened(tap, api, list_id)
+        excluded(tap, api)
+        stopped(tap, todoke, api, list_id)
+        receiver.end()
+        tap.equal(todoke.stop(), 0, "the server ends well")
+
+
+with Tap() as tap:
+    for words, store in stores("exchange"):
+        tap.note(f"on {words}")
+        story(tap, store)

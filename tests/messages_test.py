@@ -10,7 +10,7 @@ import json
 
 from receiver import Receiver
 from tap import Tap
-from todoke import NET, PORT, Place, until
+from todoke import NET, PORT, Place, until, stores
 
 GOOD = f"{NET}.77"
 ZONE = {"good.example": {"MX": [[10, "mx.good.example"]]}, "mx.good.example": {"A": [GOOD]}}
@@ -183,20 +183,27 @@ def keys(tap, todoke, api):
     tap.ok(True, "a key that was revoked is refused within seconds")
 
 
-with Tap() as tap, Place("messages") as place:
-    todoke = place.installation(zone=ZONE)
-    receiver = Receiver(GOOD, PORT)
-    todoke.brand()
-    todoke.serve()
-    api = Api(todoke.http, todoke.ok("key", "add", "test").strip())
-    a_receipt(tap, api, receiver)
-    many(tap, todoke, api, receiver)
-    again(tap, api, receiver)
-    later(tap, api, receiver)
-    wrong(tap, api)
-    header_injection(tap, api, receiver)
-    books = todoke.audit()
-    tap.ok(books["agrees"] and books["status"] == 0, "the books agree", str(books))
-    keys(tap, todoke, api)
-    receiver.end()
-    tap.equal(todoke.stop(), 0, "the server ends well")
+def story(tap, store):
+    with Place("messages") as place:
+        todoke = place.installation(zone=ZONE, store=store)
+        receiver = Receiver(GOOD, PORT)
+        todoke.brand()
+        todoke.serve()
+        api = Api(todoke.http, todoke.ok("key", "add", "test").strip())
+        a_receipt(tap, api, receiver)
+        many(tap, todoke, api, receiver)
+        again(tap, api, receiver)
+        later(tap, api, receiver)
+        wrong(tap, api)
+        header_injection(tap, api, receiver)
+        books = todoke.audit()
+        tap.ok(books["agrees"] and books["status"] == 0, "the books agree", str(books))
+        keys(tap, todoke, api)
+        receiver.end()
+        tap.equal(todoke.stop(), 0, "the server ends well")
+
+
+with Tap() as tap:
+    for words, store in stores("messages"):
+        tap.note(f"on {words}")
+        story(tap, store)

@@ -8,7 +8,7 @@ import urllib.parse
 
 from contract import Api, Contract, seeded
 from tap import Tap
-from todoke import Place, until
+from todoke import Place, until, stores
 
 REQUESTS = int(os.environ.get("TODOKE_FUZZ_REQUESTS", "3000"))
 HEADERS = {"date", "server", "connection", "content-type", "content-length", "transfer-encoding", "cache-control", "x-content-type-options", "retry-after", "www-authenticate",
@@ -199,19 +199,26 @@ def apart(tap, contract, where, todoke, admin):
     tap.equal((bound.ask("DELETE", "/keys/" + made["id"])[0], Api(where, made["secret"]).ask("GET", "/session")[0]), (204, 401), "revoked, it is refused at once")
 
 
-with Tap() as tap, Place("openapi") as place:
-    contract = Contract()
-    todoke = place.installation()
-    todoke.brand()
-    todoke.serve()
-    where = todoke.http
-    admin = Api(where, todoke.ok("key", "add", "admin").strip())
-    ids = seed(admin, "Hanamaru", "mine")
-    readable(tap, contract, admin)
-    the_door(tap, contract, where, todoke)
-    examples(tap, contract, admin, ids)
-    todoke.ok("brand", "add", "Other", "--from", f"{MARK} <news@other.example>", "--return-path", "bounce.other.example", "--links", "https://other.example")
-    until(lambda: admin.ask("POST", "/lists", {"name": "x"})[0] == 400, 5, "the second brand")
-    apart(tap, contract, where, todoke, admin)
-    made_up(tap, contract, admin, ids, todoke)
-    tap.equal(todoke.stop(), 0, "the server ends well")
+def story(tap, store):
+    with Place("openapi") as place:
+        contract = Contract()
+        todoke = place.installation(store=store)
+        todoke.brand()
+        todoke.serve()
+        where = todoke.http
+        admin = Api(where, todoke.ok("key", "add", "admin").strip())
+        ids = seed(admin, "Hanamaru", "mine")
+        readable(tap, contract, admin)
+        the_door(tap, contract, where, todoke)
+        examples(tap, contract, admin, ids)
+        todoke.ok("brand", "add", "Other", "--from", f"{MARK} <news@other.example>", "--return-path", "bounce.other.example", "--links", "https://other.example")
+        until(lambda: admin.ask("POST", "/lists", {"name": "x"})[0] == 400, 5, "the second brand")
+        apart(tap, contract, where, todoke, admin)
+        made_up(tap, contract, admin, ids, todoke)
+        tap.equal(todoke.stop(), 0, "the server ends well")
+
+
+with Tap() as tap:
+    for words, store in stores("openapi"):
+        tap.note(f"on {words}")
+        story(tap, store)

@@ -296,6 +296,16 @@ class Todoke:
             raise Late(f"{late}\n{json.dumps(self.report(name)['counts'])}\n{self.server.said()[-3000:] if self.server else ''}") from None
 
 
+def stores(name):
+    """The stores to tell a story on: SQLite (None), and a database of its own where tools/with-postgres gives a cluster: (words, url)."""
+    yield "SQLite", None
+    cluster = os.environ.get("TODOKE_TEST_POSTGRES")
+    if cluster:
+        database = f"{name}_{os.getpid()}"
+        subprocess.run(["psql", "-qX", "-d", cluster, "-c", f"CREATE DATABASE {database}"], check=True, timeout=60)
+        yield "PostgreSQL", re.sub(r"^(postgres(?:ql)?://[^/]*)/[^?]*", rf"\1/{database}", cluster)
+
+
 def connections_of(pid, port=PORT):
     """Remote (ip, port) of this process's TCP connections to `port` that are established; port None: to any, under way too."""
     sockets = set()
