@@ -209,9 +209,10 @@ static bool set_servers(struct unbound *unbound, const struct unbound_options *o
                              stub[1]);
         if ((error = ub_ctx_set_stub(unbound->ctx, stub[0], stub[1], 0)))
             return fault_set(why, FAULT_INPUT, "dns: %s at %s: %s", stub[0], stub[1], ub_strerror(error));
+    }
+    for (const char *const *stub = options->stubs; stub && stub[0] && stub[1]; stub += 2) /* local data comes last */
         if (answers_nothing && (error = ub_ctx_zone_add(unbound->ctx, stub[0], "transparent")))
             return fault_set(why, FAULT_INPUT, "dns: %s: %s", stub[0], ub_strerror(error));
-    }
     /* The playground without a forward: what no stub answers is refused here, and nobody is asked. */
     if (answers_nothing && (error = ub_ctx_zone_add(unbound->ctx, ".", "refuse")))
         return fault_set(why, FAULT_WORLD, "dns: %s", ub_strerror(error));
