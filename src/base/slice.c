@@ -15,19 +15,37 @@ bool slice_equal(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-static bool bytes_equal_caseless(const char *a, const char *b, size_t len)
+/* A to Z of eight bytes in lower case; other bytes stay. */
+static uint64_t lower_eight(uint64_t x)
 {
-    if (len && ((a[0] ^ b[0]) & ~0x20)) /* the first letter nearly always decides */
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (ascii_lower(a[i]) != ascii_lower(b[i]))
-            return false;
-    return true;
+    const uint64_t ones = 0x0101010101010101u, highs = ones * 0x80;
+    uint64_t low = x & ~highs;
+    uint64_t is_upper = (low + ones * (0x80 - 'A')) & ~(low + ones * (0x7f - 'Z')) & ~x & highs;
+    return x | is_upper >> 2;
 }
 
-bool slice_equal_caseless(struct slice a, struct slice b)
+static uint64_t load(const char *from, size_t len)
 {
-    return a.len == b.len && bytes_equal_caseless(a.ptr, b.ptr, a.len);
+    uint64_t x = 0;
+    memcpy(&x, from, len);
+    return x;
+}
+
+bool slice_rest_equal_caseless(const char *a, const char *b, size_t len)
+{
+    if (len < 8) {
+        if (len >= 4)
+            return lower_eight(load(a, 4) | load(a + len - 4, 4) << 32) ==
+                   lower_eight(load(b, 4) | load(b + len - 4, 4) << 32);
+        for (size_t i = 0; i < len; i++)
+            if (ascii_lower(a[i]) != ascii_lower(b[i]))
+                return false;
+        return true;
+    }
+    for (size_t i = 0; i + 8 < len; i += 8)
+        if (lower_eight(load(a + i, 8)) != lower_eight(load(b + i, 8)))
+            return false;
+    return lower_eight(load(a + len - 8, 8)) == lower_eight(load(b + len - 8, 8));
 }
 
 int slice_compare(struct slice a, struct slice b)
@@ -40,11 +58,6 @@ int slice_compare(struct slice a, struct slice b)
 bool slice_starts(struct slice s, struct slice with)
 {
     return s.len >= with.len && (with.len == 0 || memcmp(s.ptr, with.ptr, with.len) == 0);
-}
-
-bool slice_starts_caseless(struct slice s, struct slice with)
-{
-    return s.len >= with.len && bytes_equal_caseless(s.ptr, with.ptr, with.len);
 }
 
 bool slice_ends(struct slice s, struct slice with)
@@ -82,7 +95,8 @@ ptrdiff_t slice_find_caseless(struct slice s, struct slice what)
     if (what.len == 0)
         return 0;
     for (size_t i = 0; i + what.len <= s.len; i++)
-        if (ascii_lower(s.ptr[i]) == ascii_lower(what.ptr[0]) && bytes_equal_caseless(s.ptr + i, what.ptr, what.len))
+        if (ascii_lower(s.ptr[i]) == ascii_lower(what.ptr[0]) &&
+            slice_rest_equal_caseless(s.ptr + i, what.ptr, what.len))
             return (ptrdiff_t)i;
     return SLICE_NPOS;
 }

@@ -89,11 +89,24 @@ int ascii_hex_value(char c);
 enum { SLICE_NPOS = -1 };
 
 bool slice_equal(struct slice a, struct slice b);
-bool slice_equal_caseless(struct slice a, struct slice b);
+/* For the two below: the first letters have been compared. */
+bool slice_rest_equal_caseless(const char *a, const char *b, size_t len);
+static inline bool slice_first_alike(struct slice a, struct slice b)
+{
+    return !((a.ptr[0] ^ b.ptr[0]) & ~0x20); /* nearly always decides */
+}
+static inline bool slice_equal_caseless(struct slice a, struct slice b)
+{
+    return a.len == b.len && (!a.len || (slice_first_alike(a, b) && slice_rest_equal_caseless(a.ptr, b.ptr, a.len)));
+}
 /* memcmp order, shorter first on a tie. */
 int slice_compare(struct slice a, struct slice b);
 bool slice_starts(struct slice s, struct slice with);
-bool slice_starts_caseless(struct slice s, struct slice with);
+static inline bool slice_starts_caseless(struct slice s, struct slice with)
+{
+    return s.len >= with.len &&
+           (!with.len || (slice_first_alike(s, with) && slice_rest_equal_caseless(s.ptr, with.ptr, with.len)));
+}
 bool slice_ends(struct slice s, struct slice with);
 bool slice_ends_caseless(struct slice s, struct slice with);
 

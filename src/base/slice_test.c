@@ -61,9 +61,41 @@ static void finding(void **state)
     assert_false(slice_equal_constant_time(SLICE("abc"), SLICE("abd")));
 }
 
+/* Eight bytes at a time must say what one at a time says: every pair of bytes, at every place of every short length. */
+static void caseless_is_exact(void **state)
+{
+    char a[24], b[24];
+    for (size_t len = 1; len <= 19; len++)
+        for (size_t at = 0; at < len; at++)
+            for (int x = 0; x < 256; x++)
+                for (int y = x & 0x5f; y < 256;
+                     y += 0x20) { /* those that differ in the case bits, and all in the first row */
+                    memset(a, 'q', sizeof(a));
+                    memset(b, 'Q', sizeof(b));
+                    a[at] = (char)x;
+                    b[at] = (char)y;
+                    bool want = ascii_lower((char)x) == ascii_lower((char)y);
+                    if (slice_equal_caseless(slice_of(a, len), slice_of(b, len)) != want)
+                        fail_msg("length %zu, at %zu: %02x and %02x", len, at, x, y);
+                    if (slice_starts_caseless(slice_of(a, sizeof(a)), slice_of(b, len)) != want)
+                        fail_msg("starts: length %zu, at %zu: %02x and %02x", len, at, x, y);
+                }
+    for (int x = 0; x < 256; x++)
+        for (int y = 0; y < 256; y++) {
+            memset(a, '[', sizeof(a)); /* next to the letters */
+            memset(b, '[', sizeof(b));
+            a[9] = (char)x;
+            b[9] = (char)y;
+            if (slice_equal_caseless(slice_of(a, 16), slice_of(b, 16)) !=
+                (ascii_lower((char)x) == ascii_lower((char)y)))
+                fail_msg("%02x and %02x", x, y);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(caseless_is_exact),
         cmocka_unit_test(lines_end_in_any_newline),
         cmocka_unit_test(split_gives_empty_pieces_too),
         cmocka_unit_test(numbers),

@@ -120,19 +120,13 @@ static bool looks_like_host(struct slice host)
     return dot > 0 && (size_t)dot + 1 < host.len && host.len > 3;
 }
 
-/* Two letters of a phrase or a text as one of 256 bits: what is not set cannot begin any phrase. */
-static unsigned pair_bit(unsigned char first, unsigned char second)
+/* Two letters of a phrase or a text, of any case, as one of 256 bits: what is not set cannot begin any phrase. */
+static unsigned pair_bit(const char *two)
 {
-    return (first * 33u ^ second) & 255u;
+    uint16_t pair;
+    memcpy(&pair, two, sizeof(pair));
+    return (pair | 0x2020u) * 0x9e37u >> 8 & 255u;
 }
-
-/* ASCII letters in lower case, digits as they are: what words are made of. 0: anything else. */
-static const unsigned char word_char[256] = {
-    ['0'] = '0', '1', '2', '3', '4',         '5', '6', '7', '8', '9', ['A'] = 'a', 'b', 'c', 'd', 'e', 'f',
-    'g',         'h', 'i', 'j', 'k',         'l', 'm', 'n', 'o', 'p', 'q',         'r', 's', 't', 'u', 'v',
-    'w',         'x', 'y', 'z', ['a'] = 'a', 'b', 'c', 'd', 'e', 'f', 'g',         'h', 'i', 'j', 'k', 'l',
-    'm',         'n', 'o', 'p', 'q',         'r', 's', 't', 'u', 'v', 'w',         'x', 'y', 'z',
-};
 
 /* Where a phrase may begin in a text: at the beginning of a word, and at every byte that is neither of a word nor a
  * space. Sixteen bytes at a time: a bit for each. */
@@ -157,7 +151,7 @@ static unsigned beginnings(const unsigned char *bytes, unsigned *in_word)
 {
     unsigned begins = 0;
     for (unsigned i = 0; i < STRIDE; i++) {
-        bool is_word = word_char[bytes[i]] != 0;
+        bool is_word = ascii_is_alnum((char)bytes[i]);
         if (bytes[i] != ' ' && !(is_word && *in_word))
             begins |= 1u << i;
         *in_word = is_word;
@@ -181,7 +175,7 @@ static void heads_make(struct phrase_heads *table, const struct phrase *rows, si
     memset(table->pairs, 0, sizeof(table->pairs));
     memset(table->heads, 0, sizeof(table->heads));
     for (size_t i = count; i-- > 0;) {
-        unsigned bit = pair_bit((unsigned char)rows[i].text.ptr[0], (unsigned char)rows[i].text.ptr[1]);
+        unsigned bit = pair_bit(rows[i].text.ptr);
         table->pairs[bit >> 6] |= 1ull << (bit & 63);
         table->others[i] = table->heads[bit % HEADS];
         table->heads[bit % HEADS] = (uint8_t)(i + 1);
@@ -191,10 +185,7 @@ static void heads_make(struct phrase_heads *table, const struct phrase *rows, si
 /* The first row that stands at the beginning of `rest`, when it is one before `best`; else best. */
 static size_t row_at(const struct phrase_heads *table, struct slice rest, size_t best)
 {
-    const unsigned char *bytes = (const unsigned char *)rest.ptr;
-    unsigned char c = word_char[bytes[0]] ? word_char[bytes[0]] : bytes[0];
-    unsigned char next = word_char[bytes[1]] ? word_char[bytes[1]] : bytes[1];
-    unsigned bit = pair_bit(c, next);
+    unsigned bit = pair_bit(rest.ptr);
     if (!(table->pairs[bit >> 6] & 1ull << (bit & 63)))
         return best;
     for (size_t row = table->heads[bit % HEADS]; row && row <= best; row = table->others[row - 1])
