@@ -89,6 +89,13 @@ def again(tap, api, receiver):
     api.send(body, Idempotency_Key="order-2")
     until(lambda: len(receiver.to("once@good.example")) >= 2, 20, "two mails")
     tap.equal(len(receiver.to("once@good.example")), 2, "one mail for each key")
+    made = [api.ask("POST", "/lists", {"name": "once"}, Idempotency_Key="list-1") for _ in range(2)]
+    tap.ok(made[0][0] == made[1][0] == 201 and made[0][2] == made[1][2], "and so is a list that is made with one", str(made))
+    tap.equal(api.ask("POST", "/lists", {"name": "once"})[0], 409, "without it the second is told that there is one")
+    tap.equal(api.ask("POST", "/keys", {"name": "x"}, Idempotency_Key="key-1")[0], 400, "a key's secret is never kept, so it takes none (X15)")
+    labelled = api.ask("GET", "/messages?label=orders&tag=receipt&limit=1")[2]
+    tap.equal([(row["label"], row["tags"], row["recipient_count"]) for row in labelled["items"]], [("orders", ["receipt"], 1)], "messages are found by label and tag")
+    tap.equal(api.ask("GET", "/messages?tag=rec")[2]["items"], [], "by the whole tag")
     status, _, problem = api.send(body, Idempotency_Key="a b")
     tap.equal((status, problem["field"]), (400, "Idempotency-Key"), "a key that is none is refused")
 

@@ -2,6 +2,7 @@
 #include "api/campaign_json.h"
 
 #include "api/inside.h"
+#include "api/repeat.h"
 
 /* ── reading ── */
 
@@ -96,6 +97,9 @@ struct act {
     struct api *api;
     enum act_verb verb;
     uint64_t campaign_id;
+    struct arena arena;
+    struct repeat repeat; /* of the request's Idempotency-Key: the second time it is answered, and nothing is done */
+    enum repeat_state repeated;
     struct fault why;
 };
 
@@ -105,12 +109,19 @@ static bool act_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct act *act = ACT_OF(job, job);
     time_ms now = api_now(act->api);
+    int status;
+    SCOPED(buf) answer = BUF(16);
+    if (!repeat_find(&act->repeat, db, now, &act->repeated, &status, &answer, why))
+        return false;
+    if (act->repeated != REPEAT_NEW)
+        return true;
+    bool ok = false;
     switch (act->verb) {
-    case ACT_SEND: return campaign_send(db, why, act->campaign_id, now);
-    case ACT_PAUSE: return campaign_pause(db, why, act->campaign_id, SLICE("paused in the console"), now);
-    case ACT_RESUME: return campaign_resume(db, why, act->campaign_id, now);
+    case ACT_SEND: ok = campaign_send(db, why, act->campaign_id, now); break;
+    case ACT_PAUSE: ok = campaign_pause(db, why, act->campaign_id, SLICE("paused in the console"), now); break;
+    case ACT_RESUME: ok = campaign_resume(db, why, act->campaign_id, now); break;
     }
-    return false;
+    return ok && repeat_keep(&act->repeat, db, now, 200, SLICE(""), why);
 }
 
 static void act_done(struct write_job *job, const struct fault *why)
@@ -134,11 +145,15 @@ static void act_resumed(struct http_later *later, struct http_request *request)
     if (!request) { /* the client has gone */
     } else if (act->why.kind != FAULT_NONE) {
         answer_fault(request, &act->why, 409);
+    } else if (act->repeated == REPEAT_OTHER) {
+        answer_problem(request, 409, "Idempotency-Key",
+                       "this Idempotency-Key was used for another request; take a new one");
     } else if (campaign_by_id(api->db, &why, act->campaign_id, &request->arena, &campaign)) {
         campaign_answer(api, request, &campaign);
     } else {
         answer_fault(request, &why, 400);
     }
+    arena_release(&act->arena);
     free(act);
     api_changed(api); /* streams show the new state */
 }
@@ -155,6 +170,10 @@ static void act_begin(struct api *api, struct http_request *request, enum act_ve
         .verb = verb,
         .campaign_id = campaign.id,
     };
+    if (!repeat_read(request, api_caller(request)->key.id, &act->arena, &act->repeat)) {
+        free(act);
+        return;
+    }
     api->writes++;
     http_suspend(request, &act->later, act_resumed);
     store_write(api->options.store, &act->job);

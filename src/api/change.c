@@ -29,10 +29,14 @@ static bool change_run(struct write_job *job, struct db *db, struct fault *why)
     struct change *change = CHANGE_OF(job, job);
     arena_reset(&change->work);
     buf_reset(&change->answer);
-    change->json = (struct json){&change->answer};
     change->status = 200;
-    if (change->run(change, db, why))
+    if (!repeat_find(&change->repeat, db, change->now, &change->repeated, &change->status, &change->answer, why))
+        return false;
+    if (change->repeated != REPEAT_NEW)
         return true;
+    change->json = (struct json){&change->answer};
+    if (change->run(change, db, why))
+        return repeat_keep(&change->repeat, db, change->now, change->status, buf_slice(&change->answer), why);
     if (change->status >= 400) /* nothing of it is written */
         fault_set(why, FAULT_INPUT, "refused");
     return false;
@@ -61,9 +65,14 @@ static void change_resumed(struct http_later *later, struct http_request *reques
         answer_problem(request, change->status, change->field, "%s", change->problem);
     } else if (change->why.kind != FAULT_NONE) {
         answer_fault(request, &change->why, 400);
+    } else if (change->repeated == REPEAT_OTHER) {
+        answer_problem(request, 409, "Idempotency-Key",
+                       "this Idempotency-Key was used for another request; take a new one");
     } else if (change->status == 204) {
         answer_nothing(request);
     } else {
+        if (change->repeated == REPEAT_KNOWN)
+            http_set(request, "Idempotent-Replayed", SLICE("true"));
         http_respond(request, change->status, "application/json", buf_slice(&change->answer));
     }
     change_free(change);
@@ -88,6 +97,17 @@ struct change *change_make(struct api *api, struct http_request *request, size_t
 
 void change_begin(struct change *change, struct http_request *request)
 {
+    if (!repeat_read(request, change->key_id, &change->arena, &change->repeat)) {
+        change_free(change);
+        return;
+    }
+    if (change->has_secret && change->repeat.token.len) {
+        change_free(change);
+        answer_problem(request, 400, "Idempotency-Key",
+                       "this answer holds a secret and is not kept, so it cannot be "
+                       "given again; leave the Idempotency-Key out");
+        return;
+    }
     change->api->writes++;
     http_suspend(request, &change->later, change_resumed);
     store_write(change->api->options.store, &change->job);

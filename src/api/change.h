@@ -11,6 +11,7 @@
 #define TODOKE_API_CHANGE_H
 
 #include "api/inside.h"
+#include "api/repeat.h"
 #include <jansson.h>
 
 struct change {
@@ -24,12 +25,15 @@ struct change {
     time_ms now;
     bool (*run)(struct change *change, struct db *db, struct fault *why);
     void *data;
+    bool has_secret;    /* its answer is never kept: no Idempotency-Key */
     bool changes_holds; /* the engine must hear of it */
     uint64_t forget_key;
-    json_t *free_json; /* let go with the change; may be NULL */
+    struct repeat repeat; /* of the request's Idempotency-Key */
+    json_t *free_json;    /* let go with the change; may be NULL */
     /* of the last run */
     struct buf answer;
     struct json json;
+    enum repeat_state repeated;
     int status; /* 200; 204: nothing is answered; 4xx: refused */
     char field[60], problem[240];
     struct fault why;

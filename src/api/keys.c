@@ -145,6 +145,7 @@ void api_key_create(struct api *api, struct http_request *request)
         return;
     }
     struct change *change = change_new(api, request, struct key_making, key_make_run);
+    change->has_secret = true;
     making.name = arena_copy(&change->arena, making.name);
     *(struct key_making *)change->data = making;
     change_begin(change, request);

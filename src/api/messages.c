@@ -3,46 +3,11 @@
 
 #include "api/explained.h"
 #include "api/message_json.h"
+#include "api/page.h"
 #include "api/suppression_json.h"
 #include "queue/ledger.h"
 
 #define SENDING_OF(ptr, member) ((struct sending *)(void *)((char *)(ptr)-offsetof(struct sending, member)))
-
-/* ── an answer that was given before (U24) ── */
-
-enum { IDEMPOTENCY_MS = 24 * 3600 * 1000 };
-
-static bool answer_before(struct sending *sending, struct db *db, struct fault *why)
-{
-    SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows,
-                  "SELECT request_sha256, status, answer FROM idempotency WHERE key_id = $1 AND token = $2 AND "
-                  "created_ms > $3",
-                  VALUES(V_INT((int64_t)sending->key_id), V_TEXT(sending->token),
-                         V_INT(sending->message.now - IDEMPOTENCY_MS))))
-        return false;
-    if (rows_next(&rows)) {
-        sending->is_repeated = true;
-        sending->is_conflict = !slice_equal(rows_bytes(&rows, 0), slice_of(sending->request, sizeof(sending->request)));
-        sending->status = (int)rows_int(&rows, 1);
-        buf_append(&sending->answer, rows_bytes(&rows, 2));
-    }
-    return rows_end(&rows);
-}
-
-static bool answer_keep(struct sending *sending, struct db *db, struct fault *why)
-{
-    time_ms now = sending->message.now;
-    return db_do(db, why, "DELETE FROM idempotency WHERE created_ms <= $1", VALUES(V_INT(now - IDEMPOTENCY_MS)),
-                 NULL) &&
-           db_do(db, why,
-                 "INSERT INTO idempotency (key_id, token, request_sha256, status, answer, created_ms) VALUES ($1, $2, "
-                 "$3, $4, $5, $6)",
-                 VALUES(V_INT((int64_t)sending->key_id), V_TEXT(sending->token),
-                        V_BYTES(slice_of(sending->request, sizeof(sending->request))), V_INT(sending->status),
-                        V_BYTES(buf_slice(&sending->answer)), V_INT(now)),
-                 NULL);
-}
 
 /* ── the transaction ── */
 
@@ -146,11 +111,11 @@ static bool sending_run(struct write_job *job, struct db *db, struct fault *why)
     arena_reset(&sending->work);
     buf_reset(&sending->answer);
     sending->news_count = 0;
-    sending->is_repeated = sending->is_conflict = false;
     sending->status = 202;
-    if (sending->token.len && !answer_before(sending, db, why))
+    if (!repeat_find(&sending->repeat, db, sending->message.now, &sending->repeated, &sending->status, &sending->answer,
+                     why))
         return false;
-    if (sending->is_repeated)
+    if (sending->repeated != REPEAT_NEW)
         return true;
     struct submit_row *rows = ARENA_ARRAY(&sending->work, struct submit_row, sending->count);
     struct slice *identities = ARENA_ARRAY(&sending->work, struct slice, sending->count);
@@ -171,7 +136,7 @@ static bool sending_run(struct write_job *job, struct db *db, struct fault *why)
         !settle_suppressed(sending, db, rows, suppressed, found, why) || !data_keep(sending, db, rows, people, why))
         return false;
     answer_write(sending, rows, people, suppressed, found);
-    return !sending->token.len || answer_keep(sending, db, why);
+    return repeat_keep(&sending->repeat, db, sending->message.now, sending->status, buf_slice(&sending->answer), why);
 }
 
 static void sending_done(struct write_job *job, const struct fault *why)
@@ -192,11 +157,11 @@ static void sending_resumed(struct http_later *later, struct http_request *reque
     if (!request) { /* the client has gone */
     } else if (sending->why.kind != FAULT_NONE) {
         answer_fault(request, &sending->why, 400);
-    } else if (sending->is_conflict) {
+    } else if (sending->repeated == REPEAT_OTHER) {
         answer_problem(request, 409, "Idempotency-Key",
                        "this Idempotency-Key was used for another request; take a new one");
     } else {
-        if (sending->is_repeated)
+        if (sending->repeated == REPEAT_KNOWN)
             http_set(request, "Idempotent-Replayed", SLICE("true"));
         http_respond(request, sending->status, "application/json", buf_slice(&sending->answer));
     }
@@ -216,6 +181,88 @@ void api_message_send(struct api *api, struct http_request *request)
 }
 
 /* ── looking ── */
+
+struct message_rows {
+    struct json *json;
+};
+static bool message_take(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    struct json *json = ((struct message_rows *)context)->json;
+    json_object_begin(json);
+    json_put_id(json, "id", (uint64_t)rows_int(row, 0));
+    json_put_id(json, "brand_id", (uint64_t)rows_int(row, 1));
+    json_put_string(json, "from", rows_text(row, 2));
+    json_put_string(json, "subject", rows_text(row, 3));
+    json_put_string(json, "label", rows_text(row, 4));
+    json_put_array(json, "tags");
+    struct slice tags = rows_text(row, 5), tag;
+    while (tags.len && slice_split(&tags, '\n', &tag))
+        json_text(json, tag);
+    json_end(json);
+    json_put_time(json, "created_at", rows_int(row, 6));
+    json_put_time(json, "send_at", rows_int(row, 7));
+    json_put_int(json, "recipient_count", rows_int(row, 8) / 8);
+    json_end(json);
+    return true;
+}
+
+/* What stands between line breaks of `tags`, whole. */
+static struct slice tag_pattern(struct slice tag, struct arena *arena)
+{
+    struct slice like = like_of(tag, arena); /* %tag% */
+    return arena_printf(arena, "%%\n%.*s\n%%", (int)(like.len - 2), like.ptr + 1);
+}
+
+void api_message_list(struct api *api, struct http_request *request)
+{
+    unsigned limit;
+    uint64_t before;
+    struct slice label, tag;
+    struct fault why = {0};
+    struct page_ids page;
+    struct value more[2];
+    size_t count = 0;
+    struct brands brands = caller_brands(api_caller(request));
+    SCOPED(buf) sql = BUF(8192);
+    SCOPED(buf) out = BUF(ANSWER_MAX);
+    struct json json = {&out};
+    if (!page_by_id(request, &limit, &before) || !query_text(request, "label", &label) ||
+        !query_text(request, "tag", &tag))
+        return;
+    buf_text(&sql, "SELECT id FROM message WHERE bucket = $1 AND id < $2");
+    brands_condition(&brands, "brand_id", &sql);
+    if (label.len) {
+        more[count++] = V_TEXT(label);
+        buf_printf(&sql, " AND label = $%zu", count + 3);
+    }
+    if (tag.len) {
+        more[count++] = V_TEXT(tag_pattern(tag, &request->arena));
+        buf_printf(&sql, " AND '\n' || tags || '\n' LIKE $%zu ESCAPE '\\'", count + 3);
+    }
+    buf_text(&sql, " ORDER BY id DESC LIMIT $3");
+    struct message_rows rows = {&json};
+    bool ok = page_ids(api->db, buf_cstr(&sql), more, count, before, limit, &request->arena, &page, &why);
+    json_object_begin(&json);
+    json_put_array(&json, "items");
+    if (ok && page.count) {
+        struct value *values = ARENA_ARRAY(&request->arena, struct value, page.count * 2);
+        for (size_t i = 0; i < page.count; i++) {
+            values[2 * i] = V_INT(id_bucket(page.ids[i]));
+            values[2 * i + 1] = V_INT((int64_t)page.ids[i]);
+        }
+        ok = db_query_many(api->db, &why,
+                           "SELECT id, brand_id, mail_from, subject, label, tags, created_ms, due_ms, "
+                           "length(deliveries) FROM message WHERE bucket = $1 AND id = $2",
+                           values, 2, page.count, message_take, &rows);
+    }
+    if (!ok) {
+        answer_fault(request, &why, 400);
+        return;
+    }
+    json_end(&json);
+    page_close(&json, page.count ? page.ids[page.count - 1] : 0, page.has_more);
+    answer_json(request, &out);
+}
 
 void api_message_show(struct api *api, struct http_request *request)
 {

@@ -3,7 +3,6 @@
 #include "api/body.h"
 #include "base/base64.h"
 #include "mail/address.h"
-#include <openssl/sha.h>
 #include <stdio.h>
 
 enum {
@@ -410,29 +409,12 @@ static void times_read(struct api *api, struct body *body, struct sending *sendi
 
 /* ── all of it ── */
 
-static bool token_read(struct http_request *request, struct sending *sending)
-{
-    struct slice token = http_header(request, "Idempotency-Key");
-    for (size_t i = 0; i < token.len; i++) {
-        if (token.ptr[i] <= ' ' || token.ptr[i] > '~' || token.len > SENDING_TOKEN_MAX) {
-            answer_problem(request, 400, "Idempotency-Key", "an Idempotency-Key has 1 to %d printable characters",
-                           SENDING_TOKEN_MAX);
-            return false;
-        }
-    }
-    if (!token.len)
-        return true;
-    sending->token = arena_copy(&sending->arena, token);
-    SHA256((const unsigned char *)request->body.ptr, request->body.len, sending->request);
-    return true;
-}
-
 static bool read_all(struct api *api, struct http_request *request, struct sending *sending)
 {
     SCOPED(body) body = {0};
     struct fault why = {0};
     struct sender *sender;
-    if (!token_read(request, sending) || !body_begin(&body, request))
+    if (!repeat_read(request, sending->key_id, &sending->arena, &sending->repeat) || !body_begin(&body, request))
         return false;
     if (!body_brand(api, &body, &sender, &why)) {
         answer_fault(request, &why, 400);

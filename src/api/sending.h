@@ -8,13 +8,13 @@
 #define TODOKE_API_SENDING_H
 
 #include "api/inside.h"
+#include "api/repeat.h"
 #include "content/letter.h"
 #include "submit/message.h"
 
 enum {
     SENDING_RECIPIENTS_MAX = 1000,
     SENDING_DATA_MAX = 65536, /* octets of one recipient's data, what is common included */
-    SENDING_TOKEN_MAX = 255,
     SENDING_AHEAD_DAYS = 366,
 };
 
@@ -35,14 +35,13 @@ struct sending {
     struct sending_person *people;
     size_t count;
     bool is_scheduled;
-    struct slice token; /* Idempotency-Key; empty: none */
-    unsigned char request[32];
+    struct repeat repeat;
     /* of the last run */
     struct submit_news *news;
     size_t news_count;
     struct buf answer;
     int status;
-    bool is_repeated, is_conflict;
+    enum repeat_state repeated;
     struct fault why;
 };
 
