@@ -272,6 +272,7 @@ struct round {
     size_t *suspects;         /* to be dealt alone */
     size_t suspect_count;
     unsigned char *deaths;
+    bool has_lost; /* a reader, since mails were dealt */
     int64_t now;
     struct arena *arena;
 };
@@ -324,6 +325,7 @@ static void reader_lost(struct round *round, struct reader *reader, enum loss lo
     pid_t pid = reader->pid;
     const char *how = reader_end(round->jail, reader, loss, &was_killed);
     round->jail->figures.deaths++;
+    round->has_lost = true;
     log_warn("receive", "the reader of strangers' mail (process %d) %s; %u mails are read again", (int)pid, how, count);
     if (count && was_alone && (had_begun || loss != LOSS_GONE)) {
         unsigned char *deaths = &round->deaths[mine[0]];
@@ -341,27 +343,36 @@ static void reader_lost(struct round *round, struct reader *reader, enum loss lo
         round->suspects[round->suspect_count++] = mine[i];
 }
 
-/* Send what it has not got. False: it is gone. */
+/* Send what it has not got, as much at once as it takes. False: it is gone. */
 static bool reader_feed(struct round *round, struct reader *reader)
 {
     while (reader->sending < reader->count) {
-        struct slice bytes = round->items[reader->mine[reader->sending]].bytes;
-        struct reader_question question = {(uint32_t)bytes.len, reader->is_alone, round->now};
-        size_t head = reader->sent < sizeof(question) ? sizeof(question) - reader->sent : 0;
-        struct slice rest = slice_from(bytes, head ? 0 : reader->sent - sizeof(question));
-        struct iovec parts[2] = {{(char *)&question + sizeof(question) - head, head},
-                                 {(void *)(uintptr_t)rest.ptr, rest.len}};
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = rest.len ? 2 : 1};
-        if (head || rest.len) {
-            ssize_t sent = sendmsg(reader->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-            if (sent < 0)
-                return errno == EAGAIN || errno == EINTR;
-            reader->sent += (size_t)sent;
+        struct reader_question questions[WINDOW];
+        struct iovec parts[2 * WINDOW];
+        size_t count = 0, skip = reader->sent;
+        for (unsigned i = reader->sending; i < reader->count; i++) {
+            struct slice bytes = round->items[reader->mine[i]].bytes;
+            questions[i] = (struct reader_question){(uint32_t)bytes.len, reader->is_alone, round->now};
+            size_t head = skip < sizeof(*questions) ? sizeof(*questions) - skip : 0;
+            struct slice rest = slice_from(bytes, head ? 0 : skip - sizeof(*questions));
+            if (head)
+                parts[count++] = (struct iovec){(char *)&questions[i] + sizeof(*questions) - head, head};
+            if (rest.len)
+                parts[count++] = (struct iovec){(void *)(uintptr_t)rest.ptr, rest.len};
+            skip = 0;
         }
-        if (reader->sent < sizeof(question) + bytes.len)
-            continue;
-        reader->sending++;
-        reader->sent = 0;
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+        ssize_t sent = count ? sendmsg(reader->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+        if (sent < 0)
+            return errno == EAGAIN || errno == EINTR;
+        reader->sent += (size_t)sent;
+        while (reader->sending < reader->count) {
+            size_t whole = sizeof(*questions) + round->items[reader->mine[reader->sending]].bytes.len;
+            if (reader->sent < whole)
+                break;
+            reader->sent -= whole;
+            reader->sending++;
+        }
     }
     return true;
 }
@@ -440,6 +451,7 @@ static bool round_deal(struct round *round, struct fault *why)
 {
     struct jail *jail = round->jail;
     unsigned alive = 0;
+    round->has_lost = false;
     for (unsigned i = 0; i < jail->most; i++)
         alive += jail->readers[i].pid != 0;
     for (unsigned i = 0; i < jail->most; i++) {
@@ -467,7 +479,7 @@ static void round_wait(struct round *round)
         short events = reader->sending < reader->count ? POLLIN | POLLOUT : POLLIN;
         polled[count++] = (struct pollfd){.fd = reader->pid ? reader->fd : -1, .events = events};
     }
-    poll(polled, count, 1000);
+    poll(polled, count, round->has_lost ? 0 : 1000); /* what it had waits to be dealt */
     int64_t now = monotonic_ms();
     for (unsigned i = 0; i < count; i++) {
         struct reader *reader = &jail->readers[i];
