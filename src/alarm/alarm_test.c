@@ -1,0 +1,247 @@
+/* R36, S12, S13: what the alarm reader makes of events, on both stores. */
+#include "alarm/alarm.h"
+
+#include "mail/address.h"
+#include "store/testing.h"
+#include "suppress/guard.h"
+
+enum { EVENTS_MAX = 400 };
+
+struct fixture {
+    struct test_store test;
+    struct world world;
+    struct rules *rules;
+    struct policies *policies;
+    struct alarm_watch *watch;
+    struct arena arena;
+};
+
+static void begin(struct fixture *f)
+{
+    struct fault why = {0};
+    world_init(&f->world, NETWORK_LOOPBACK);
+    if (!rules_open(&f->rules, &why) || !policies_open("default", NULL, &f->policies, &why))
+        fail_msg("%s", why.text);
+    const struct alarm_options options = {
+        .store = f->test.store, .world = &f->world, .rules = f->rules, .ledger = {.policy = {.policies = f->policies}}};
+    f->watch = alarm_watch_start(&options);
+}
+
+static void end(struct fixture *f)
+{
+    alarm_watch_stop(f->watch);
+    rules_free(f->rules);
+    policies_free(f->policies);
+    arena_release(&f->arena);
+    test_store_end(&f->test);
+}
+
+static void catch_up(struct fixture *f)
+{
+    struct fault why = {0};
+    if (!alarm_watch_catch_up(f->watch, &why))
+        fail_msg("%s", why.text);
+}
+
+struct work {
+    struct event events[EVENTS_MAX];
+    size_t count;
+};
+
+static bool append(struct db *db, struct fault *why, void *context)
+{
+    struct work *work = context;
+    for (size_t i = 0; i < work->count; i++)
+        work->events[i].id = id_make(db_ids(db), work->events[i].at, work->events[i].bucket);
+    for (size_t i = 0; i < work->count; i++) {
+        const struct event *event = &work->events[i];
+        const struct suppression row = {.address = event->address,
+                                        .why = SUPPRESS_ERROR,
+                                        .reason = event->verdict.reason,
+                                        .since = event->at,
+                                        .event_id = event->id,
+                                        .count = 1};
+        bool is_new;
+        if (event->kind == EVENT_BOUNCED && !suppress_add(db, why, &row, &is_new))
+            return false;
+    }
+    return event_append(db, why, work->events, work->count);
+}
+
+static struct event *add(struct fixture *f, struct work *work, enum event_kind kind, int number)
+{
+    struct event *event = &work->events[work->count++];
+    struct slice address = arena_printf(&f->arena, "p%d@docomo.ne.jp", number);
+    *event = (struct event){
+        .at = world_wall(&f->world),
+        .kind = kind,
+        .bucket = address_bucket(address),
+        .origin = EVENT_ORIGIN_REPLY,
+        .address = address,
+        .domain = SLICE("docomo.ne.jp"),
+        .site = SLICE("docomo"),
+        .delivery_id = (uint64_t)(number + 1) << 8 | address_bucket(address),
+        .state_before = DELIVERY_WAITING,
+        .state_after = kind == EVENT_DELIVERED ? DELIVERY_DELIVERED : DELIVERY_BOUNCED,
+        .attempt = 1,
+        .code = kind == EVENT_DELIVERED ? 250 : 550,
+        .diagnostic = arena_printf(&f->arena, "550 Unknown user %.*s", SLICE_ARG(address)),
+    };
+    if (kind == EVENT_BOUNCED)
+        event->verdict = (struct verdict){.reason = REASON_USER_UNKNOWN, .action = ACTION_SUPPRESS_NOW};
+    return event;
+}
+
+static size_t alarms(struct fixture *f, bool only_open, struct alarm_row **rows)
+{
+    struct fault why = {0};
+    size_t count;
+    if (!alarm_list(f->test.reader, &why, only_open, world_wall(&f->world), 50, &f->arena, rows, &count))
+        fail_msg("%s", why.text);
+    return count;
+}
+
+static bool ack(struct db *db, struct fault *why, void *context)
+{
+    bool found;
+    return alarm_ack(db, why, *(const uint64_t *)context, SLICE("taro"), 1795000000000, &found) && found;
+}
+
+static void two_hundred_forgeries_are_an_alarm(void **state)
+{
+    struct fixture f = {0};
+    TEST_STORE(test, state);
+    f.test = test;
+    begin(&f);
+    struct work *work = NEW(struct work);
+    struct alarm_row *rows;
+    for (int round = 0; round < 2; round++) {
+        work->count = 0;
+        for (int i = 0; i < 100; i++) {
+            struct event *event = add(&f, work, EVENT_UNVERIFIED, i);
+            event->origin = EVENT_ORIGIN_MAIL;
+            event->delivery_id = 0;
+            event->state_before = event->state_after = DELIVERY_STATE_COUNT;
+            event->authenticity = round ? AUTHENTICITY_FORGED : AUTHENTICITY_UNVERIFIED;
+            event->note = SLICE("bounce");
+        }
+        test_write(f.test.store, append, work);
+        catch_up(&f);
+        assert_int_equal(alarms(&f, true, &rows), round);
+    }
+    assert_int_equal(rows[0].kind, ALARM_UNVERIFIED_MAIL);
+    assert_int_equal(rows[0].n, 200);
+    assert_true(slice_find(rows[0].detail, SLICE("\"forged\":")) > 0);
+    assert_true(alarm_words_ja(&rows[0], &f.arena).title.len > 0 && alarm_words_en(&rows[0], &f.arena).text.len > 0);
+    test_write(f.test.store, ack, &rows[0].id);
+    assert_int_equal(alarms(&f, true, &rows), 0);
+    assert_int_equal(alarms(&f, false, &rows), 1);
+    free(work);
+    end(&f);
+}
+
+static bool ask_exclude(struct db *db, struct fault *why, void *context)
+{
+    return guard_ask(db, why, SLICE("docomo"), GUARD_EXCLUDE, context);
+}
+
+static bool keep_one(struct db *db, struct fault *why, void *context)
+{
+    const struct event *event = context;
+    return guard_keep(db, why, event, SLICE("docomo"), &event->verdict);
+}
+
+static int64_t guards(struct fixture *f)
+{
+    return test_number(f->test.reader, "SELECT COUNT(*) FROM site_guard WHERE is_holding = 1");
+}
+
+static void a_site_that_refuses_everybody_is_held(void **state)
+{
+    struct fixture f = {0};
+    TEST_STORE(test, state);
+    f.test = test;
+    begin(&f);
+    struct work *work = NEW(struct work);
+    struct alarm_row *rows;
+    for (int i = 0; i < 200; i++) /* a normal day: 3 % */
+        add(&f, work, i % 33 == 7 ? EVENT_BOUNCED : EVENT_DELIVERED, i);
+    test_write(f.test.store, append, work);
+    catch_up(&f);
+    assert_int_equal(guards(&f), 0);
+    assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM suppression"), 6);
+
+    work->count = 0;
+    for (int i = 1000; i < 1090; i++)
+        add(&f, work, EVENT_BOUNCED, i);
+    test_write(f.test.store, append, work);
+    catch_up(&f);
+    assert_int_equal(guards(&f), 1);
+    /* what the window held is taken back, the six of the same hour too */
+    assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM suppression"), 0);
+    assert_int_equal(alarms(&f, true, &rows), 1);
+    assert_int_equal(rows[0].kind, ALARM_SITE_GUARD);
+    assert_slice("site", rows[0].about, SLICE("docomo"));
+    assert_int_equal(rows[0].normal, 20);
+
+    /* an error mail's verdict that waits, and a person who believes it */
+    struct event waits = work->events[0];
+    waits.state_after = DELIVERY_BOUNCED;
+    bool found = false;
+    test_write(f.test.store, keep_one, &waits);
+    test_write(f.test.store, ask_exclude, &found);
+    assert_true(found);
+    catch_up(&f);
+    catch_up(&f);
+    assert_int_equal(guards(&f), 0);
+    assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM held_verdict"), 0);
+    assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM suppression"), 1);
+    assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM alarm WHERE ended_ms > 0"), 1);
+    free(work);
+    end(&f);
+}
+
+static void unread_words_are_grouped_and_bounded(void **state)
+{
+    struct fixture f = {0};
+    TEST_STORE(test, state);
+    f.test = test;
+    begin(&f);
+    struct work *work = NEW(struct work);
+    for (int round = 0; round < 4; round++) {
+        work->count = 0;
+        for (int i = 0; i < EVENTS_MAX; i++) {
+            struct event *event = add(&f, work, EVENT_DEFERRED, i);
+            event->state_after = DELIVERY_DEFERRED;
+            event->code = 451;
+            event->verdict = (struct verdict){.reason = REASON_UNDEFINED, .rule = SLICE("fallback.code")};
+            /* one text in two is common, the others are all different */
+            event->diagnostic =
+                i % 2
+                    ? arena_printf(&f.arena, "451 the walrus of <%.*s> sleeps", SLICE_ARG(event->address))
+                    : arena_printf(&f.arena, "451 word%c%c%c %d", 'a' + i / 2 % 26, 'a' + i / 52 % 26, 'a' + round, i);
+        }
+        test_write(f.test.store, append, work);
+        catch_up(&f);
+    }
+    struct unread_row *rows;
+    struct fault why = {0};
+    size_t count;
+    assert_true(unread_list(f.test.reader, &why, UNREAD_ROWS_MAX, &f.arena, &rows, &count));
+    assert_true(count > 500 && count <= UNREAD_ROWS_MAX);
+    assert_slice("words", rows[0].words, SLICE("451 the walrus of <<addr>> sleeps"));
+    assert_int_equal(rows[0].n, 2 * EVENTS_MAX);
+    assert_slice("receiver", rows[0].receiver, SLICE("docomo.ne.jp"));
+    free(work);
+    end(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_BOTH(two_hundred_forgeries_are_an_alarm),
+        ON_BOTH(a_site_that_refuses_everybody_is_held),
+        ON_BOTH(unread_words_are_grouped_and_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
