@@ -410,6 +410,8 @@ static bool engine_begin(struct service *service, struct fault *why)
         .world = options->world,
         .rules = service->rules,
         .sites = service->sites,
+        .blocklists = slice_str(options->config->blocklists.text),
+        .checks_names = strcmp(options->config->check_names.text, "yes") == 0,
         .composer = mailer_composer(service->mailer),
         .ledger = ledger_of(service),
         .roots = service->roots,

@@ -1,6 +1,7 @@
 #include "deliver/directions.h"
 
 #include "base/log.h"
+#include "shape/source.h"
 #include <stdio.h>
 
 void relay_seal_context(uint64_t brand_id, struct buf *context)
@@ -65,10 +66,39 @@ static bool read_relays(struct directions *directions, struct db *reader, const 
     return rows_end(&rows);
 }
 
+/* A pool named "default" is everybody's who names none, once it has a source. */
+static bool read_pools(struct directions *directions, struct db *reader, struct fault *why)
+{
+    int64_t one;
+    bool has_default;
+    if (!db_query_ints(reader, why, "SELECT 1 FROM source WHERE pool = 'default' LIMIT 1", NO_VALUES, &one, 1,
+                       &has_default))
+        return false;
+    directions->default_pool = has_default ? SOURCE_POOL_DEFAULT : NULL;
+    directions->digest += has_default;
+    SCOPED(rows) rows = {0};
+    if (!db_query(reader, why, &rows, "SELECT id, pool FROM brand WHERE pool <> ''", NO_VALUES))
+        return false;
+    while (rows_next(&rows)) {
+        uint64_t brand_id = (uint64_t)rows_int(&rows, 0);
+        char *pool = arena_str(&directions->arena, rows_text(&rows, 1));
+        id_map_set(&directions->pools, brand_id, pool);
+        directions->digest += hash_bytes(slice_str(pool), hash_u64(brand_id, 5));
+    }
+    return rows_end(&rows);
+}
+
+static const char *pool_of(const struct directions *directions, uint64_t brand_id)
+{
+    const char *pool = directions && brand_id ? id_map_get(&directions->pools, brand_id) : NULL;
+    return pool || !directions ? pool : directions->default_pool;
+}
+
 struct directions *directions_read(struct db *reader, const struct seal_key *seal, struct fault *why)
 {
     struct directions *directions = NEW(struct directions);
-    if (read_rules(directions, reader, why) && read_relays(directions, reader, seal, why))
+    if (read_rules(directions, reader, why) && read_relays(directions, reader, seal, why) &&
+        read_pools(directions, reader, why))
         return directions;
     directions_free(directions);
     return NULL;
@@ -85,6 +115,7 @@ void directions_free(struct directions *directions)
     }
     map_release(&directions->rules);
     id_map_release(&directions->relays);
+    id_map_release(&directions->pools);
     arena_release(&directions->arena);
     free(directions);
 }
@@ -128,6 +159,9 @@ void directions_name(const struct directions *directions, const struct lane_key 
         buf_printf(name, "relay %llu", (unsigned long long)key->brand_id);
         return;
     }
+    const char *pool = pool_of(directions, key->brand_id);
+    if (pool)
+        buf_printf(name, "pool %s ", pool);
     if (directions && directions->rules.count && brand_rule(directions, key->brand_id) > 0)
         buf_printf(name, "brand %llu ", (unsigned long long)key->brand_id);
     buf_append(name, key->domain);
@@ -137,7 +171,12 @@ struct route_name route_name_read(struct slice name)
 {
     struct route_name read = {.domain = name};
     struct slice rest = name, word, number;
-    if (!slice_split(&rest, ' ', &word) || !rest.ptr) /* domains have no spaces */
+    if (slice_starts(name, SLICE("pool "))) { /* domains have no spaces */
+        rest = slice_from(name, 5);
+        slice_split(&rest, ' ', &read.pool);
+        read.domain = name = rest;
+    }
+    if (!slice_split(&rest, ' ', &word) || !rest.ptr)
         return read;
     slice_split(&rest, ' ', &number);
     if (!slice_to_u64(number, &read.brand_id))

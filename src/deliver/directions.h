@@ -1,8 +1,10 @@
-/* directions.h - what people decided about the way of mail: TLS rules and smart hosts (tables tls_rule, relay)
+/* directions.h - what people decided about the way of mail: TLS rules, smart hosts, pools of sources (tables tls_rule,
+ * relay, brand.pool)
  *
  * A small snapshot, read again every few seconds by the dispatcher and replaced when anything in it has changed. It
  * gives each lane the name of its route: the domain; "brand 12 example.jp" where a brand has a TLS rule of its own;
- * "relay 12" for all mail of a brand with a smart host. */
+ * "relay 12" for all mail of a brand with a smart host. In front of the first two "pool news " where the brand sends by
+ * a pool. */
 #ifndef TODOKE_DELIVER_DIRECTIONS_H
 #define TODOKE_DELIVER_DIRECTIONS_H
 
@@ -13,9 +15,11 @@
 
 struct directions {
     struct arena arena;
-    struct map rules;     /* "domain example.jp" -> enum tls_rule + 1, as a pointer */
-    struct id_map relays; /* brand -> struct relay */
-    uint64_t digest;      /* of everything in it */
+    struct map rules;         /* "domain example.jp" -> enum tls_rule + 1, as a pointer */
+    struct id_map relays;     /* brand -> struct relay */
+    struct id_map pools;      /* brand -> the name of its pool, NUL-terminated */
+    const char *default_pool; /* of brands that name none; NULL: the system chooses their address */
+    uint64_t digest;          /* of everything in it */
 };
 
 /* WORLD. A password that cannot be opened makes its relay unusable, never bypassed. */
@@ -31,6 +35,7 @@ enum tls_rule directions_rule(const struct directions *directions, struct slice 
 void directions_name(const struct directions *directions, const struct lane_key *key, struct buf *name);
 struct route_name {
     uint64_t brand_id;
+    struct slice pool; /* empty: none */
     bool is_relay;
     struct slice domain; /* empty for a relay */
 };

@@ -301,6 +301,7 @@ static void each_second(struct timer *timer)
     timer_set(timer, 1000);
     refresh_holds(dispatcher);
     refresh_weights(dispatcher);
+    sources_refresh(dispatcher);
     if (++dispatcher->seconds % DIRECTIONS_S == 0) {
         struct fault why;
         if (!routing_directions(dispatcher, &why))
@@ -360,6 +361,7 @@ static void dispatcher_begin(void *owner)
 static void dispatcher_release(struct dispatcher *dispatcher)
 {
     lanes_free(dispatcher->lanes);
+    health_release(dispatcher);
     routing_release(dispatcher);
     mailbox_release(&dispatcher->news);
     mailbox_release(&dispatcher->home);
@@ -399,6 +401,7 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     deferred_init(&dispatcher->fill, dispatcher->loop, fill_sites, dispatcher);
     refresh_holds(dispatcher);
     refresh_weights(dispatcher);
+    sources_refresh(dispatcher);
     if (!routing_begin(dispatcher, why)) {
         dispatcher_release(dispatcher);
         return false;

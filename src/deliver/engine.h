@@ -27,6 +27,8 @@ struct engine_options {
     const struct rules *rules;
     const struct sites *sites; /* limits of receivers; NULL: what the binary carries, for sinks on this machine */
     struct composer composer;
+    struct slice blocklists;  /* zones asked about our sources, with commas between; "": none */
+    bool checks_names;        /* sources need a PTR that leads back, and an EHLO name that leads to them */
     struct ledger ledger;     /* its leases are renewed by the engine */
     struct tls_roots *roots;  /* whom to trust; opportunistic TLS takes any certificate */
     bool uses_dane, uses_sts; /* R30: what DNSSEC and MTA-STS say about receivers; without them only rules hold */

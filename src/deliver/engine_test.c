@@ -3,11 +3,13 @@
 #include "deliver/engine.h"
 #include "deliver/receiver_test.h"
 #include "dns/zone.h"
+#include "shape/allowance.h"
+#include "shape/source.h"
 #include "store/testing.h"
 
 #include "mail/address.h"
 
-enum { PEOPLE_MOST = 2500 };
+enum { PEOPLE_MOST = 5000 };
 static const double SCALE = 0.0002, TIMEOUTS = 0.003;
 
 struct fixture {
@@ -154,6 +156,7 @@ static void open_house(struct fixture *fixture)
     snprintf(
         zone + len, sizeof(zone) - len,
         "\"null.example\":{\"MX\":[[0,\".\"]]},\"broken.example\":{\"error\":\"servfail\"},"
+        "\"1.0.88.127.bl.example\":{\"A\":[\"127.0.0.2\"]},\"2.0.88.127.bl.example\":{\"A\":[\"127.255.255.254\"]},"
         "\"nobody.example\":{\"MX\":[[10,\"mx.nobody.example\"]]},\"mx.nobody.example\":{\"A\":[\"127.77.255.9\"]},"
         "\"second.example\":{\"MX\":[[10,\"mx.nobody.example\"],[20,\"mx.r0.example\"]]}}");
     fixture->world.resolver = zone_resolver_of_json(slice_str(zone), &why);
@@ -582,15 +585,21 @@ static void the_pace_finds_a_hidden_limit_and_follows(void **state)
     crowd(fixture, PEOPLE_MOST, "r0.example");
     submit(fixture);
     wait_until_accepted(&receivers[0], R + 2); /* its burst */
-    receiver_pause(3000);
-    int throttled = atomic_load(&receivers[0].throttled);
-    double taken = taken_in(&receivers[0], 5000);
-    throttled = atomic_load(&receivers[0].throttled) - throttled;
-    if (taken < 0.7 * R || taken > 1.05 * R || throttled > 5 * R / 10)
+    double taken = 0;
+    int throttled = 0;
+    bool is_right = false;
+    for (int i = 0; i < 5 && !is_right; i++) { /* a machine with other things to do may need another window */
+        receiver_pause(3000);
+        throttled = atomic_load(&receivers[0].throttled);
+        taken = taken_in(&receivers[0], 4000);
+        throttled = atomic_load(&receivers[0].throttled) - throttled;
+        is_right = taken >= 0.7 * R && taken <= 1.05 * R && throttled <= 4 * R / 10;
+    }
+    if (!is_right)
         fail_msg("%.1f a second were taken of %d, %d heard 421", taken, R, throttled);
     atomic_store(&receivers[0].rate, 2 * R);
-    receiver_pause(7000);
-    taken = taken_in(&receivers[0], 3000);
+    for (int i = 0; i < 8 && taken < 1.4 * R; i++)
+        taken = taken_in(&receivers[0], 3000);
     if (taken < 1.4 * R)
         fail_msg("%.1f a second were taken of %d", taken, 2 * R);
     assert_int_equal(events(fixture, EVENT_BOUNCED), 0);
@@ -723,6 +732,152 @@ static void a_rate_of_the_rule_is_kept(void **state)
     sites_free(sites);
 }
 
+/* ── sources (S51, S77) ── */
+
+struct new_source {
+    uint8_t last;
+    unsigned weight;
+    const char *caps; /* of a warm-up; NULL: none */
+};
+static bool source_run(struct db *db, struct fault *why, void *context)
+{
+    const struct new_source *new = context;
+    char name[32];
+    snprintf(name, sizeof(name), "out%d.example", new->last);
+    struct source source = {.ip = ip_v4(127, 88, 0, new->last),
+                            .ehlo_name = slice_str(name),
+                            .pool = SLICE("default"),
+                            .weight = new->weight};
+    if (new->last == 99) /* not an address of this machine */
+        source.ip = ip_v4(192, 0, 2, 1);
+    return source_add(db, why, &source, 1795321800000) &&
+           (!new->caps || warm_up_begin(db, why, source.id, SLICE("*"), slice_str(new->caps), 1795321800000));
+}
+static void add_source(struct fixture *fixture, struct new_source source)
+{
+    test_write(fixture->store.store, source_run, &source);
+}
+static int from(struct fixture *fixture, int last)
+{
+    return atomic_load(&fixture->receivers[0].taken_from[last]);
+}
+static void open_house_of_sources(struct fixture *fixture)
+{
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    fixture->engine = NULL;
+}
+
+static void sources_share_by_weight_and_drain(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_ms = 10};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 3, NULL});
+    add_source(fixture, (struct new_source){2, 1, NULL});
+    add_source(fixture, (struct new_source){99, 1, NULL}); /* an address that is not ours: nobody suffers from it */
+    start(fixture);
+    crowd(fixture, 2000, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], 300);
+    assert_int_equal(from(fixture, 1) + from(fixture, 2), atomic_load(&receivers[0].accepted));
+    assert_true(from(fixture, 2) > 20 && from(fixture, 1) > 20);
+    assert_int_equal(atomic_load(&receivers[0].strange_ehlo), 0);
+    assert_true(atomic_load(&receivers[0].open_most) <= 20); /* ten for each source */
+    test_write(fixture->store.store, do_run, (char[]){"UPDATE source SET state = 'draining' WHERE ip = '127.88.0.1'"});
+    receiver_pause(1500); /* read within a second, and what was under way ends */
+    int before = from(fixture, 1), others = from(fixture, 2);
+    wait_until_state(fixture, "drained", DELIVERY_DELIVERED, 2000);
+    assert_int_equal(from(fixture, 1), before);
+    assert_true(from(fixture, 2) > others);
+    assert_int_equal(events(fixture, EVENT_DEFERRED), 0);
+    nobody_twice(fixture, "sources");
+    leave(fixture);
+}
+
+static void one_by_one_the_weights_hold(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){0};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 3, NULL});
+    add_source(fixture, (struct new_source){2, 1, NULL});
+    fixture->options.idle_ms = 1; /* a connection for each mail */
+    start(fixture);
+    for (int i = 0; i < 40; i++) {
+        char local[16];
+        snprintf(local, sizeof(local), "p%d", i);
+        fixture->count = 0;
+        person(fixture, local, "r0.example");
+        submit(fixture);
+        wait_until_accepted(&receivers[0], i + 1);
+        receiver_pause(80); /* its answer comes in two pieces, the second one after a delayed ACK */
+    }
+    int one = from(fixture, 1);
+    if (one < 26 || one > 34)
+        fail_msg("%d of 40 by a source of weight 3 beside one of weight 1; %d connections", one,
+                 atomic_load(&receivers[0].seen));
+    fixture->count = 40;
+    leave(fixture);
+}
+
+/* R28, S50: never more than the cap, however often it is restarted; what it may not send goes by a warm source, and
+ * without one it waits. */
+static void a_warm_up_holds_across_restarts(void **state)
+{
+    enum { CAP = 50, OWED = 400 };
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_ms = 2};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 1, "50,100"});
+    start(fixture);
+    crowd(fixture, OWED, "r0.example");
+    submit(fixture);
+    for (int i = 0; i < 5; i++) {
+        receiver_pause(60 * i);
+        engine_stop(fixture->engine, i % 2 ? 2000 : 0);
+        start(fixture);
+    }
+    receiver_pause(2500);
+    int sent = from(fixture, 1);
+    if (sent > CAP || sent < CAP - 10) /* a stop that does not wait may lose a block or two */
+        fail_msg("%d left by a source with a cap of %d", sent, CAP);
+    assert_true(in_state(fixture, DELIVERY_DELIVERED) <= sent); /* some may be in doubt */
+    assert_true(number(fixture, "SELECT MAX(reserved) FROM daily_use") <= CAP);
+    add_source(fixture, (struct new_source){2, 1, NULL});
+    wait_until_state(fixture, "overflow", DELIVERY_DELIVERED, OWED);
+    assert_true(from(fixture, 1) <= CAP);
+    assert_true(from(fixture, 2) >= OWED - CAP);
+    assert_int_equal(events(fixture, EVENT_DEFERRED), 0);
+    nobody_twice(fixture, "warm-up");
+    leave(fixture);
+}
+
+/* A source that a blocklist names drains, and nothing new leaves it; 127.255.255.254 is no listing. */
+static void a_listed_source_drains(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_ms = 20};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 1, NULL});
+    add_source(fixture, (struct new_source){2, 1, NULL});
+    fixture->options.blocklists = SLICE("bl.example, other.example");
+    start(fixture);
+    crowd(fixture, 1500, "r0.example");
+    submit(fixture);
+    for (int i = 0;
+         i < 2000 && number(fixture, "SELECT COUNT(*) FROM source WHERE trouble = 'listed by bl.example'") == 0; i++)
+        receiver_pause(5);
+    assert_int_equal(number(fixture, "SELECT COUNT(*) FROM source WHERE trouble <> ''"), 1);
+    receiver_pause(1500);
+    int before = from(fixture, 1), others = from(fixture, 2);
+    wait_until_accepted(&receivers[0], atomic_load(&receivers[0].accepted) + 100);
+    assert_int_equal(from(fixture, 1), before);
+    assert_true(from(fixture, 2) >= others + 100);
+    assert_int_equal(number(fixture, "SELECT COUNT(*) FROM source WHERE ip = '127.88.0.1' AND trouble <> ''"), 1);
+    leave(fixture);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) /* one story alone: engine_test "*hold*" */
@@ -746,6 +901,10 @@ int main(int argc, char **argv)
         ON_BOTH(a_rate_of_the_rule_is_kept),
         ON_BOTH(nobody_stands_in_anothers_way),
         ON_BOTH(two_brands_share_a_full_site),
+        ON_BOTH(sources_share_by_weight_and_drain),
+        ON_BOTH(one_by_one_the_weights_hold),
+        ON_BOTH(a_warm_up_holds_across_restarts),
+        ON_BOTH(a_listed_source_drains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 enum {
     APPETITE_S = 2,     /* recipients in memory for so many seconds at this pace, */
     APPETITE_LEAST = 4, /* and these */
+    OVERTAKEN_MS = 50,  /* its connections are busy: so long the others wait for whose turn it is */
     CLOSED_MS = 30000,
     CLOSED_DOUBLINGS = 5,
 };
@@ -31,16 +32,12 @@ static void wake_in(struct site *site, time_ms wait)
 
 void site_meet(struct worker *worker, struct site *site)
 {
-    const struct engine_options *options = &worker->engine->options;
     site->is_known_to_worker = true;
     site->last_busy = &site->first_busy;
     timer_init(&site->wake, worker->loop, site_wake, site);
     site->next_of_worker = worker->sites;
     worker->sites = site;
-    struct egress *egress = NEW(struct egress);
-    egress->site = site;
-    pace_init(&egress->pace, site->rule, options->retry.scale);
-    site->egresses = egress;
+    egresses_update(worker, site);
 }
 
 void site_release(struct site *site)
@@ -143,15 +140,24 @@ void worker_compose_ahead(struct worker *worker, struct site *site)
 
 /* ── connections ── */
 
-/* The way with most room that may open a connection now; NULL: none, and *wait_ms is when to ask again (0: when one of
- * them ends). */
+/* Has `a` had less of its share than `b`? First by connections, then by what was sent. */
+static bool has_less(const struct egress *a, const struct egress *b)
+{
+    uint64_t left = (uint64_t)a->slots * b->weight, right = (uint64_t)b->slots * a->weight;
+    if (left != right)
+        return left < right;
+    return a->sent * b->weight < b->sent * a->weight;
+}
+
+/* The way that may open a connection now and has had least of its share; NULL: none, and *wait_ms is when to ask again
+ * (0: when one of them ends, or something else changes). */
 static struct egress *egress_that_opens(struct site *site, time_ms now, time_ms *wait_ms)
 {
     struct egress *best = NULL;
     *wait_ms = 0;
     for (struct egress *egress = site->egresses; egress; egress = egress->next) {
-        time_ms wait = pace_may_open(&egress->pace, egress->slots, now);
-        if (wait == 0 && (!best || egress->slots < best->slots))
+        time_ms wait = egress_may_open(egress, now);
+        if (wait == 0 && (!best || has_less(egress, best)))
             best = egress;
         if (wait > 0 && (!*wait_ms || wait < *wait_ms))
             *wait_ms = wait;
@@ -262,11 +268,12 @@ bool slot_may_send(struct slot *slot)
             wake_in(site, 0);
         return false;
     }
-    time_ms wait = pace_may_send(&slot->egress->pace, loop_now(slot->worker->loop));
+    time_ms wait = egress_may_send(slot->egress, loop_now(slot->worker->loop));
     if (!wait)
         return true;
     site->is_gated = true;
-    wake_in(site, wait);
+    if (wait > 0)
+        wake_in(site, wait);
     return false;
 }
 
@@ -289,7 +296,7 @@ static struct destination *destination_in_turn(struct site *site)
 static struct slot *slot_that_takes(struct destination *destination, time_ms now)
 {
     for (struct slot *slot = destination->slots; slot; slot = slot->next)
-        if (slot_has_room(slot) && pace_may_send(&slot->egress->pace, now) == 0)
+        if (slot_has_room(slot) && egress_may_send(slot->egress, now) == 0)
             return slot;
     return NULL;
 }
@@ -297,7 +304,30 @@ static struct slot *slot_that_takes(struct destination *destination, time_ms now
 static bool is_any_way_open(struct site *site, time_ms now)
 {
     for (struct egress *egress = site->egresses; egress; egress = egress->next)
-        if (pace_may_send(&egress->pace, now) == 0)
+        if (egress_may_send(egress, now) == 0)
+            return true;
+    return false;
+}
+
+/* Its turn, and its connections are busy: it keeps the turn for a moment, so that order is more than chance; not for
+ * long, so that a slow host takes nobody's time. */
+static bool is_awaited(struct destination *destination, time_ms now)
+{
+    if (!destination->slot_count || destination->has_doubts)
+        return false;
+    if (!destination->waits_since)
+        destination->waits_since = now;
+    time_ms left = destination->waits_since + OVERTAKEN_MS - now;
+    if (left > 0)
+        wake_in(destination->site, left);
+    return left > 0;
+}
+
+/* One connection more at a time: is one of it on its way? */
+static bool has_one_coming(const struct destination *destination)
+{
+    for (const struct slot *slot = destination->slots; slot; slot = slot->next)
+        if (slot->state == SLOT_CONNECTING || slot->state == SLOT_TALKING)
             return true;
     return false;
 }
@@ -312,11 +342,15 @@ static void pump_gated(struct worker *worker, struct site *site, time_ms now)
         if (slot) {
             slot->has_turn = true;
             slot_run(slot); /* takes one and gives the turn back */
-        }
-        if (!slot || destination->ready.count == before)
-            destination->passed_at = site->pass;
-        if (!slot && !destination->has_doubts && !is_closed(destination, now))
+        } else if (!destination->has_doubts && !has_one_coming(destination) && !is_closed(destination, now)) {
             open_connection(worker, destination, now);
+        }
+        if (destination->ready.count != before)
+            destination->waits_since = 0;
+        else if (is_awaited(destination, now))
+            break;
+        else
+            destination->passed_at = site->pass;
     }
 }
 
@@ -327,6 +361,8 @@ static void publish_appetite(struct site *site, time_ms now)
     double rate = 0;
     bool is_unlimited = false;
     for (struct egress *egress = site->egresses; egress; egress = egress->next) {
+        if (!egress->is_usable || egress->allowance.is_used_up)
+            continue;
         double own = pace_rate(&egress->pace, now);
         is_unlimited = is_unlimited || own <= 0;
         rate += own;
@@ -362,9 +398,9 @@ static void wake_again(struct site *site, time_ms now)
     time_ms least = 0;
     bool is_open = false;
     for (struct egress *egress = site->egresses; egress; egress = egress->next) {
-        time_ms wait = pace_may_send(&egress->pace, now);
+        time_ms wait = egress_may_send(egress, now);
         is_open = is_open || wait == 0;
-        if (wait && (!least || wait < least))
+        if (wait > 0 && (!least || wait < least))
             least = wait;
     }
     if (!is_open && least)
@@ -394,7 +430,7 @@ void worker_pump(struct worker *worker, struct site *site)
     wake_again(site, now);
     for (struct egress *egress = site->egresses; egress; egress = egress->next) {
         if (site->first_busy)
-            pace_binding(&egress->pace, egress->slots, now);
+            egress_binding(egress, now);
         else if (egress->pace.binding.limit != PACE_NOTHING)
             egress->pace.binding = (struct pace_binding){.since = now};
     }

@@ -49,6 +49,7 @@ void outcome_delivered(struct worker *worker, struct recipient *recipient, struc
     move->event.stage = STAGE_DOT;
     move->event.diagnostic = arena_copy(worker_batch_arena(worker), slice_head(reply->text, DELIVERED_TEXT_MAX));
     pace_delivered(&egress->pace, loop_now(worker->loop));
+    egress->allowance.delivered++;
     atomic_fetch_add(&worker->engine->delivered, 1);
 }
 
@@ -118,5 +119,7 @@ void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct
     event->kind = event->state_after == DELIVERY_DEFERRED  ? EVENT_DEFERRED
                   : event->state_after == DELIVERY_EXPIRED ? EVENT_EXPIRED
                                                            : EVENT_BOUNCED;
+    if (egress && event->kind == EVENT_DEFERRED)
+        egress->allowance.deferred++;
     atomic_fetch_add(event->kind == EVENT_DEFERRED ? &worker->engine->deferred : &worker->engine->refused, 1);
 }

@@ -14,7 +14,9 @@
 #include "dns/route.h"
 #include "net/stream.h"
 #include "queue/lanes.h"
+#include "shape/allowance.h"
 #include "shape/pace.h"
+#include "shape/source.h"
 #include "smtp/client.h"
 
 struct worker;
@@ -38,13 +40,42 @@ static inline bool recipients_has_urgent(const struct recipients *queue)
 struct egress {
     struct site *site;
     struct pace pace;
+    uint64_t source_id; /* 0: the system chooses the address */
+    struct ip from;
+    struct slice ehlo_name; /* "": the engine's */
+    unsigned weight;
+    bool is_usable;                 /* false: it drains, is in trouble or was taken away */
+    time_ms bad_until, bad_said_at; /* the address could not be bound */
+    uint64_t sent;
+    struct egress_allowance { /* of daily limits, for `day` */
+        unsigned have;        /* reserved and not used */
+        int64_t day, cap;
+        enum allowance_bound bound;
+        bool is_asked, is_used_up;
+        time_ms ask_at;
+        unsigned delivered, deferred; /* not reported yet */
+    } allowance;
     unsigned slots;    /* connections, those on their way too */
     unsigned standing; /* of them, in conversation */
     struct egress *next;
 };
 
+/* Our sources as a worker knows them: replaced as a whole. */
+struct source_set {
+    struct arena arena;
+    struct set_source {
+        uint64_t id;
+        struct ip ip;
+        struct slice ehlo_name, pool;
+        unsigned weight;
+        bool is_usable;
+    } * list;
+    size_t count;
+};
+
 struct site {
     struct slice name; /* "google", or the first MX host's name */
+    struct slice pool; /* of sources that it is reached by; "": the system chooses the address */
     const struct site_rule *rule;
     struct worker *worker;
     /* the dispatcher's */
@@ -91,6 +122,7 @@ struct destination {
     struct destination *of_site, *next_busy; /* next */
     bool is_busy;
     uint64_t passed_at;      /* flow.c: looked at in this pass */
+    time_ms waits_since;     /* flow.c: its turn came, and no connection of it was free */
     time_ms closed_until;    /* its hosts failed while others of the site stood */
     struct recipients raw;   /* not composed yet */
     struct recipients ready; /* composed, waiting for a slot */
@@ -113,8 +145,9 @@ struct slot {
     struct worker *worker;
     struct destination *destination;
     struct egress *egress;
-    bool has_stood; /* counted in egress->standing */
-    bool has_turn;  /* while the site is gated: it may take one now */
+    bool has_stood;       /* counted in egress->standing */
+    bool is_source_fault; /* our own address could not be used: nobody else's fault */
+    bool has_turn;        /* while the site is gated: it may take one now */
     struct route_kept *kept;
     struct slot *next, *before; /* of the destination */
     enum slot_state state;
@@ -167,7 +200,10 @@ struct worker {
     unsigned index;
     struct loop_thread thread;
     struct loop *loop;
-    struct mailbox recipients, composed, settled, control;
+    struct mailbox recipients, composed, settled, control, allowances;
+    struct source_set *sources;
+    struct arena names; /* EHLO names, for as long as it lives */
+    bool has_returned;  /* while stopping: what was reserved and not used */
     struct rules_scratch *scratch;
     struct tls_client *tls;
     struct batch *batch; /* being filled */
@@ -206,6 +242,8 @@ struct dispatcher {
     struct dns_client *dns;
     struct sts_cache *sts; /* NULL: not used */
     struct directions *directions;
+    struct health *healths;
+    uint64_t sources_mark;
     struct tls_counts tls_counts;
     unsigned seconds;                       /* since the start: what is done every few of them */
     struct map sites, destinations, routes; /* by name, by key, by domain (struct domain_route) */
@@ -266,8 +304,10 @@ void worker_start(struct engine *engine, unsigned index);
 void worker_send_home(struct worker *worker, struct recipient *recipient);
 void worker_control_holds(struct worker *worker, struct holds *holds); /* from the dispatcher's thread; takes them */
 void worker_control_route(struct worker *worker, struct destination *destination,
-                          struct route_kept *kept); /* likewise */
-void worker_control_stop(struct worker *worker);    /* from any thread */
+                          struct route_kept *kept);                         /* likewise */
+void worker_control_stop(struct worker *worker);                            /* from any thread */
+void worker_control_sources(struct worker *worker, struct source_set *set); /* from the dispatcher's; takes it */
+void worker_check_stop(struct worker *worker);
 void worker_join(struct worker *worker);
 /* Back to the claimer as it was: not tried. */
 void worker_give_back(struct worker *worker, struct recipient *recipient);
@@ -277,6 +317,25 @@ bool worker_is_held(const struct worker *worker, const struct recipient *recipie
 void destination_failed(struct worker *worker, struct destination *destination, const struct reply *reply,
                         enum stage stage, enum reason reason, struct slice remote);
 void route_kept_drop(struct route_kept *kept); /* one holder less */
+
+/* sources.c */
+enum { EGRESS_NOT_AT_ALL = -2 }; /* beside PACE_FULL */
+void sources_refresh(struct dispatcher *dispatcher);
+void source_set_free(struct source_set *set);
+void sources_arrived(struct worker *worker, struct source_set *set);
+void egresses_update(struct worker *worker, struct site *site);
+/* 0: now; EGRESS_NOT_AT_ALL; otherwise ms to wait. */
+time_ms egress_may_send(struct egress *egress, time_ms now);
+time_ms egress_may_open(struct egress *egress, time_ms now);
+void egress_sent(struct egress *egress, time_ms now);
+void egress_is_bad(struct egress *egress, const char *why, time_ms now);
+const struct pace_binding *egress_binding(struct egress *egress, time_ms now);
+void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
+bool allowances_return(struct worker *worker);
+
+/* health.c */
+void health_check(struct dispatcher *dispatcher, const struct source *list, size_t count);
+void health_release(struct dispatcher *dispatcher);
 
 /* flow.c: giving work to slots, no faster than the pace allows */
 void site_meet(struct worker *worker, struct site *site);

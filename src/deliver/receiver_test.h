@@ -38,7 +38,9 @@ struct receiver {
     pthread_t thread, conversations[CONVERSATIONS_MOST];
     _Atomic int said[SCRIPT_MOST];
     _Atomic int open, open_most, seen, accepted, messages_most;
-    _Atomic int throttled; /* by `rate` */
+    _Atomic int taken_from[256]; /* by the last part of the sender's address */
+    _Atomic int strange_ehlo;    /* from 127.88.0.N, and not "outN.example" */
+    _Atomic int throttled;       /* by `rate` */
     _Atomic bool is_over;
     pthread_mutex_t lock;
     double tokens;
@@ -53,6 +55,7 @@ struct conversation {
     size_t len;
     bool has_mail;
     char recipient[256];
+    unsigned char from[4]; /* the peer's address */
 };
 
 static inline void receiver_pause(int ms)
@@ -195,6 +198,7 @@ static inline bool conversation_data(struct conversation *talk)
     told = conversation_script(talk, STAGE_DOT);
     if (told == TOLD_YES) {
         receiver_takes(talk->receiver, talk->recipient);
+        atomic_fetch_add(&talk->receiver->taken_from[talk->from[3]], 1);
         conversation_say(talk, "250 2.0.0 queued");
         talk->messages++;
     }
@@ -207,6 +211,10 @@ static inline bool conversation_command(struct conversation *talk, const char *l
 {
     enum told told;
     if (strncasecmp(line, "EHLO", 4) == 0 || strncasecmp(line, "HELO", 4) == 0) {
+        char name[32];
+        snprintf(name, sizeof(name), " out%d.example", talk->from[3]);
+        if (talk->from[1] == 88 && !strstr(line, name))
+            atomic_fetch_add(&talk->receiver->strange_ehlo, 1);
         if ((told = conversation_script(talk, STAGE_EHLO)) == TOLD_YES) {
             conversation_say(talk, "250-mx.example");
             if (talk->receiver->offers_tls)
@@ -289,13 +297,16 @@ static inline void *receiver_main(void *arg)
         struct pollfd wait = {.fd = receiver->fd, .events = POLLIN};
         if (poll(&wait, 1, 50) <= 0)
             continue;
-        int fd = accept(receiver->fd, NULL, NULL);
+        struct sockaddr_in peer = {0};
+        socklen_t peer_len = sizeof(peer);
+        int fd = accept(receiver->fd, (struct sockaddr *)&peer, &peer_len);
         int seen = atomic_load(&receiver->seen);
         if (fd < 0 || seen == CONVERSATIONS_MOST)
             abort();
         struct conversation *talk = NEW(struct conversation);
         talk->receiver = receiver;
         talk->fd = fd;
+        memcpy(talk->from, &peer.sin_addr, 4);
         if (pthread_create(&receiver->conversations[seen], NULL, conversation_main, talk) != 0)
             abort();
         atomic_store(&receiver->seen, seen + 1);

@@ -20,6 +20,7 @@ struct domain_route {
     struct dispatcher *dispatcher;
     struct slice name;   /* the map's key (directions.h) */
     struct slice domain; /* "" for a smart host */
+    struct slice pool;   /* of sources; "": none */
     uint64_t brand_id;
     struct route_query *query;
     struct sts_query *sts;
@@ -30,20 +31,29 @@ struct domain_route {
 
 /* ── sites and destinations ── */
 
-static struct site *site_get(struct dispatcher *dispatcher, struct slice name, const struct site_rule *rule)
+static struct site *site_get(struct dispatcher *dispatcher, struct slice name, struct slice pool,
+                             const struct site_rule *rule)
 {
-    struct site *site = map_get(&dispatcher->sites, name);
+    SCOPED(buf) key = BUF(17000);
+    buf_append(&key, name);
+    if (pool.len)
+        buf_printf(&key, " !pool %.*s", SLICE_ARG(pool));
+    struct site *site = map_get(&dispatcher->sites, buf_slice(&key));
     if (site)
         return site;
-    site = memory_zero(1, sizeof(*site) + name.len);
-    memcpy(site + 1, name.ptr, name.len);
-    site->name = slice_of(site + 1, name.len);
+    site = memory_zero(1, sizeof(*site) + name.len + pool.len);
+    char *texts = (char *)(site + 1);
+    memcpy(texts, name.ptr, name.len);
+    if (pool.len)
+        memcpy(texts + name.len, pool.ptr, pool.len);
+    site->name = slice_of(texts, name.len);
+    site->pool = slice_of(texts + name.len, pool.len);
     site->rule = rule;
     if (rule->rate.count)
         site->appetite =
             (size_t)rule->rate.count * 2000 / (size_t)rule->rate.per + 4; /* until its worker knows better */
     site->worker = &dispatcher->engine->workers[dispatcher->worker_turn++ % dispatcher->engine->worker_count];
-    map_set(&dispatcher->sites, name, site);
+    map_set(&dispatcher->sites, buf_slice(&key), site);
     return site;
 }
 
@@ -123,7 +133,7 @@ static struct destination *destination_get(struct dispatcher *dispatcher, const 
     const struct route *route = &kept->route;
     SCOPED(buf) key = BUF(16384);
     SCOPED(buf) site_key = BUF(16384);
-    struct slice hosts[ROUTE_HOSTS_MOST], name = known->name;
+    struct slice hosts[ROUTE_HOSTS_MOST], name = known->domain.len ? known->domain : known->name;
     size_t count = 0;
     route_key(route, known->name, &site_key);
     for (; count < route->host_count && count < COUNT_OF(hosts); count++)
@@ -139,6 +149,8 @@ static struct destination *destination_get(struct dispatcher *dispatcher, const 
         kept->policy.domain = arena_copy(&kept->arena, known->domain);
     buf_append(&key, buf_slice(&site_key));
     policy_key(&kept->policy, &key);
+    if (known->pool.len)
+        buf_printf(&key, " !pool %.*s", SLICE_ARG(known->pool));
     uint64_t addresses = route_addresses(route) + hash_bytes(kept->policy.sts_text, 2);
     struct destination *destination = map_get(&dispatcher->destinations, buf_slice(&key));
     if (destination) {
@@ -154,7 +166,7 @@ static struct destination *destination_get(struct dispatcher *dispatcher, const 
     destination->key = arena_copy(&destination->arena, buf_slice(&key));
     destination->kept = kept;
     destination->addresses = addresses;
-    struct site *site = site_get(dispatcher, name, rule);
+    struct site *site = site_get(dispatcher, name, known->pool, rule);
     site->is_failure = route->status != ROUTE_FOUND;
     if (rule->is_default && count)
         site->name = arena_copy(&destination->arena, hosts[0]);
@@ -271,6 +283,7 @@ void routing_want(void *owner, struct slice name)
         struct route_name read = route_name_read(known->name);
         known->domain = read.domain;
         known->brand_id = read.brand_id;
+        known->pool = read.pool;
         map_set(&dispatcher->routes, known->name, known);
     }
     ask(known);

@@ -190,7 +190,7 @@ static bool hand_over(struct slot *slot, struct recipient *recipient)
     slot->under_way[slot->under_way_count++] = recipient;
     recipient->slot = slot;
     slot->sent++;
-    pace_sent(&slot->egress->pace, loop_now(slot->worker->loop));
+    egress_sent(slot->egress, loop_now(slot->worker->loop));
     mark_next(slot);
     return true;
 }
@@ -202,7 +202,7 @@ static bool should_close(const struct slot *slot)
     return slot->sent >= (int)site->rule->messages_per_connection ||
            (others_wait && slot->sent >= (site->urgent_waits ? 1 : TURN)) ||
            slot->egress->slots > pace_connections(&slot->egress->pace, loop_now(slot->worker->loop)) ||
-           slot->worker->is_stopping;
+           !slot->egress->is_usable || slot->worker->is_stopping;
 }
 
 bool slot_has_room(const struct slot *slot)
@@ -362,7 +362,7 @@ static void slot_end(struct slot *slot)
     }
     slot->stream = NULL;
     bool came_about = slot->state == SLOT_OPEN || slot->state == SLOT_CLOSING;
-    if (worker->is_stopping || came_about)
+    if (worker->is_stopping || came_about || slot->is_source_fault)
         slot_free(slot);
     else
         slot_failed(slot);
@@ -481,6 +481,10 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
 {
     struct slot *slot = owner;
     slot->stream = NULL;
+    if (end->why == STREAM_LOCAL && slot->egress->source_id) {
+        egress_is_bad(slot->egress, end->text, loop_now(slot->worker->loop));
+        slot->is_source_fault = true;
+    }
     slot->was_tls_failure = end->why == STREAM_TLS;
     slot->tls_fault = end->tls;
     if (end->why == STREAM_RESET && slot->state == SLOT_OPEN && slot->under_way_count) /* au blocks so */
@@ -504,13 +508,28 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
 
 static const struct stream_events events = {on_open, on_bytes, on_drained, on_tls, on_closed};
 
+/* A source can only reach addresses of its own kind. */
+static bool is_other_kind(struct slot *slot)
+{
+    const struct reply none = {.text = SLICE("no address of the kind that our source has (IPv4, IPv6)")};
+    const struct ip *from = &slot->egress->from;
+    if (!from->family || slot->kept->route.hosts[slot->host].addresses[slot->address].family == from->family)
+        return false;
+    slot_keep_last_words(slot, &none, STAGE_CONNECT);
+    return true;
+}
+
 static bool connect_to(struct slot *slot)
 {
-    if (!slot_place(slot))
+    bool is_placed;
+    while ((is_placed = slot_place(slot)) && is_other_kind(slot))
+        next_address(slot, false);
+    if (!is_placed)
         return false;
     const struct route_host *host = &slot->kept->route.hosts[slot->host];
     struct stream_target target = {
         .to = {host->addresses[slot->address], slot_port(slot)},
+        .from = slot->egress->from,
         .deadline_ms = scaled(slot, CONNECT_TIMEOUT_MS),
     };
     char ip[IP_TEXT_ROOM];

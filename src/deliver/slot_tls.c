@@ -36,7 +36,7 @@ struct smtp_client *slot_client_new(const struct slot *slot)
 {
     const struct relay *relay = slot->kept->policy.relay;
     struct smtp_client_settings settings = {
-        .ehlo_name = slot->worker->engine->options.ehlo_name,
+        .ehlo_name = slot->egress->ehlo_name.len ? slot->egress->ehlo_name : slot->worker->engine->options.ehlo_name,
         .tls = tls_wish(slot),
         .is_tls_already = slot->tls_info != NULL,
         .is_tls_verified = slot->tls_info && slot->tls_info->is_verified,

@@ -61,9 +61,16 @@ struct recipient *recipients_pop(struct recipients *queue)
 static void stop_check(struct worker *worker)
 {
     if (worker->is_stopping && worker->in_memory == 0 && worker->connections == 0 && !worker->has_ended) {
+        if (!worker->has_returned && (worker->has_returned = true, allowances_return(worker)))
+            return; /* their answers end it */
         worker->has_ended = true;
         atomic_fetch_sub(&worker->engine->busy_workers, 1);
     }
+}
+
+void worker_check_stop(struct worker *worker)
+{
+    stop_check(worker);
 }
 
 void worker_send_home(struct worker *worker, struct recipient *recipient)
@@ -223,11 +230,12 @@ void worker_slot_gone(struct worker *worker)
 
 /* ── the thread ── */
 
-enum control_what { CONTROL_HOLDS, CONTROL_ROUTE, CONTROL_STOP };
+enum control_what { CONTROL_HOLDS, CONTROL_ROUTE, CONTROL_SOURCES, CONTROL_STOP };
 struct control {
     struct mail_item item;
     enum control_what what;
     struct holds *holds;
+    struct source_set *sources;
     struct destination *destination;
     struct route_kept *kept;
 };
@@ -295,6 +303,7 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
             control->destination->kept = control->kept;
             memset(control->destination->clear_until, 0, sizeof(control->destination->clear_until));
             break;
+        case CONTROL_SOURCES: sources_arrived(worker, control->sources); break;
         case CONTROL_STOP: stop_begin(worker); break;
         }
         free(control);
@@ -318,6 +327,11 @@ void worker_control_route(struct worker *worker, struct destination *destination
     control_post(worker, &(struct control){.what = CONTROL_ROUTE, .destination = destination, .kept = kept});
 }
 
+void worker_control_sources(struct worker *worker, struct source_set *set)
+{
+    control_post(worker, &(struct control){.what = CONTROL_SOURCES, .sources = set});
+}
+
 void worker_control_stop(struct worker *worker)
 {
     control_post(worker, &(struct control){.what = CONTROL_STOP});
@@ -333,6 +347,7 @@ void worker_join(struct worker *worker)
         struct control *control = (struct control *)item;
         next = item->next;
         holds_free(control->holds);
+        source_set_free(control->sources);
         if (control->kept)
             route_kept_drop(control->kept);
         free(control);
@@ -341,6 +356,9 @@ void worker_join(struct worker *worker)
     mailbox_release(&worker->composed);
     mailbox_release(&worker->settled);
     mailbox_release(&worker->control);
+    mailbox_release(&worker->allowances);
+    source_set_free(worker->sources);
+    arena_release(&worker->names);
     deferred_clear(&worker->flush);
     deferred_clear(&worker->serve_short);
     holds_free(worker->holds);
@@ -361,6 +379,7 @@ void worker_start(struct engine *engine, unsigned index)
     mailbox_init(&worker->composed, worker->loop, composed_arrived, worker);
     mailbox_init(&worker->settled, worker->loop, batches_settled, worker);
     mailbox_init(&worker->control, worker->loop, control_arrived, worker);
+    mailbox_init(&worker->allowances, worker->loop, allowances_arrived, worker);
     deferred_init(&worker->flush, worker->loop, batch_flush, worker);
     deferred_init(&worker->serve_short, worker->loop, worker_serve_short, worker);
     worker->last_short = &worker->first_short;

@@ -41,6 +41,7 @@
     X(BREAKER, breaker)     /* it refused everybody: waiting, or probing with one connection */                        \
     X(DAILY, daily)         /* the rule's cap for a day is reached */                                                  \
     X(WARM_UP, warm_up)     /* the source's plan's */                                                                  \
+    X(NO_SOURCE, no_source) /* every address of its pool drains or is in trouble */                                    \
     X(RESERVING, reserving) /* the next block of a daily cap is being written down */
 #define PACE_LIMIT_ENUM(NAME, word) PACE_##NAME,
 enum pace_limit { PACE_LIMITS(PACE_LIMIT_ENUM) PACE_LIMIT_COUNT };

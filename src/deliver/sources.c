@@ -1,0 +1,328 @@
+/* sources.c - our addresses: read by the dispatcher, known to each worker, and what a way may still send today
+ *
+ * The dispatcher reads the table each second; when it has changed every worker gets a copy, and each of its sites has
+ * one egress for each source of its pool. An egress is never taken away while the worker lives: a source that drains,
+ * is in trouble or was removed is not usable, opens nothing, and its connections end behind the mail under way.
+ *
+ * Daily limits (shape/allowance.h) are asked for in blocks through the store's writer; what a worker holds when it ends
+ * goes back. */
+#include "deliver/parts.h"
+
+#include "base/log.h"
+
+enum {
+    BLOCK_FIRST = 10,
+    BLOCK_MOST = 100,
+    BLOCKS_A_DAY = 50,
+    ASK_AGAIN_MS = 10000, /* a cap that is used up, or a source without one: has somebody changed it? */
+    BAD_MS = 30000,       /* an address that cannot be bound */
+    SAY_AGAIN_MS = 300000,
+};
+
+/* ── the dispatcher's half ── */
+
+static struct source_set *source_set_of(struct dispatcher *dispatcher, const struct source *list, size_t count)
+{
+    struct source_set *set = NEW(struct source_set);
+    unsigned node = dispatcher->engine->options.ledger.node;
+    set->list = ARENA_ARRAY(&set->arena, struct set_source, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].node && list[i].node != node)
+            continue;
+        set->list[set->count++] = (struct set_source){
+            .id = list[i].id,
+            .ip = list[i].ip,
+            .ehlo_name = arena_copy(&set->arena, list[i].ehlo_name),
+            .pool = arena_copy(&set->arena, list[i].pool),
+            .weight = list[i].weight ? list[i].weight : 1,
+            .is_usable = source_is_usable(&list[i]) && list[i].ip.family,
+        };
+    }
+    return set;
+}
+
+/* What workers must hear of when it changes. */
+static uint64_t sources_mark(const struct source *list, size_t count)
+{
+    uint64_t mark = count;
+    for (size_t i = 0; i < count; i++) {
+        mark = hash_u64(list[i].id, mark);
+        mark = hash_bytes(list[i].ehlo_name, mark);
+        mark = hash_bytes(list[i].pool, mark);
+        mark = hash_u64((uint64_t)list[i].weight << 32 | list[i].node, mark);
+        mark = hash_u64(source_is_usable(&list[i]), mark);
+    }
+    return mark;
+}
+
+void sources_refresh(struct dispatcher *dispatcher)
+{
+    struct arena arena = {0};
+    struct source *list;
+    size_t count;
+    struct fault why;
+    if (dispatcher->is_stopping)
+        return;
+    if (!source_list(dispatcher->reader, &why, &arena, &list, &count)) {
+        log_warn("deliver", "the sources cannot be read: %s", why.text);
+        arena_release(&arena);
+        return;
+    }
+    uint64_t mark = sources_mark(list, count);
+    if (mark != dispatcher->sources_mark) {
+        dispatcher->sources_mark = mark;
+        for (unsigned i = 0; i < dispatcher->engine->worker_count; i++)
+            worker_control_sources(&dispatcher->engine->workers[i], source_set_of(dispatcher, list, count));
+    }
+    health_check(dispatcher, list, count);
+    arena_release(&arena);
+}
+
+/* ── the worker's half ── */
+
+void source_set_free(struct source_set *set)
+{
+    if (set)
+        arena_release(&set->arena);
+    free(set);
+}
+
+static struct egress *egress_get(struct worker *worker, struct site *site, uint64_t source_id)
+{
+    for (struct egress *egress = site->egresses; egress; egress = egress->next)
+        if (egress->source_id == source_id)
+            return egress;
+    struct egress *egress = NEW(struct egress);
+    egress->site = site;
+    egress->source_id = source_id;
+    egress->weight = 1;
+    pace_init(&egress->pace, site->rule, worker->engine->options.retry.scale);
+    egress->next = site->egresses;
+    site->egresses = egress;
+    return egress;
+}
+
+void egresses_update(struct worker *worker, struct site *site)
+{
+    if (!site->pool.len) { /* the system chooses the address */
+        egress_get(worker, site, 0)->is_usable = true;
+        return;
+    }
+    for (struct egress *egress = site->egresses; egress; egress = egress->next)
+        egress->is_usable = false;
+    const struct source_set *set = worker->sources;
+    for (size_t i = 0; set && i < set->count; i++) {
+        const struct set_source *source = &set->list[i];
+        if (!slice_equal(source->pool, site->pool))
+            continue;
+        struct egress *egress = egress_get(worker, site, source->id);
+        egress->from = source->ip;
+        egress->weight = source->weight;
+        egress->is_usable = source->is_usable;
+        if (!slice_equal(egress->ehlo_name, source->ehlo_name)) /* conversations look at the old one: it stays */
+            egress->ehlo_name = arena_copy(&worker->names, source->ehlo_name);
+    }
+}
+
+void sources_arrived(struct worker *worker, struct source_set *set)
+{
+    source_set_free(worker->sources);
+    worker->sources = set;
+    for (struct site *site = worker->sites; site; site = site->next_of_worker) {
+        if (!site->pool.len)
+            continue;
+        egresses_update(worker, site);
+        for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
+            struct slot *next;
+            for (struct slot *slot = destination->slots; slot; slot = next) { /* idle ones leave at once */
+                next = slot->next;
+                if (!slot->egress->is_usable && slot->state == SLOT_OPEN && slot->under_way_count == 0)
+                    slot_run(slot);
+            }
+        }
+        worker_pump(worker, site);
+    }
+}
+
+void egress_is_bad(struct egress *egress, const char *why, time_ms now)
+{
+    double scale = egress->site->worker->engine->options.retry.scale;
+    char ip[IP_TEXT_ROOM];
+    if (!egress->bad_said_at || now >= egress->bad_said_at + SAY_AGAIN_MS) {
+        egress->bad_said_at = now;
+        log_warn("deliver", "source %s cannot be used now: %s", ip_text(&egress->from, ip), why);
+    }
+    egress->bad_until = now + (time_ms)(BAD_MS * scale) + 1;
+}
+
+/* ── daily limits ── */
+
+struct allowance_job {
+    struct write_job job;
+    struct mail_item item;
+    struct egress *egress;
+    struct worker *worker;
+    struct allowance_ask ask;
+    bool has_failed;
+};
+
+static bool allowance_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    return allowance_reserve(db, why, &((struct allowance_job *)job)->ask);
+}
+
+static void allowance_done(struct write_job *job, const struct fault *why)
+{
+    struct allowance_job *asked = (struct allowance_job *)job;
+    asked->has_failed = why != NULL;
+    if (why)
+        log_warn("deliver", "a daily limit cannot be reserved: %s", why->text);
+    mailbox_post(&asked->worker->allowances, &asked->item);
+}
+
+static void allowance_ask_for(struct egress *egress, unsigned want, time_ms now)
+{
+    struct worker *worker = egress->site->worker;
+    struct allowance_job *asked = NEW(struct allowance_job);
+    struct egress_allowance *allowance = &egress->allowance;
+    asked->job.run = allowance_run;
+    asked->job.done = allowance_done;
+    asked->egress = egress;
+    asked->worker = worker;
+    asked->ask = (struct allowance_ask){
+        .source_id = egress->source_id,
+        .site = egress->site->name,
+        .daily = egress->site->rule->daily,
+        .want = want,
+        .unused = want ? 0 : allowance->have,
+        .unused_day = allowance->day,
+        .delivered = allowance->delivered,
+        .deferred = allowance->deferred,
+        .now = world_wall(worker->engine->options.world),
+    };
+    if (!want)
+        allowance->have = 0;
+    allowance->delivered = allowance->deferred = 0;
+    allowance->is_asked = true;
+    allowance->ask_at = now + ASK_AGAIN_MS;
+    worker->in_memory++; /* whoever stops waits for the answer */
+    store_write(worker->engine->options.store, &asked->job);
+}
+
+void allowances_arrived(struct mailbox *mailbox, struct mail_item *items)
+{
+    struct worker *worker = mailbox->owner;
+    while (items) {
+        struct allowance_job *asked = (struct allowance_job *)((char *)items - offsetof(struct allowance_job, item));
+        struct egress *egress = asked->egress;
+        struct egress_allowance *allowance = &egress->allowance;
+        time_ms now = loop_now(worker->loop);
+        items = items->next;
+        worker->in_memory--;
+        allowance->is_asked = false;
+        if (!asked->has_failed) {
+            allowance->have =
+                allowance->day == asked->ask.day ? allowance->have + asked->ask.granted : asked->ask.granted;
+            allowance->day = asked->ask.day;
+            allowance->bound = asked->ask.bound;
+            allowance->cap = asked->ask.cap;
+            allowance->is_used_up = allowance->bound != ALLOWANCE_NONE && asked->ask.want && !asked->ask.granted;
+        }
+        allowance->ask_at = now + ASK_AGAIN_MS;
+        free(asked);
+        if (!worker->is_stopping)
+            worker_pump(worker, egress->site);
+    }
+    worker_check_stop(worker);
+}
+
+static unsigned block_of(const struct egress_allowance *allowance)
+{
+    int64_t block = allowance->cap ? allowance->cap / BLOCKS_A_DAY : BLOCK_FIRST;
+    return block < 1 ? 1 : block > BLOCK_MOST ? BLOCK_MOST : (unsigned)block;
+}
+
+/* 0: the next mail may count; otherwise ms to wait. */
+static time_ms allowance_wait(struct egress *egress, time_ms now)
+{
+    struct egress_allowance *allowance = &egress->allowance;
+    struct worker *worker = egress->site->worker;
+    if (!egress->source_id && !egress->site->rule->daily)
+        return 0;
+    time_ms wall = world_wall(worker->engine->options.world);
+    int64_t today = allowance_day(wall);
+    if (allowance->day != today && !allowance->is_asked) {
+        allowance->have = 0;
+        allowance->is_used_up = false;
+        allowance->bound = ALLOWANCE_NONE;
+        allowance->day = 0; /* nothing is known of today yet */
+    }
+    bool is_known = allowance->day == today;
+    unsigned block = block_of(allowance);
+    bool is_free = is_known && allowance->bound == ALLOWANCE_NONE;
+    bool wants_more = !is_free && !allowance->is_used_up && allowance->have <= block / 4;
+    if (!allowance->is_asked && !worker->is_stopping && (wants_more || now >= allowance->ask_at))
+        allowance_ask_for(egress, block, now);
+    if (is_free || (is_known && allowance->have))
+        return 0;
+    time_ms tomorrow = (today + 1) * DAYS_MS(1) - wall + 1;
+    return tomorrow < ASK_AGAIN_MS ? tomorrow : ASK_AGAIN_MS;
+}
+
+time_ms egress_may_send(struct egress *egress, time_ms now)
+{
+    if (!egress->is_usable)
+        return EGRESS_NOT_AT_ALL;
+    if (now < egress->bad_until)
+        return egress->bad_until - now;
+    time_ms wait = pace_may_send(&egress->pace, now);
+    return wait ? wait : allowance_wait(egress, now);
+}
+
+time_ms egress_may_open(struct egress *egress, time_ms now)
+{
+    time_ms wait = egress_may_send(egress, now);
+    return wait ? wait : pace_may_open(&egress->pace, egress->slots, now);
+}
+
+void egress_sent(struct egress *egress, time_ms now)
+{
+    pace_sent(&egress->pace, now);
+    egress->sent++;
+    if (egress->allowance.have)
+        egress->allowance.have--;
+}
+
+const struct pace_binding *egress_binding(struct egress *egress, time_ms now)
+{
+    struct pace_binding before = egress->pace.binding, fresh = *pace_binding(&egress->pace, egress->slots, now);
+    const struct egress_allowance *allowance = &egress->allowance;
+    const struct site_rule *rule = egress->site->rule;
+    if (!egress->is_usable || now < egress->bad_until)
+        fresh = (struct pace_binding){.limit = PACE_NO_SOURCE, .until = egress->is_usable ? egress->bad_until : 0};
+    else if (allowance->is_used_up && allowance->bound == ALLOWANCE_WARM_UP)
+        fresh = (struct pace_binding){.limit = PACE_WARM_UP, .value = (double)allowance->cap};
+    else if (allowance->is_used_up)
+        fresh = (struct pace_binding){
+            .limit = PACE_DAILY, .value = (double)allowance->cap, .at = rule->at[SITE_LIMIT_DAILY]};
+    else if (fresh.limit == PACE_NOTHING && allowance->is_asked && !allowance->have && allowance->bound)
+        fresh = (struct pace_binding){.limit = PACE_RESERVING, .value = (double)allowance->cap};
+    fresh.since = fresh.limit == before.limit && fresh.reaction == before.reaction ? before.since : now;
+    egress->pace.binding = fresh;
+    return &egress->pace.binding;
+}
+
+bool allowances_return(struct worker *worker)
+{
+    bool any = false;
+    for (struct site *site = worker->sites; site; site = site->next_of_worker) {
+        for (struct egress *egress = site->egresses; egress; egress = egress->next) {
+            struct egress_allowance *allowance = &egress->allowance;
+            if (!allowance->have && !(allowance->bound && (allowance->delivered || allowance->deferred)))
+                continue;
+            allowance_ask_for(egress, 0, loop_now(worker->loop));
+            any = true;
+        }
+    }
+    return any;
+}
