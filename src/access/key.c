@@ -1,5 +1,6 @@
 #include "access/key.h"
 
+#include "access/submit_right.h"
 #include "base/base64.h"
 #include "base/random.h"
 #include "base/utf8.h"
@@ -180,7 +181,8 @@ bool key_create(struct db *db, struct fault *why, struct slice name, time_ms now
                  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                  VALUES(V_INT((int64_t)fresh), V_TEXT(name), V_BYTES(digest_of(buf_slice(secret), digest)), V_INT(now),
                         V_INT(expires), V_TEXT(buf_slice(&scopes)), V_TEXT(buf_slice(&brands)), V_INT(rights->rate)),
-                 NULL);
+                 NULL) &&
+           (!key_may(rights, KEY_SUBMIT_WRITE) || submit_right_create(db, why, fresh, buf_slice(secret)));
 }
 
 /* ── finding ── */

@@ -1,5 +1,5 @@
 /* cmd_key.c - todoke key add | list | remove: what programs and browsers show to be let in */
-#include "access/key.h"
+#include "access/submit_right.h"
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
@@ -9,7 +9,8 @@
 #include <stdio.h>
 
 static const char usage[] =
-    "usage: todoke key add NAME [--scope WORDS] [--brand NAMES] [--rate N] [--days N] [--json]\n"
+    "usage: todoke key add NAME [--scope WORDS] [--brand NAMES] [--rate N] [--days N]\n"
+    "                           [--from DOMAINS] [--per-hour N] [--json]\n"
     "                                                 make an access key and print its secret, once\n"
     "       todoke key list [--json]\n"
     "       todoke key remove NAME                    from now on it lets nobody in\n"
@@ -23,17 +24,21 @@ static const char usage[] =
     "  --brand NAMES  names or ids of brands, with commas between; it never sees what belongs to others (default: "
     "all)\n"
     "  --rate N       requests a minute at most (default: no limit)\n"
+    "  --from DOMAINS by SMTP it may send only from these domains and those below them, with commas between (default: "
+    "all)\n"
+    "  --per-hour N   recipients an hour at most by SMTP (default: no limit)\n"
     "  --days N     it expires after so many days (default: never)\n"
     "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
 
 struct key_arguments {
-    const char *store, *days, *scope, *brand, *rate;
+    const char *store, *days, *scope, *brand, *rate, *from, *per_hour;
     bool is_json;
     struct slice name;
 };
 
 struct key_add {
-    struct slice name, brands;
+    struct slice name, brands, domains;
+    unsigned per_hour;
     time_ms now, expires;
     struct key_rights rights;
     struct buf secret;
@@ -59,15 +64,24 @@ static bool brands_find(struct db *db, struct fault *why, struct slice names, st
 static bool add_run(struct db *db, struct fault *why, void *context)
 {
     struct key_add *add = context;
+    uint64_t id;
     return brands_find(db, why, add->brands, &add->rights) &&
-           key_create(db, why, add->name, add->now, add->expires, &add->rights, &add->secret, NULL);
+           key_create(db, why, add->name, add->now, add->expires, &add->rights, &add->secret, &id) &&
+           ((!add->domains.len && !add->per_hour) || submit_right_limit(db, why, id, add->domains, add->per_hour));
 }
 
 static bool add(const struct key_arguments *given, struct store *store, time_ms now, struct fault *why)
 {
     enum { DAYS_MOST = 36500 };
     struct key_add add = {.name = given->name, .brands = slice_str(given->brand), .now = now, .rights.scopes = KEY_ALL};
-    uint64_t days, rate;
+    uint64_t days, rate, per_hour;
+    add.domains = slice_str(given->from);
+    if (given->per_hour) {
+        if (!slice_to_u64(slice_str(given->per_hour), &per_hour) || per_hour > SUBMIT_PER_HOUR_MAX)
+            return fault_set(why, FAULT_INPUT, "--per-hour %s: a whole number from 0 (no limit) to %d", given->per_hour,
+                             SUBMIT_PER_HOUR_MAX);
+        add.per_hour = (unsigned)per_hour;
+    }
     if (given->scope && !key_scopes_parse(slice_str(given->scope), &add.rights.scopes, why))
         return fault_prefix(why, "--scope: ");
     if (given->rate) {
@@ -200,6 +214,8 @@ int cmd_key(int argc, char **argv)
         {"--scope", &given.scope, NULL},
         {"--brand", &given.brand, NULL},
         {"--rate", &given.rate, NULL},
+        {"--from", &given.from, NULL},
+        {"--per-hour", &given.per_hour, NULL},
         {"--json", NULL, &given.is_json},
         {NULL, NULL, NULL},
     };

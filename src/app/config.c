@@ -57,7 +57,10 @@ static bool setting_parse(struct config *config, const struct setting *setting, 
     case CONFIG_NUMBER:
         return (slice_to_i64(text, &value->number) && value->number >= 0) ||
                fault_set(why, FAULT_INPUT, "%s: \"%s\" is no number", setting->key, value->text);
-    case CONFIG_ENDPOINT: return endpoint_parse(text, &value->endpoint, why) || fault_prefix(why, "%s: ", setting->key);
+    case CONFIG_ENDPOINT:
+        value->endpoint = (struct endpoint){0};
+        return slice_equal(text, SLICE("none")) || endpoint_parse(text, &value->endpoint, why) ||
+               fault_prefix(why, "%s: ", setting->key);
     case CONFIG_DURATION:
         return duration_parse(text, &value->duration) ||
                fault_set(why, FAULT_INPUT, "%s: \"%s\" is no duration; write a number and ms, s, m, h or d, as in 90m",

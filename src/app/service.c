@@ -2,6 +2,7 @@
 
 #include "alarm/alarm.h"
 #include "app/alarm_mail.h"
+#include "app/door.h"
 #include "app/sweeper.h"
 #include "app/transport.h"
 #include "base/log.h"
@@ -67,6 +68,7 @@ struct service {
     struct mail_in_thread mail_in;
     struct finisher finisher;
     struct sweeper *sweeper;
+    struct door *door;
     struct canceller *canceller;
     struct api *api;
     char ehlo_name[256];
@@ -477,6 +479,21 @@ static const struct api_setting *settings_shown(struct service *service, size_t 
     return service->settings;
 }
 
+static bool door_begin(struct service *service, struct fault *why)
+{
+    const struct door_options options = {
+        .config = service->options.config,
+        .store = service->store,
+        .world = service->options.world,
+        .seal = &service->seal,
+        .host_name = service->ehlo_name,
+        .date_offset_minutes = JST_OFFSET_MIN,
+        .submitted = on_submitted,
+        .owner = service,
+    };
+    return door_start(&options, &service->door, why);
+}
+
 bool service_run(struct service *service, struct fault *why)
 {
     const struct service_options *options = &service->options;
@@ -505,6 +522,8 @@ bool service_run(struct service *service, struct fault *why)
     const struct ledger ledger = ledger_of(service);
     service->canceller = canceller_start(service->store, options->world, &ledger);
     service->sweeper = sweeper_start(service->store, options->world);
+    if (!door_begin(service, why))
+        return false;
     if (options->has_no_api)
         return true;
     struct api_options api = options->api;
@@ -532,6 +551,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     api_stop(service->api);
     finisher_end(service);
     canceller_stop(service->canceller);
+    door_stop(service->door);
     sweeper_stop(service->sweeper);
     expander_stop(service->expander);
     mail_in_end(service);

@@ -232,6 +232,7 @@ static void on_event(void *owner, struct conversation *conversation, const struc
         break;
     case SMTP_SERVER_EHLO:
     case SMTP_SERVER_STARTTLS:
+    case SMTP_SERVER_SCRAM:
     case SMTP_SERVER_AUTH:
     case SMTP_SERVER_DATA: smtp_server_accept(server); break;
     case SMTP_SERVER_MAIL: on_mail(visit, event->path->address); break;

@@ -242,6 +242,7 @@ static void on_event(void *owner, struct session *session, const struct smtp_ser
         envelope_add(envelope, &recipient);
         break;
     case SMTP_SERVER_MESSAGE: message_hand_over(in, session, envelope); return;
+    case SMTP_SERVER_SCRAM:
     case SMTP_SERVER_AUTH:
         smtp_server_answer(session_machine(session), SLICE("535 5.7.8 nobody signs in here"));
         return;

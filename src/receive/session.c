@@ -150,6 +150,7 @@ static void session_event(struct session *session, const struct smtp_server_even
         body_drop(session);
         break;
     case SMTP_SERVER_STARTTLS:
+    case SMTP_SERVER_SCRAM:
     case SMTP_SERVER_AUTH:
     case SMTP_SERVER_RCPT:
     case SMTP_SERVER_DATA: break;

@@ -108,6 +108,7 @@ static bool must_wait(const struct smtp_server *server)
     case SMTP_SERVER_CONNECT:
     case SMTP_SERVER_EHLO:
     case SMTP_SERVER_STARTTLS:
+    case SMTP_SERVER_SCRAM:
     case SMTP_SERVER_AUTH: return true;
     case SMTP_SERVER_DATA: return !server->question.is_chunked;
     case SMTP_SERVER_MAIL:
@@ -253,7 +254,7 @@ static void capabilities_say(struct smtp_server *server)
         {!is->no_8bitmime, "8BITMIME"},
         {!is->no_smtputf8 && !is->no_8bitmime, "SMTPUTF8"},
         {is->has_tls && !server->has_tls, "STARTTLS"},
-        {has_auth, "AUTH PLAIN LOGIN"},
+        {has_auth, is->has_scram ? "AUTH PLAIN LOGIN SCRAM-SHA-256" : "AUTH PLAIN LOGIN"},
         {!is->no_chunking, "CHUNKING"},
         {!is->no_dsn, "DSN"},
         {!is->no_status_codes, "ENHANCEDSTATUSCODES"},
@@ -281,6 +282,7 @@ static void accept_say(struct smtp_server *server)
             buf_printf(&server->out, "250 %.*s\r\n", SLICE_ARG(host));
         break;
     case SMTP_SERVER_STARTTLS: server_say(server, "220 2.0.0 begin TLS"); break;
+    case SMTP_SERVER_SCRAM: server_say(server, "535 5.7.8 name or key is wrong"); break; /* not a yes-or-no question */
     case SMTP_SERVER_AUTH: server_say(server, "235 2.7.0 welcome"); break;
     case SMTP_SERVER_MAIL: server_say(server, "250 2.1.0 sender ok"); break;
     case SMTP_SERVER_RCPT: server_say(server, "250 2.1.5 recipient ok"); break;
@@ -317,6 +319,7 @@ static void answered(struct smtp_server *server, bool is_accepted)
             server->owes_tls = true;
         }
         break;
+    case SMTP_SERVER_SCRAM: server_auth_wipe(server); break; /* refused; smtp_server_scram is the way on */
     case SMTP_SERVER_AUTH:
         server->is_authenticated = is_accepted;
         server_auth_wipe(server);
@@ -350,8 +353,14 @@ void smtp_server_accept(struct smtp_server *server)
 {
     if (!server->is_asking)
         return;
+    if (server->question.what == SMTP_SERVER_AUTH && server->scram) {
+        server->is_asking = server->owes_question = false;
+        server_auth_accepted(server);
+        return;
+    }
+    bool is_accepted = server->question.what != SMTP_SERVER_SCRAM;
     accept_say(server);
-    answered(server, true);
+    answered(server, is_accepted);
 }
 
 void smtp_server_answer(struct smtp_server *server, struct slice reply)
@@ -359,6 +368,10 @@ void smtp_server_answer(struct smtp_server *server, struct slice reply)
     if (!server->is_asking)
         return;
     bool is_accepted = reply.len && (reply.ptr[0] == '2' || reply.ptr[0] == '3');
+    if (is_accepted && server->scram) {
+        smtp_server_accept(server); /* SCRAM says its own words */
+        return;
+    }
     bool is_late = !is_accepted && server->question.what == SMTP_SERVER_DATA && server->question.is_chunked;
     if (is_late) {
         buf_reset(&server->chunk_refusal); /* said when the chunk has been read */

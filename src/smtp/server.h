@@ -25,6 +25,7 @@
 #include "base/buf.h"
 #include "base/time.h"
 #include "smtp/path.h"
+#include "smtp/scram.h"
 
 enum smtp_bare_eol {
     SMTP_BARE_REFUSE,    /* 550 5.6.0 after the message has been read to its true end */
@@ -44,6 +45,7 @@ struct smtp_server_settings {
     bool is_tls_already; /* the stream is TLS from the first byte */
     bool needs_tls;      /* 530 5.7.0 to MAIL and AUTH before TLS */
     bool has_auth;       /* offer AUTH PLAIN LOGIN, in TLS only */
+    bool has_scram;      /* and SCRAM-SHA-256; the owner knows SCRAM keys */
     bool may_auth_clear; /* ... or without TLS too (playground) */
     bool needs_auth;     /* 530 5.7.0 to MAIL before AUTH */
     bool is_lenient;     /* strangers' mail must arrive: MAIL FROM: <a@b>, odd EHLO names, dots where none may be */
@@ -58,7 +60,9 @@ enum smtp_server_what {
     SMTP_SERVER_STARTTLS,  /* question: accept is 220. Then TLS_BEGIN */
     SMTP_SERVER_TLS_BEGIN, /* write the output, upgrade the stream, smtp_server_tls_done(). Give no clear bytes after it
                             */
-    SMTP_SERVER_AUTH,      /* question: user, password, identity, mechanism. Accept is 235; wipe what you copy */
+    SMTP_SERVER_SCRAM,     /* question: user, identity. Answered by smtp_server_scram, or refused */
+    SMTP_SERVER_AUTH,      /* question: user, password, identity, mechanism; SCRAM: is_proven instead of a password.
+                              Accept is 235; wipe what you copy */
     SMTP_SERVER_MAIL,      /* question: path, params */
     SMTP_SERVER_RCPT,      /* question: path, params */
     SMTP_SERVER_DATA,      /* question: accept is 354 (DATA) or silent (BDAT). There is at least one recipient */
@@ -90,6 +94,7 @@ struct smtp_server_event {
     struct slice name;            /* EHLO: what the client calls itself; AUTH: the mechanism */
     struct slice identity;        /* AUTH PLAIN: to act for; usually empty */
     struct slice user, password;  /* AUTH; wiped after the answer */
+    bool is_proven;               /* AUTH by SCRAM: the client has the key. Otherwise refuse */
     const struct smtp_path *path; /* MAIL, RCPT */
     const struct smtp_params *params;
     struct slice bytes; /* BODY */
@@ -113,6 +118,9 @@ bool smtp_server_next(struct smtp_server *server, struct slice *received, struct
 void smtp_server_accept(struct smtp_server *server);
 void smtp_server_answer(struct smtp_server *server, struct slice reply);
 void smtp_server_answer_raw(struct smtp_server *server, bool is_accepted, struct slice bytes);
+/* Answer the SCRAM question. Nobody of that name: is_known false and keys made from the name and a secret, so that
+ * nobody can tell. */
+void smtp_server_scram(struct smtp_server *server, const struct scram_keys *keys, bool is_known);
 bool smtp_server_is_asking(const struct smtp_server *server);
 
 /* The stream is in TLS (or failed to be: then over). Everything known of the client is forgotten. */

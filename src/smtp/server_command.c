@@ -1,5 +1,4 @@
 /* server_command.c - one command line at a time: what is allowed now, what it means, what to ask the owner */
-#include "base/base64.h"
 #include "smtp/command.h"
 #include "smtp/server_state.h"
 
@@ -186,120 +185,18 @@ static void web(struct smtp_server *server, struct slice args)
     server_finish(server);
 }
 
-/* ---- AUTH (RFC 4954) ---- */
-
-void server_auth_wipe(struct smtp_server *server)
-{
-    struct buf *bufs[] = {&server->user, &server->secret};
-    for (size_t i = 0; i < COUNT_OF(bufs); i++) {
-        if (bufs[i]->room)
-            explicit_bzero(bufs[i]->ptr, bufs[i]->room);
-        buf_release(bufs[i]);
-        buf_reset(bufs[i]);
-    }
-    if (server->line.room) /* the coded password went through here */
-        explicit_bzero(server->line.ptr, server->line.room);
-}
-
-static void auth_ask(struct smtp_server *server, struct slice identity, struct slice user, struct slice password)
-{
-    server->state = SERVER_COMMAND;
-    if (user.len == 0) {
-        server_auth_wipe(server);
-        server_refuse(server, "501 5.5.2 a name is missing");
-        return;
-    }
-    server_ask(server, SMTP_SERVER_AUTH);
-    server->question.name = server->auth_is_plain ? SLICE("PLAIN") : SLICE("LOGIN");
-    server->question.identity = identity;
-    server->question.user = user;
-    server->question.password = password;
-}
-
-/* One base64 answer of the client, "=" for an empty one. */
-static void auth_take(struct smtp_server *server, struct slice text)
-{
-    struct buf *into = server->auth_step == AUTH_LOGIN_USER ? &server->user : &server->secret;
-    buf_reset(into);
-    if (!slice_equal(text, SLICE("=")) && (!base64_decode(into, text) || !buf_ok(into))) {
-        server->state = SERVER_COMMAND;
-        server_auth_wipe(server);
-        server_refuse(server, "501 5.5.2 this is not base64");
-        return;
-    }
-    struct slice given = buf_slice(into), identity, user;
-    switch (server->auth_step) {
-    case AUTH_PLAIN:
-        if (!slice_split(&given, '\0', &identity) || !slice_split(&given, '\0', &user) || !given.ptr) {
-            server->state = SERVER_COMMAND;
-            server_auth_wipe(server);
-            server_refuse(server, "501 5.5.2 this is not what PLAIN wants");
-            return;
-        }
-        auth_ask(server, identity, user, given);
-        return;
-    case AUTH_LOGIN_USER:
-        server->auth_step = AUTH_LOGIN_PASSWORD;
-        server->state = SERVER_AUTH;
-        server_say(server, "334 UGFzc3dvcmQ6");
-        return;
-    case AUTH_LOGIN_PASSWORD: auth_ask(server, slice_of(NULL, 0), buf_slice(&server->user), given); return;
-    }
-}
-
-static void auth(struct smtp_server *server, struct slice args)
-{
-    struct slice mechanism = {0}, initial = args;
-    slice_split(&initial, ' ', &mechanism);
-    bool is_plain = slice_equal_caseless(mechanism, SLICE("PLAIN"));
-    const char *refusal = NULL;
-    if (!server->is.has_auth)
-        refusal = "502 5.5.1 AUTH is not offered";
-    else if (!server->has_helo || !server->is_esmtp)
-        refusal = "503 5.5.1 say EHLO first";
-    else if (!server->has_tls && !server->is.may_auth_clear)
-        refusal = "538 5.7.11 not without TLS";
-    else if (server->is_authenticated || server->has_mail)
-        refusal = "503 5.5.1 not now";
-    else if (!is_plain && !slice_equal_caseless(mechanism, SLICE("LOGIN")))
-        refusal = "504 5.5.4 PLAIN and LOGIN are known";
-    if (refusal) {
-        server_refuse(server, refusal);
-        return;
-    }
-    server->auth_is_plain = is_plain;
-    server->auth_step = is_plain ? AUTH_PLAIN : AUTH_LOGIN_USER;
-    if (initial.len) {
-        auth_take(server, initial);
-    } else {
-        server->state = SERVER_AUTH;
-        server_say(server, is_plain ? "334 " : "334 VXNlcm5hbWU6");
-    }
-}
-
-void server_auth_line(struct smtp_server *server, struct slice line)
-{
-    if (slice_equal(line, SLICE("*"))) {
-        server->state = SERVER_COMMAND;
-        server_auth_wipe(server);
-        server_refuse(server, "501 5.7.0 cancelled");
-        return;
-    }
-    auth_take(server, line);
-}
-
 void server_command(struct smtp_server *server, struct slice line)
 {
     static const struct {
         struct slice word;
         command_run run;
     } commands[] = {
-        {SLICE_INIT("MAIL"), mail},   {SLICE_INIT("RCPT"), rcpt}, {SLICE_INIT("DATA"), data},
-        {SLICE_INIT("RSET"), rset},   {SLICE_INIT("QUIT"), quit}, {SLICE_INIT("EHLO"), ehlo},
-        {SLICE_INIT("HELO"), helo},   {SLICE_INIT("NOOP"), noop}, {SLICE_INIT("STARTTLS"), starttls},
-        {SLICE_INIT("AUTH"), auth},   {SLICE_INIT("BDAT"), bdat}, {SLICE_INIT("VRFY"), vrfy},
-        {SLICE_INIT("EXPN"), expn},   {SLICE_INIT("HELP"), help}, {SLICE_INIT("GET"), web},
-        {SLICE_INIT("POST"), web},    {SLICE_INIT("PUT"), web},   {SLICE_INIT("CONNECT"), web},
+        {SLICE_INIT("MAIL"), mail},        {SLICE_INIT("RCPT"), rcpt}, {SLICE_INIT("DATA"), data},
+        {SLICE_INIT("RSET"), rset},        {SLICE_INIT("QUIT"), quit}, {SLICE_INIT("EHLO"), ehlo},
+        {SLICE_INIT("HELO"), helo},        {SLICE_INIT("NOOP"), noop}, {SLICE_INIT("STARTTLS"), starttls},
+        {SLICE_INIT("AUTH"), server_auth}, {SLICE_INIT("BDAT"), bdat}, {SLICE_INIT("VRFY"), vrfy},
+        {SLICE_INIT("EXPN"), expn},        {SLICE_INIT("HELP"), help}, {SLICE_INIT("GET"), web},
+        {SLICE_INIT("POST"), web},         {SLICE_INIT("PUT"), web},   {SLICE_INIT("CONNECT"), web},
         {SLICE_INIT("OPTIONS"), web},
     };
     ptrdiff_t space = slice_find_byte(line, ' ');

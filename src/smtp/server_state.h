@@ -16,7 +16,14 @@ enum server_state {
     SERVER_CLOSED,
 };
 
-enum auth_step { AUTH_PLAIN, AUTH_LOGIN_USER, AUTH_LOGIN_PASSWORD };
+enum auth_step {
+    AUTH_PLAIN,
+    AUTH_LOGIN_USER,
+    AUTH_LOGIN_PASSWORD,
+    AUTH_SCRAM_FIRST,
+    AUTH_SCRAM_FINAL,
+    AUTH_SCRAM_END, /* proven both ways; the client says nothing more */
+};
 
 struct smtp_server {
     struct smtp_server_settings is;
@@ -50,7 +57,8 @@ struct smtp_server {
     struct smtp_path path;
     struct smtp_params params;
     enum auth_step auth_step;
-    bool auth_is_plain;
+    struct slice auth_name;  /* the mechanism */
+    struct scram *scram;     /* NULL: no such exchange under way */
     struct buf user, secret; /* decoded credentials; wiped */
 };
 
@@ -66,6 +74,9 @@ void server_finish(struct smtp_server *server);
 void server_reset(struct smtp_server *server, int code);
 
 void server_command(struct smtp_server *server, struct slice line);
+void server_auth(struct smtp_server *server, struct slice args);
+/* The owner accepts. True: it was SCRAM, which has more to say before 235. */
+bool server_auth_accepted(struct smtp_server *server);
 void server_auth_line(struct smtp_server *server, struct slice line);
 void server_auth_wipe(struct smtp_server *server);
 

@@ -202,6 +202,15 @@ static void tls_and_auth(void **state)
          HELLO "C: AUTH PLAIN\nS: 334\nC: *\nS: 501 5.7.0\nC: AUTH PLAIN !!\nS: 501 5.5.2\nC: AUTH PLAIN dQ==\nS: 501\n"
                "C: AUTH CRAM-MD5\nS: 504 5.5.4\nC: AUTH LOGIN =\nS: 334\nC: cA==\nS: 501\nC: NOOP\nS: 250\n",
          {.has_auth = true, .may_auth_clear = true}},
+        {"SCRAM gone wrong",
+         HELLO "C: AUTH SCRAM-SHA-256\nS: 334 \nC: biwsbj11c2VyLHI9YWJj\nS: 334 \nC: Yz1iaXdzLHI9YWJj\nS: 501 5.5.2\n"
+               "C: AUTH SCRAM-SHA-256 biwsbj11c2VyLHI9YWJj\nS: 334 \nC: *\nS: 501 5.7.0\n"
+               "C: AUTH SCRAM-SHA-256 cD10bHMtdW5pcXVlLCxuPXVzZXIscj1hYmM=\nS: 501 5.5.2\nC: NOOP\nS: 250\nC: MAIL "
+               "FROM:<>\nS: 530 5.7.0\n",
+         {.has_auth = true, .has_scram = true, .may_auth_clear = true, .needs_auth = true}},
+        {"SCRAM is not offered",
+         HELLO "C: AUTH SCRAM-SHA-256\nS: 504 5.5.4\n",
+         {.has_auth = true, .may_auth_clear = true}},
         {"AUTH and STARTTLS not offered", HELLO "C: AUTH PLAIN AHUAcA==\nS: 502\nC: STARTTLS\nS: 502 5.5.1\n"},
     };
     PLAY(rows);

@@ -41,6 +41,13 @@ static inline void test_server_release(struct test_server *server)
     buf_release(&server->last_body);
 }
 
+static inline void test_server_scram(struct test_server *server, struct slice user)
+{
+    struct scram_keys keys;
+    scram_keys_make(SLICE("pencil"), SLICE("salt"), SCRAM_ITERATIONS, &keys);
+    smtp_server_scram(server->machine, &keys, slice_equal(user, SLICE("user")));
+}
+
 static inline void test_server_answer(struct test_server *server, const struct smtp_server_event *event)
 {
     struct slice local = event->path ? event->path->local : SLICE("");
@@ -52,6 +59,10 @@ static inline void test_server_answer(struct test_server *server, const struct s
         smtp_server_answer(server->machine, SLICE("550 5.1.1 no such user"));
     else if (event->what == SMTP_SERVER_RCPT && slice_starts(local, SLICE("later")))
         smtp_server_answer(server->machine, SLICE("450 4.2.1 later"));
+    else if (event->what == SMTP_SERVER_SCRAM)
+        test_server_scram(server, event->user);
+    else if (event->what == SMTP_SERVER_AUTH && slice_equal(event->name, SLICE("SCRAM-SHA-256")))
+        smtp_server_accept(server->machine); /* proven or not: the machine knows */
     else if (event->what == SMTP_SERVER_AUTH &&
              !(slice_equal(event->user, SLICE("u")) && slice_equal(event->password, SLICE("p"))))
         smtp_server_answer(server->machine, SLICE("535 5.7.8 no"));
@@ -69,6 +80,7 @@ static inline void test_server_event(struct test_server *server, const struct sm
         break;
     case SMTP_SERVER_STARTTLS: buf_text(log, "starttls\n"); break;
     case SMTP_SERVER_TLS_BEGIN: buf_text(log, "tls\n"); break;
+    case SMTP_SERVER_SCRAM: buf_printf(log, "scram %.*s\n", SLICE_ARG(event->user)); break;
     case SMTP_SERVER_AUTH:
         buf_printf(log, "auth %.*s %.*s %.*s\n", SLICE_ARG(event->name), SLICE_ARG(event->user),
                    SLICE_ARG(event->password));

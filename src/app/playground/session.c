@@ -153,6 +153,7 @@ static void on_event(void *owner, struct conversation *conversation, const struc
         break;
     case SMTP_SERVER_STARTTLS:
     case SMTP_SERVER_DATA: session_accept(session); break;
+    case SMTP_SERVER_SCRAM:
     case SMTP_SERVER_AUTH: session_answer(session, SLICE("503 5.5.1 AUTH not available")); break;
     case SMTP_SERVER_MAIL: on_mail(session, event->path); break;
     case SMTP_SERVER_RCPT: on_recipient(session, event->path); break;
