@@ -29,9 +29,30 @@ struct slice original_recipient(const struct reading *r);
 /* Take the original's headers from a text that begins with them. */
 void original_take(struct reading *r, struct slice text);
 
+/* What is behind the @; empty where there is none. */
+static inline struct slice domain_of(struct slice address)
+{
+    ptrdiff_t at = slice_find_last_byte(address, '@');
+    return at >= 0 ? slice_from(address, (size_t)at + 1) : SLICE("");
+}
+
+/* Code, status and words of the row's diagnostic; `status` is what a Status field said, 0.0.0 where there was none. */
+struct slice diagnostic_read(struct reading *r, struct bounce_row *row, const uint16_t status[3]);
+/* Pieces of the mail as they stand: the rules take white space as it comes. */
+struct evidence {
+    struct slice chunk;   /* what the text gives to this recipient */
+    struct slice session; /* what a transcript says of nobody in particular */
+    struct slice whole;   /* the narrative */
+    struct slice comment; /* behind the Status field: "5.2.1 (mailbox disabled)" */
+};
+
+/* `text`: the words of the diagnostic. */
+void row_judge(struct reading *r, struct bounce_row *row, struct slice text, const struct evidence *evidence);
+
 /* One kind each: false when the mail is not of that kind. */
 bool complaint_read(struct reading *r);
 bool notify_read(struct reading *r, struct slice text); /* Amazon SES notifications in JSON */
 bool autoreply_read(struct reading *r, struct slice text);
+bool report_read(struct reading *r);
 
 #endif
