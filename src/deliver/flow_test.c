@@ -1,0 +1,336 @@
+/* How fast, by which address, in whose turn: R28, S50, S51, S76, S77, S78, fairness; over real sockets. */
+#include "deliver/house_test.h"
+#include "shape/allowance.h"
+#include "shape/source.h"
+
+/* What was taken in a while, a second. */
+static double taken_in(struct receiver *receiver, int ms)
+{
+    int before = atomic_load(&receiver->accepted);
+    receiver_pause(ms);
+    return (atomic_load(&receiver->accepted) - before) * 1000.0 / ms;
+}
+
+/* S51, S76, S78: it says 421 above R a second, and nobody tells us R. Twenty seconds of the pace are one here. */
+static void the_pace_finds_a_hidden_limit_and_follows(void **state)
+{
+    enum { R = 60 };
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.rate = R};
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    fixture->options.retry.scale = 0.05;
+    start(fixture);
+    crowd(fixture, PEOPLE_MOST, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], R + 2); /* its burst */
+    double taken = 0;
+    int throttled = 0;
+    bool is_right = false;
+    for (int i = 0; i < 5 && !is_right; i++) { /* a machine with other things to do may need another window */
+        receiver_pause(3000);
+        throttled = atomic_load(&receivers[0].throttled);
+        taken = taken_in(&receivers[0], 4000);
+        throttled = atomic_load(&receivers[0].throttled) - throttled;
+        is_right = taken >= 0.7 * R && taken <= 1.05 * R && throttled <= 4 * R / 10;
+    }
+    if (!is_right)
+        fail_msg("%.1f a second were taken of %d, %d heard 421", taken, R, throttled);
+    atomic_store(&receivers[0].rate, 2 * R);
+    for (int i = 0; i < 8 && taken < 1.4 * R; i++)
+        taken = taken_in(&receivers[0], 3000);
+    if (taken < 1.4 * R)
+        fail_msg("%.1f a second were taken of %d", taken, 2 * R);
+    assert_int_equal(events(fixture, EVENT_BOUNCED), 0);
+    nobody_twice(fixture, "hidden limit");
+    leave(fixture);
+}
+
+/* The house again, with rules of the test's own and the hours as they are. */
+static struct sites *open_house_with(struct fixture *fixture, const char *rules)
+{
+    struct sites *sites = sites_new();
+    struct fault why;
+    char text[400];
+    snprintf(
+        text, sizeof(text),
+        "name: default\nlabel: all\nmessages_per_connection: 100\nnew_connections: none\ndaily: none\ntls: may\n%s",
+        rules);
+    if (!sites_read(sites, "default.yaml", slice_str(text), false, &why) ||
+        !sites_read(sites, "google.yaml", SLICE("name: google\nlabel: Gmail\nhosts: [google.com]\n"), false, &why) ||
+        !sites_settle(sites, false, &why))
+        fail_msg("%s", why.text);
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    fixture->options.sites = sites;
+    fixture->options.retry.scale = 1.0;
+    start(fixture);
+    return sites;
+}
+
+/* Transactional mail never waits behind a campaign, however many are due; nor does mail to another site. Counted in
+ * mails of the campaign that went meanwhile: those under way, and a turn or two of the clock. */
+static void nobody_stands_in_anothers_way(void **state)
+{
+    HOUSE(fixture, state, 2);
+    receivers[0] = (struct receiver){.slow_ms = 5};
+    struct sites *sites = open_house_with(fixture, "connections: 2\nrate: 20/s\n");
+    crowd(fixture, 2000, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], 5);
+    for (int i = 0; i < 10; i++) {
+        char local[16], address[32];
+        snprintf(local, sizeof(local), "urgent%d", i);
+        snprintf(address, sizeof(address), "%s@r0.example", local);
+        fixture->count = 0;
+        person(fixture, local, "r0.example");
+        int before = atomic_load(&receivers[0].accepted);
+        submit_as(fixture, 7, 0);
+        for (int wait = 0; wait < 4000 && !receiver_took(&receivers[0], address); wait++)
+            receiver_pause(1);
+        assert_true(receiver_took(&receivers[0], address));
+        int meanwhile = atomic_load(&receivers[0].accepted) - before - 1;
+        if (meanwhile > 5)
+            fail_msg("%d mails of the campaign went before a transactional one", meanwhile);
+    }
+    fixture->count = 0;
+    crowd(fixture, 5, "r1.example");
+    int before = atomic_load(&receivers[0].accepted);
+    submit(fixture);
+    wait_until_accepted(&receivers[1], 1);
+    assert_true(atomic_load(&receivers[0].accepted) - before <= 3);
+    engine_stop(fixture->engine, 2000);
+    fixture->engine = NULL;
+    sites_free(sites);
+    fixture->options.sites = NULL;
+    leave(fixture);
+}
+
+/* Two brands on one full site, one of them first and with many more mails: half each once both are there. Then three
+ * to one. */
+static void two_brands_share_a_full_site(void **state)
+{
+    HOUSE(fixture, state, 2);
+    struct sites *sites = open_house_with(fixture, "connections: 3\nrate: 100/s\n");
+    crowd(fixture, 2000, "google0.example");
+    submit_as(fixture, 71, 5);
+    wait_until_accepted(&receivers[0], 50);
+    fixture->count = 0;
+    crowd(fixture, 900, "google1.example");
+    submit_as(fixture, 72, 6);
+    wait_until_accepted(&receivers[1], 10);
+    for (int weight = 1; weight <= 3; weight += 2) {
+        int a = atomic_load(&receivers[0].accepted), b = atomic_load(&receivers[1].accepted);
+        for (int i = 0;
+             i < 4000 && atomic_load(&receivers[0].accepted) + atomic_load(&receivers[1].accepted) < a + b + 300; i++)
+            receiver_pause(2);
+        a = atomic_load(&receivers[0].accepted) - a;
+        b = atomic_load(&receivers[1].accepted) - b;
+        double share = (double)b / (a + b), want = weight / (weight + 1.0);
+        if (share < want - 0.06 || share > want + 0.06)
+            fail_msg("weight %d: %d and %d", weight, a, b);
+        test_write(fixture->store.store, do_run,
+                   (char[]){"INSERT INTO brand (id, name, from_name, from_address, return_path_domain, link_base, "
+                            "created_ms, weight) VALUES (72, 'b', '', '', '', '', 1, 3) ON CONFLICT DO NOTHING"});
+        receiver_pause(3500); /* the weight is read, and what was claimed before has gone */
+    }
+    engine_stop(fixture->engine, 2000);
+    fixture->engine = NULL;
+    sites_free(sites);
+    fixture->options.sites = NULL;
+    leave(fixture);
+}
+
+/* R28: the rule's own rate and its new connections, whatever the engine could do */
+static void a_rate_of_the_rule_is_kept(void **state)
+{
+    static const char rules[] = "name: default\nlabel: all\nconnections: 5\nmessages_per_connection: 4\nrate: 100/s\n"
+                                "new_connections: 30/s\ndaily: none\ntls: may\n";
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){0};
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    struct sites *sites = sites_new();
+    struct fault why;
+    if (!sites_read(sites, "default.yaml", slice_str(rules), false, &why) || !sites_settle(sites, false, &why))
+        fail_msg("%s", why.text);
+    fixture->options.sites = sites;
+    fixture->options.retry.scale = 1.0;
+    start(fixture);
+    crowd(fixture, 300, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], 1);
+    for (int i = 1; i <= 5; i++) { /* from the start: any window of n half seconds holds at most so many */
+        receiver_pause(500);
+        assert_true(atomic_load(&receivers[0].accepted) <= 50 * i + 55);
+        assert_true(atomic_load(&receivers[0].seen) <= 15 * i + 20);
+    }
+    wait_until_state(fixture, "rate", DELIVERY_DELIVERED, 300);
+    nobody_twice(fixture, "rate");
+    leave(fixture);
+    sites_free(sites);
+}
+
+/* ── sources (S51, S77) ── */
+
+struct new_source {
+    uint8_t last;
+    unsigned weight;
+    const char *caps; /* of a warm-up; NULL: none */
+};
+static bool source_run(struct db *db, struct fault *why, void *context)
+{
+    const struct new_source *new = context;
+    char name[32];
+    snprintf(name, sizeof(name), "out%d.example", new->last);
+    struct source source = {.ip = ip_v4(127, 88, 0, new->last),
+                            .ehlo_name = slice_str(name),
+                            .pool = SLICE("default"),
+                            .weight = new->weight};
+    if (new->last == 99) /* not an address of this machine */
+        source.ip = ip_v4(192, 0, 2, 1);
+    return source_add(db, why, &source, 1795321800000) &&
+           (!new->caps || warm_up_begin(db, why, source.id, SLICE("*"), slice_str(new->caps), 1795321800000));
+}
+static void add_source(struct fixture *fixture, struct new_source source)
+{
+    test_write(fixture->store.store, source_run, &source);
+}
+static int from(struct fixture *fixture, int last)
+{
+    return atomic_load(&fixture->receivers[0].taken_from[last]);
+}
+static void open_house_of_sources(struct fixture *fixture)
+{
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    fixture->engine = NULL;
+}
+
+static void sources_share_by_weight_and_drain(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_ms = 10};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 3, NULL});
+    add_source(fixture, (struct new_source){2, 1, NULL});
+    add_source(fixture, (struct new_source){99, 1, NULL}); /* an address that is not ours: nobody suffers from it */
+    start(fixture);
+    crowd(fixture, 2000, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], 300);
+    assert_int_equal(from(fixture, 1) + from(fixture, 2), atomic_load(&receivers[0].accepted));
+    assert_true(from(fixture, 2) > 20 && from(fixture, 1) > 20);
+    assert_int_equal(atomic_load(&receivers[0].strange_ehlo), 0);
+    assert_true(atomic_load(&receivers[0].open_most) <= 20); /* ten for each source */
+    test_write(fixture->store.store, do_run, (char[]){"UPDATE source SET state = 'draining' WHERE ip = '127.88.0.1'"});
+    receiver_pause(1500); /* read within a second, and what was under way ends */
+    int before = from(fixture, 1), others = from(fixture, 2);
+    wait_until_state(fixture, "drained", DELIVERY_DELIVERED, 2000);
+    assert_int_equal(from(fixture, 1), before);
+    assert_true(from(fixture, 2) > others);
+    assert_int_equal(events(fixture, EVENT_DEFERRED), 0);
+    nobody_twice(fixture, "sources");
+    leave(fixture);
+}
+
+static void one_by_one_the_weights_hold(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){0};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 3, NULL});
+    add_source(fixture, (struct new_source){2, 1, NULL});
+    fixture->options.idle_ms = 1; /* a connection for each mail */
+    start(fixture);
+    for (int i = 0; i < 40; i++) {
+        char local[16];
+        snprintf(local, sizeof(local), "p%d", i);
+        fixture->count = 0;
+        person(fixture, local, "r0.example");
+        submit(fixture);
+        wait_until_accepted(&receivers[0], i + 1);
+        receiver_pause(80); /* its answer comes in two pieces, the second one after a delayed ACK */
+    }
+    int one = from(fixture, 1);
+    if (one < 26 || one > 34)
+        fail_msg("%d of 40 by a source of weight 3 beside one of weight 1; %d connections", one,
+                 atomic_load(&receivers[0].seen));
+    fixture->count = 40;
+    leave(fixture);
+}
+
+/* R28, S50: never more than the cap, however often it is restarted; what it may not send goes by a warm source, and
+ * without one it waits. */
+static void a_warm_up_holds_across_restarts(void **state)
+{
+    enum { CAP = 50, OWED = 400 };
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_ms = 2};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 1, "50,100"});
+    start(fixture);
+    crowd(fixture, OWED, "r0.example");
+    submit(fixture);
+    for (int i = 0; i < 5; i++) {
+        receiver_pause(60 * i);
+        engine_stop(fixture->engine, i % 2 ? 2000 : 0);
+        start(fixture);
+    }
+    receiver_pause(2500);
+    int sent = from(fixture, 1);
+    if (sent > CAP || sent < CAP - 10) /* a stop that does not wait may lose a block or two */
+        fail_msg("%d left by a source with a cap of %d", sent, CAP);
+    assert_true(in_state(fixture, DELIVERY_DELIVERED) <= sent); /* some may be in doubt */
+    assert_true(number(fixture, "SELECT MAX(reserved) FROM daily_use") <= CAP);
+    add_source(fixture, (struct new_source){2, 1, NULL});
+    wait_until_state(fixture, "overflow", DELIVERY_DELIVERED, OWED);
+    assert_true(from(fixture, 1) <= CAP);
+    assert_true(from(fixture, 2) >= OWED - CAP);
+    assert_int_equal(events(fixture, EVENT_DEFERRED), 0);
+    nobody_twice(fixture, "warm-up");
+    leave(fixture);
+}
+
+/* A source that a blocklist names drains, and nothing new leaves it; 127.255.255.254 is no listing. */
+static void a_listed_source_drains(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_ms = 20};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 1, NULL});
+    add_source(fixture, (struct new_source){2, 1, NULL});
+    fixture->options.blocklists = SLICE("bl.example, other.example");
+    start(fixture);
+    crowd(fixture, 1500, "r0.example");
+    submit(fixture);
+    for (int i = 0;
+         i < 2000 && number(fixture, "SELECT COUNT(*) FROM source WHERE trouble = 'listed by bl.example'") == 0; i++)
+        receiver_pause(5);
+    assert_int_equal(number(fixture, "SELECT COUNT(*) FROM source WHERE trouble <> ''"), 1);
+    receiver_pause(1500);
+    int before = from(fixture, 1), others = from(fixture, 2);
+    wait_until_accepted(&receivers[0], atomic_load(&receivers[0].accepted) + 100);
+    assert_int_equal(from(fixture, 1), before);
+    assert_true(from(fixture, 2) >= others + 100);
+    assert_int_equal(number(fixture, "SELECT COUNT(*) FROM source WHERE ip = '127.88.0.1' AND trouble <> ''"), 1);
+    leave(fixture);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) /* one story alone: flow_test "*limit*" */
+        cmocka_set_test_filter(argv[1]);
+    const struct CMUnitTest tests[] = {
+        {"the_pace_finds_a_hidden_limit_and_follows (sqlite)", the_pace_finds_a_hidden_limit_and_follows, NULL, NULL,
+         (void *)(uintptr_t) "sqlite"},
+        ON_BOTH(nobody_stands_in_anothers_way),
+        ON_BOTH(two_brands_share_a_full_site),
+        ON_BOTH(a_rate_of_the_rule_is_kept),
+        ON_BOTH(sources_share_by_weight_and_drain),
+        ON_BOTH(one_by_one_the_weights_hold),
+        ON_BOTH(a_warm_up_holds_across_restarts),
+        ON_BOTH(a_listed_source_drains),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

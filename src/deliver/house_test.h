@@ -1,0 +1,271 @@
+/* house_test.h - the whole engine beside scripted receivers, for the tests of deliver/: a store, a zone, a crowd of
+ * people, and what became of their mails. The clock is the real one; retries, pauses and timeouts are scaled down. */
+#ifndef TODOKE_DELIVER_HOUSE_TEST_H
+#define TODOKE_DELIVER_HOUSE_TEST_H
+
+#include "deliver/engine.h"
+#include "deliver/receiver_test.h"
+#include "dns/zone.h"
+#include "store/testing.h"
+
+#include "mail/address.h"
+
+enum { PEOPLE_MOST = 5000 };
+static const double SCALE = 0.0002, TIMEOUTS = 0.003;
+
+struct fixture {
+    struct test_store store;
+    struct world world;
+    struct rules *rules;
+    struct tls_roots *roots;
+    struct leases leases;
+    struct engine_options options;
+    struct engine *engine;
+    struct receiver *receivers;
+    size_t receiver_count;
+    char people[PEOPLE_MOST][64];
+    size_t count;
+    _Atomic int composed, compose_faults;
+    const char *suppress; /* this one is excluded while it is composed */
+};
+
+/* ── what the engine asks of others ── */
+
+static inline bool exclude_run(struct db *db, struct fault *why, void *context)
+{
+    bool is_new;
+    const struct suppression row = {
+        .address = slice_str(context), .why = SUPPRESS_UNSUBSCRIBED, .since = 1795321800000};
+    return suppress_add(db, why, &row, &is_new);
+}
+
+static inline bool compose(void *self, unsigned worker, const struct recipient *recipient, struct outgoing **out,
+                           struct fault *why)
+{
+    struct fixture *fixture = self;
+    atomic_fetch_add(&fixture->composed, 1);
+    if (atomic_load(&fixture->compose_faults) > 0 && atomic_fetch_sub(&fixture->compose_faults, 1) > 0)
+        return fault_set(why, FAULT_WORLD, "the store cannot be read");
+    if (slice_starts(recipient->address, SLICE("unrenderable")))
+        return fault_set(why, FAULT_INPUT, "template line 3: no such field");
+    if (fixture->suppress && slice_starts(recipient->address, slice_str(fixture->suppress))) {
+        char *address = slice_dup(recipient->address);
+        test_write(fixture->store.store, exclude_run, address);
+        free(address);
+    }
+    char body[300];
+    snprintf(body, sizeof(body),
+             "Message-ID: <%llu@shop.example>\r\nFrom: news@shop.example\r\nSubject: x\r\n\r\n.dots and text\r\n",
+             (unsigned long long)recipient->id);
+    *out = outgoing_new(SLICE("b-token@bounce.shop.example"), recipient->written, slice_str(body));
+    (*out)->version_id = 3;
+    (*out)->date = 1795321800000;
+    return true;
+}
+
+/* ── the house ── */
+
+struct submission {
+    struct fixture *fixture;
+    struct submit_order order;
+    struct arena arena;
+    struct submit_news *news[ID_BUCKETS];
+    size_t counts[ID_BUCKETS];
+};
+static inline bool submission_run(struct db *db, struct fault *why, void *context)
+{
+    struct submission *submission = context;
+    struct fixture *fixture = submission->fixture;
+    struct submit_row *rows = NEW_ARRAY(struct submit_row, PEOPLE_MOST);
+    bool ok = true;
+    for (unsigned bucket = 0; ok && bucket < ID_BUCKETS; bucket++) {
+        size_t count = 0;
+        for (size_t i = 0; i < fixture->count; i++) {
+            struct slice address = slice_str(fixture->people[i]);
+            if (address_bucket(address) == bucket)
+                rows[count++] = (struct submit_row){.address = address, .written = address};
+        }
+        ok = submit_rows(db, why, &submission->order, rows, count, &submission->arena, &submission->news[bucket],
+                         &submission->counts[bucket]);
+    }
+    free(rows);
+    return ok;
+}
+
+static inline void start(struct fixture *fixture)
+{
+    struct fault why;
+    if (!engine_start(&fixture->options, &fixture->engine, &why))
+        fail_msg("%s", why.text);
+}
+
+/* Everybody in fixture->people is submitted to one campaign (0: transactional). */
+static inline void submit_as(struct fixture *fixture, uint64_t brand_id, uint64_t campaign_id)
+{
+    time_ms now = world_wall(&fixture->world);
+    struct submission submission = {.fixture = fixture,
+                                    .order = {.brand_id = brand_id,
+                                              .campaign_id = campaign_id,
+                                              .priority = campaign_id != 0,
+                                              .now = now,
+                                              .due = now,
+                                              .expires = now + DAYS_MS(1)}};
+    test_write(fixture->store.store, submission_run, &submission);
+    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++)
+        engine_submitted(fixture->engine, submission.news[bucket], submission.counts[bucket]);
+    arena_release(&submission.arena);
+}
+static inline void submit(struct fixture *fixture)
+{
+    submit_as(fixture, 7, 5);
+}
+
+static inline void person(struct fixture *fixture, const char *local, const char *domain)
+{
+    snprintf(fixture->people[fixture->count++], 64, "%s@%s", local, domain);
+}
+static inline void crowd(struct fixture *fixture, int count, const char *domain)
+{
+    char local[32];
+    for (int i = 0; i < count; i++) {
+        snprintf(local, sizeof(local), "p%d", i);
+        person(fixture, local, domain);
+    }
+}
+
+/* A receiver's domain is its place in the list: r0.example is receivers[0]. google0.example too, by a host of Google's.
+ */
+static inline void open_house(struct fixture *fixture)
+{
+    struct fault why;
+    struct receiver *receivers = fixture->receivers;
+    size_t count = fixture->receiver_count;
+    test_store_reopen(&fixture->store);
+    world_init(&fixture->world, NETWORK_LOOPBACK);
+    unsigned house = (unsigned)getpid();
+    char zone[16384];
+    size_t len = (size_t)snprintf(zone, sizeof(zone), "{");
+    for (size_t i = 0; i < count; i++) {
+        receiver_start(&receivers[i], i, &house);
+        len += (size_t)snprintf(
+            zone + len, sizeof(zone) - len,
+            "\"r%zu.example\":{\"MX\":[[10,\"mx.r%zu.example\"]]},\"mx.r%zu.example\":{\"A\":[\"%s\"]},"
+            "\"google%zu.example\":{\"MX\":[[10,\"mx%zu.google.com\"]]},"
+            "\"mx%zu.google.com\":{\"A\":[\"%s\"]},",
+            i, i, i, receivers[i].ip, i, i, i, receivers[i].ip);
+    }
+    snprintf(
+        zone + len, sizeof(zone) - len,
+        "\"null.example\":{\"MX\":[[0,\".\"]]},\"broken.example\":{\"error\":\"servfail\"},"
+        "\"1.0.88.127.bl.example\":{\"A\":[\"127.0.0.2\"]},\"2.0.88.127.bl.example\":{\"A\":[\"127.255.255.254\"]},"
+        "\"nobody.example\":{\"MX\":[[10,\"mx.nobody.example\"]]},\"mx.nobody.example\":{\"A\":[\"127.77.255.9\"]},"
+        "\"second.example\":{\"MX\":[[10,\"mx.nobody.example\"],[20,\"mx.r0.example\"]]}}");
+    fixture->world.resolver = zone_resolver_of_json(slice_str(zone), &why);
+    if (!fixture->world.resolver || !rules_open(&fixture->rules, &why))
+        fail_msg("%s", why.text);
+    fixture->roots = tls_roots_none();
+    fixture->leases = (struct leases){.node = 1};
+    fixture->options = (struct engine_options){
+        .store = fixture->store.store,
+        .world = &fixture->world,
+        .rules = fixture->rules,
+        .composer = {.self = fixture, .compose = compose},
+        .ledger = {.leases = &fixture->leases, .node = 1},
+        .roots = fixture->roots,
+        .ehlo_name = SLICE("todoke.example"),
+        .retry = {.scale = SCALE},
+        .in_doubt_wait = MINUTES_MS(60),
+        .idle_ms = 300,
+        .workers = 2,
+        .composers = 2,
+        .timeouts = {TIMEOUTS},
+    };
+    start(fixture);
+}
+#define HOUSE(fixture, state, n)                                                                                       \
+    struct fixture *fixture = NEW(struct fixture);                                                                     \
+    if (!test_store_url(&fixture->store, state)) {                                                                     \
+        free(fixture);                                                                                                 \
+        skip();                                                                                                        \
+    }                                                                                                                  \
+    struct receiver *receivers = NEW_ARRAY(struct receiver, n);                                                        \
+    fixture->receivers = receivers;                                                                                    \
+    fixture->receiver_count = n
+
+static inline int64_t number(struct fixture *fixture, const char *sql)
+{
+    return test_number(fixture->store.reader, sql);
+}
+static inline int64_t in_state(struct fixture *fixture, enum delivery_state state)
+{
+    char sql[80];
+    snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM delivery WHERE state = %d", state);
+    return number(fixture, sql);
+}
+static inline int64_t events(struct fixture *fixture, enum event_kind kind)
+{
+    char sql[80];
+    snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM event WHERE kind = %d", kind);
+    return number(fixture, sql);
+}
+
+static inline int64_t events_of(struct fixture *fixture, const char *address, enum event_kind kind)
+{
+    char sql[200];
+    snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM event WHERE kind = %d AND address = '%s'", kind, address);
+    return number(fixture, sql);
+}
+
+static inline void wait_until_state(struct fixture *fixture, const char *row, enum delivery_state state, int64_t want)
+{
+    for (int i = 0; i < 4000 && in_state(fixture, state) < want; i++)
+        receiver_pause(5);
+    if (in_state(fixture, state) == want)
+        return;
+    for (int s = 0; s < DELIVERY_STATE_COUNT; s++)
+        if (in_state(fixture, (enum delivery_state)s))
+            print_message("  %s: %lld\n", delivery_word((enum delivery_state)s).ptr,
+                          (long long)in_state(fixture, (enum delivery_state)s));
+    fail_msg("%s: %s never was %lld", row, delivery_word(state).ptr, (long long)want);
+}
+static inline void wait_until_accepted(struct receiver *receiver, int least)
+{
+    for (int i = 0; i < 4000 && atomic_load(&receiver->accepted) < least; i++)
+        receiver_pause(2);
+    assert_true(atomic_load(&receiver->accepted) >= least);
+}
+
+/* Nobody is lost, and who got it twice was in doubt before. */
+static inline void nobody_twice(struct fixture *fixture, const char *row)
+{
+    for (size_t i = 0; i < fixture->count; i++) {
+        int took = 0;
+        for (size_t r = 0; r < fixture->receiver_count; r++)
+            took += receiver_took(&fixture->receivers[r], fixture->people[i]);
+        if (took > 1 && took - 1 > events_of(fixture, fixture->people[i], EVENT_IN_DOUBT))
+            fail_msg("%s: %s got it %d times", row, fixture->people[i], took);
+    }
+    assert_int_row(row, number(fixture, "SELECT COUNT(*) FROM delivery"), fixture->count);
+}
+
+static inline void leave(struct fixture *fixture)
+{
+    if (fixture->engine)
+        engine_stop(fixture->engine, 2000);
+    assert_int_equal(in_state(fixture, DELIVERY_ON_WIRE), 0);
+    for (size_t i = 0; i < fixture->receiver_count; i++)
+        receiver_stop(&fixture->receivers[i]);
+    rules_free(fixture->rules);
+    tls_roots_free(fixture->roots);
+    resolver_free(fixture->world.resolver);
+    test_store_end(&fixture->store);
+    free(fixture->receivers);
+    free(fixture);
+}
+
+static inline bool do_run(struct db *db, struct fault *why, void *sql)
+{
+    return db_do(db, why, sql, NO_VALUES, NULL);
+}
+
+#endif
