@@ -140,6 +140,9 @@ def stopped(tap, todoke, api, list_id):
     tap.equal((len(page["items"]), page["next_cursor"] is not None), (5, True), "and page by page")
     one = api.ask("GET", "/deliveries/" + page["items"][0]["id"])[2]
     tap.equal([entry["kind"] for entry in one["timeline"]], ["accepted", "cancelled"], "and one by one")
+    draft = api.ask("POST", "/campaigns", {"name": "never", "content_id": content["id"], "list_id": list_id})[2]
+    todoke.ok("campaign", "cancel", "never")
+    tap.equal((api.ask("GET", "/campaigns/" + draft["id"])[2]["state"], api.ask("POST", f"/campaigns/{draft['id']}/send")[0]), ("cancelled", 409), "a draft too, from the command line; it cannot be sent then")
     books = todoke.audit(30)
     told = until(lambda: (lambda found: found if found["lag"] == 0 else None)(api.ask("GET", "/queue/audit")[2]), 20, "the counters")
     tap.ok(books["agrees"] and told["agrees"] and told["accepted"] == books["accepted"], "the books agree", str(books))

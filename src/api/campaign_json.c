@@ -211,11 +211,6 @@ static int64_t remaining_of(const struct campaign *campaign, const struct report
     return seconds < 0 || seconds > (double)DAY_S * DAYS_MOST ? -1 : (int64_t)seconds;
 }
 
-static struct slice state_shown(const struct campaign *campaign)
-{
-    return campaign_state_word(campaign->state == CAMPAIGN_CANCELLED ? CAMPAIGN_FINISHED : campaign->state);
-}
-
 bool campaign_write(struct api *api, struct json *json, const struct campaign *campaign, const struct counted *counted,
                     struct arena *arena, struct fault *why)
 {
@@ -231,7 +226,7 @@ bool campaign_write(struct api *api, struct json *json, const struct campaign *c
     json_object_begin(json);
     json_put_id(json, "id", campaign->id);
     json_put_string(json, "name", campaign->name);
-    json_put_string(json, "state", state_shown(campaign));
+    json_put_string(json, "state", campaign_state_word(campaign->state));
     json_put_string(json, "subject", campaign->subject);
     json_put_string(json, "from",
                     campaign->from_name.len ? arena_printf(arena, "%.*s <%.*s>", SLICE_ARG(campaign->from_name),

@@ -14,11 +14,12 @@
 
 static const char campaign_usage[] =
     "usage: todoke campaign create NAME --brand B --list L --subject S --html FILE [--text FILE]\n"
-    "       todoke campaign send|pause|resume|status NAME\n"
+    "       todoke campaign send|pause|resume|cancel|status NAME\n"
     "       todoke campaign report NAME [--lang ja|en] [--json]\n"
     "       todoke campaign list\n"
     "\n"
-    "NAME is the campaign's name or id. A running server sends; these commands only say what is wanted.\n"
+    "NAME is the campaign's name or id. A running server sends; these commands only say what is wanted. cancel ends a\n"
+    "campaign for good: nothing of it starts any more, and what it still owes becomes cancelled.\n"
     "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
 
 struct campaign_arguments {
@@ -103,6 +104,8 @@ static bool move_run(struct db *db, struct fault *why, void *context)
         return campaign_send(db, why, move->id, move->now);
     if (strcmp(move->verb, "pause") == 0)
         return campaign_pause(db, why, move->id, slice_str(move->reason ? move->reason : "paused by hand"), move->now);
+    if (strcmp(move->verb, "cancel") == 0)
+        return campaign_cancel(db, why, move->id, move->now);
     return campaign_resume(db, why, move->id, move->now);
 }
 
@@ -180,7 +183,7 @@ static const struct verb {
 } verbs[] = {
     {"create", verb_create, true}, {"send", verb_move, true},     {"pause", verb_move, true},
     {"resume", verb_move, true},   {"report", verb_report, true}, {"status", verb_status, true},
-    {"list", verb_list, false},
+    {"list", verb_list, false},    {"cancel", verb_move, true},
 };
 
 static bool run_verb(struct campaign_arguments *arguments, struct fault *why)

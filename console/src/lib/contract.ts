@@ -23,7 +23,7 @@ export type Session = { version: string; playground: boolean; brand: { name: str
 export type Campaign = {
   id: string;
   name: string;
-  state: 'draft' | 'expanding' | 'sending' | 'paused' | 'finished';
+  state: 'draft' | 'expanding' | 'sending' | 'paused' | 'finished' | 'cancelled';
   subject: string;
   from: string;
   audience: string;

@@ -59,7 +59,7 @@ export class Live {
       source.close();
       this.#stopWatch = watch(async () => {
         this.#take(await get<Report>(`${this.#path}/report`));
-        if (this.report?.campaign.state !== 'finished') {
+        if (!['finished', 'cancelled'].includes(this.report?.campaign.state ?? '')) {
           this.#stopWatch?.();
           this.#listen();
         }

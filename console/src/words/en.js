@@ -41,6 +41,7 @@ const en = {
     sending: 'Sending',
     paused: 'Paused',
     finished: 'Finished',
+    cancelled: 'Cancelled',
   },
   counts: {
     waiting: 'Waiting',
@@ -156,6 +157,7 @@ const en = {
     leadSendingNoEnd: 'Sending.',
     leadRetrying: (n) => `Everybody has been tried once. ${many(n, 'mail', 'mails')} that receivers put off will be tried again later.`,
     leadPaused: (n) => `Paused. The remaining ${many(n, 'mail', 'mails')} wait until you resume.`,
+    leadCancelled: (arrived, cancelled) => `Cancelled. ${many(arrived, 'mail', 'mails')} had arrived, ${cancelled} were not sent any more.`,
     leadFinished: (n, rate) => `Finished. ${many(n, 'mail', 'mails')} (${rate}) arrived.`,
     fine: 'Nothing to do.',
     yours: (n) => `${many(n, 'mail', 'mails')} failed for reasons on our side. See “Why mail did not arrive”.`,

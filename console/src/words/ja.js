@@ -41,6 +41,7 @@ const ja = {
     sending: '配信中',
     paused: '一時停止中',
     finished: '完了',
+    cancelled: '取り消し',
   },
   counts: {
     waiting: '待ち',
@@ -156,6 +157,7 @@ const ja = {
     leadSendingNoEnd: '配信しています。',
     /** @param {string} n */ leadRetrying: (n) => `全員に一度送りました。相手側の都合で届かなかった ${n} 通を、時間をおいて再送しています。`,
     /** @param {string} n */ leadPaused: (n) => `一時停止しています。残り ${n} 通は、再開するまで送りません。`,
+    /** @param {string} arrived @param {string} cancelled */ leadCancelled: (arrived, cancelled) => `配信を取り消しました。${arrived} 通はすでに届き、${cancelled} 通は送りませんでした。`,
     /** @param {string} n @param {string} rate */ leadFinished: (n, rate) => `配信が終わりました。${n} 通(${rate})が届きました。`,
     fine: 'することはありません。',
     /** @param {string} n */ yours: (n) => `こちらで直せるものが ${n} 通あります。「届かなかった理由」を見てください。`,
