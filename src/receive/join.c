@@ -258,6 +258,8 @@ bool join_record(const struct joiner *joiner, const struct inbound_row *mail, co
     }
     if (bounce->kind == KIND_REPORT || is_report)
         return true;
+    if (bounce->kind == KIND_NONE && authenticity == AUTHENTICITY_UNVERIFIED)
+        return true; /* a letter to postmaster: it claims nothing, and is kept for people */
     struct event *event = &join->events[join->event_count++];
     *event = event_of_row(mail, bounce->row_count ? &bounce->rows[0] : NULL, authenticity, now);
     event->kind = EVENT_UNVERIFIED;

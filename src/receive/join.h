@@ -12,9 +12,9 @@
  * A mail to u-<token>@ unsubscribes (List-Unsubscribe by mail, L4), whatever it says; a token that is not ours is a
  * forgery like any other.
  *
- * All but genuine ones are counted as one EVENT_UNVERIFIED each, and touch no contact. Reading happens outside the
- * writer's thread; the outcome, its event and the row's state "read" are one transaction, so a crash in between reads
- * the mail again and counts it once. */
+ * Ordinary mail, which claims nothing, is kept and no more. All but genuine claims are counted as one EVENT_UNVERIFIED
+ * each, and touch no contact. Reading happens outside the writer's thread; the outcome, its event and the row's state
+ * "read" are one transaction, so a crash in between reads the mail again and counts it once. */
 #ifndef TODOKE_RECEIVE_JOIN_H
 #define TODOKE_RECEIVE_JOIN_H
 
