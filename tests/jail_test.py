@@ -224,6 +224,11 @@ def main():
         shown = api(f"/reports/{listed[0]['id']}")
         tap.ok(len(listed) == 1 and shown["sources"] == api("/report-sources?domain=shop.example")["items"], "the API tells the same")
 
+        listed = todoke.rows("inbound", "list", "--limit", "5000")
+        tap.ok(len(listed) == todoke.sql("SELECT COUNT(*) FROM inbound")[0][0] and {row["state"] for row in listed} == {"read"}
+               and b"User unknown" in todoke.ok("inbound", "show", str(todoke.sql("SELECT id FROM inbound WHERE rcpt_to = ?", paths[after])[0][0])).encode(),
+               "todoke inbound lists and shows what came")
+
         # ── keys ──
         if os.geteuid() == 0:
             with open(todoke.key, "rb") as file:
