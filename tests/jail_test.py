@@ -226,7 +226,7 @@ def main():
 
         listed = todoke.rows("inbound", "list", "--limit", "5000")
         tap.ok(len(listed) == todoke.sql("SELECT COUNT(*) FROM inbound")[0][0] and {row["state"] for row in listed} == {"read"}
-               and b"User unknown" in todoke.ok("inbound", "show", str(todoke.sql("SELECT id FROM inbound WHERE rcpt_to = ?", paths[after])[0][0])).encode(),
+               and b"Final-Recipient" in todoke.ok("inbound", "show", str(todoke.sql("SELECT id FROM inbound WHERE rcpt_to = ?", paths[after])[0][0])).encode(),
                "todoke inbound lists and shows what came")
 
         # ── keys ──
