@@ -139,12 +139,12 @@ static void on_answer(void *owner, const struct dns_answer *answer)
         break;
     case HEALTH_PTR_BACK:
         if (has_none || (found && !leads_back(health, answer)))
-            snprintf(health->found, sizeof(health->found), "its PTR %s does not lead back to %s", health->ptr, ip);
+            snprintf(health->found, sizeof(health->found), "its PTR %.150s does not lead back to %s", health->ptr, ip);
         break;
     case HEALTH_EHLO:
         if (has_none || (found && !leads_back(health, answer)))
-            snprintf(health->found, sizeof(health->found), "its EHLO name %s does not lead to %s", health->ehlo_name,
-                     ip);
+            snprintf(health->found, sizeof(health->found), "its EHLO name %.150s does not lead to %s",
+                     health->ehlo_name, ip);
         break;
     case HEALTH_DONE: break;
     }
