@@ -47,7 +47,7 @@ static struct slice encoding_field(const struct mime_mail *mail, const struct mi
         const char *lf = memchr(value_end, '\n', (size_t)(end - value_end));
         return slice_of(header->name.ptr, (size_t)((lf ? lf + 1 : end) - header->name.ptr));
     }
-    return slice_of(part->head.ptr, 0);
+    return slice_of(end - 2, 0); /* in front of the empty line */
 }
 
 static bool is_within_signed(const struct mime_mail *mail, unsigned index)

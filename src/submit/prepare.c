@@ -297,6 +297,16 @@ static void message_id_take(const struct head *head, const struct prepare_option
     buf_text(added, "\r\n");
 }
 
+/* A mail that will be encoded has to say so, and what was meant, also when it had no MIME headers. */
+static void mime_headers_add(const struct head *head, struct slice body, struct buf *added)
+{
+    if (head->is_signed || head->values[FIELD_MIME_VERSION].ptr)
+        return;
+    buf_text(added, "MIME-Version: 1.0\r\n");
+    if (!head->values[FIELD_CONTENT_TYPE].ptr && utf8_is_valid(body))
+        buf_text(added, "Content-Type: text/plain; charset=utf-8\r\n");
+}
+
 /* ── together ── */
 
 static void mail_build(struct slice mail, const struct survey *survey, const struct prepare_options *options,
@@ -306,6 +316,8 @@ static void mail_build(struct slice mail, const struct survey *survey, const str
     message_id_take(head, options, arena, prepared, &added);
     if (!head->values[FIELD_DATE].len)
         header_date(&added, SLICE("Date"), options->now, options->date_offset_minutes);
+    if (survey->has_8bit_body && !options->keeps_8bit)
+        mime_headers_add(head, slice_from(mail, survey->head_len), &added);
     struct slice body = slice_from(mail, survey->head_len), kept = buf_slice(&head->kept);
     bool needs_end = kept.len && !slice_ends(kept, SLICE("\r\n"));
     size_t size = options->trace.len + kept.len + 2 + added.len + 2 + body.len;

@@ -86,10 +86,16 @@ static void what_becomes_of_it(void **state)
                          "8bit\r\n\r\nGr\xc3\xbc\xc3\x9f"
                          "e\r\n"),
          SLICE_INIT(HEAD "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: "
-                         "base64\r\n\r\nR3LDvMOfZQ0K\r\n"),
+                         "base64\r\nMIME-Version: 1.0\r\n\r\nR3LDvMOfZQ0K\r\n"),
          0},
         {"M17: mostly ASCII", SLICE_INIT(HEAD "\r\nabcdefghijklmnopqrstuvwxyz \xc3\xbc\r\n"),
-         SLICE_INIT("Content-Transfer-Encoding: quoted-printable\r\n" HEAD "\r\nabcdefghijklmnopqrstuvwxyz =C3=BC\r\n"),
+         SLICE_INIT(HEAD "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                         "Content-Transfer-Encoding: quoted-printable\r\n\r\nabcdefghijklmnopqrstuvwxyz =C3=BC\r\n"),
+         0},
+        {"M17: MIME already", SLICE_INIT(HEAD "MIME-Version: 1.0\r\n\r\nabcdefghijklmnopqrstuvwxyz \xc3\xbc\r\n"),
+         SLICE_INIT(
+             HEAD "MIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nabcdefghijklmnopqrstuvwxyz "
+                  "=C3=BC\r\n"),
          0},
         {"M17: signed already", SLICE_INIT(HEAD "DKIM-Signature: v=1\r\n\r\n\xc3\xbc\r\n"),
          SLICE_INIT(HEAD "DKIM-Signature: v=1\r\n\r\n\xc3\xbc\r\n"), MESSAGE_NEEDS_8BIT},
