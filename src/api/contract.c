@@ -103,33 +103,42 @@ static void html_put(struct buf *out, struct slice text)
     }
 }
 
-/* Paragraphs at empty lines, code between backticks. */
+/* One line, code between backticks; *is_code runs on over line ends. */
+static void line_put(struct buf *out, struct slice line, bool *is_code)
+{
+    for (struct slice rest = line, piece; slice_split(&rest, '`', &piece);) {
+        html_put(out, piece);
+        if (!rest.ptr)
+            break;
+        buf_str(out, *is_code ? "</code>" : "<code>");
+        *is_code = !*is_code;
+    }
+    buf_byte(out, '\n');
+}
+
+/* Paragraphs at empty lines, items at lines that begin with "- ". */
 static void prose_put(struct buf *out, struct slice text)
 {
     struct slice line;
-    bool is_code = false, is_open = false;
+    bool is_code = false;
+    enum { OUTSIDE, PARAGRAPH, ITEM } at = OUTSIDE;
     while (text.len && slice_line(&text, &line)) {
-        if (!slice_trim(line).len || !is_open) {
-            if (is_open)
-                buf_text(out, "</p>\n");
-            is_open = slice_trim(line).len > 0;
-            if (!is_open)
-                continue;
+        bool is_item = slice_starts(line, SLICE("- ")), is_empty = slice_trim(line).len == 0;
+        if ((is_item || is_empty) && at != OUTSIDE) {
+            buf_str(out, is_code ? "</code>" : "");
+            buf_str(out, at == PARAGRAPH ? "</p>\n" : is_item ? "</li>\n" : "</li></ul>\n");
+            is_code = false;
+        }
+        if (is_item)
+            buf_str(out, at == ITEM ? "<li>" : "<ul><li>");
+        else if (!is_empty && at == OUTSIDE)
             buf_text(out, "<p>");
-        }
-        for (struct slice rest = line, piece; slice_split(&rest, '`', &piece);) {
-            html_put(out, piece);
-            if (rest.ptr) {
-                buf_str(out, is_code ? "</code>" : "<code>");
-                is_code = !is_code;
-            }
-        }
-        buf_byte(out, '\n');
+        at = is_item ? ITEM : is_empty ? OUTSIDE : at == OUTSIDE ? PARAGRAPH : at;
+        if (!is_empty)
+            line_put(out, is_item ? slice_from(line, 2) : line, &is_code);
     }
-    if (is_code)
-        buf_text(out, "</code>");
-    if (is_open)
-        buf_text(out, "</p>\n");
+    buf_str(out, is_code ? "</code>" : "");
+    buf_str(out, at == PARAGRAPH ? "</p>\n" : at == ITEM ? "</li></ul>\n" : "");
 }
 
 static void example_put(struct buf *out, yaml_document_t *document, yaml_node_t *node)
