@@ -268,6 +268,61 @@ static void what_an_error_excludes_is_excluded_with_it(void **state)
     test_store_end(&fixture.store);
 }
 
+static bool hold_site(struct db *db, struct fault *why, void *context)
+{
+    const struct guard_site site = {.site = SLICE("mx.example.jp"), .is_holding = *(const bool *)context, .since = NOW};
+    return guard_write(db, why, &site);
+}
+
+/* R36: what a site says while the guard holds it touches nobody; a job that runs again says the same; then it counts */
+static void a_site_that_is_not_believed_holds_its_verdicts(void **state)
+{
+    FIXTURE(fixture, state);
+    bool holds = true;
+    test_write(fixture.store.store, hold_site, &holds);
+    struct test_delivery ann = add(&fixture, "ann@example.jp"), bob = add(&fixture, "bob@example.jp");
+    assert_int_equal(mark(&fixture, &ann, 0), LEDGER_MARKED);
+    assert_int_equal(mark(&fixture, &bob, 0), LEDGER_MARKED);
+    struct ledger_move both[2] = {move_to(&ann, EVENT_BOUNCED, DELIVERY_BOUNCED),
+                                  move_to(&bob, EVENT_BOUNCED, DELIVERY_BOUNCED)};
+    for (int i = 0; i < 2; i++) {
+        both[i].event.origin = EVENT_ORIGIN_REPLY;
+        both[i].event.site = i == 0 ? SLICE("mx.example.jp") : SLICE("mx.other.jp");
+        both[i].event.verdict = (struct verdict){
+            .reason = REASON_USER_UNKNOWN, .action = ACTION_SUPPRESS_NOW, .is_permanent = true, .rule = SLICE("a.b")};
+    }
+    struct fault why = {0};
+    struct call broken = {
+        .fixture = &fixture, .what = SETTLE, .moves = both, .count = 2, .now = NOW, .must_fail = true};
+    assert_false(test_write_try(fixture.store.store, call_run, &broken, &why));
+    broken.must_fail = false;
+    go(&broken);
+    assert_int_equal(column(&fixture, &ann, "state"), DELIVERY_HELD);
+    assert_int_equal(column(&fixture, &bob, "state"), DELIVERY_BOUNCED); /* another site is believed */
+    assert_int_equal(test_number(fixture.store.reader, "SELECT COUNT(*) FROM suppression"), 1);
+    assert_int_equal(test_number(fixture.store.reader, "SELECT COUNT(*) FROM strike"), 0);
+    assert_int_equal(events(&fixture, &ann, EVENT_DEFERRED), 1);
+    assert_int_equal(both[0].event.verdict.reason, REASON_ON_HOLD);
+    assert_false(both[0].event.verdict.is_permanent);
+    assert_int_equal(
+        test_number(fixture.store.reader,
+                    "SELECT COUNT(*) FROM held_verdict h JOIN event e ON e.id = h.event_id WHERE h.reason = "
+                    "1 AND h.rule = 'a.b' AND h.is_owed = 1 AND e.note = 'user_unknown'"),
+        1);
+
+    holds = false; /* normal again: the same words are believed */
+    test_write(fixture.store.store, hold_site, &holds);
+    struct ledger_move again = move_to(&ann, EVENT_BOUNCED, DELIVERY_BOUNCED);
+    again.event.site = SLICE("mx.example.jp");
+    again.event.state_before = DELIVERY_HELD;
+    again.from = LEDGER_BIT(DELIVERY_HELD);
+    again.event.verdict = (struct verdict){.reason = REASON_USER_UNKNOWN, .action = ACTION_SUPPRESS_NOW};
+    assert_true(settle(&fixture, &again));
+    assert_int_equal(column(&fixture, &ann, "state"), DELIVERY_BOUNCED);
+    assert_int_equal(test_number(fixture.store.reader, "SELECT COUNT(*) FROM suppression"), 2);
+    test_store_end(&fixture.store);
+}
+
 /* U5: five full mailboxes in a row exclude; a success in between begins anew; others' faults never count */
 static void strikes_count_up_to_five_and_a_success_resets_them(void **state)
 {
@@ -541,6 +596,7 @@ int main(void)
         ON_BOTH(a_node_without_the_lease_moves_nothing),
         ON_BOTH(every_outcome_writes_its_event),
         ON_BOTH(what_an_error_excludes_is_excluded_with_it),
+        ON_BOTH(a_site_that_is_not_believed_holds_its_verdicts),
         ON_BOTH(strikes_count_up_to_five_and_a_success_resets_them),
         ON_BOTH(a_late_bounce_moves_whatever_may_have_arrived),
         ON_BOTH(what_was_on_the_wire_is_in_doubt_after_a_crash),
