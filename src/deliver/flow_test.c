@@ -112,7 +112,7 @@ static void two_brands_share_a_full_site(void **state)
 {
     HOUSE(fixture, state, 2);
     struct sites *sites = open_house_with(fixture, "connections: 3\nrate: 100/s\n");
-    crowd(fixture, 2000, "google0.example");
+    crowd(fixture, 1300, "google0.example");
     submit_as(fixture, 71, 5);
     wait_until_accepted(&receivers[0], 50);
     fixture->count = 0;
@@ -129,6 +129,8 @@ static void two_brands_share_a_full_site(void **state)
         double share = (double)b / (a + b), want = weight / (weight + 1.0);
         if (share < want - 0.06 || share > want + 0.06)
             fail_msg("weight %d: %d and %d", weight, a, b);
+        if (weight == 3)
+            break;
         test_write(fixture->store.store, do_run,
                    (char[]){"INSERT INTO brand (id, name, from_name, from_address, return_path_domain, link_base, "
                             "created_ms, weight) VALUES (72, 'b', '', '', '', '', 1, 3) ON CONFLICT DO NOTHING"});
@@ -317,20 +319,25 @@ static void a_listed_source_drains(void **state)
     leave(fixture);
 }
 
+/* What the store has no part in, once. */
+#define ON_SQLITE(test)                                                                                                \
+    {                                                                                                                  \
+#test, test, NULL, NULL, (void *)(uintptr_t) "sqlite"                                                          \
+    }
+
 int main(int argc, char **argv)
 {
     if (argc > 1) /* one story alone: flow_test "*limit*" */
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
-        {"the_pace_finds_a_hidden_limit_and_follows (sqlite)", the_pace_finds_a_hidden_limit_and_follows, NULL, NULL,
-         (void *)(uintptr_t) "sqlite"},
-        ON_BOTH(nobody_stands_in_anothers_way),
-        ON_BOTH(two_brands_share_a_full_site),
-        ON_BOTH(a_rate_of_the_rule_is_kept),
-        ON_BOTH(sources_share_by_weight_and_drain),
-        ON_BOTH(one_by_one_the_weights_hold),
+        ON_SQLITE(the_pace_finds_a_hidden_limit_and_follows),
+        ON_SQLITE(nobody_stands_in_anothers_way),
+        ON_SQLITE(two_brands_share_a_full_site),
+        ON_SQLITE(a_rate_of_the_rule_is_kept),
+        ON_SQLITE(sources_share_by_weight_and_drain),
+        ON_SQLITE(one_by_one_the_weights_hold),
         ON_BOTH(a_warm_up_holds_across_restarts),
-        ON_BOTH(a_listed_source_drains),
+        ON_SQLITE(a_listed_source_drains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

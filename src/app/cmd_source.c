@@ -1,0 +1,352 @@
+/* cmd_source.c - todoke source: our own addresses, their pools, warm-up plans, and which brand sends by which */
+#include "app/arguments.h"
+#include "app/change.h"
+#include "app/command.h"
+#include "app/desk.h"
+
+#include "base/json.h"
+#include "shape/allowance.h"
+#include "shape/site.h"
+#include "shape/source.h"
+#include <stdio.h>
+
+static const char usage[] =
+    "usage: todoke source add IP --ehlo NAME [--pool P] [--weight N] [--public-ip IP] [--node N] [--warm-up CAPS]\n"
+    "       todoke source list [--json]\n"
+    "       todoke source show IP [--json]              its warm-up plans, and what it sent today\n"
+    "       todoke source drain IP                      nothing new leaves it; what is under way ends\n"
+    "       todoke source activate IP\n"
+    "       todoke source remove IP                     it must be draining\n"
+    "       todoke source warm-up IP [CAPS] [--site S]  \"50,100,500\": mails a day, step by step; \"end\" ends the "
+    "plan;\n"
+    "                                                   without CAPS ours: 50 a day, then half as many more each day\n"
+    "       todoke source assign BRAND [--pool P] [--weight N]\n"
+    "                                                   the pool a brand sends by, its share of a full site (1 to "
+    "100)\n"
+    "\n"
+    "Without a source the system chooses the address. A brand without a pool sends by the one named \"default\", once "
+    "that\n"
+    "has a source. A running server follows within a few seconds. docs/pace.md tells the whole story.\n"
+    "  --ehlo NAME       the name said in EHLO: should resolve to the address, and the address back to it\n"
+    "  --public-ip IP    what receivers see, when it is another one (NAT): health checks are about that\n"
+    "  --site S          a plan for one site (google, docomo ...); without it for all sites together\n"
+    "  --store URL       the store; default $TODOKE_STORE, else ./todoke.db\n";
+
+struct source_arguments {
+    const char *store, *ehlo, *pool, *weight, *public_ip, *node, *warm_up, *site;
+    bool is_json;
+    struct arguments words;
+};
+
+struct source_change {
+    struct desk *desk;
+    const struct source_arguments *given;
+    struct source source;
+    struct slice caps, group, pool;
+    uint64_t brand_id;
+    time_ms now;
+};
+
+static bool number_of(const char *option, const char *text, uint64_t least, uint64_t most, unsigned *number,
+                      struct fault *why)
+{
+    uint64_t value = *number;
+    if (text && (!slice_to_u64(slice_str(text), &value) || value < least || value > most))
+        return fault_set(why, FAULT_INPUT, "%s %s: a number from %llu to %llu", option, text, (unsigned long long)least,
+                         (unsigned long long)most);
+    *number = (unsigned)value;
+    return true;
+}
+
+/* ── changing ── */
+
+static bool add_run(struct db *db, struct fault *why, void *context)
+{
+    struct source_change *change = context;
+    return source_add(db, why, &change->source, change->now) &&
+           (!change->given->warm_up ||
+            warm_up_begin(db, why, change->source.id, change->group, change->caps, change->now));
+}
+
+static bool add(struct source_change *change, struct fault *why)
+{
+    const struct source_arguments *given = change->given;
+    struct source *source = &change->source;
+    *source = (struct source){.weight = 1};
+    if (!ip_parse(slice_str(given->words.words[1]), &source->ip))
+        return fault_set(why, FAULT_INPUT, "\"%s\" is not an IP address", given->words.words[1]);
+    if (given->public_ip && !ip_parse(slice_str(given->public_ip), &source->public_ip))
+        return fault_set(why, FAULT_INPUT, "--public-ip \"%s\" is not an IP address", given->public_ip);
+    if (!given->ehlo)
+        return fault_set(why, FAULT_INPUT, "--ehlo is missing: the name that this address says in EHLO");
+    source->ehlo_name = slice_str(given->ehlo);
+    source->pool = given->pool ? slice_str(given->pool) : SLICE(SOURCE_POOL_DEFAULT);
+    change->caps = given->warm_up && strcmp(given->warm_up, "ours") != 0 ? slice_str(given->warm_up) : SLICE("");
+    if (!number_of("--weight", given->weight, 1, SOURCE_WEIGHT_MOST, &source->weight, why) ||
+        !number_of("--node", given->node, 0, STORE_NODE_MAX, &source->node, why) ||
+        !store_change(change->desk->store, add_run, change, why))
+        return false;
+    printf("source %s in pool %.*s\n", given->words.words[1], SLICE_ARG(source->pool));
+    return true;
+}
+
+static bool drain_run(struct db *db, struct fault *why, void *context)
+{
+    struct source_change *change = context;
+    return source_set_state(db, why, change->source.id, change->source.state, change->now);
+}
+
+static bool remove_run(struct db *db, struct fault *why, void *context)
+{
+    return source_remove(db, why, ((struct source_change *)context)->source.id);
+}
+
+static bool warm_up_run(struct db *db, struct fault *why, void *context)
+{
+    struct source_change *change = context;
+    if (slice_equal(change->caps, SLICE("end")))
+        return warm_up_end(db, why, change->source.id, change->group);
+    return warm_up_begin(db, why, change->source.id, change->group, change->caps, change->now);
+}
+
+/* A plan for a site that no rule names would never be used: only an MX host's name may stand there beside the rules'.
+ */
+static bool check_site(const char *site, struct fault *why)
+{
+    struct sites *sites;
+    if (!site || strchr(site, '.'))
+        return true;
+    if (!sites_open(NULL, &sites, why))
+        return false;
+    bool is_known = sites_rule_named(sites, slice_str(site)) != NULL;
+    sites_free(sites);
+    return is_known || fault_set(why, FAULT_INPUT, "--site %s: no rule has that name, and no host either", site);
+}
+
+static bool warm_up(struct source_change *change, struct fault *why)
+{
+    const struct source_arguments *given = change->given;
+    change->caps = given->words.word_count > 2 ? slice_str(given->words.words[2]) : SLICE("");
+    if (!check_site(given->site, why) || !store_change(change->desk->store, warm_up_run, change, why))
+        return false;
+    printf("%s\n",
+           slice_equal(change->caps, SLICE("end")) ? "the plan has ended" : "the plan begins at its first step");
+    return true;
+}
+
+static bool assign_run(struct db *db, struct fault *why, void *context)
+{
+    struct source_change *change = context;
+    return source_assign(db, why, change->brand_id, change->pool, change->source.weight);
+}
+
+/* What is not given stays as it is. */
+static bool assign(struct source_change *change, struct fault *why)
+{
+    const struct source_arguments *given = change->given;
+    struct desk *desk = change->desk;
+    SCOPED(rows) rows = {0};
+    if (!desk_brand(desk, given->words.words[1], &change->brand_id, why) ||
+        !db_query(desk->reader, why, &rows, "SELECT pool, weight FROM brand WHERE id = $1",
+                  VALUES(V_INT((int64_t)change->brand_id))))
+        return false;
+    if (rows_next(&rows)) {
+        change->pool = given->pool ? slice_str(given->pool) : arena_copy(&desk->arena, rows_text(&rows, 0));
+        change->source.weight = (unsigned)rows_int(&rows, 1);
+    }
+    if (!rows_end(&rows) || !number_of("--weight", given->weight, 1, SOURCE_WEIGHT_MOST, &change->source.weight, why) ||
+        !store_change(desk->store, assign_run, change, why))
+        return false;
+    printf("pool %.*s, weight %u\n", SLICE_ARG(change->pool.len ? change->pool : SLICE("default")),
+           change->source.weight);
+    return true;
+}
+
+/* ── showing ── */
+
+static void put_source(struct json *json, const struct source *source)
+{
+    char ip[IP_TEXT_ROOM];
+    SCOPED(buf) since = BUF(64);
+    json_put_string(json, "ip", slice_str(ip_text(&source->ip, ip)));
+    json_put_string(json, "public_ip",
+                    source->public_ip.family ? slice_str(ip_text(&source->public_ip, ip)) : SLICE(""));
+    json_put_string(json, "ehlo", source->ehlo_name);
+    json_put_string(json, "pool", source->pool);
+    json_put_int(json, "weight", source->weight);
+    json_put_int(json, "node", source->node);
+    json_put_string(json, "state", source_state_word(source->state));
+    json_put_string(json, "trouble", source->trouble);
+    json_put_bool(json, "usable", source_is_usable(source));
+    time_rfc3339(&since, source->since);
+    json_put_string(json, "since", buf_slice(&since));
+}
+
+static void print_source(struct desk *desk, const struct source *source)
+{
+    char ip[IP_TEXT_ROOM];
+    desk_cell(slice_str(ip_text(&source->ip, ip)), 18);
+    desk_cell(source->pool, 12);
+    desk_cell(source->ehlo_name, 28);
+    printf(" weight %-3u %.*s since %.*s", source->weight, SLICE_ARG(source_state_word(source->state)),
+           SLICE_ARG(desk_time(desk, source->since)));
+    if (source->trouble.len)
+        printf("; in trouble: %.*s", SLICE_ARG(source->trouble));
+    puts("");
+}
+
+static bool list(struct source_change *change, struct fault *why)
+{
+    struct desk *desk = change->desk;
+    struct source *sources;
+    size_t count;
+    if (!source_list(desk->reader, why, &desk->arena, &sources, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        SCOPED(buf) line = BUF(4096);
+        struct json json = {&line};
+        if (!change->given->is_json) {
+            print_source(desk, &sources[i]);
+            continue;
+        }
+        json_object_begin(&json);
+        put_source(&json, &sources[i]);
+        json_end(&json);
+        printf("%s\n", buf_cstr(&line));
+    }
+    return true;
+}
+
+static void print_plan(const struct warm_up *plan)
+{
+    printf("  warm-up %.*s: ", SLICE_ARG(plan->group));
+    if (plan->cap < 0)
+        printf("done");
+    else
+        printf("step %lld, %lld of %lld reserved today, %lld delivered, %lld deferred", (long long)plan->step + 1,
+               (long long)plan->reserved, (long long)plan->cap, (long long)plan->delivered, (long long)plan->deferred);
+    if (plan->why.len)
+        printf("; not a step on: %.*s", SLICE_ARG(plan->why));
+    puts("");
+}
+
+static void put_plan(struct json *json, const struct warm_up *plan)
+{
+    json_object_begin(json);
+    json_put_string(json, "site", plan->group);
+    json_put_string(json, "caps", plan->caps);
+    json_put_int(json, "step", plan->step + 1);
+    json_put_bool(json, "done", plan->cap < 0);
+    json_put_int(json, "cap", plan->cap);
+    json_put_int(json, "reserved", plan->reserved);
+    json_put_int(json, "delivered", plan->delivered);
+    json_put_int(json, "deferred", plan->deferred);
+    json_put_string(json, "why", plan->why);
+    json_end(json);
+}
+
+static bool show(struct source_change *change, struct fault *why)
+{
+    struct desk *desk = change->desk;
+    struct warm_up *plans;
+    size_t count;
+    SCOPED(buf) line = BUF(1 << 20);
+    struct json json = {&line};
+    if (!warm_up_list(desk->reader, why, change->source.id, change->now, &desk->arena, &plans, &count))
+        return false;
+    if (!change->given->is_json) {
+        print_source(desk, &change->source);
+        for (size_t i = 0; i < count; i++)
+            print_plan(&plans[i]);
+        return true;
+    }
+    json_object_begin(&json);
+    put_source(&json, &change->source);
+    json_key(&json, "warm_up");
+    json_array_begin(&json);
+    for (size_t i = 0; i < count; i++)
+        put_plan(&json, &plans[i]);
+    json_end(&json);
+    json_end(&json);
+    printf("%s\n", buf_cstr(&line));
+    return true;
+}
+
+/* ── the command ── */
+
+static bool run(struct source_change *change, struct fault *why)
+{
+    const struct arguments *words = &change->given->words;
+    const char *verb = words->words[0];
+    struct ip ip;
+    if (strcmp(verb, "list") == 0)
+        return list(change, why);
+    if (strcmp(verb, "assign") == 0)
+        return assign(change, why);
+    if (strcmp(verb, "add") == 0)
+        return add(change, why);
+    if (!ip_parse(slice_str(words->words[1]), &ip))
+        return fault_set(why, FAULT_INPUT, "\"%s\" is not an IP address", words->words[1]);
+    if (!source_find(change->desk->reader, why, &ip, &change->desk->arena, &change->source))
+        return false;
+    if (strcmp(verb, "show") == 0)
+        return show(change, why);
+    if (strcmp(verb, "warm-up") == 0)
+        return warm_up(change, why);
+    if (strcmp(verb, "remove") == 0) {
+        if (change->source.state != SOURCE_DRAINING)
+            return fault_set(why, FAULT_INPUT, "%s is in use: drain it first", words->words[1]);
+        return store_change(change->desk->store, remove_run, change, why) && printf("removed\n") > 0;
+    }
+    change->source.state = strcmp(verb, "drain") == 0 ? SOURCE_DRAINING : SOURCE_ACTIVE;
+    return store_change(change->desk->store, drain_run, change, why) &&
+           printf("%.*s\n", SLICE_ARG(source_state_word(change->source.state))) > 0;
+}
+
+/* The verb, and how many words it takes. */
+static bool is_complete(const struct arguments *words)
+{
+    static const struct {
+        const char *verb;
+        int least, most;
+    } verbs[] = {{"add", 2, 2},      {"list", 1, 1},   {"show", 2, 2},    {"drain", 2, 2},
+                 {"activate", 2, 2}, {"remove", 2, 2}, {"warm-up", 2, 3}, {"assign", 2, 2}};
+    for (size_t i = 0; words->word_count && i < COUNT_OF(verbs); i++)
+        if (strcmp(words->words[0], verbs[i].verb) == 0)
+            return words->word_count >= verbs[i].least && words->word_count <= verbs[i].most;
+    return false;
+}
+
+int cmd_source(int argc, char **argv)
+{
+    struct source_arguments given = {0};
+    const struct argument table[] = {
+        {"--store", &given.store, NULL},         {"--ehlo", &given.ehlo, NULL},
+        {"--pool", &given.pool, NULL},           {"--weight", &given.weight, NULL},
+        {"--public-ip", &given.public_ip, NULL}, {"--node", &given.node, NULL},
+        {"--warm-up", &given.warm_up, NULL},     {"--site", &given.site, NULL},
+        {"--json", NULL, &given.is_json},        {NULL, NULL, NULL},
+    };
+    struct fault why = {0};
+    struct desk desk = {0};
+    if (!arguments_read(argc, argv, table, &given.words, &why))
+        return command_fail("source", &why);
+    if (given.words.wants_help) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (!is_complete(&given.words)) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    bool ok = desk_open(&desk, given.store, &why);
+    if (ok) {
+        struct source_change change = {.desk = &desk,
+                                       .given = &given,
+                                       .group = given.site ? slice_str(given.site) : SLICE("*"),
+                                       .now = world_wall(&desk.world)};
+        ok = run(&change, &why);
+    }
+    desk_release(&desk);
+    return ok ? 0 : command_fail("source", &why);
+}
