@@ -85,7 +85,9 @@ static bool authenticate(const struct joiner *joiner, const struct inbound_row *
     const struct bounce *bounce = &record->bounce;
     *subject = (struct subject){0};
     uint64_t id;
-    switch (return_path_found(joiner, mail, record, now, &id)) {
+    enum token_result token = return_path_found(joiner, mail, record, now, &id);
+    bool is_in_header = token == TOKEN_FORGED && !mail->rcpt_to.len; /* strangers write what they like there */
+    switch (is_in_header ? TOKEN_NONE : token) {
     case TOKEN_GOOD:
         *authenticity = AUTHENTICITY_GENUINE;
         if (!subject_find(joiner->reader, why, id, arena, subject))
@@ -97,7 +99,7 @@ static bool authenticate(const struct joiner *joiner, const struct inbound_row *
     case TOKEN_EXPIRED: *authenticity = AUTHENTICITY_UNVERIFIED; return true;
     case TOKEN_NONE: break;
     }
-    *authenticity = bounce->authenticity;
+    *authenticity = is_in_header ? AUTHENTICITY_FORGED : bounce->authenticity;
     if (bounce->authenticity == AUTHENTICITY_FORGED || !message_id_delivery(bounce->message_id, &id))
         return true;
     if (!subject_find(joiner->reader, why, id, arena, subject))
@@ -105,7 +107,7 @@ static bool authenticate(const struct joiner *joiner, const struct inbound_row *
     bool is_about_it = false;
     for (unsigned i = 0; subject->is_found && subject->was_sent && i < bounce->row_count; i++)
         is_about_it |= names_subject(&bounce->rows[i], subject);
-    *authenticity = is_about_it ? AUTHENTICITY_GENUINE : AUTHENTICITY_BACKSCATTER;
+    *authenticity = is_about_it ? AUTHENTICITY_GENUINE : is_in_header ? AUTHENTICITY_FORGED : AUTHENTICITY_BACKSCATTER;
     return true;
 }
 

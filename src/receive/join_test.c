@@ -523,6 +523,88 @@ static void one_that_cannot_be_written_stops_nobody(void **state)
     end(&fixture);
 }
 
+/* ── without an envelope: what came from a mailbox elsewhere ── */
+
+static void found_by_its_headers(void **state)
+{
+    FIXTURE(fixture, state);
+    struct subject ann = sent(&fixture, "ann@example.jp", DELIVERY_DELIVERED);
+    struct subject bob = sent(&fixture, "bob@example.jp", DELIVERY_DELIVERED);
+    struct subject cat = sent(&fixture, "cat@example.jp", DELIVERY_DELIVERED);
+    struct slice nobody = SLICE("");
+    receive(&fixture, nobody,
+            arena_printf(&fixture.arena, "Delivered-To: %.*s\r\n%.*s",
+                         SLICE_ARG(return_path(&fixture, ann.id, NOW + DAYS_MS(30))),
+                         SLICE_ARG(unknown_user(&fixture, ann.address, 0))));
+    assert_int_equal(state_of(&fixture, &ann), DELIVERY_BOUNCED);
+    receive(&fixture, nobody, unknown_user(&fixture, bob.address, bob.id)); /* by the Message-ID that it quotes */
+    assert_int_equal(state_of(&fixture, &bob), DELIVERY_BOUNCED);
+
+    struct fixture other = {0}; /* another's signature in the header, and no other proof */
+    keys_make(&other.keys, 99);
+    struct slice theirs = return_path(&other, cat.id, NOW + DAYS_MS(30));
+    receive(&fixture, nobody,
+            arena_printf(&fixture.arena, "X-Original-To: %.*s\r\n%.*s", SLICE_ARG(theirs),
+                         SLICE_ARG(unknown_user(&fixture, cat.address, 0))));
+    assert_int_equal(state_of(&fixture, &cat), DELIVERY_DELIVERED);
+    receive(&fixture, nobody,
+            arena_printf(&fixture.arena, "From: cat@example.jp\r\nTo: x@y.example, <%.*s>\r\n\r\nstop\r\n",
+                         SLICE_ARG(unsubscribe_address(&fixture, cat.id))));
+    assert_int_equal(events(&fixture, EVENT_UNSUBSCRIBED), 1);
+    arena_release(&other.arena);
+    end(&fixture);
+}
+
+/* ── through the jail: a mail that its reader dies of is put aside, the others are read (X13) ── */
+
+static void dies_of_poison(void *prepared, struct slice bytes, int64_t now, struct buf *record)
+{
+    if (slice_find(bytes, SLICE("poison@")) >= 0)
+        abort();
+    record_work.read(prepared, bytes, now, record);
+}
+
+static void one_that_kills_its_reader_stops_nobody(void **state)
+{
+    enum { PEOPLE = 40 };
+    const struct jail_work work = {record_work.prepare, dies_of_poison};
+    struct fault why;
+    struct jail *jail = jail_start(&work, 2, &why); /* before the store's threads */
+    if (!jail)
+        fail_msg("%s", why.text);
+    FIXTURE(fixture, state);
+    struct world world;
+    world_init(&world, NETWORK_LOOPBACK);
+    struct subject people[PEOPLE];
+    char addresses[PEOPLE][40];
+    struct mail_job job;
+    for (int i = 0; i < PEOPLE; i++) {
+        snprintf(addresses[i], sizeof(addresses[i]), i == 7 ? "poison@example.jp" : "person%d@example.jp", i);
+        people[i] = sent(&fixture, addresses[i], DELIVERY_DELIVERED);
+        save(&job, &fixture, return_path(&fixture, people[i].id, world_wall(&world) + DAYS_MS(30)),
+             report(&fixture, "failed", "5.2.2", "552 5.2.2 Mailbox full", addresses[i], 0));
+    }
+    struct join_reader_options options = {.store = fixture.store.store,
+                                          .world = &world,
+                                          .rules = fixture.rules,
+                                          .ledger = fixture.ledger,
+                                          .return_path_keys = fixture.keys,
+                                          .link_keys = fixture.links,
+                                          .jail = jail};
+    struct join_reader *reader = join_reader_start(&options, &why);
+    assert_non_null(reader);
+    const struct timespec pause = {.tv_nsec = 2000000};
+    for (int i = 0; i < 3000 && number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 0"); i++)
+        nanosleep(&pause, NULL);
+    join_reader_stop(reader);
+    jail_stop(jail);
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 1"), PEOPLE - 1);
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 2 AND why LIKE '%each time%'"), 1);
+    for (int i = 0; i < PEOPLE; i++)
+        assert_int_row(addresses[i], state_of(&fixture, &people[i]), i == 7 ? DELIVERY_DELIVERED : DELIVERY_BOUNCED);
+    end(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +619,8 @@ int main(void)
         ON_BOTH(a_mail_counts_once),
         ON_BOTH(another_nodes_delivery_is_left_to_it),
         ON_BOTH(the_reader_follows_new_mail),
+        ON_BOTH(found_by_its_headers),
+        ON_BOTH(one_that_kills_its_reader_stops_nobody),
         {"one_that_cannot_be_written_stops_nobody (sqlite)", one_that_cannot_be_written_stops_nobody, NULL, NULL,
          (void *)(uintptr_t) "sqlite"},
     };
