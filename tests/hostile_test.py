@@ -47,7 +47,7 @@ def story(tap, place, bad):
     dropped = {who for _, who in bad.seen("drop").taken}
     tap.ok(dropped and dropped <= doubtful, "who was dropped after the dot is in doubt, by name (R22)", f"{dropped} {doubtful}")
     bad.heal()
-    todoke.settled("big", len(victims) + OTHERS, 120)
+    todoke.settled("big", len(victims) + OTHERS, 200)
     doubtful = {event["address"] for event in todoke.events("in_doubt")}
     counts, ids = {}, {}
     for message_id, who in record.read() + [mail for how in EVERY for mail in bad.seen(how).taken]:

@@ -358,6 +358,7 @@ static void slot_end(struct slot *slot)
         stream_flush(slot->stream);
         stream_close(slot->stream);
     } else if (slot->stream) {
+        stream_flush(slot->stream); /* our goodbye is out before the connection that takes its place is asked for */
         stream_leave(slot->stream, LEAVE_MS);
     }
     slot->stream = NULL;

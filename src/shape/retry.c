@@ -29,9 +29,11 @@ static enum retry schedule_of(const struct verdict *verdict, int code)
     bool is_5xx = code >= 500 && code < 600;
     switch (verdict->retry) {
     case RETRY_NONE:
-        /* an unknown user said with 4xx is not believed at once (M22: the code decides for how long); a sender's or
-         * message's fault is */
-        if (!is_5xx && (verdict->whose == WHOSE_ADDRESS || verdict->reason == REASON_UNDEFINED))
+        /* an unknown user said with 4xx is not believed at once (M22: the code decides for how long), nor is a block of
+         * our address (421 at the greeting is how most receivers say that they are busy); another fault of sender or
+         * message is */
+        if (!is_5xx && (verdict->whose == WHOSE_ADDRESS || verdict->reason == REASON_UNDEFINED ||
+                        verdict->reason == REASON_BLOCKED))
             return RETRY_BUSY;
         return RETRY_NONE;
     case RETRY_BUSY:
