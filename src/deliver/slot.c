@@ -25,6 +25,7 @@ enum {
 };
 
 static void slot_step(struct slot *slot, struct slice *received);
+static void slot_waited(struct slot *slot);
 
 static time_ms scaled(const struct slot *slot, time_ms wait)
 {
@@ -240,6 +241,8 @@ static void offer_work(struct slot *slot)
 static void idle_over(struct timer *timer)
 {
     struct slot *slot = timer->owner;
+    if (slot->state == SLOT_CONNECTING)
+        return slot_waited(slot);
     slot->state = SLOT_CLOSING;
     smtp_client_quit(slot->client);
     slot_run(slot);
@@ -335,19 +338,46 @@ static void slot_gave_up(struct slot *slot)
                            buf_slice(&slot->remote));
 }
 
+/* The same connection's next try: one more that is opened, as the site counts them. */
+static bool connect_again(struct slot *slot)
+{
+    time_ms now = loop_now(slot->worker->loop), wait = pace_may_open_instead(&slot->egress->pace, now);
+    if (wait) { /* idle_over goes on */
+        smtp_client_free(slot->client);
+        slot->client = NULL;
+        slot->state = SLOT_CONNECTING;
+        timer_set(&slot->idle, wait);
+        return true;
+    }
+    pace_opened(&slot->egress->pace, now);
+    return connect_to(slot);
+}
+
 /* It never came to a conversation. Another address of the route may do better. */
 static void slot_failed(struct slot *slot)
 {
     bool is_tls = slot->was_tls_failure && !slot->is_in_clear;
     if (is_tls && slot_tls_failed(slot)) { /* R31: the same host again, in clear, remembered for a while */
         slot->destination->clear_until[slot->host] = loop_now(slot->worker->loop) + CLEAR_MS;
-        if (connect_to(slot))
+        if (connect_again(slot))
             return;
-    } else if (next_address(slot, is_tls || slot->last_words.code != 0) && connect_to(slot)) {
+    } else if (next_address(slot, is_tls || slot->last_words.code != 0) && connect_again(slot)) {
         return;
     }
     slot_gave_up(slot);
     slot_free(slot);
+}
+
+/* The limit on new connections lets it go on with its next address. */
+static void slot_waited(struct slot *slot)
+{
+    struct worker *worker = slot->worker;
+    struct site *site = slot->destination->site;
+    if (connect_again(slot))
+        return;
+    slot_gave_up(slot);
+    slot_free(slot);
+    worker_pump(worker, site);
 }
 
 static void slot_end(struct slot *slot)

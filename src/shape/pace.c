@@ -177,6 +177,10 @@ time_ms pace_may_open(struct pace *pace, unsigned open, time_ms now)
     return longer(pace_may_send(pace, now), gate_wait(&pace->opening, pace->rule_opening, now));
 }
 
+time_ms pace_may_open_instead(const struct pace *pace, time_ms now)
+{
+    return gate_wait(&pace->opening, pace->rule_opening, now);
+}
 void pace_opened(struct pace *pace, time_ms now)
 {
     gate_pass(&pace->opening, pace->rule_opening, now);

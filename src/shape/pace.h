@@ -101,6 +101,8 @@ unsigned pace_connections(struct pace *pace, time_ms now);
 /* May a connection be opened beside `open` others? 0: now; PACE_FULL: not before one ends; otherwise ms to wait. */
 enum { PACE_FULL = -1 };
 time_ms pace_may_open(struct pace *pace, unsigned open, time_ms now);
+/* Another address instead of one that did not answer: the connections stay as many. ms to wait. */
+time_ms pace_may_open_instead(const struct pace *pace, time_ms now);
 void pace_opened(struct pace *pace, time_ms now);
 /* May a message be handed to a connection? 0: now; otherwise ms to wait. */
 time_ms pace_may_send(struct pace *pace, time_ms now);

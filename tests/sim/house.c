@@ -40,6 +40,17 @@ static bool falls(struct house *house, unsigned permille)
     return permille && random_below(&house->chance, 1000) < permille;
 }
 
+/* `most` things never come in less than a period: how short a time did `most` + 1 take? */
+static void look_at_window(time_ms *at, uint64_t number, unsigned most, time_ms now, time_ms *shortest)
+{
+    if (number >= most) {
+        time_ms took = now - at[(number - most) % WINDOW];
+        if (!*shortest || took < *shortest)
+            *shortest = took ? took : 1;
+    }
+    at[number % WINDOW] = now;
+}
+
 /* ── what a host decides ── */
 
 static bool is_storm(const struct site_host *site, time_ms at)
@@ -118,6 +129,8 @@ static void on_mail(struct visit *visit)
 {
     struct site_host *site = visit->site;
     visit->person = SIZE_MAX;
+    look_at_window(site->mailed_at, site->mailed++, visit->house->window_mailed, now(visit->house),
+                   &site->shortest_mailed);
     if (site->messages && visit->messages >= site->messages)
         return refuse(visit, "421 4.7.0 enough for this connection");
     if (is_too_fast(visit->house, site))
@@ -283,7 +296,7 @@ static void asked(void *self, struct wire *wire, const struct endpoint *to)
     timer_init(&visit->think, wire_loop(wire), on_think, visit);
     house_trace(house, TRACE_VISIT, site->number);
     house->visits++;
-    site->connected++;
+    look_at_window(site->opened_at, site->connected++, house->window_opened, now(house), &site->shortest_opened);
     if (++site->open > site->open_most)
         site->open_most = site->open;
     struct slice nothing = SLICE("");
@@ -359,7 +372,7 @@ static struct resolver *resolver_of(struct house *house)
 void house_open(struct house *house, struct world *world, uint64_t seed, size_t people)
 {
     static struct wire_house network = {.asked = asked, .latency = latency};
-    *house = (struct house){.world = world, .count = people};
+    *house = (struct house){.world = world, .count = people, .window_opened = WINDOW, .window_mailed = WINDOW};
     random_seed(&house->chance, seed);
     for (unsigned i = 0; i < SITES; i++) {
         house->sites[i].number = i;

@@ -10,7 +10,7 @@
 
 #include "net/world.h"
 
-enum { SITES = 200 };
+enum { SITES = 200, WINDOW = 128 };
 
 /* People are numbers: "p17@s003.example" is known at site 3, "u18@..." is not. */
 struct person {
@@ -31,12 +31,16 @@ struct site_host {
     time_ms tokens_at;
     unsigned open, open_most, session_most;
     uint64_t connected, taken, slowed, unknown;
+    /* the latest connections and transactions, round and round; the shortest time in which so many came */
+    time_ms opened_at[WINDOW], mailed_at[WINDOW], shortest_opened, shortest_mailed;
+    uint64_t mailed;
     time_ms first_slowed, last_taken;
     uint64_t taken_when_capped; /* after CONVERGED_MS since first_slowed */
 };
 enum { CONVERGED_MS = 300000 };
 
 struct house {
+    unsigned window_opened, window_mailed; /* how many make the windows above: 1 to WINDOW */
     struct world *world;
     struct random chance;
     struct site_host sites[SITES];

@@ -26,7 +26,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STEP = 2000, WORKERS = 3, COMPOSERS = 2, TURNS_MOST = 200000, CHECK_MS = 600000, FAULTS_SHOWN = 10 };
+enum {
+    STEP = 2000,
+    WORKERS = 3,
+    COMPOSERS = 2,
+    TURNS_MOST = 200000,
+    COMMIT_MS = 40,
+    CHECK_MS = 600000,
+    FAULTS_SHOWN = 10
+};
 static const time_ms BEGIN = 1795305600000; /* 2026-11-22 in Japan */
 
 /* ── nothing here is left to the machine: chance is the seed's, and syncing a file proves nothing ── */
@@ -57,6 +65,10 @@ struct sim {
     struct store *store;
     struct db *reader;
     struct rules *rules;
+    struct sites *sites;
+    struct loop *loop; /* the writer's */
+    struct timer commit;
+    struct random chance;
     struct leases leases;
     struct engine *engine;
     struct tls_roots *roots;
@@ -99,9 +111,23 @@ static bool compose(void *self, unsigned worker, const struct recipient *recipie
     return true;
 }
 
+/* The writer: a commit takes a while, and takes all that has come meanwhile. */
+static void commit(struct timer *timer)
+{
+    struct sim *sim = timer->owner;
+    while (store_step(sim->store)) {
+    }
+}
+
 static bool write_down(void *owner)
 {
-    return store_step(owner);
+    struct sim *sim = owner;
+    struct store_figures figures;
+    store_figures(sim->store, &figures);
+    if (!figures.queued || timer_is_set(&sim->commit))
+        return false;
+    timer_set(&sim->commit, 1 + (time_ms)random_below(&sim->chance, COMMIT_MS));
+    return true;
 }
 
 /* ── accepting ── */
@@ -202,16 +228,24 @@ static int64_t check_books(struct sim *sim)
     return owed;
 }
 
+/* Counted at the receiver. What is handed over in time may arrive a little later, behind the answer to the one before
+ * it: two messages of each connection. */
 static void check_limits(struct sim *sim)
 {
+    const struct site_rule *rule = sites_default(sim->sites);
     for (unsigned i = 0; i < SITES; i++) {
         const struct site_host *site = &sim->house.sites[i];
-        if (site->open_most > SITE_CONNECTIONS_DEFAULT)
-            wrong(sim, "site %u: %u connections at once, the rule allows %d", i, site->open_most,
-                  SITE_CONNECTIONS_DEFAULT);
-        if (site->session_most > SITE_MESSAGES_DEFAULT)
-            wrong(sim, "site %u: %u messages on one connection, the rule allows %d", i, site->session_most,
-                  SITE_MESSAGES_DEFAULT);
+        if (site->open_most > rule->connections)
+            wrong(sim, "site %u: %u connections at once, the rule allows %u", i, site->open_most, rule->connections);
+        if (site->session_most > rule->messages_per_connection)
+            wrong(sim, "site %u: %u messages on one connection, the rule allows %u", i, site->session_most,
+                  rule->messages_per_connection);
+        if (site->shortest_opened && site->shortest_opened < rule->opening.per)
+            wrong(sim, "site %u: %u connections in %lld ms, the rule allows %u in %lld", i, rule->opening.count + 1,
+                  (long long)site->shortest_opened, rule->opening.count, (long long)rule->opening.per);
+        if (site->shortest_mailed && site->shortest_mailed < rule->rate.per)
+            wrong(sim, "site %u: %u messages in %lld ms, the rule allows %u in %lld", i, sim->house.window_mailed + 1,
+                  (long long)site->shortest_mailed, rule->rate.count, (long long)rule->rate.per);
     }
 }
 
@@ -320,13 +354,26 @@ static void open_sim(struct sim *sim, uint64_t seed)
     sim->store = store_open(sim->url, &store_options, &why);
     if (!sim->store || !rules_open(&sim->rules, &why) || !(sim->reader = store_reader_open(sim->store, &why)))
         die("store", &why);
-    schedule_also(sim->schedule, write_down, sim->store);
+    if (!sites_open(NULL, &sim->sites, &why))
+        die("sites", &why);
+    const struct site_rule *rule = sites_default(sim->sites);
+    sim->house.window_opened = rule->opening.count < WINDOW ? rule->opening.count : WINDOW;
+    sim->house.window_mailed = rule->rate.count + 2 * rule->connections;
+    if (!rule->opening.count || !rule->rate.count || sim->house.window_mailed > WINDOW) {
+        fprintf(stderr, "sim: data/sites/default.yaml: the limits do not fit in WINDOW\n");
+        exit(2);
+    }
+    sim->loop = loop_new(&sim->world);
+    random_seed(&sim->chance, seed);
+    timer_init(&sim->commit, sim->loop, commit, sim);
+    schedule_also(sim->schedule, write_down, sim);
     sim->leases = (struct leases){.node = 1};
     sim->roots = tls_roots_none();
     const struct engine_options options = {
         .store = sim->store,
         .world = &sim->world,
         .rules = sim->rules,
+        .sites = sim->sites,
         .composer = {.self = sim, .compose = compose},
         .ledger = {.leases = &sim->leases, .node = 1},
         .roots = sim->roots,
@@ -349,7 +396,10 @@ static void close_sim(struct sim *sim)
     db_free(sim->reader);
     store_close(sim->store);
     rules_free(sim->rules);
+    sites_free(sim->sites);
     tls_roots_free(sim->roots);
+    timer_clear(&sim->commit);
+    loop_free(sim->loop);
     house_close(&sim->house);
     schedule_free(sim->schedule);
     for (size_t i = 0; i < COUNT_OF(files); i++) {
@@ -365,7 +415,8 @@ static void print_endings(struct sim *sim)
     struct fault why;
     SCOPED(rows) rows = {0};
     if (!db_query(sim->reader, &why, &rows,
-                  "SELECT kind, stage, reason, substr(diagnostic, 1, 80), COUNT(*) FROM event WHERE kind IN (4, 5, 6, 9) GROUP BY 1, "
+                  "SELECT kind, stage, reason, substr(diagnostic, 1, 80), COUNT(*) FROM event WHERE kind IN (4, 5, 6, "
+                  "9) GROUP BY 1, "
                   "2, 3, 4 ORDER BY 5 DESC LIMIT 40",
                   NO_VALUES))
         die("events", &why);
