@@ -181,6 +181,7 @@ static void answer(struct visit *visit, const struct smtp_server_event *event)
     case SMTP_SERVER_MESSAGE: on_message(visit); break;
     case SMTP_SERVER_EHLO:
     case SMTP_SERVER_STARTTLS:
+    case SMTP_SERVER_SCRAM:
     case SMTP_SERVER_AUTH:
     case SMTP_SERVER_DATA: smtp_server_accept(visit->server); break;
     case SMTP_SERVER_BODY:

@@ -331,7 +331,6 @@ static void run(struct sim *sim, time_ms most)
             }
         }
         owed = check_books(sim);
-        check_limits(sim);
     }
 }
 
@@ -479,6 +478,7 @@ int main(int argc, char **argv)
     submit_all(&sim, HOURS_MS((time_ms)hours) / 2);
     run(&sim, HOURS_MS((time_ms)hours));
     check_people(&sim);
+    check_limits(&sim);
     if (is_verbose) {
         print_endings(&sim);
         print_pace(&sim);
