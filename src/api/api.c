@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 
-enum { STOP_TURN_MS = 20, STOP_TURNS = 100 };
+enum { SMALL_BODY = 4096 /* bytes: read before anybody asks whose it is */, STOP_TURN_MS = 20, STOP_TURNS = 100 };
 
 struct api_route {
     struct api *api;
@@ -20,8 +20,14 @@ struct api_route {
 static void route_call(struct http_request *request, void *user)
 {
     struct api_route *route = user;
-    if (api_admits(route->api, request, route->needs))
+    if (request->is_admitted ? api_admits_again(route->api, request) : api_admits(route->api, request, route->needs))
         route->handler(route->api, request);
+}
+
+static bool route_admits(struct http_request *request, void *user)
+{
+    struct api_route *route = user;
+    return api_admits_early(route->api, request, route->needs);
 }
 
 static void routes_add(struct api *api)
@@ -39,8 +45,13 @@ static void routes_add(struct api *api)
     api->routes = NEW_ARRAY(struct api_route, COUNT_OF(table));
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         api->routes[i] = (struct api_route){api, table[i].handler, table[i].needs};
-        http_router_add(api->router, &(struct http_route){table[i].method, table[i].pattern, route_call,
-                                                          &api->routes[i], table[i].body_limit});
+        bool is_large = table[i].body_limit > SMALL_BODY && table[i].needs != NEEDS_ANYBODY;
+        http_router_add(api->router, &(struct http_route){.method = table[i].method,
+                                                          .pattern = table[i].pattern,
+                                                          .handler = route_call,
+                                                          .user = &api->routes[i],
+                                                          .body_limit = table[i].body_limit,
+                                                          .admits = is_large ? route_admits : NULL});
     }
     public_routes(api);
     status_routes(api);

@@ -288,8 +288,11 @@ static struct answer ask(struct fixture *f, const char *method, const char *path
 {
     struct answer answer = {0};
     SCOPED(buf) request = BUF(8 << 20);
-    buf_printf(&request, "%s %s HTTP/1.1\r\nHost: here:1\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
-               method, path, strlen(body), headers, body);
+    if (body)
+        buf_printf(&request, "%s %s HTTP/1.1\r\nHost: here:1\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s",
+                   method, path, strlen(body), headers, body);
+    else /* the head alone; the length stands in `headers` */
+        buf_printf(&request, "%s %s HTTP/1.1\r\nHost: here:1\r\n%s\r\n", method, path, headers);
     int fd = dial(f);
     for (size_t done = 0; done < request.len;) {
         ssize_t wrote = send(fd, request.ptr + done, request.len - done, MSG_NOSIGNAL);
@@ -406,6 +409,25 @@ static void nobody_comes_in_without_a_key(void **state)
     assert_int_equal(unknown.status, 404);
     assert_string_equal(unknown.type, "application/problem+json");
     answer_release(&unknown);
+    fixture_end(&f);
+}
+
+/* A large body is not even read from somebody without a key (X12). */
+static void strangers_bodies_are_not_read(void **state)
+{
+    FIXTURE(f, state);
+    char bearer[200];
+    struct answer answer = ask(&f, "POST", "/api/v1/contacts/import?list=x", "Content-Length: 134217728\r\n", NULL);
+    assert_int_equal(answer.status, 401);
+    assert_non_null(strcasestr(answer.head, "\r\nConnection: close"));
+    answer_release(&answer);
+    answer = ask(&f, "POST", "/api/v1/contacts/import?list=x", "Content-Length: 134217729\r\n", NULL);
+    assert_int_equal(answer.status, 413);
+    answer_release(&answer);
+    snprintf(bearer, sizeof(bearer), "Authorization: Bearer %.*s\r\n", (int)f.seed.secret.len, f.seed.secret.ptr);
+    answer = ask(&f, "POST", "/api/v1/suppressions/check", bearer, "{\"emails\":[\"stop@au.example\"]}");
+    assert_int_equal(answer.status, 200);
+    answer_release(&answer);
     fixture_end(&f);
 }
 
@@ -844,6 +866,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(nobody_comes_in_without_a_key),
+        ON_BOTH(strangers_bodies_are_not_read),
         ON_BOTH(signing_in_and_out),
         ON_BOTH(trying_keys_is_slow),
         ON_BOTH(home_says_what_matters),

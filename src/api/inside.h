@@ -61,6 +61,9 @@ typedef void api_handler(struct api *api, struct http_request *request);
 
 /* May this request come in? Answers it when not (401, 403, 429); else api_caller knows whose it is. */
 bool api_admits(struct api *api, struct http_request *request, unsigned needs);
+/* The same before a large body is read; and again, for the handler, when it is there. */
+bool api_admits_early(struct api *api, struct http_request *request, unsigned needs);
+bool api_admits_again(struct api *api, struct http_request *request);
 /* Who asks; NULL where anybody may. Until the handler returns: whoever works on copies what it needs. */
 static inline struct caller *api_caller(const struct http_request *request)
 {

@@ -163,6 +163,39 @@ bool api_admits(struct api *api, struct http_request *request, unsigned needs)
     return true;
 }
 
+/* Between the two the key may go: only its id is kept. */
+struct admitted {
+    uint64_t key_id;
+};
+
+bool api_admits_early(struct api *api, struct http_request *request, unsigned needs)
+{
+    if (!api_admits(api, request, needs))
+        return false;
+    struct admitted *admitted = ARENA_NEW(&request->arena, struct admitted);
+    admitted->key_id = api_caller(request)->key.id;
+    request->user = admitted;
+    request->is_admitted = true;
+    return true;
+}
+
+bool api_admits_again(struct api *api, struct http_request *request)
+{
+    struct caller *caller = NULL;
+    struct fault why = {0};
+    uint64_t key_id = ((const struct admitted *)request->user)->key_id;
+    request->user = NULL;
+    if (!caller_find(&api->callers, api->db, SLICE(""), key_id, world_monotonic(api->options.world), api_now(api),
+                     &caller, &why)) {
+        answer_fault(request, &why, 400);
+        return false;
+    }
+    request->user = caller;
+    if (!caller)
+        answer_problem(request, 401, "", "this key has expired, or was revoked, while the body was sent");
+    return caller != NULL;
+}
+
 bool api_sees_all(struct http_request *request)
 {
     if (api_caller(request)->key.rights.brand_count == 0)

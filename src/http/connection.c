@@ -203,6 +203,21 @@ static uint64_t body_limit(const struct http_route *route, struct slice method)
     return slice_equal(method, SLICE("GET")) || slice_equal(method, SLICE("HEAD")) ? 0 : HTTP_DEFAULT_BODY;
 }
 
+/* Does the route want this body? Refused, it is never read: the connection cannot be used again. */
+static bool admits_body(struct http_connection *connection)
+{
+    const struct http_route *route = connection->route;
+    bool is_kept_alive = connection->is_kept_alive;
+    if (!route->admits)
+        return true;
+    connection->state = CONNECTION_HANDLING;
+    connection->is_kept_alive = false;
+    if (!route->admits(connection->request, route->user))
+        return false;
+    connection->is_kept_alive = is_kept_alive;
+    return true;
+}
+
 /* A whole head: find its route, decide about its body. */
 static void begin_request(struct http_connection *connection)
 {
@@ -228,6 +243,8 @@ static void begin_request(struct http_connection *connection)
         handle(connection);
         return;
     }
+    if (!admits_body(connection))
+        return;
     connection->state = CONNECTION_BODY;
     connection->chunks = (struct http_chunks){0};
     buf_init(&connection->body, limit);

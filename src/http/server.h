@@ -45,6 +45,7 @@ struct http_request {
     bool is_tls;
     struct arena arena; /* the handler's, for this request */
     void *user;         /* the handler's own, e.g. who has signed in */
+    bool is_admitted;   /* for the route's `admits` to say so to its handler */
     /* The client has gone, or its stream was cut off, before the answer was complete; also called when the server is
      * freed. After it the request is no more. NULL: nobody cares. */
     void (*on_gone)(struct http_request *request);
