@@ -18,7 +18,7 @@ static enum smtp_tls_wish tls_wish(const struct slot *slot)
 {
     if (slot->security.level != TLS_LEVEL_MAY)
         return SMTP_TLS_MUST;
-    return slot->is_in_clear ? SMTP_TLS_NEVER : SMTP_TLS_MAY;
+    return slot->is_in_clear || slot->kept->policy.avoids_tls ? SMTP_TLS_NEVER : SMTP_TLS_MAY;
 }
 
 uint16_t slot_port(const struct slot *slot)
@@ -35,6 +35,8 @@ bool slot_begins_with_tls(const struct slot *slot)
 struct smtp_client *slot_client_new(const struct slot *slot)
 {
     const struct relay *relay = slot->kept->policy.relay;
+    unsigned char random[12];
+    SCOPED(buf) nonce = BUF(64);
     struct smtp_client_settings settings = {
         .ehlo_name = slot->egress->ehlo_name.len ? slot->egress->ehlo_name : slot->worker->engine->options.ehlo_name,
         .tls = tls_wish(slot),
@@ -44,6 +46,10 @@ struct smtp_client *slot_client_new(const struct slot *slot)
     if (relay) { /* the client sends no password but over TLS that was verified (R31) */
         settings.user = relay->user;
         settings.password = relay->password;
+        world_secret(slot->worker->engine->options.world, random, sizeof(random));
+        for (size_t i = 0; i < sizeof(random); i++)
+            buf_printf(&nonce, "%02x", random[i]);
+        settings.scram_nonce = buf_slice(&nonce);
     }
     return smtp_client_new(&settings);
 }

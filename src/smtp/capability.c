@@ -13,6 +13,8 @@ static void auth_read(struct slice rest, struct smtp_capabilities *can)
             can->auth_plain = true;
         else if (slice_equal_caseless(word, SLICE("LOGIN")))
             can->auth_login = true;
+        else if (slice_equal_caseless(word, SLICE("SCRAM-SHA-256")))
+            can->auth_scram = true;
     }
 }
 

@@ -16,7 +16,7 @@ struct smtp_capabilities {
     bool status_codes; /* ENHANCEDSTATUSCODES, RFC 2034 */
     bool dsn;          /* RFC 3461 */
     bool requiretls;   /* RFC 8689 */
-    bool auth_plain, auth_login;
+    bool auth_plain, auth_login, auth_scram;      /* scram: SCRAM-SHA-256 */
     uint32_t mail_max, rcpt_max, rcpt_domain_max; /* LIMITS, RFC 9422; 0: none said */
 };
 

@@ -27,6 +27,8 @@ struct smtp_client *smtp_client_new(const struct smtp_client_settings *settings)
     client->is.ehlo_name = arena_copy(&client->arena, settings->ehlo_name);
     client->is.user = arena_copy(&client->arena, settings->user);
     client->is.password = arena_copy(&client->arena, settings->password);
+    client->is.scram_nonce = arena_copy(&client->arena, settings->scram_nonce);
+    buf_init(&client->auth_answer, SCRAM_CLIENT_TEXT_MAX);
     time_ms *mine = (time_ms *)&client->is.timeout;
     const time_ms *theirs = (const time_ms *)&standard;
     for (size_t i = 0; i < sizeof(standard) / sizeof(time_ms); i++)
@@ -47,6 +49,8 @@ void smtp_client_free(struct smtp_client *client)
         explicit_bzero((char *)(uintptr_t)client->is.password.ptr, client->is.password.len);
     arena_release(&client->arena);
     reply_reader_release(&client->reader);
+    scram_client_release(&client->scram);
+    buf_release(&client->auth_answer);
     buf_release(&client->over_text);
     free(client->slots[0].recipients);
     free(client->slots[1].recipients);

@@ -56,11 +56,13 @@ struct smtp_client_timeouts {
 struct smtp_client_settings {
     struct slice ehlo_name; /* our FQDN or address literal (M18) */
     enum smtp_tls_wish tls;
-    bool is_tls_already;                 /* the stream is TLS from the first byte (port 465): banner comes inside it */
-    bool is_tls_verified;                /* ... and the peer's certificate was verified */
-    bool may_auth_unverified;            /* AUTH over TLS whose certificate nobody verified; never in clear (R31) */
-    struct slice user, password;         /* AUTH PLAIN or LOGIN when user is not empty; failing it is OVER at AUTH */
-    bool no_pipelining;                  /* talk in lock step even when PIPELINING is offered (site rule) */
+    bool is_tls_already;      /* the stream is TLS from the first byte (port 465): banner comes inside it */
+    bool is_tls_verified;     /* ... and the peer's certificate was verified */
+    bool may_auth_unverified; /* AUTH over TLS whose certificate nobody verified; never in clear (R31) */
+    struct slice user,
+        password; /* AUTH (SCRAM-SHA-256, PLAIN, LOGIN) when user is not empty; failing it is OVER at AUTH */
+    struct slice scram_nonce; /* random, printable, no comma; with it SCRAM-SHA-256 is preferred where offered */
+    bool no_pipelining;       /* talk in lock step even when PIPELINING is offered (site rule) */
     struct smtp_client_timeouts timeout; /* zeros: defaults */
 };
 

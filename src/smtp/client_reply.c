@@ -1,4 +1,5 @@
 /* client_reply.c - what each reply means where it comes; it decides, client.c tells */
+#include "base/base64.h"
 #include "smtp/client_state.h"
 
 static void owe(struct smtp_client *client, enum client_owes owes, const struct reply *reply)
@@ -39,19 +40,43 @@ static void settled(struct smtp_client *client, const struct reply *reply)
         owe(client, OWES_READY, reply);
     } else if (!may_auth) {
         client_over_text(client, SMTP_OVER_TLS, STAGE_AUTH, "no password is sent without verified TLS");
-    } else if (!can->auth_plain && !can->auth_login) {
-        client_over_text(client, SMTP_OVER_PROTOCOL, STAGE_AUTH, "this host offers neither AUTH PLAIN nor LOGIN");
+    } else if (!can->auth_plain && !can->auth_login && !(can->auth_scram && client->is.scram_nonce.len)) {
+        client_over_text(client, SMTP_OVER_PROTOCOL, STAGE_AUTH, "this host offers no AUTH that we know");
     } else {
-        client->auth_is_plain = can->auth_plain;
+        client->auth = can->auth_scram && client->is.scram_nonce.len ? AUTH_SCRAM
+                       : can->auth_plain                             ? AUTH_PLAIN
+                                                                     : AUTH_LOGIN;
+        if (client->auth == AUTH_SCRAM)
+            scram_client_begin(&client->scram, client->is.user, client->is.scram_nonce, &client->auth_answer);
         client->auth_step = 0;
         phase_begin(client, CLIENT_AUTH);
     }
 }
 
+/* A challenge: the first wants our proof, the second is the server's own. */
+static bool scram_challenge(struct smtp_client *client, struct slice text, struct fault *why)
+{
+    SCOPED(buf) challenge = BUF(SCRAM_CLIENT_TEXT_MAX);
+    if (!base64_decode(&challenge, slice_trim(text)))
+        return fault_set(why, FAULT_INPUT, "the SCRAM challenge is no base64");
+    buf_reset(&client->auth_answer);
+    if (client->auth_step == 0)
+        return scram_client_prove(&client->scram, client->is.scram_nonce, client->is.password, buf_slice(&challenge),
+                                  &client->auth_answer, why);
+    client->auth_is_mutual = scram_client_check(&client->scram, buf_slice(&challenge), why);
+    return client->auth_is_mutual;
+}
+
 static void auth_reply(struct smtp_client *client, const struct reply *reply)
 {
-    unsigned steps = client->auth_is_plain ? 1 : 2; /* challenges that make sense */
-    if (reply->code == 235) {
+    unsigned steps = client->auth == AUTH_PLAIN ? 1 : 2; /* challenges that make sense */
+    struct fault why;
+    if (reply->code == 334 && client->auth == AUTH_SCRAM && client->auth_step < steps &&
+        !scram_challenge(client, reply->text, &why)) {
+        client_over_text(client, SMTP_OVER_PROTOCOL, STAGE_AUTH, why.text);
+    } else if (reply->code == 235 && client->auth == AUTH_SCRAM && !client->auth_is_mutual) {
+        client_over_text(client, SMTP_OVER_PROTOCOL, STAGE_AUTH, "the server did not prove that it knows the password");
+    } else if (reply->code == 235) {
         client->phase = CLIENT_READY;
         owe(client, OWES_READY, reply);
     } else if (reply->code == 334 && client->auth_step < steps) {

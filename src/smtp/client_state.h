@@ -6,6 +6,7 @@
 #include "smtp/client.h"
 #include "smtp/dots.h"
 #include "smtp/reply_reader.h"
+#include "smtp/scram_client.h"
 
 enum client_phase {
     CLIENT_BANNER,
@@ -66,6 +67,8 @@ struct telling {
 
 enum client_owes { OWES_NOTHING, OWES_GREETED, OWES_WANT_TLS, OWES_READY, OWES_WANT_DOT };
 
+enum client_auth { AUTH_SCRAM, AUTH_PLAIN, AUTH_LOGIN };
+
 struct smtp_client {
     struct smtp_client_settings is;
     struct arena arena; /* the settings' text */
@@ -76,7 +79,10 @@ struct smtp_client {
     bool wants_quit, owes_quit;
     bool tls_was_refused;
     unsigned auth_step; /* lines of the exchange answered so far */
-    bool auth_is_plain;
+    enum client_auth auth;
+    bool auth_is_mutual; /* SCRAM: the server has proved that it knows the password */
+    struct scram_client scram;
+    struct buf auth_answer; /* SCRAM: what is to be said next, without base64 */
     unsigned step;
     struct smtp_capabilities can;
     struct reply_reader reader;

@@ -184,6 +184,10 @@ static void endings(void **state)
 static void tls_and_auth(void **state)
 {
     const struct smtp_client_settings may = {.tls = SMTP_TLS_MAY}, must = {.tls = SMTP_TLS_MUST};
+    const struct smtp_client_settings scram = {.tls = SMTP_TLS_MUST,
+                                               .user = SLICE("user"),
+                                               .password = SLICE("pencil"),
+                                               .scram_nonce = SLICE("rOprNGfwEbeRWgbNEkqO")};
     const struct smtp_client_settings relay = {.tls = SMTP_TLS_MUST, .user = SLICE("u"), .password = SLICE("p")};
 #define OFFER                                                                                                          \
     "S: 220 x\nE: greeted\nC: EHLO me.test\nS: 250-x\nS: 250-AUTH PLAIN\nS: 250-SIZE 3\nS: 250 STARTTLS\nC: "          \
@@ -218,6 +222,33 @@ static void tls_and_auth(void **state)
          OFFER "S: 220 go\nE: want tls\nT:\nC: EHLO me.test\nS: 250-x\nS: 250 AUTH PLAIN\nC: AUTH\nS: 535 5.7.8 no\nE: "
                "over reply auth 535\nC: QUIT\n",
          relay},
+        {"SCRAM before PLAIN",
+         OFFER "S: 220 go\nE: want tls\nT:\nC: EHLO me.test\nS: 250-x\nS: 250 AUTH PLAIN SCRAM-SHA-256\nC: AUTH "
+               "SCRAM-SHA-256 biwsbj11c2VyLHI9ck9wck5HZndFYmVSV2diTkVrcU8=\nS: 334 "
+               "cj1yT3ByTkdmd0ViZVJXZ2JORWtxTyVodllEcFdVYTJSYVRDQWZ1eEZJbGopaE5sRiRrMCxzPVcyMlphSjBTTlk3c29Fc1VFamI2Z1E"
+               "9PSxpPTQwOTY=\nC: "
+               "Yz1iaXdzLHI9ck9wck5HZndFYmVSV2diTkVrcU8laHZZRHBXVWEyUmFUQ0FmdXhGSWxqKWhObEYkazAscD1kSHpiWmFwV0lrNGpVaE4"
+               "rVXRlOXl0YWc5empmTUhnc3FtbWl6N0FuZFZRPQ==\nS: 334 "
+               "dj02cnJpVFJCaTIzV3BSUi93dHVwK21NaFVaVW4vZEI1bkxUSlJzamw5NUc0PQ==\nC: \nS: 235 ok\nE: ready\n",
+         scram},
+        {"SCRAM: the server does not know the password",
+         OFFER "S: 220 go\nE: want tls\nT:\nC: EHLO me.test\nS: 250-x\nS: 250 AUTH PLAIN SCRAM-SHA-256\nC: AUTH "
+               "SCRAM-SHA-256 biwsbj11c2VyLHI9ck9wck5HZndFYmVSV2diTkVrcU8=\nS: 334 "
+               "cj1yT3ByTkdmd0ViZVJXZ2JORWtxTyVodllEcFdVYTJSYVRDQWZ1eEZJbGopaE5sRiRrMCxzPVcyMlphSjBTTlk3c29Fc1VFamI2Z1E"
+               "9PSxpPTQwOTY=\nC: "
+               "Yz1iaXdzLHI9ck9wck5HZndFYmVSV2diTkVrcU8laHZZRHBXVWEyUmFUQ0FmdXhGSWxqKWhObEYkazAscD1kSHpiWmFwV0lrNGpVaE4"
+               "rVXRlOXl0YWc5empmTUhnc3FtbWl6N0FuZFZRPQ==\nS: 334 "
+               "dj03cnJpVFJCaTIzV3BSUi93dHVwK21NaFVaVW4vZEI1bkxUSlJzamw5NUc0PQ==\nE: over protocol auth 0\n",
+         scram},
+        {"SCRAM: the server says yes at once",
+         OFFER "S: 220 go\nE: want tls\nT:\nC: EHLO me.test\nS: 250-x\nS: 250 AUTH PLAIN SCRAM-SHA-256\nC: AUTH "
+               "SCRAM-SHA-256 biwsbj11c2VyLHI9ck9wck5HZndFYmVSV2diTkVrcU8=\nS: 235 ok\nE: over protocol auth 0\n",
+         scram},
+        {"SCRAM: nonsense",
+         OFFER
+         "S: 220 go\nE: want tls\nT:\nC: EHLO me.test\nS: 250-x\nS: 250 AUTH PLAIN SCRAM-SHA-256\nC: AUTH "
+         "SCRAM-SHA-256 biwsbj11c2VyLHI9ck9wck5HZndFYmVSV2diTkVrcU8=\nS: 334 bm9uc2Vuc2U=\nE: over protocol auth 0\n",
+         scram},
         {"R31: never in clear",
          "S: 220 x\nE: greeted\nC: EHLO me.test\nS: 250-x\nS: 250 AUTH PLAIN\nE: over tls auth 0\nC: QUIT\n",
          {.user = SLICE("u"), .password = SLICE("p")}},

@@ -33,7 +33,11 @@ static void auth_plain_write(struct smtp_client *client, struct buf *out)
 
 static void auth_write(struct smtp_client *client, struct buf *out)
 {
-    if (client->auth_is_plain) {
+    if (client->auth == AUTH_SCRAM) {
+        if (client->auth_step == 0)
+            buf_text(out, "AUTH SCRAM-SHA-256 ");
+        auth_secret_write(client, out, client->auth_step < 2 ? buf_slice(&client->auth_answer) : SLICE(""));
+    } else if (client->auth == AUTH_PLAIN) {
         if (client->auth_step == 0)
             buf_text(out, "AUTH PLAIN ");
         auth_plain_write(client, out);
