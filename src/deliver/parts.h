@@ -129,7 +129,8 @@ struct destination {
     struct slot *slots;
     int slot_count;
     bool has_doubts; /* a connection failed and none stands: no more of them until one of those on their way does */
-    int failures;    /* connections in a row that came to nothing, without a word from the host */
+    time_ms dead_until[2]; /* IPv4, IPv6: an address of that family did not connect (R17) */
+    int failures;          /* connections in a row that came to nothing, without a word from the host */
     time_ms
         clear_until[ROUTE_HOSTS_MOST]; /* a handshake failed with this host of the route: in clear until then (R31) */
 };

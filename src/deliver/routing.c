@@ -145,6 +145,9 @@ static struct destination *destination_get(struct dispatcher *dispatcher, const 
         name = buf_slice(&site_key); /* an MX set of its own */
     kept->policy.rule = directions_rule(dispatcher->directions, known->domain,
                                         rule->is_default ? SLICE("") : rule->name, known->brand_id);
+    if (rule->tls == SITE_TLS_REQUIRED && kept->policy.rule < TLS_RULE_REQUIRED)
+        kept->policy.rule = TLS_RULE_REQUIRED;
+    kept->policy.avoids_tls = rule->tls == SITE_TLS_NEVER;
     if (security_is_single(&kept->policy, route))
         kept->policy.domain = arena_copy(&kept->arena, known->domain);
     buf_append(&key, buf_slice(&site_key));

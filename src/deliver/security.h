@@ -38,6 +38,8 @@ struct security_policy {
     struct sts_policy sts;
     struct slice sts_text; /* as fetched, for reports */
     enum tls_rule rule;
+    bool avoids_tls; /* the site's TLS is known to be broken (data/sites, tls: never): in clear unless a policy demands
+                        TLS */
     const struct relay *relay; /* NULL: the domain's own hosts */
 };
 /* A deep copy. */

@@ -17,6 +17,7 @@ enum {
     HANDSHAKE_TIMEOUT_MS = 60000,
     LEAVE_MS = 2000,
     CLEAR_MS = 600000,
+    FAMILY_DEAD_MS = 600000,
     OUT_ROOM_LEAST = 96 * 1024, /* a client's turn may append a chunk of 64 KiB, stuffed */
     UNSENT_MOST = 3,
     TURN = 10, /* messages of a connection, when others wait for one */
@@ -269,10 +270,26 @@ static void write_out(struct slot *slot)
 
 static bool connect_to(struct slot *slot);
 
+/* R17: while a family does not connect at this destination, its addresses are left out where the host has others. */
+static bool is_dead_family(const struct slot *slot, const struct route_host *host, size_t address)
+{
+    const time_ms *dead = slot->destination->dead_until, now = loop_now(slot->worker->loop);
+    uint8_t family = host->addresses[address].family;
+    if (now >= dead[family == 6])
+        return false;
+    for (size_t i = 0; i < host->address_count; i++)
+        if (host->addresses[i].family != family && now >= dead[family != 6])
+            return true;
+    return false;
+}
+
 static bool next_address(struct slot *slot, bool is_host_wide)
 {
     const struct route *route = &slot->kept->route;
-    slot->address++;
+    const struct route_host *host = &route->hosts[slot->host];
+    do
+        slot->address++;
+    while (slot->address < host->address_count && is_dead_family(slot, host, slot->address));
     if (is_host_wide || slot->address >= route->hosts[slot->host].address_count) {
         slot->address = 0;
         slot->host++;
@@ -285,9 +302,17 @@ bool slot_place(struct slot *slot)
     const struct route *route = &slot->kept->route;
     while (slot->host < route->host_count) {
         slot->security = security_of(&slot->kept->policy, &route->hosts[slot->host]);
-        if (slot->security.level != TLS_LEVEL_REFUSED)
+        if (slot->security.level == TLS_LEVEL_REFUSED) {
+            slot_tls_refused(slot);
+            slot->address = 0;
+            slot->host++;
+            continue;
+        }
+        const struct route_host *host = &route->hosts[slot->host];
+        while (slot->address < host->address_count && is_dead_family(slot, host, slot->address))
+            slot->address++;
+        if (slot->address < host->address_count)
             return true;
-        slot_tls_refused(slot);
         slot->address = 0;
         slot->host++;
     }
@@ -531,6 +556,11 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
         slot->is_over = true;
         slot_end(slot);
         return;
+    }
+    if (slot->tls_fault == TLS_FAULT_NONE && (end->why == STREAM_TIMEOUT || end->why == STREAM_UNREACHABLE)) {
+        const struct route_host *host = &slot->kept->route.hosts[slot->host];
+        slot->destination->dead_until[host->addresses[slot->address].family == 6] =
+            loop_now(slot->worker->loop) + FAMILY_DEAD_MS;
     }
     const struct reply silence = {.text = slice_str(end->text)};
     slot_keep_last_words(slot, &silence, STAGE_CONNECT);
