@@ -253,11 +253,11 @@ static void a_small_domain_of_a_great_site_has_its_turn(void **state)
     receivers[0] = (struct receiver){.slow_ms = 10};
     receivers[1] = (struct receiver){0};
     open_house(fixture);
-    crowd(fixture, 590, "google0.example");
+    crowd(fixture, 590, "office0.example");
     submit(fixture);
     wait_until_accepted(&receivers[0], 30);
     fixture->count = 0;
-    crowd(fixture, 3, "google1.example");
+    crowd(fixture, 3, "office1.example");
     submit(fixture);
     wait_until_accepted(&receivers[1], 3);
     assert_true(atomic_load(&receivers[0].accepted) < 250);

@@ -143,7 +143,7 @@ static inline void open_house(struct fixture *fixture)
     test_store_reopen(&fixture->store);
     world_init(&fixture->world, NETWORK_LOOPBACK);
     unsigned house = (unsigned)getpid();
-    char zone[16384];
+    char zone[32768];
     size_t len = (size_t)snprintf(zone, sizeof(zone), "{");
     for (size_t i = 0; i < count; i++) {
         receiver_start(&receivers[i], i, &house);
@@ -151,8 +151,10 @@ static inline void open_house(struct fixture *fixture)
             zone + len, sizeof(zone) - len,
             "\"r%zu.example\":{\"MX\":[[10,\"mx.r%zu.example\"]]},\"mx.r%zu.example\":{\"A\":[\"%s\"]},"
             "\"google%zu.example\":{\"MX\":[[10,\"mx%zu.google.com\"]]},"
-            "\"mx%zu.google.com\":{\"A\":[\"%s\"]},",
-            i, i, i, receivers[i].ip, i, i, i, receivers[i].ip);
+            "\"mx%zu.google.com\":{\"A\":[\"%s\"]},"
+            "\"office%zu.example\":{\"MX\":[[10,\"mx%zu.mail.protection.outlook.com\"]]},"
+            "\"mx%zu.mail.protection.outlook.com\":{\"A\":[\"%s\"]},",
+            i, i, i, receivers[i].ip, i, i, i, receivers[i].ip, i, i, i, receivers[i].ip);
     }
     snprintf(
         zone + len, sizeof(zone) - len,
