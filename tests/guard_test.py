@@ -170,6 +170,13 @@ def brands_own(case, place):
     todoke = place.installation(zone=zone())
     todoke.brand()
     case("a policy that is none cannot be chosen", todoke.run("policy", "use", "gentel").returncode == 2)
+    case("nor rehearsed", todoke.run("policy", "dry-run", "--preset", "gentel").returncode == 2)
+    case("nor shown", todoke.run("policy", "show", "gentel").returncode == 2)
+    wrong = place.write("mine.yaml", "name: mine\nreasons:\n  spam: {exclude: maybe}\n")
+    done = todoke.run("policy", "check", wrong)
+    case("a wrong file is told with line and key", done.returncode == 2 and "mine.yaml line 3: reasons.spam.exclude:" in done.stderr, done.stderr)
+    case("and the server does not start with it", todoke.run("serve", "--set", f"policy={wrong}", "--set", f"store={todoke.store}",
+                                                             "--set", f"key_file={todoke.key}").returncode == 2)
     todoke.ok("policy", "use", "gentle", "--brand", "Hanamaru")
     todoke.people([f"u{n}@keitai.example" for n in range(5)])
     todoke.serve()

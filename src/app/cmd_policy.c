@@ -74,7 +74,7 @@ static bool choose_run(struct db *db, struct fault *why, void *context)
 
 static bool use(const struct policies *policies, const struct policy_arguments *given, struct fault *why)
 {
-    SCOPED(desk) desk;
+    SCOPED(desk) desk = {0};
     struct choice choice = {.name = slice_str(given->words.words[1]), .threshold = given->threshold_number};
     if (choice.name.len && !named(policies, given->words.words[1], why))
         return false;
@@ -96,7 +96,7 @@ static bool use(const struct policies *policies, const struct policy_arguments *
 static bool dry_run(const struct policies *policies, const struct policy_arguments *given, struct fault *why)
 {
     const struct policy *policy = named(policies, given->preset ? given->preset : "default", why);
-    SCOPED(desk) desk;
+    SCOPED(desk) desk = {0};
     struct rehearsal rehearsal;
     if (!policy || !desk_open(&desk, given->store, why))
         return false;
