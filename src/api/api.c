@@ -3,6 +3,7 @@
  *     api_start: loop, database, listening socket; then the thread runs
  *     api_stop --"stop" by mailbox--> streams ended, server drained --nothing under way, or STOP_TURNS--> loop stopped,
  *     joined; what waits for a commit is always waited for, since the writer still holds it. */
+#include "api/clicks.h"
 #include "api/follow.h"
 #include "api/import_thread.h"
 #include "api/inside.h"
@@ -118,6 +119,7 @@ static void close_all(struct api *api)
     api->db = NULL;
     callers_release(&api->callers);
     senders_release(&api->senders);
+    clicks_release(api);
     rules_scratch_free(api->scratch);
     api->scratch = NULL;
 }

@@ -16,6 +16,8 @@ static void content_write(struct json *json, const struct content_version *versi
     if (is_whole) {
         json_put_string(json, "html", version->html);
         json_put_string(json, "text", version->text);
+        json_put_bool(json, "count_clicks", version->counts_clicks);
+        json_put_bool(json, "count_opens", version->counts_opens);
     }
     json_put_time(json, "created_at", version->created);
     json_end(json);
@@ -112,7 +114,9 @@ void api_content_create(struct api *api, struct http_request *request)
                                     .subject = body_line_required(&body, "subject", 2000),
                                     .preheader = body_line(&body, "preheader", 2000),
                                     .html = body_text(&body, "html", 2 << 20),
-                                    .text = body_text(&body, "text", 2 << 20)};
+                                    .text = body_text(&body, "text", 2 << 20),
+                                    .counts_clicks = body_bool(&body, "count_clicks", false),
+                                    .counts_opens = body_bool(&body, "count_opens", false)};
     if (!given.html.len && !given.text.len)
         body_wrong(&body, "html", "a content has html, text or both");
     if (!body_brand(api, &body, &sender, &why)) {
@@ -128,6 +132,8 @@ void api_content_create(struct api *api, struct http_request *request)
                                         .subject = arena_copy(&change->arena, given.subject),
                                         .preheader = arena_copy(&change->arena, given.preheader),
                                         .html = arena_copy(&change->arena, given.html),
-                                        .text = arena_copy(&change->arena, given.text)};
+                                        .text = arena_copy(&change->arena, given.text),
+                                        .counts_clicks = given.counts_clicks,
+                                        .counts_opens = given.counts_opens};
     change_begin(change, request);
 }

@@ -31,6 +31,7 @@ struct api {
     struct sessions sessions;
     struct limiter limiter;
     struct callers callers;
+    struct id_map clicked; /* content version -> what its links lead to (clicks.c) */
     struct senders senders;
     struct live live;
     struct stream_page *streams; /* open event streams */

@@ -14,16 +14,18 @@
 
 static const char campaign_usage[] =
     "usage: todoke campaign create NAME --brand B --list L --subject S --html FILE [--text FILE]\n"
+    "                            [--count clicks|opens|clicks,opens]\n"
     "       todoke campaign send|pause|resume|cancel|status NAME\n"
     "       todoke campaign report NAME [--lang ja|en] [--json]\n"
     "       todoke campaign list\n"
     "\n"
+    "--count: links lead through the brand's --links, a pixel tells of opens; people and machines are counted apart.\n"
     "NAME is the campaign's name or id. A running server sends; these commands only say what is wanted. cancel ends a\n"
     "campaign for good: nothing of it starts any more, and what it still owes becomes cancelled.\n"
     "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
 
 struct campaign_arguments {
-    const char *store, *brand, *list, *subject, *html, *text, *lang, *reason;
+    const char *store, *brand, *list, *subject, *html, *text, *lang, *reason, *count;
     bool is_json;
     const char *verb, *name;
     enum lang in;
@@ -43,6 +45,7 @@ struct create {
     struct campaign_arguments *arguments;
     struct session *session;
     struct slice html, text;
+    bool counts_clicks, counts_opens;
     uint64_t id;
 };
 
@@ -59,7 +62,9 @@ static bool create_run(struct db *db, struct fault *why, void *context)
                                       .name = slice_str(create->arguments->name),
                                       .subject = slice_str(create->arguments->subject),
                                       .html = create->html,
-                                      .text = create->text};
+                                      .text = create->text,
+                                      .counts_clicks = create->counts_clicks,
+                                      .counts_opens = create->counts_opens};
     if (!content_version_create(db, why, &version, now))
         return false;
     struct campaign campaign = {.brand_id = brand.id,
@@ -85,6 +90,13 @@ static bool verb_create(struct campaign_arguments *arguments, struct session *se
         return false;
     struct create create = {
         .arguments = arguments, .session = session, .html = buf_slice(&html), .text = buf_slice(&text)};
+    struct slice words = slice_str(arguments->count ? arguments->count : ""), word;
+    while (arguments->count && slice_split(&words, ',', &word)) {
+        create.counts_clicks |= slice_equal(word, SLICE("clicks"));
+        create.counts_opens |= slice_equal(word, SLICE("opens"));
+        if (!slice_equal(word, SLICE("clicks")) && !slice_equal(word, SLICE("opens")))
+            return fault_set(why, FAULT_INPUT, "--count \"%s\": want clicks, opens or clicks,opens", arguments->count);
+    }
     if (!store_change(session->store, create_run, &create, why))
         return false;
     printf("%llu\n", (unsigned long long)create.id);
@@ -212,11 +224,17 @@ int cmd_campaign(int argc, char **argv)
 {
     struct campaign_arguments given = {0};
     const struct argument table[] = {
-        {"--store", &given.store, NULL},  {"--brand", &given.brand, NULL},
-        {"--list", &given.list, NULL},    {"--subject", &given.subject, NULL},
-        {"--html", &given.html, NULL},    {"--text", &given.text, NULL},
-        {"--lang", &given.lang, NULL},    {"--why", &given.reason, NULL},
-        {"--json", NULL, &given.is_json}, {NULL, NULL, NULL},
+        {"--store", &given.store, NULL},
+        {"--brand", &given.brand, NULL},
+        {"--list", &given.list, NULL},
+        {"--subject", &given.subject, NULL},
+        {"--count", &given.count, NULL},
+        {"--html", &given.html, NULL},
+        {"--text", &given.text, NULL},
+        {"--lang", &given.lang, NULL},
+        {"--why", &given.reason, NULL},
+        {"--json", NULL, &given.is_json},
+        {NULL, NULL, NULL},
     };
     struct arguments words;
     struct fault why = {0};

@@ -163,8 +163,8 @@ static bool campaign_version(struct mailer_thread *thread, uint64_t id, time_ms 
     return true;
 }
 
-static const struct content *content_get(struct mailer_thread *thread, uint64_t version_id, const struct brand *brand,
-                                         struct fault *why)
+static const struct content *content_get(const struct mailer *mailer, struct mailer_thread *thread, uint64_t version_id,
+                                         const struct brand *brand, struct fault *why)
 {
     struct known_content *known = id_map_get(&thread->contents, version_id);
     if (!known) {
@@ -179,6 +179,8 @@ static const struct content *content_get(struct mailer_thread *thread, uint64_t 
             .preheader = version.preheader,
             .html = version.html,
             .text = version.text,
+            .counts_clicks = version.counts_clicks && mailer->options.click_keys,
+            .counts_opens = version.counts_opens && mailer->options.open_keys,
             .from_name = brand->from_name,
             .from_address = brand->from_address,
             .reply_to = brand->reply_to,
@@ -306,7 +308,7 @@ static bool compose(void *self, unsigned worker, const struct recipient *recipie
     uint64_t version_id = recipient->version_id;
     if (!known || (!version_id && !campaign_version(thread, recipient->campaign_id, now, &version_id, why)))
         return false;
-    const struct content *content = content_get(thread, version_id, &known->brand, why);
+    const struct content *content = content_get(mailer, thread, version_id, &known->brand, why);
     if (!content)
         return false;
 
@@ -325,6 +327,10 @@ static bool compose(void *self, unsigned worker, const struct recipient *recipie
         .unsubscribe_url = buf_slice(&thread->url),
         .unsubscribe_mailto = buf_slice(&thread->mailto),
         .feedback_id = buf_slice(&thread->feedback),
+        .click_keys = mailer->options.click_keys,
+        .open_keys = mailer->options.open_keys,
+        .link_base = known->brand.link_base,
+        .links_expire = date + DAYS_MS(MAILER_LINK_DAYS),
         .data = liquid_object(&root_type, &root),
     };
     bool ok = compose_mail(content, &job, known->signer, &thread->composed, why);

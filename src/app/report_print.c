@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "report/engaged.h"
 #include "suppress/suppress.h"
 
 /* The words of this page: [ja, en]. */
@@ -20,6 +21,13 @@ enum phrase {
     P_DID,
     P_DO,
     P_NO_ERRORS,
+    P_OPENED,
+    P_CLICKED,
+    P_TIMES,
+    P_MACHINES,
+    P_ROBOT_OPENS,
+    P_PROXY_OPENS,
+    P_ROBOT_CLICKS,
     PHRASE_COUNT
 };
 static const char *const phrases[PHRASE_COUNT][LANG_COUNT] = {
@@ -36,6 +44,13 @@ static const char *const phrases[PHRASE_COUNT][LANG_COUNT] = {
     [P_BY_REASON] = {"届かなかった理由", "Why mail did not arrive"},
     [P_DID] = {"Todoke がしたこと", "What Todoke did"},
     [P_DO] = {"できること", "What you can do"},
+    [P_OPENED] = {"開封した人", "People who opened it"},
+    [P_CLICKED] = {"クリックした人", "People who clicked"},
+    [P_TIMES] = {"延べ", "times in all:"},
+    [P_MACHINES] = {"人ではないもの(上には数えません)", "Not people, not counted above"},
+    [P_ROBOT_OPENS] = {"自動の開封", "opens by robots"},
+    [P_PROXY_OPENS] = {"プライバシー保護の代理", "opens by privacy proxies"},
+    [P_ROBOT_CLICKS] = {"自動のクリック", "clicks by robots"},
     [P_NO_ERRORS] = {"エラーはありません。", "There are no errors."},
 };
 static const char *const state_names[DELIVERY_STATE_COUNT][LANG_COUNT] = {
@@ -125,6 +140,24 @@ static void print_totals(struct buf *out, struct arena *arena, const struct repo
     buf_str(out, left_count ? ")\n" : "\n");
 }
 
+static void print_people(struct buf *out, enum phrase what, int64_t people, int64_t times, enum lang lang)
+{
+    if (times)
+        buf_printf(out, "  %s: %lld (%s %lld)\n", phrases[what][lang], (long long)people, phrases[P_TIMES][lang],
+                   (long long)times);
+}
+
+/* Nothing, where nothing is counted. */
+static void print_engaged(struct buf *out, const int64_t n[ENGAGED_COUNT], enum lang lang)
+{
+    print_people(out, P_OPENED, n[ENGAGED_OPENED], n[ENGAGED_OPENS], lang);
+    print_people(out, P_CLICKED, n[ENGAGED_CLICKED], n[ENGAGED_CLICKS], lang);
+    if (n[ENGAGED_OPENS_ROBOT] || n[ENGAGED_OPENS_PROXY] || n[ENGAGED_CLICKS_ROBOT])
+        buf_printf(out, "  %s: %s %lld, %s %lld, %s %lld\n", phrases[P_MACHINES][lang], phrases[P_ROBOT_OPENS][lang],
+                   (long long)n[ENGAGED_OPENS_ROBOT], phrases[P_PROXY_OPENS][lang], (long long)n[ENGAGED_OPENS_PROXY],
+                   phrases[P_ROBOT_CLICKS][lang], (long long)n[ENGAGED_CLICKS_ROBOT]);
+}
+
 static void print_receivers(struct buf *out, struct arena *arena, const struct report_domain *domains, size_t count,
                             enum lang lang, struct slice (*label)(struct slice domain))
 {
@@ -187,6 +220,7 @@ struct numbers {
     size_t reason_count;
     struct report_left_out *left;
     size_t left_count;
+    int64_t engaged[ENGAGED_COUNT];
 };
 
 static bool read_numbers(struct db *db, struct fault *why, uint64_t campaign_id, struct arena *arena,
@@ -195,7 +229,8 @@ static bool read_numbers(struct db *db, struct fault *why, uint64_t campaign_id,
     return report_totals(db, why, campaign_id, &numbers->totals) &&
            report_by_domain(db, why, campaign_id, DOMAINS_MOST, arena, &numbers->domains, &numbers->domain_count) &&
            report_by_reason(db, why, campaign_id, SLICE(""), arena, &numbers->reasons, &numbers->reason_count) &&
-           report_left_out(db, why, campaign_id, arena, &numbers->left, &numbers->left_count);
+           report_left_out(db, why, campaign_id, arena, &numbers->left, &numbers->left_count) &&
+           engaged_read(db, why, campaign_id, numbers->engaged);
 }
 
 bool report_print(struct db *db, struct fault *why, const struct rules *rules, const struct campaign *campaign,
@@ -208,6 +243,7 @@ bool report_print(struct db *db, struct fault *why, const struct rules *rules, c
     buf_printf(out, "%s \"%.*s\" (%.*s)\n", phrases[P_CAMPAIGN][lang], SLICE_ARG(campaign->name),
                SLICE_ARG(campaign_state_word(campaign->state)));
     print_totals(out, &arena, &numbers.totals, numbers.left, numbers.left_count, lang);
+    print_engaged(out, numbers.engaged, lang);
     print_receivers(out, &arena, numbers.domains, numbers.domain_count, lang, label);
     print_reasons(out, &arena, rules, numbers.reasons, numbers.reason_count, lang);
     return true;
@@ -239,6 +275,15 @@ bool report_json(struct db *db, struct fault *why, const struct rules *rules, co
     json_put_int(&json, "accepted", numbers.totals.accepted);
     json_put_int(&json, "left_out", numbers.totals.left_out);
     json_states(&json, &numbers.totals);
+    static const char *const engaged[ENGAGED_COUNT] = {"opens",  "opened",  "opens_proxy", "opens_robot",
+                                                       "clicks", "clicked", "clicks_robot"};
+    json_key(&json, "engaged");
+    json_object_begin(&json);
+    for (int what = 0; what < ENGAGED_COUNT; what++) {
+        json_key_slice(&json, slice_str(engaged[what]));
+        json_int(&json, numbers.engaged[what]);
+    }
+    json_end(&json);
     json_key(&json, "receivers");
     json_array_begin(&json);
     for (size_t i = 0; i < numbers.domain_count; i++) {

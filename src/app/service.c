@@ -52,7 +52,7 @@ struct service {
     struct rules *rules;
     struct sites *sites;
     struct policies *policies;
-    struct token_keys return_path_keys, link_keys;
+    struct token_keys return_path_keys, link_keys, click_keys, open_keys;
     struct leases leases;
     struct tls_roots *roots;
     struct ip own_addresses[TRANSPORT_ADDRESSES_MOST];
@@ -101,6 +101,12 @@ static bool read_secrets(struct db *db, struct fault *why, void *context)
     if (!secret_get(db, why, &service->seal, "link", now, &secret))
         return false;
     service->link_keys = token_keys_of(&secret);
+    if (!secret_get(db, why, &service->seal, "click", now, &secret))
+        return false;
+    service->click_keys = token_keys_of(&secret);
+    if (!secret_get(db, why, &service->seal, "open", now, &secret))
+        return false;
+    service->open_keys = token_keys_of(&secret);
     explicit_bzero(&secret, sizeof(secret));
     return true;
 }
@@ -399,6 +405,8 @@ static bool engine_begin(struct service *service, struct fault *why)
         .seal = &service->seal,
         .return_path_keys = &service->return_path_keys,
         .link_keys = &service->link_keys,
+        .click_keys = &service->click_keys,
+        .open_keys = &service->open_keys,
         .date_offset_minutes = JST_OFFSET_MIN,
     };
     service->mailer = mailer_new(&mailer);
@@ -532,6 +540,8 @@ bool service_run(struct service *service, struct fault *why)
     api.rules = service->rules;
     api.report = service->report;
     api.link_keys = &service->link_keys;
+    api.click_keys = &service->click_keys;
+    api.open_keys = &service->open_keys;
     api.listen = options->config->http_listen.endpoint;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;
@@ -575,6 +585,8 @@ void service_stop(struct service *service, time_ms drain_ms)
     seal_key_release(&service->seal);
     explicit_bzero(&service->return_path_keys, sizeof(service->return_path_keys));
     explicit_bzero(&service->link_keys, sizeof(service->link_keys));
+    explicit_bzero(&service->click_keys, sizeof(service->click_keys));
+    explicit_bzero(&service->open_keys, sizeof(service->open_keys));
     free(service);
 }
 

@@ -73,6 +73,8 @@ static bool templates_are_sound(const struct content_version *version, struct fa
         .preheader = version->preheader,
         .html = version->html,
         .text = version->text,
+        .counts_clicks = version->counts_clicks,
+        .counts_opens = version->counts_opens,
         .from_address = SLICE("sender@shop.example"), /* the brand's own was looked at when it was made */
     };
     struct content *content = NULL;
@@ -88,12 +90,11 @@ bool content_version_create(struct db *db, struct fault *why, struct content_ver
     version->id = id_make_anywhere(db_ids(db), now);
     version->created = now;
     return db_do(db, why,
-                 "INSERT INTO content_version (id, brand_id, name, subject, preheader, html, text, created_ms) VALUES "
-                 "($1, $2, $3, $4, $5, "
-                 "$6, $7, $8)",
+                 "INSERT INTO content_version (id, brand_id, name, subject, preheader, html, text, created_ms, "
+                 "counts_clicks, counts_opens) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                  VALUES(V_INT((int64_t)version->id), V_INT((int64_t)version->brand_id), V_TEXT(version->name),
                         V_TEXT(version->subject), V_TEXT(version->preheader), V_TEXT(version->html),
-                        V_TEXT(version->text), V_INT(now)),
+                        V_TEXT(version->text), V_INT(now), V_INT(version->counts_clicks), V_INT(version->counts_opens)),
                  NULL);
 }
 
@@ -101,10 +102,10 @@ bool content_version_find(struct db *db, struct fault *why, uint64_t id, struct 
                           struct content_version *version)
 {
     SCOPED(rows) rows = {0};
-    if (!db_query(
-            db, why, &rows,
-            "SELECT brand_id, name, subject, preheader, html, text, created_ms FROM content_version WHERE id = $1",
-            VALUES(V_INT((int64_t)id))))
+    if (!db_query(db, why, &rows,
+                  "SELECT brand_id, name, subject, preheader, html, text, created_ms, counts_clicks, counts_opens FROM "
+                  "content_version WHERE id = $1",
+                  VALUES(V_INT((int64_t)id))))
         return false;
     if (!rows_next(&rows))
         return rows_end(&rows) &&
@@ -118,6 +119,8 @@ bool content_version_find(struct db *db, struct fault *why, uint64_t id, struct 
         .html = arena_copy(arena, rows_text(&rows, 4)),
         .text = arena_copy(arena, rows_text(&rows, 5)),
         .created = rows_int(&rows, 6),
+        .counts_clicks = rows_int(&rows, 7) != 0,
+        .counts_opens = rows_int(&rows, 8) != 0,
     };
     return rows_end(&rows);
 }

@@ -29,6 +29,7 @@ struct slice brand_domain(const struct brand *brand);
 struct content_version {
     uint64_t id, brand_id;
     struct slice name, subject, preheader, html, text;
+    bool counts_clicks, counts_opens; /* its links lead through us, a pixel tells of opens (content/links.h) */
     time_ms created;
 };
 /* INPUT: a template with an error ("html, line 3, column 5: ..."), and nothing is written. */

@@ -4,6 +4,7 @@
 
 #include "content/body.h"
 #include "content/enclosed.h"
+#include "content/links.h"
 #include "content/liquid_private.h"
 #include "content/twin.h"
 #include "mail/message_id.h"
@@ -150,6 +151,21 @@ static void html_complete(struct buf *out, struct slice html, struct slice prehe
         buf_text(out, "\n</body></html>\n");
 }
 
+/* At the end of the body, where it holds nothing up. */
+static void put_pixel(struct buf *html)
+{
+    static const struct slice pixel =
+        SLICE_INIT("<img src=\"{{ open_url }}\" width=\"1\" height=\"1\" alt=\"\" style=\"display:block;border:0\">");
+    ptrdiff_t at = slice_find_caseless(buf_slice(html), SLICE("</body"));
+    SCOPED(buf) tail = BUF(LIQUID_SOURCE_MAX);
+    if (at != SLICE_NPOS) {
+        buf_append(&tail, slice_from(buf_slice(html), (size_t)at));
+        html->len = (size_t)at;
+    }
+    buf_append(html, pixel);
+    buf_append(html, buf_slice(&tail));
+}
+
 static bool compile_html(struct content *content, const struct content_source *source, struct fault *why)
 {
     struct liquid *alone;
@@ -159,8 +175,13 @@ static bool compile_html(struct content *content, const struct content_source *s
     if (!compile_one(source->preheader, true, &alone, "preheader", why))
         return false;
     liquid_free(alone);
+    SCOPED(buf) counted = BUF(LIQUID_SOURCE_MAX + HEADER_MAX);
     SCOPED(buf) whole = BUF(LIQUID_SOURCE_MAX + HEADER_MAX);
-    html_complete(&whole, source->html, source->preheader);
+    if (source->counts_clicks)
+        links_rewrite(&counted, source->html);
+    html_complete(&whole, source->counts_clicks ? buf_slice(&counted) : source->html, source->preheader);
+    if (source->counts_opens)
+        put_pixel(&whole);
     if (!compile_one(buf_slice(&whole), true, &alone, "html", why))
         return false;
     content->html = body_new(alone, 0);
@@ -248,11 +269,37 @@ static void composed_begin(struct composed *composed, size_t signature_room)
     composed->start = composed->unsigned_start = signature_room;
 }
 
+struct job_root {
+    const struct compose_job *job;
+    struct arena *arena;
+};
+
+static struct liquid_value counted_url(const struct job_root *root, const struct token_keys *keys, struct slice kind,
+                                       unsigned number)
+{
+    const struct compose_job *job = root->job;
+    SCOPED(buf) url = BUF(2048);
+    buf_append(&url, job->link_base);
+    buf_append(&url, kind);
+    link_token_make(keys, job->delivery_id, number, job->links_expire, &url);
+    return liquid_string(arena_copy(root->arena, buf_slice(&url)));
+}
+
 /* The templates' root: the caller's data, then what every mail knows. */
 static bool job_member(const void *self, struct slice name, struct liquid_value *value)
 {
-    const struct compose_job *job = self;
+    const struct job_root *root = self;
+    const struct compose_job *job = root->job;
     const struct liquid_value *data = &job->data;
+    unsigned number;
+    if (job->click_keys && links_number_of(name, &number)) {
+        *value = counted_url(root, job->click_keys, SLICE("/c/"), number);
+        return true;
+    }
+    if (job->open_keys && slice_equal(name, SLICE("open_url"))) {
+        *value = counted_url(root, job->open_keys, SLICE("/o/"), 0);
+        return true;
+    }
     if (data->kind == LIQUID_OBJECT && data->ref.type->member(data->ref.self, name, value))
         return true;
     if (slice_equal(name, SLICE("unsubscribe_url")))
@@ -427,7 +474,8 @@ bool compose_mail(const struct content *content, const struct compose_job *job, 
                   struct composed *composed, struct fault *why)
 {
     composed_begin(composed, signer ? dkim_signer_count(signer) * DKIM_HEADER_ROOM : 0);
-    const struct liquid_context context = {.root = liquid_object(&job_type, job),
+    const struct job_root root = {job, &composed->arena};
+    const struct liquid_context context = {.root = liquid_object(&job_type, &root),
                                            .now = job->date,
                                            .offset_minutes = job->date_offset_minutes,
                                            .arena = &composed->arena};

@@ -12,6 +12,7 @@
 
 #include "content/liquid.h"
 #include "mailauth/dkim_sign.h"
+#include "mailauth/link_token.h"
 
 /* A header of the sender's own. The name is a token that is not one of ours (content_header_is_free); the value is
  * text, whatever stands in it: controls become spaces. */
@@ -44,6 +45,8 @@ struct content_source {
     size_t header_count;
     const struct content_file *files; /* at most CONTENT_FILES_MAX */
     size_t file_count;
+    bool counts_clicks; /* links of the HTML lead through us (content/links.h) */
+    bool counts_opens;  /* a pixel at the end of the HTML */
 };
 
 enum {
@@ -73,6 +76,10 @@ struct compose_job {
     struct slice unsubscribe_url;    /* https, one-click (RFC 8058); empty: no List-Unsubscribe-Post */
     struct slice unsubscribe_mailto; /* "mailto:..."; may be empty */
     struct slice feedback_id;        /* "campaign:brand:kind:sender" ; may be empty */
+    /* Counted links are link_base/c/<token> and link_base/o/<token>; needed where the content counts. */
+    const struct token_keys *click_keys, *open_keys;
+    struct slice link_base;
+    time_ms links_expire;
     struct liquid_value data;
 };
 

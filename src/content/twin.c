@@ -3,6 +3,7 @@
 #include "content/twin.h"
 
 #include "base/utf8.h"
+#include "content/markup.h"
 
 enum { LISTS_MAX = 8, LINKS_MAX = 4, RULE_COLUMNS = 40 };
 
@@ -66,54 +67,6 @@ static void put(struct twin *twin, struct slice text)
     buf_append(twin->out, text);
 }
 
-/* --- entities --- */
-
-static const struct {
-    struct slice name;
-    const char *text;
-} entities[] = {
-    {SLICE_INIT("amp"), "&"},   {SLICE_INIT("lt"), "<"},     {SLICE_INIT("gt"), ">"},    {SLICE_INIT("quot"), "\""},
-    {SLICE_INIT("apos"), "'"},  {SLICE_INIT("nbsp"), " "},   {SLICE_INIT("copy"), "©"},  {SLICE_INIT("reg"), "®"},
-    {SLICE_INIT("trade"), "™"}, {SLICE_INIT("hellip"), "…"}, {SLICE_INIT("mdash"), "—"}, {SLICE_INIT("ndash"), "–"},
-    {SLICE_INIT("lsquo"), "‘"}, {SLICE_INIT("rsquo"), "’"},  {SLICE_INIT("ldquo"), "“"}, {SLICE_INIT("rdquo"), "”"},
-    {SLICE_INIT("bull"), "•"},  {SLICE_INIT("middot"), "·"}, {SLICE_INIT("yen"), "¥"},   {SLICE_INIT("pound"), "£"},
-    {SLICE_INIT("euro"), "€"},  {SLICE_INIT("times"), "×"},  {SLICE_INIT("laquo"), "«"}, {SLICE_INIT("raquo"), "»"},
-    {SLICE_INIT("rarr"), "→"},  {SLICE_INIT("larr"), "←"},   {SLICE_INIT("zwnj"), ""},   {SLICE_INIT("zwj"), ""},
-    {SLICE_INIT("shy"), ""},    {SLICE_INIT("deg"), "°"},    {SLICE_INIT("hearts"), "♥"}};
-
-/* The character an entity stands for; its length in the source, 0 when it is none. */
-static size_t entity_at(struct slice s, struct buf *out)
-{
-    size_t end = 1;
-    while (end < s.len && end < 10 && (ascii_is_alnum(s.ptr[end]) || (end == 1 && s.ptr[1] == '#')))
-        end++;
-    if (end < 3 || end >= s.len || s.ptr[end] != ';')
-        return 0;
-    struct slice name = slice_of(s.ptr + 1, end - 1);
-    if (name.ptr[0] == '#') {
-        bool is_hex = name.len > 2 && ascii_lower(name.ptr[1]) == 'x';
-        uint32_t c = 0;
-        for (size_t i = is_hex ? 2 : 1; i < name.len; i++) {
-            int digit = ascii_hex_value(name.ptr[i]);
-            if (digit < 0 || (!is_hex && digit > 9))
-                return 0;
-            c = c * (is_hex ? 16u : 10u) + (uint32_t)digit;
-        }
-        if (c == 0xa0)
-            c = ' ';
-        if (c >= 0x20 && c != 0x7f && c != 0xad && (c < 0x200b || c > 0x200f) && c != 0xfeff && c != 0x34f)
-            utf8_append(out, c);
-        return end + 1;
-    }
-    for (size_t i = 0; i < COUNT_OF(entities); i++) {
-        if (slice_equal(name, entities[i].name)) {
-            buf_str(out, entities[i].text);
-            return end + 1;
-        }
-    }
-    return 0;
-}
-
 /* --- text --- */
 
 static void put_text(struct twin *twin, struct slice text)
@@ -130,7 +83,7 @@ static void put_text(struct twin *twin, struct slice text)
             i++;
         } else if (c == '&') {
             buf_reset(&character);
-            size_t len = entity_at(slice_from(text, i), &character);
+            size_t len = markup_entity(slice_from(text, i), &character);
             put(twin, len ? buf_slice(&character) : SLICE("&"));
             i += len ? len : 1;
         } else {
@@ -179,104 +132,9 @@ static void put_liquid(struct twin *twin, struct slice tag)
 
 /* --- tags --- */
 
-struct tag {
-    struct slice name; /* as written */
-    struct slice attributes;
-    bool is_end;
-};
-
-static bool tag_is(const struct tag *tag, const char *name)
-{
-    return slice_equal_caseless(tag->name, slice_str(name));
-}
-
-static bool tag_is_one_of(const struct tag *tag, const char *const *names)
-{
-    for (; *names; names++)
-        if (tag_is(tag, *names))
-            return true;
-    return false;
-}
-
-static size_t liquid_len(struct slice s)
-{
-    if (s.len < 4 || s.ptr[0] != '{' || (s.ptr[1] != '{' && s.ptr[1] != '%'))
-        return 0;
-    ptrdiff_t end = slice_find(slice_head(s, 16 * 1024), s.ptr[1] == '{' ? SLICE("}}") : SLICE("%}"));
-    return end == SLICE_NPOS ? 0 : (size_t)end + 2;
-}
-
-/* Where the tag that begins at s ends: past its '>'; quotes and Liquid hide. */
-static size_t tag_len(struct slice s)
-{
-    char quote = 0;
-    for (size_t i = 1; i < s.len;) {
-        size_t liquid = liquid_len(slice_from(s, i));
-        char c = s.ptr[i];
-        if (liquid) {
-            i += liquid;
-            continue;
-        }
-        if (quote)
-            quote = c == quote ? 0 : quote;
-        else if (c == '"' || c == '\'')
-            quote = c;
-        else if (c == '>')
-            return i + 1;
-        i++;
-    }
-    return s.len;
-}
-
-static void tag_read(struct slice s, struct tag *tag)
-{
-    size_t at = 1, end;
-    tag->is_end = s.len > 1 && s.ptr[1] == '/';
-    at += tag->is_end;
-    for (end = at; end < s.len && (ascii_is_alnum(s.ptr[end]) || s.ptr[end] == ':' || s.ptr[end] == '-');)
-        end++;
-    tag->name = slice_of(s.ptr + at, end - at);
-    tag->attributes = slice_of(s.ptr + end, s.len > end ? s.len - end - 1 : 0);
-}
-
-/* The value of an attribute, as written; empty when absent. */
-static struct slice attribute(const struct tag *tag, const char *name)
-{
-    struct slice rest = tag->attributes;
-    while (rest.len) {
-        while (rest.len && (ascii_is_space(rest.ptr[0]) || rest.ptr[0] == '/'))
-            rest = slice_from(rest, 1);
-        size_t end = 0;
-        while (end < rest.len && !ascii_is_space(rest.ptr[end]) && rest.ptr[end] != '=')
-            end++;
-        struct slice key = slice_head(rest, end), value = slice_head(rest, 0);
-        rest = slice_from(rest, end);
-        while (rest.len && ascii_is_space(rest.ptr[0]))
-            rest = slice_from(rest, 1);
-        if (rest.len && rest.ptr[0] == '=') {
-            rest = slice_from(rest, 1);
-            while (rest.len && ascii_is_space(rest.ptr[0]))
-                rest = slice_from(rest, 1);
-            char quote = rest.len && (rest.ptr[0] == '"' || rest.ptr[0] == '\'') ? rest.ptr[0] : 0;
-            rest = slice_from(rest, quote != 0);
-            for (end = 0; end < rest.len && (quote ? rest.ptr[end] != quote : !ascii_is_space(rest.ptr[end]));) {
-                size_t liquid = liquid_len(slice_from(rest, end));
-                end += liquid ? liquid : 1;
-            }
-            value = slice_head(rest, end);
-            rest = slice_from(rest, end + (quote != 0));
-        } else if (!key.len) {
-            break;
-        }
-        if (slice_equal_caseless(key, slice_str(name)))
-            return value;
-    }
-    return slice_of("", 0);
-}
-
 static bool is_hidden(const struct tag *tag)
 {
-    struct slice style = attribute(tag, "style");
+    struct slice style = tag_attribute(tag, "style");
     ptrdiff_t at = slice_find_caseless(style, SLICE("display"));
     if (at == SLICE_NPOS)
         return false;
@@ -304,22 +162,11 @@ static void skip_element(struct twin *twin, const struct tag *opened, bool is_ra
         twin->at = (size_t)(open - twin->html.ptr);
         rest = slice_from(twin->html, twin->at);
         struct tag tag;
-        size_t len = is_raw && !slice_starts(rest, SLICE("</")) ? 1 : tag_len(rest);
-        tag_read(slice_head(rest, len), &tag);
+        size_t len = is_raw && !slice_starts(rest, SLICE("</")) ? 1 : markup_tag_len(rest);
+        markup_tag_read(slice_head(rest, len), &tag);
         twin->at += len;
         if (slice_equal_caseless(tag.name, opened->name) && tag.name.len)
             depth = tag.is_end ? depth - 1 : is_raw ? depth : depth + 1;
-    }
-}
-
-/* Decoded entities of an attribute's value. */
-static void attribute_text(struct buf *out, struct slice value)
-{
-    for (size_t i = 0; i < value.len;) {
-        size_t len = value.ptr[i] == '&' ? entity_at(slice_from(value, i), out) : 0;
-        if (!len)
-            buf_byte(out, value.ptr[i]);
-        i += len ? len : 1;
     }
 }
 
@@ -329,7 +176,7 @@ static void close_link(struct twin *twin)
         return;
     struct link link = twin->links[--twin->link_depth];
     SCOPED(buf) url = BUF(64 * 1024);
-    attribute_text(&url, slice_trim(link.url));
+    markup_text(&url, slice_trim(link.url));
     struct slice target = buf_slice(&url);
     bool is_mailto = slice_starts_caseless(target, SLICE("mailto:"));
     if (is_mailto)
@@ -352,7 +199,7 @@ static void close_link(struct twin *twin)
 
 static void open_link(struct twin *twin, const struct tag *tag)
 {
-    struct slice url = attribute(tag, "href");
+    struct slice url = tag_attribute(tag, "href");
     if (twin->link_depth == LINKS_MAX)
         return;
     put_gap(twin, SLICE("x"));
@@ -393,7 +240,7 @@ static void rule(struct twin *twin)
 static void image(struct twin *twin, const struct tag *tag)
 {
     SCOPED(buf) words = BUF(16 * 1024);
-    attribute_text(&words, attribute(tag, "alt"));
+    markup_text(&words, tag_attribute(tag, "alt"));
     put(twin, slice_trim(buf_slice(&words)));
 }
 
@@ -449,7 +296,7 @@ void twin_from_html(struct buf *out, struct slice html)
     struct twin twin = {.out = out, .html = html};
     while (twin.at < html.len) {
         struct slice rest = slice_from(html, twin.at);
-        size_t len = liquid_len(rest);
+        size_t len = markup_liquid(rest);
         if (len) {
             twin.at += len;
             put_liquid(&twin, slice_head(rest, len));
@@ -463,13 +310,13 @@ void twin_from_html(struct buf *out, struct slice html)
         if (rest.ptr[0] == '<' && rest.len > 1 &&
             (ascii_is_alpha(rest.ptr[1]) || rest.ptr[1] == '/' || rest.ptr[1] == '!')) {
             struct tag tag;
-            len = tag_len(rest);
-            tag_read(slice_head(rest, len), &tag);
+            len = markup_tag_len(rest);
+            markup_tag_read(slice_head(rest, len), &tag);
             twin.at += len;
             read_tag(&twin, &tag);
             continue;
         }
-        for (len = 1; len < rest.len && rest.ptr[len] != '<' && !liquid_len(slice_from(rest, len));)
+        for (len = 1; len < rest.len && rest.ptr[len] != '<' && !markup_liquid(slice_from(rest, len));)
             len++;
         twin.at += len;
         put_text(&twin, slice_head(rest, len));

@@ -120,7 +120,7 @@ void event_from_row(const struct rows *rows, struct arena *arena, struct event *
         .at = rows_int(rows, 3),
         .kind = bounded(rows_int(rows, 4), EVENT_KIND_END),
         .n = (unsigned)rows_int(rows, 5),
-        .origin = bounded(rows_int(rows, 6), EVENT_ORIGIN_MAIL + 1),
+        .origin = bounded(rows_int(rows, 6), EVENT_ORIGIN_END),
         .delivery_id = (uint64_t)rows_int(rows, 7),
         .campaign_id = (uint64_t)rows_int(rows, 8),
         .contact_id = (uint64_t)rows_int(rows, 9),

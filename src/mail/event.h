@@ -27,8 +27,8 @@
     X(AUTOREPLY, autoreply, 14)                                                                                        \
     X(EXCLUDED, excluded, 15) /* an address went on the suppression list */                                            \
     X(UNSUBSCRIBED, unsubscribed, 16)                                                                                  \
-    X(OPENED, opened, 17)                                                                                              \
-    X(CLICKED, clicked, 18)                                                                                            \
+    X(OPENED, opened, 17)         /* remote_mta: the user agent */                                                     \
+    X(CLICKED, clicked, 18)       /* likewise; code: the link's number; note: where it leads */                        \
     X(UNVERIFIED, unverified, 19) /* an error mail that proves nothing: counted, changes nobody */                     \
     X(MOVED_TO_WIRE, moved_to_wire, 20)                                                                                \
     X(CONTACT_RECOVERED, contact_recovered, 21) /* a success reset the error counter */
@@ -39,7 +39,16 @@ enum event_kind { EVENT_KINDS(EVENT_ENUM) EVENT_KIND_END };
 struct slice event_word(enum event_kind kind);
 NODISCARD bool event_of(struct slice word, enum event_kind *kind);
 
-enum event_origin { EVENT_ORIGIN_NONE, EVENT_ORIGIN_REPLY, EVENT_ORIGIN_MAIL };
+/* Where it comes from: an SMTP reply, an error mail; or, of opens and clicks, who that was. */
+enum event_origin {
+    EVENT_ORIGIN_NONE,
+    EVENT_ORIGIN_REPLY,
+    EVENT_ORIGIN_MAIL,
+    EVENT_ORIGIN_PERSON,
+    EVENT_ORIGIN_ROBOT, /* scanners, prefetchers */
+    EVENT_ORIGIN_PROXY, /* a privacy proxy, which loads for everybody: says nothing about the person */
+    EVENT_ORIGIN_END,
+};
 
 /* Slices are owned by whoever made the event; absent ones are empty, absent ids 0. Verdict fields are meaningful for
  * the kinds that carry one (deferred, bounced, expired, delay_notice, complaint, autoreply, unverified). */

@@ -7,6 +7,7 @@
 #include "report/report.h"
 
 #include "base/map.h"
+#include "report/engaged.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -106,7 +107,8 @@ static bool is_move(const struct event *event)
 /* At its first attempt a delivery has no reason yet: most events need not ask. */
 static bool may_have_reason(const struct event *event)
 {
-    return is_move(event) && !(event->state_before == DELIVERY_WAITING && event->attempt == 1);
+    return is_move(event) && event->kind != EVENT_OPENED && event->kind != EVENT_CLICKED &&
+           !(event->state_before == DELIVERY_WAITING && event->attempt == 1);
 }
 
 static bool has_reason(const struct event *event)
@@ -200,7 +202,7 @@ bool report_take(void *context, struct db *db, struct fault *why, const struct e
     bool ok = reasons_before(db, why, events, count, &differences.arena, before);
     for (size_t i = 0; ok && i < count; i++)
         count_event(&differences, &events[i], &before[i]);
-    ok = ok && differences_write(db, why, &differences);
+    ok = ok && differences_write(db, why, &differences) && engaged_take(db, why, events, count);
     map_release(&differences.by_key);
     arena_release(&differences.arena);
     if (context)

@@ -1,0 +1,195 @@
+/* clicks.c - the counted links and the pixel of a mail: /c/{token} and /o/{token} (S85, X6)
+ *
+ * A click leads where the mail said and nowhere else: the token names the delivery and the number of the link, the
+ * content version that the delivery was made from says the address. The answer waits for its event's commit, so no
+ * click that was answered is lost. HEAD counts nothing. Nothing but counts is changed by any of them. */
+#include "api/clicks.h"
+#include "api/agent.h"
+#include "api/public_page.h"
+#include "campaign/brand.h"
+#include "content/links.h"
+#include "mailauth/link_token.h"
+
+enum { CONTENTS_KEPT = 256, AGENT_KEPT = 300 };
+
+struct clicked_content {
+    struct arena arena;
+    struct slice *targets;
+    size_t count;
+};
+
+void clicks_release(struct api *api)
+{
+    size_t at = 0;
+    for (struct id_map_entry *entry; (entry = id_map_walk(&api->clicked, &at));) {
+        struct clicked_content *content = entry->value;
+        arena_release(&content->arena);
+        free(content);
+    }
+    id_map_release(&api->clicked);
+}
+
+/* The link targets of a content version; NULL: why, or there is no such version (kind NONE). */
+static struct clicked_content *targets_of(struct api *api, uint64_t version_id, struct fault *why)
+{
+    struct clicked_content *content = id_map_get(&api->clicked, version_id);
+    if (content || !version_id)
+        return content;
+    SCOPED(arena) arena = {0};
+    struct content_version version;
+    if (!content_version_find(api->db, why, version_id, &arena, &version))
+        return NULL;
+    if (api->clicked.count >= CONTENTS_KEPT)
+        clicks_release(api);
+    content = NEW(struct clicked_content);
+    if (version.counts_clicks)
+        content->targets = links_targets(version.html, &content->arena, &content->count);
+    id_map_set(&api->clicked, version_id, content);
+    return content;
+}
+
+struct follow {
+    struct write_job job;
+    struct http_later later;
+    struct api *api;
+    struct event event;
+    struct arena arena;
+    bool has_failed;
+};
+#define FOLLOW_OF(ptr, member) ((struct follow *)(void *)((char *)(ptr)-offsetof(struct follow, member)))
+
+static void answer_pixel(struct http_request *request)
+{
+    static const char gif[] = "GIF89a\1\0\1\0\x80\0\0\0\0\0\0\0\0!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;";
+    http_set(request, "Cache-Control", SLICE("no-store, private"));
+    http_respond(request, 200, "image/gif", slice_of(gif, sizeof(gif) - 1));
+}
+
+static void answer_redirect(struct http_request *request, struct slice target)
+{
+    http_set(request, "Location", target);
+    http_set(request, "Cache-Control", SLICE("no-store, private"));
+    http_set(request, "Referrer-Policy", SLICE("no-referrer"));
+    http_respond(request, 302, "text/plain", SLICE(""));
+}
+
+static void answer_followed(struct http_request *request, const struct event *event)
+{
+    if (event->kind == EVENT_CLICKED)
+        answer_redirect(request, event->note);
+    else
+        answer_pixel(request);
+}
+
+static bool follow_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct follow *follow = FOLLOW_OF(job, job);
+    follow->event.id = 0;
+    return event_append(db, why, &follow->event, 1);
+}
+
+static void follow_done(struct write_job *job, const struct fault *why)
+{
+    struct follow *follow = FOLLOW_OF(job, job);
+    follow->has_failed = why != NULL;
+    http_resume(&follow->later);
+}
+
+static void follow_resumed(struct http_later *later, struct http_request *request)
+{
+    struct follow *follow = FOLLOW_OF(later, later);
+    follow->api->writes--;
+    if (request && follow->has_failed)
+        public_page(request, 503, PUBLIC_PAGE_LATER);
+    else if (request)
+        answer_followed(request, &follow->event);
+    arena_release(&follow->arena);
+    free(follow);
+}
+
+/* The delivery as an event needs it. *version_id 0: there is no such delivery. */
+static bool read_delivery(struct api *api, uint64_t id, struct arena *arena, struct event *event, uint64_t *version_id,
+                          struct fault *why)
+{
+    SCOPED(rows) rows = {0};
+    *version_id = 0;
+    if (!db_query(
+            api->db, why, &rows,
+            "SELECT campaign_id, contact_id, brand_id, address, state, version_id FROM delivery WHERE bucket = $1 "
+            "AND id = $2",
+            VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id))))
+        return false;
+    if (rows_next(&rows)) {
+        event->campaign_id = (uint64_t)rows_int(&rows, 0);
+        event->contact_id = (uint64_t)rows_int(&rows, 1);
+        event->brand_id = (uint64_t)rows_int(&rows, 2);
+        event->address = arena_copy(arena, rows_text(&rows, 3));
+        event->domain = slice_from(event->address, (size_t)(slice_find_last_byte(event->address, '@') + 1));
+        event->state_before = event->state_after = (enum delivery_state)rows_int(&rows, 4);
+        *version_id = (uint64_t)rows_int(&rows, 5);
+    }
+    return rows_end(&rows);
+}
+
+static void follow_begin(struct api *api, struct http_request *request, const struct token_keys *keys,
+                         enum event_kind kind)
+{
+    uint64_t id, version_id = 0;
+    unsigned number;
+    struct fault why = {0};
+    enum token_result token =
+        keys ? link_token_check(keys, http_param(request, "token"), api_now(api), &id, &number) : TOKEN_NONE;
+    if (token != TOKEN_GOOD && token != TOKEN_EXPIRED) {
+        public_page(request, 404, PUBLIC_PAGE_LOST);
+        return;
+    }
+    struct follow *follow = NEW(struct follow);
+    struct event *event = &follow->event;
+    *event = (struct event){.bucket = id_bucket(id), .delivery_id = id, .kind = kind, .at = api_now(api)};
+    bool ok = read_delivery(api, id, &follow->arena, event, &version_id, &why);
+    const struct clicked_content *content = ok ? targets_of(api, version_id, &why) : NULL;
+    bool is_there = content && (kind == EVENT_OPENED || number < content->count);
+    if (is_there && kind == EVENT_CLICKED) {
+        event->code = (int)number;
+        event->note = arena_copy(&follow->arena, content->targets[number]);
+    }
+    bool is_counted = is_there && token == TOKEN_GOOD && slice_equal(request->head.method, SLICE("GET"));
+    if (is_counted) {
+        event->origin = agent_of(request);
+        event->remote_mta = arena_copy(&follow->arena, slice_head(http_header(request, "User-Agent"), AGENT_KEPT));
+        follow->job.run = follow_run;
+        follow->job.done = follow_done;
+        follow->job.fails_fast = true;
+        follow->api = api;
+        api->writes++;
+        http_suspend(request, &follow->later, follow_resumed);
+        store_write(api->options.store, &follow->job);
+        return;
+    }
+    if (is_there) /* an old link still leads there, uncounted */
+        answer_followed(request, event);
+    else if (!content && why.kind != FAULT_NONE && why.kind != FAULT_INPUT)
+        public_page(request, 503, PUBLIC_PAGE_LATER);
+    else
+        public_page(request, 404, PUBLIC_PAGE_LOST);
+    arena_release(&follow->arena);
+    free(follow);
+}
+
+static void follow_click(struct http_request *request, void *user)
+{
+    struct api *api = user;
+    follow_begin(api, request, api->options.click_keys, EVENT_CLICKED);
+}
+
+static void follow_open(struct http_request *request, void *user)
+{
+    struct api *api = user;
+    follow_begin(api, request, api->options.open_keys, EVENT_OPENED);
+}
+
+void clicks_routes(struct api *api)
+{
+    http_router_add(api->router, &(struct http_route){"GET", "/c/{token}", follow_click, api, 0});
+    http_router_add(api->router, &(struct http_route){"GET", "/o/{token}", follow_open, api, 0});
+}

@@ -1,0 +1,116 @@
+#include "content/links.h"
+
+#include "content/markup.h"
+
+static const struct slice VARIABLE = SLICE_INIT("click_url_");
+
+/* The address is fit to be a Location header: http or https, a host, at most LINK_LENGTH_MAX. */
+static bool target_read(struct slice written, struct buf *url)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    SCOPED(buf) text = BUF(LINK_LENGTH_MAX);
+    markup_text(&text, slice_trim(written));
+    struct slice all = buf_slice(&text);
+    size_t scheme = slice_starts_caseless(all, SLICE("https://"))  ? 8
+                    : slice_starts_caseless(all, SLICE("http://")) ? 7
+                                                                   : 0;
+    if (!buf_ok(&text) || !scheme || all.len == scheme || memchr("/?#", all.ptr[scheme], 3))
+        return false;
+    buf_reset(url);
+    for (size_t i = 0; i < all.len; i++) {
+        unsigned char c = (unsigned char)all.ptr[i];
+        if (c < ' ' || c == 0x7f)
+            return false;
+        if (c > ' ' && c < 0x7f && !memchr("\"<>\\^`{|}", c, 9)) {
+            buf_byte(url, (char)c);
+        } else {
+            buf_byte(url, '%');
+            buf_byte(url, digits[c >> 4]);
+            buf_byte(url, digits[c & 15]);
+        }
+    }
+    return buf_ok(url);
+}
+
+static bool has_liquid(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (markup_liquid(slice_from(text, i)))
+            return true;
+    return false;
+}
+
+/* The next counted link from *at on: where its address stands as written, and what it is. */
+static bool next_link(struct slice html, size_t *at, struct slice *written, struct buf *url)
+{
+    static const char *const names[] = {"a", "area", NULL};
+    while (*at < html.len) {
+        struct slice rest = slice_from(html, *at);
+        size_t len = markup_liquid(rest);
+        if (len && slice_starts(slice_trim(slice_from(rest, rest.ptr[2] == '-' ? 3 : 2)), SLICE("raw"))) {
+            ptrdiff_t end = slice_find(rest, SLICE("endraw")); /* what stands there is nobody's template */
+            len = end == SLICE_NPOS ? rest.len : (size_t)end;
+        } else if (!len && slice_starts(rest, SLICE("<!--"))) {
+            ptrdiff_t end = slice_find(rest, SLICE("-->"));
+            len = end == SLICE_NPOS ? rest.len : (size_t)end + 3;
+        } else if (!len && rest.ptr[0] == '<' && rest.len > 1 && ascii_is_alpha(rest.ptr[1])) {
+            struct tag tag;
+            len = markup_tag_len(rest);
+            markup_tag_read(slice_head(rest, len), &tag);
+            *written = tag_attribute(&tag, "href");
+            if (rest.ptr[len - 1] == '>' && tag_is_one_of(&tag, names) && written->len && !has_liquid(*written) &&
+                !slice_equal_caseless(tag_attribute(&tag, "data-track"), SLICE("no")) && target_read(*written, url)) {
+                *at += len;
+                return true;
+            }
+        }
+        if (!len) {
+            const char *next = memchr(rest.ptr + 1, '<', rest.len - 1),
+                       *liquid = memchr(rest.ptr + 1, '{', rest.len - 1);
+            if (!next || (liquid && liquid < next))
+                next = liquid;
+            len = next ? (size_t)(next - rest.ptr) : rest.len;
+        }
+        *at += len;
+    }
+    return false;
+}
+
+size_t links_rewrite(struct buf *out, struct slice html)
+{
+    SCOPED(buf) url = BUF(3 * LINK_LENGTH_MAX);
+    struct slice written;
+    size_t at = 0, done = 0, count = 0;
+    while (count < LINKS_MAX && next_link(html, &at, &written, &url)) {
+        size_t from = (size_t)(written.ptr - html.ptr);
+        bool is_bare = from == 0 || !memchr("\"'", html.ptr[from - 1], 2); /* href=https://... */
+        buf_append(out, slice_of(html.ptr + done, from - done));
+        buf_printf(out, is_bare ? "\"{{ %.*s%zu }}\"" : "{{ %.*s%zu }}", SLICE_ARG(VARIABLE), count++);
+        done = from + written.len;
+    }
+    buf_append(out, slice_from(html, done));
+    return count;
+}
+
+struct slice *links_targets(struct slice html, struct arena *arena, size_t *count)
+{
+    SCOPED(buf) url = BUF(3 * LINK_LENGTH_MAX);
+    struct slice written, *targets = ARENA_ARRAY(arena, struct slice, LINKS_MAX);
+    size_t at = 0;
+    for (*count = 0; *count < LINKS_MAX && next_link(html, &at, &written, &url); ++*count)
+        targets[*count] = arena_copy(arena, buf_slice(&url));
+    return targets;
+}
+
+bool links_number_of(struct slice variable, unsigned *number)
+{
+    if (!slice_starts(variable, VARIABLE) || variable.len == VARIABLE.len || variable.len > VARIABLE.len + 4)
+        return false;
+    *number = 0;
+    for (size_t i = VARIABLE.len; i < variable.len; i++) {
+        if (!ascii_is_digit(variable.ptr[i]))
+            return false;
+        *number = *number * 10 + (unsigned)(variable.ptr[i] - '0');
+    }
+    return true;
+}

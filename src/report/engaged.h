@@ -1,0 +1,31 @@
+/* engaged.h - opens and clicks, people and machines kept apart (S85, U9, U10)
+ *
+ * An OPENED or CLICKED event says who it was by what the request itself shows (its origin: person, proxy, robot). What
+ * only behaviour shows is found here: ENGAGED_BURST_LINKS different links of one mail within ENGAGED_BURST_MS are a
+ * security gateway's, whatever it calls itself, and that burst's clicks are taken back from the people's. The numbers
+ * add up: unique <= total, and people + machines = all. Kept by the report's reader, in its transaction. */
+#ifndef TODOKE_REPORT_ENGAGED_H
+#define TODOKE_REPORT_ENGAGED_H
+
+#include "event/event.h"
+
+enum { ENGAGED_BURST_MS = 1000, ENGAGED_BURST_LINKS = 3 };
+
+enum engaged_what {                      /* numbers in the store: never change */
+                    ENGAGED_OPENS,       /* by people */
+                    ENGAGED_OPENED,      /* deliveries that a person opened */
+                    ENGAGED_OPENS_PROXY, /* by a privacy proxy: says nothing about the person */
+                    ENGAGED_OPENS_ROBOT, /* by scanners and prefetchers */
+                    ENGAGED_CLICKS,      /* by people */
+                    ENGAGED_CLICKED,     /* deliveries on which a person clicked */
+                    ENGAGED_CLICKS_ROBOT,
+                    ENGAGED_COUNT,
+};
+
+/* The reader's part: takes OPENED and CLICKED, passes over the rest. */
+NODISCARD bool engaged_take(struct db *db, struct fault *why, const struct event *events, size_t count);
+
+/* campaign_id 0: everything. */
+NODISCARD bool engaged_read(struct db *db, struct fault *why, uint64_t campaign_id, int64_t n[ENGAGED_COUNT]);
+
+#endif

@@ -1,0 +1,98 @@
+/* S85, U10: opens and clicks counted once for each person; machines apart, by their word and by their behaviour */
+#include "report/engaged.h"
+#include "store/testing.h"
+
+static const time_ms NOW = 1795000000000;
+
+struct step {
+    enum event_kind kind;
+    enum event_origin origin;
+    int delivery, link;
+    time_ms after;
+};
+
+struct batch {
+    const struct step *steps;
+    size_t count;
+};
+
+static bool take(struct db *db, struct fault *why, void *context)
+{
+    const struct batch *batch = context;
+    struct event events[16] = {0};
+    for (size_t i = 0; i < batch->count; i++)
+        events[i] = (struct event){.bucket = 7,
+                                   .delivery_id = (uint64_t)batch->steps[i].delivery,
+                                   .campaign_id = 5,
+                                   .kind = batch->steps[i].kind,
+                                   .origin = batch->steps[i].origin,
+                                   .code = batch->steps[i].link,
+                                   .at = NOW + batch->steps[i].after};
+    return engaged_take(db, why, events, batch->count);
+}
+
+#define OPEN(who, delivery, after)                                                                                     \
+    {                                                                                                                  \
+        EVENT_OPENED, EVENT_ORIGIN_##who, delivery, 0, after                                                           \
+    }
+#define CLICK(who, delivery, link, after)                                                                              \
+    {                                                                                                                  \
+        EVENT_CLICKED, EVENT_ORIGIN_##who, delivery, link, after                                                       \
+    }
+
+static void counted(void **state)
+{
+    static const struct {
+        const char *what;
+        struct step steps[10];
+        int64_t want[ENGAGED_COUNT]; /* opens, opened, proxy, robot, clicks, clicked, robot */
+    } rows[] = {
+        {"one person, twice", {OPEN(PERSON, 1, 0), OPEN(PERSON, 1, 5000)}, {2, 1}},
+        {"machines open", {OPEN(PROXY, 1, 0), OPEN(ROBOT, 1, 0), OPEN(PERSON, 2, 0)}, {1, 1, 1, 1}},
+        {"two links, one person", {CLICK(PERSON, 1, 0, 0), CLICK(PERSON, 1, 4, 900)}, {0, 0, 0, 0, 2, 1, 0}},
+        {"every link in a second",
+         {CLICK(PERSON, 1, 0, 0), CLICK(PERSON, 1, 1, 10), CLICK(PERSON, 1, 2, 20), CLICK(PERSON, 1, 3, 30)},
+         {0, 0, 0, 0, 0, 0, 4}},
+        {"a gateway, then the person",
+         {CLICK(PERSON, 1, 0, 0), CLICK(PERSON, 1, 1, 10), CLICK(PERSON, 1, 2, 20), CLICK(PERSON, 1, 1, 60000)},
+         {0, 0, 0, 0, 1, 1, 3}},
+        {"the person, then a gateway",
+         {CLICK(PERSON, 1, 1, 0), CLICK(PERSON, 1, 0, 60000), CLICK(PERSON, 1, 1, 60010), CLICK(PERSON, 1, 2, 60020)},
+         {0, 0, 0, 0, 1, 1, 3}},
+        {"three links at leisure",
+         {CLICK(PERSON, 1, 0, 0), CLICK(PERSON, 1, 1, 2000), CLICK(PERSON, 1, 2, 4000)},
+         {0, 0, 0, 0, 3, 1, 0}},
+        {"the same link, impatiently",
+         {CLICK(PERSON, 1, 0, 0), CLICK(PERSON, 1, 0, 100), CLICK(PERSON, 1, 0, 200), CLICK(PERSON, 1, 0, 300)},
+         {0, 0, 0, 0, 4, 1, 0}},
+        {"two people in one second",
+         {CLICK(PERSON, 1, 0, 0), CLICK(PERSON, 2, 1, 1), CLICK(PERSON, 1, 1, 2), CLICK(PERSON, 2, 2, 3)},
+         {0, 0, 0, 0, 4, 2, 0}},
+        {"a robot by its own word", {CLICK(ROBOT, 1, 0, 0), CLICK(PERSON, 1, 1, 1)}, {0, 0, 0, 0, 1, 1, 1}},
+    };
+    static const char *const whats[] = {"opens",  "opened",  "opens_proxy", "opens_robot",
+                                        "clicks", "clicked", "clicks_robot"};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        TEST_STORE(test, state);
+        size_t count = 0;
+        while (count < COUNT_OF(rows[i].steps) && rows[i].steps[count].kind)
+            count++;
+        for (size_t half = 0; half < count; half++) { /* one at a time: batches must not matter */
+            struct batch batch = {&rows[i].steps[half], 1};
+            test_write(test.store, take, &batch);
+        }
+        struct fault why = {0};
+        int64_t n[ENGAGED_COUNT];
+        assert_true(engaged_read(test.reader, &why, 5, n));
+        for (int what = 0; what < ENGAGED_COUNT; what++)
+            if (n[what] != rows[i].want[what])
+                fail_msg("%s: %s is %lld", rows[i].what, whats[what], (long long)n[what]);
+        test_store_end(&test);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {ON_BOTH(counted)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
