@@ -89,13 +89,18 @@ static void fill_sites(struct deferred *deferred)
 {
     struct dispatcher *dispatcher = deferred->owner;
     struct site *list = dispatcher->to_fill;
+    struct fault ignored; /* then each query sees to itself, and says so */
     dispatcher->to_fill = NULL;
+    /* SQLite takes locks and a snapshot for each query, and a small lane is asked for in 256 buckets: once for all */
+    bool is_one_view = list && !db_is_postgres(dispatcher->reader) && db_read(dispatcher->reader, &ignored);
     while (list) {
         struct site *site = list;
         list = list->next_to_fill;
         site->wants_fill = false;
         fill_site(dispatcher, site);
     }
+    if (is_one_view && !db_commit(dispatcher->reader, &ignored))
+        db_rollback(dispatcher->reader);
     wake_lanes(dispatcher); /* drained lanes have gone to sleep: until when? */
 }
 

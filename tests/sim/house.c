@@ -63,6 +63,10 @@ static bool is_too_fast(struct house *house, struct site_host *site)
 {
     if (site->rate <= 0)
         return false;
+    if (house->doubles_at && now(house) >= house->doubles_at) {
+        house->doubles_at = 0;
+        site->rate *= 2;
+    }
     double rate = site->rate * (site->reputation > 0.2 ? site->reputation : 0.2), most = rate * 2 > 2 ? rate * 2 : 2;
     site->tokens += rate * (double)(now(house) - site->tokens_at) / 1000.0;
     site->tokens_at = now(house);
@@ -92,6 +96,8 @@ static void take(struct visit *visit)
     struct person *person = &house->people[visit->person];
     house_trace(house, TRACE_TAKEN, visit->person);
     house->taken++;
+    if (house->is_narrow && now(house) < MINUTES_MS(NARROW_MINUTES))
+        house->taken_in_minute[now(house) / MINUTES_MS(1)]++;
     house->twice += person->taken > 0;
     person->taken++;
     site->taken++;
@@ -388,6 +394,16 @@ void house_open(struct house *house, struct world *world, uint64_t seed, size_t 
     network.self = house;
     wire_network(world, &network);
     world->resolver = resolver_of(house);
+}
+
+void house_narrow(struct house *house)
+{
+    house->is_narrow = true;
+    house->sites[0] =
+        (struct site_host){.latency = 20, .think = 50, .reputation = 1, .rate = 3 + random_unit(&house->chance) * 5};
+    house->doubles_at = MINUTES_MS(NARROW_DOUBLES_MIN);
+    for (size_t i = 0; i < house->count; i++)
+        house->people[i] = (struct person){0};
 }
 
 void house_close(struct house *house)

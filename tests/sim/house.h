@@ -10,7 +10,7 @@
 
 #include "net/world.h"
 
-enum { SITES = 200, WINDOW = 128 };
+enum { SITES = 200, WINDOW = 128, NARROW_MINUTES = 120, NARROW_DOUBLES_MIN = 10 };
 
 /* People are numbers: "p17@s003.example" is known at site 3, "u18@..." is not. */
 struct person {
@@ -48,10 +48,17 @@ struct house {
     size_t count;
     uint64_t trace; /* a hash over all that happened here, and when */
     uint64_t taken, twice, refused, visits;
+    /* house_narrow: one site with one hidden rate, which doubles after a while */
+    bool is_narrow;
+    time_ms doubles_at;
+    uint64_t taken_in_minute[NARROW_MINUTES];
 };
 
 /* Sites and people from the seed; the world's network and resolver become theirs. */
 void house_open(struct house *house, struct world *world, uint64_t seed, size_t people);
+/* Instead of all that: everybody lives at site 0, which takes a hidden rate (drawn from the seed) and from minute
+ * NARROW_DOUBLES_MIN on twice as much. */
+void house_narrow(struct house *house);
 void house_close(struct house *house);
 /* "p17@s003.example" */
 void house_address(const struct house *house, size_t person, char to[40]);
