@@ -217,6 +217,46 @@ static void the_route_is_asked_for_once_and_may_change(void **state)
     end(&fixture);
 }
 
+static void by_brand(void *context, const struct lane_key *key, struct buf *name)
+{
+    if (*(bool *)context)
+        buf_text(name, "relay 1");
+    else
+        buf_append(name, key->domain);
+}
+
+/* A smart host leads lanes of many domains one way, from now on, and back; what waits moves with them. */
+static void routes_have_names(void **state)
+{
+    FIXTURE(fixture, state);
+    bool is_relayed = false;
+    lanes_name_routes(fixture.lanes, by_brand, &is_relayed);
+    add(&fixture, "ann@example.jp", 5, 1, NOW);
+    add(&fixture, "bob@example.com", 5, 1, NOW);
+    lanes_wake(fixture.lanes, NOW);
+    route(&fixture, "example.jp", 0);
+    lanes_wake(fixture.lanes, NOW);
+    is_relayed = true;
+    lanes_name_routes(fixture.lanes, by_brand, &is_relayed);
+    assert_int_equal(fixture.groups[0].active_count, 0);
+    lanes_wake(fixture.lanes, NOW);
+    assert_int_equal(fixture.asked_count, 3);
+    assert_string_equal(fixture.asked[2], "relay 1");
+    assert_true(lanes_forget(fixture.lanes, SLICE("example.jp")));
+    assert_true(lanes_forget(fixture.lanes, SLICE("example.com")));
+    route(&fixture, "relay 1", 1);
+    lanes_wake(fixture.lanes, NOW);
+    assert_int_equal(claim(&fixture, 1, NOW, 10), 2);
+    is_relayed = false;
+    lanes_name_routes(fixture.lanes, by_brand, &is_relayed);
+    add(&fixture, "eve@example.jp", 5, 1, NOW);
+    lanes_wake(fixture.lanes, NOW);
+    route(&fixture, "example.jp", 0);
+    lanes_wake(fixture.lanes, NOW);
+    assert_int_equal(claim(&fixture, 0, NOW, 10), 1);
+    end(&fixture);
+}
+
 static void transactional_mail_goes_first_and_lanes_take_turns(void **state)
 {
     FIXTURE(fixture, state);
@@ -603,6 +643,7 @@ int main(void)
         ON_BOTH(what_is_owed_to_nobody_is_forgotten),
         ON_BOTH(a_lane_whose_last_came_home_is_forgotten),
         ON_BOTH(the_route_is_asked_for_once_and_may_change),
+        ON_BOTH(routes_have_names),
         ON_BOTH(transactional_mail_goes_first_and_lanes_take_turns),
         ON_BOTH(a_held_lane_is_passed_over_until_it_is_not),
         ON_BOTH(claiming_reads_what_it_gives),
