@@ -55,6 +55,8 @@ static void fill_site(struct dispatcher *dispatcher, struct site *site)
     size_t most = site_most(site), count;
     bool is_full = site->outstanding > most / 2;
     bool has_urgent = lane_group_has_urgent(&site->group) && site->outstanding < most + URGENT_ROOM;
+    if (atomic_load_explicit(&site->has_no_way, memory_order_relaxed))
+        return; /* each second asks again */
     if ((is_full && !has_urgent) || site->group.active_count == 0 || dispatcher->is_stopping ||
         loop_now(dispatcher->loop) >= atomic_load(&dispatcher->engine->safe_until))
         return;

@@ -13,6 +13,7 @@ enum {
     APPETITE_LEAST = 4, /* and these */
     OVERTAKEN_MS = 50,  /* its connections are busy: so long the others wait for whose turn it is */
     CLOSED_MS = 30000,
+    LOOK_AGAIN_MS = 15100, /* for a cap that is used up */
     CLOSED_DOUBLINGS = 5,
 };
 
@@ -356,6 +357,24 @@ static void pump_gated(struct worker *worker, struct site *site, time_ms now)
 
 /* ── all together ── */
 
+/* Is there any way at all: a source that may be used and has something left of its day? Without one nothing stays in
+ * memory, where neither another pool nor a hold would find it. */
+static bool has_way(struct site *site, time_ms now)
+{
+    bool is_used_up = false;
+    for (struct egress *egress = site->egresses; egress; egress = egress->next) {
+        if (!egress->is_usable)
+            continue;
+        if (!egress->allowance.is_used_up)
+            return true;
+        is_used_up = true;
+        egress_may_send(egress, now); /* asks whether somebody has changed the cap */
+    }
+    if (is_used_up)
+        wake_in(site, LOOK_AGAIN_MS);
+    return false;
+}
+
 static void publish_appetite(struct site *site, time_ms now)
 {
     double rate = 0;
@@ -369,12 +388,25 @@ static void publish_appetite(struct site *site, time_ms now)
     }
     size_t wanted = is_unlimited ? 0 : (size_t)(rate * APPETITE_S) + APPETITE_LEAST;
     atomic_store_explicit(&site->appetite, wanted, memory_order_relaxed);
+    atomic_store_explicit(&site->has_no_way, !has_way(site, now), memory_order_relaxed);
+}
+
+static void give_back_all(struct worker *worker, struct site *site)
+{
+    for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {
+        for (struct recipient *recipient; (recipient = raw_pop(destination));)
+            worker_give_back(worker, recipient);
+        for (struct recipient *recipient; (recipient = recipients_pop(&destination->ready));)
+            worker_give_back(worker, recipient);
+    }
 }
 
 /* The pace has fallen: what would wait here for long goes home, where brands take turns. */
 static void give_back_surplus(struct worker *worker, struct site *site)
 {
     size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed), kept = 0;
+    if (atomic_load_explicit(&site->has_no_way, memory_order_relaxed))
+        return give_back_all(worker, site);
     if (!appetite || site->raw <= 2 * appetite)
         return;
     for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {

@@ -84,6 +84,7 @@ struct site {
     bool wants_fill, is_failure;
     struct site *next_to_fill;
     _Atomic size_t appetite; /* how many its worker wants in memory at this pace; 0: as many as may be */
+    _Atomic bool has_no_way; /* no source of its pool may be used now: nothing is claimed for it */
     /* the worker's */
     struct egress *egresses;
     struct destination *destinations;

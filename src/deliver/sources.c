@@ -11,10 +11,10 @@
 #include "base/log.h"
 
 enum {
-    BLOCK_FIRST = 10,
+    BLOCK_FIRST = 1, /* the answer tells the cap, and the next ones are larger */
     BLOCK_MOST = 100,
     BLOCKS_A_DAY = 50,
-    ASK_AGAIN_MS = 10000, /* a cap that is used up, or a source without one: has somebody changed it? */
+    ASK_AGAIN_MS = 15000, /* a cap that is used up, or a source without one: has somebody changed it? */
     BAD_MS = 30000,       /* an address that cannot be bound */
     SAY_AGAIN_MS = 300000,
 };
