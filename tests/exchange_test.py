@@ -4,6 +4,8 @@ import csv
 import http.client
 import io
 import json
+import socket
+import threading
 import time
 
 from contract import Api
@@ -61,6 +63,33 @@ def one_person(tap, api):
     _, _, changed = api.ask("PATCH", "/contacts/" + made["id"], {"name": "", "consent": "phone"})
     tap.equal((changed["name"], changed["consent"]), ("", "phone"), "PATCH says it outright")
     tap.equal((api.ask("DELETE", "/contacts/" + made["id"])[0], api.ask("GET", "/contacts/" + made["id"])[0]), (204, 404), "deleted, it is gone")
+
+
+def impatient(tap, api):
+    """Searches are read on a thread of their own: who goes away in the middle harms nobody, and sends do not wait for them."""
+    host, port = api.where.split(":")
+    head = f"GET /api/v1/contacts?q=nobody HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.secret}\r\n\r\n".encode()
+    for number in range(300):
+        with socket.create_connection((host, int(port)), timeout=20) as peer:
+            peer.sendall(head * (1 + number % 3))
+            if number % 2:
+                peer.recv(1)
+    def search():
+        other = Api(api.where, api.secret)
+        for _ in range(40):
+            other.ask("GET", "/contacts?q=nobody&limit=500")
+    searching = [threading.Thread(target=search) for _ in range(8)]
+    for thread in searching:
+        thread.start()
+    slowest = 0
+    while any(thread.is_alive() for thread in searching):
+        begun = time.monotonic()
+        api.ask("GET", "/health/live")
+        slowest = max(slowest, time.monotonic() - begun)
+    for thread in searching:
+        thread.join()
+    tap.ok(api.ask("GET", "/contacts?q=p77%40")[2]["items"][0]["email"] == "p77@good.example", "300 clients that went away in the middle of a search harm nobody")
+    tap.note(f"an answer beside 8 searching clients took {slowest * 1000:.1f} ms at most")
 
 
 def excluded(tap, api):
@@ -158,6 +187,7 @@ def story(tap, store):
         list_id = people_in(tap, api)
         people_out(tap, api, list_id)
         one_person(tap, api)
+        impatient(tap, api)
         what_happened(tap, api, list_id)
         excluded(tap, api)
         stopped(tap, todoke, api, list_id)

@@ -3,6 +3,7 @@
  *     api_start: loop, database, listening socket; then the thread runs
  *     api_stop --"stop" by mailbox--> streams ended, server drained --nothing under way, or STOP_TURNS--> loop stopped,
  *     joined; what waits for a commit is always waited for, since the writer still holds it. */
+#include "api/aside.h"
 #include "api/clicks.h"
 #include "api/follow.h"
 #include "api/import_thread.h"
@@ -16,12 +17,17 @@ struct api_route {
     struct api *api;
     api_handler *handler;
     unsigned needs;
+    bool is_aside;
 };
 
 static void route_call(struct http_request *request, void *user)
 {
     struct api_route *route = user;
-    if (request->is_admitted ? api_admits_again(route->api, request) : api_admits(route->api, request, route->needs))
+    if (!(request->is_admitted ? api_admits_again(route->api, request) : api_admits(route->api, request, route->needs)))
+        return;
+    if (route->is_aside && request->body.len == 0)
+        aside_handle(route->api->aside, request, route->handler);
+    else
         route->handler(route->api, request);
 }
 
@@ -45,7 +51,7 @@ static void routes_add(struct api *api)
     };
     api->routes = NEW_ARRAY(struct api_route, COUNT_OF(table));
     for (size_t i = 0; i < COUNT_OF(table); i++) {
-        api->routes[i] = (struct api_route){api, table[i].handler, table[i].needs};
+        api->routes[i] = (struct api_route){api, table[i].handler, table[i].needs, may_read_aside(table[i].handler)};
         bool is_large = table[i].body_limit > SMALL_BODY && table[i].needs != NEEDS_ANYBODY;
         http_router_add(api->router, &(struct http_route){.method = table[i].method,
                                                           .pattern = table[i].pattern,
@@ -115,6 +121,8 @@ static void close_all(struct api *api)
     if (api->server)
         http_server_free(api->server);
     api->server = NULL;
+    aside_stop(api->aside);
+    api->aside = NULL;
     db_free(api->db);
     api->db = NULL;
     callers_release(&api->callers);
@@ -144,6 +152,9 @@ static bool prepare(struct api *api, struct fault *why)
     const struct api_options *options = &api->options;
     api->db = store_reader_open(options->store, why);
     if (!api->db)
+        return false;
+    api->aside = aside_start(api, why);
+    if (!api->aside)
         return false;
     api->scratch = rules_scratch_new(options->rules);
     api->loop = loop_new(options->world);

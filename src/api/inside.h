@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 struct api_route;
+struct aside;
 struct follower;
 struct stream_page;
 
@@ -35,6 +36,7 @@ struct api {
     struct senders senders;
     struct live live;
     struct stream_page *streams; /* open event streams */
+    struct aside *aside;         /* the reading thread */
     struct follower *followers;  /* programs that follow the events */
     unsigned exports, imports;   /* under way */
     struct timer tick;           /* looks after the streams */

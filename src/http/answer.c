@@ -68,7 +68,7 @@ bool http_cookie(const struct http_request *request, const char *name, struct sl
 
 void http_set(struct http_request *request, const char *name, struct slice value)
 {
-    struct buf *headers = &request->connection->headers;
+    struct buf *headers = request->aside ? &request->aside->headers : &request->connection->headers;
     for (size_t i = 0; i < value.len; i++)
         assert(value.ptr[i] != '\r' && value.ptr[i] != '\n' && value.ptr[i] != '\0' && "a header is one line");
     buf_str(headers, name);
@@ -101,8 +101,20 @@ static bool has_no_body(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
+static void respond_aside(struct http_aside *aside, int status, const char *type, struct slice body)
+{
+    assert(!aside->status && "one answer for each request");
+    aside->status = status;
+    aside->type = type;
+    buf_append(&aside->body, body);
+}
+
 void http_respond(struct http_request *request, int status, const char *type, struct slice body)
 {
+    if (request->aside) {
+        respond_aside(request->aside, status, type, body);
+        return;
+    }
     struct http_connection *connection = request->connection;
     SCOPED(buf) out = BUF(ANSWER_HEADERS_MOST + 1024);
     assert(connection->state == CONNECTION_HANDLING && !connection->later && "one answer for each request");
@@ -217,6 +229,42 @@ bool http_event(struct http_request *request, struct slice name, struct slice id
         return false;
     send_piece(connection, buf_slice(&out));
     return true;
+}
+
+/* --- aside --- */
+
+void http_request_copy(const struct http_request *request, struct http_request *copy, struct http_aside *aside)
+{
+    *copy = (struct http_request){.head = request->head,
+                                  .param_count = request->param_count,
+                                  .peer = request->peer,
+                                  .is_tls = request->is_tls,
+                                  .aside = aside};
+    *aside = (struct http_aside){.headers = BUF(ANSWER_HEADERS_MOST), .body = BUF(OUT_MOST)};
+    struct http_head *head = &copy->head;
+    struct slice *const texts[] = {&head->method, &head->target, &head->path, &head->query, &head->host};
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        *texts[i] = arena_copy(&copy->arena, *texts[i]);
+    for (size_t i = 0; i < head->header_count; i++) {
+        head->headers[i].name = arena_copy(&copy->arena, head->headers[i].name);
+        head->headers[i].value = arena_copy(&copy->arena, head->headers[i].value);
+    }
+    for (size_t i = 0; i < copy->param_count; i++)
+        copy->params[i] = (struct http_param){arena_copy(&copy->arena, request->params[i].name),
+                                              arena_copy(&copy->arena, request->params[i].value)};
+}
+
+void http_respond_as(struct http_request *request, const struct http_aside *aside)
+{
+    assert(aside->status && "the copy was answered");
+    buf_append(&request->connection->headers, buf_slice(&aside->headers));
+    http_respond(request, aside->status, aside->type, buf_slice(&aside->body));
+}
+
+void http_aside_release(struct http_aside *aside)
+{
+    buf_release(&aside->headers);
+    buf_release(&aside->body);
 }
 
 /* --- later --- */

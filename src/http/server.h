@@ -30,6 +30,7 @@ enum {
 struct http_server;
 struct http_router;
 struct http_connection;
+struct http_aside;
 
 struct http_param {
     struct slice name, value; /* value percent-decoded */
@@ -52,6 +53,7 @@ struct http_request {
     /* A streamed answer's queue has drained: send more. */
     void (*on_room)(struct http_request *request);
     struct http_connection *connection;
+    struct http_aside *aside; /* of a copy: where its answer goes; else NULL */
 };
 
 typedef void http_handler(struct http_request *request, void *user);
@@ -111,6 +113,20 @@ NODISCARD bool http_event(struct http_request *request, struct slice name, struc
 /* Answer later, from any thread. After http_suspend the handler returns; the holder calls http_resume exactly once,
  * from any thread. Then `resume` runs on the server's thread with the request; or with NULL, when the client has gone
  * meanwhile (free what you hold). */
+/* An answer made on another thread, from a copy of the request: http_set and http_respond of the copy fill it. */
+struct http_aside {
+    int status; /* 0: none yet */
+    const char *type;
+    struct buf headers; /* "Name: value" lines, ready */
+    struct buf body;
+};
+/* A copy that lives in its own arena, with no connection: only reading, http_set and http_respond work on it. `user` is
+ * not copied. Not for requests with a body. */
+void http_request_copy(const struct http_request *request, struct http_request *copy, struct http_aside *aside);
+/* On the request's own thread: answer as the copy did. */
+void http_respond_as(struct http_request *request, const struct http_aside *aside);
+void http_aside_release(struct http_aside *aside);
+
 struct http_later {
     struct mail_item item;
     struct mailbox *home;

@@ -151,6 +151,18 @@ static bool need_look(struct db *db, struct fault *why, struct swept *swept, str
 }
 _Static_assert(DELIVERY_WAITING == 0 && DELIVERY_IN_DOUBT == 4, "what is owed is 0 to 4");
 
+/* What its recipients' templates were given goes with the body. */
+static bool data_remove(struct db *db, struct fault *why, const struct swept *swept, struct arena *arena)
+{
+    struct value *values = ARENA_ARRAY(arena, struct value, swept->count * 2 + 1);
+    for (size_t i = 0; i < swept->count; i++) {
+        values[i * 2] = V_INT(id_bucket(swept->deliveries[i]));
+        values[i * 2 + 1] = V_INT((int64_t)swept->deliveries[i]);
+    }
+    return swept->count == 0 || db_do_many(db, why, "DELETE FROM delivery_data WHERE bucket = $1 AND id = $2", values,
+                                           2, swept->count, NULL);
+}
+
 bool message_sweep(struct db *db, struct fault *why, time_ms now, size_t most, size_t *looked)
 {
     SCOPED(arena) arena = {0};
@@ -181,7 +193,7 @@ bool message_sweep(struct db *db, struct fault *why, time_ms now, size_t most, s
                         db_pick(db, "UPDATE message SET keep_until_ms = 0, body = x'' WHERE bucket = $1 AND id = $2",
                                 "UPDATE message SET keep_until_ms = 0, body = '' WHERE bucket = $1 AND id = $2"),
                         key, 2, NULL);
-        if (!ok)
+        if (!ok || (!swept->is_needed && !data_remove(db, why, swept, &arena)))
             return false;
     }
     return true;

@@ -130,6 +130,12 @@ static size_t swept(struct test_store *test, time_ms now, size_t most)
     test_write(test->store, sweep_run, &sweep);
     return sweep.looked;
 }
+static bool data_add(struct db *db, struct fault *why, void *context)
+{
+    return db_do(db, why,
+                 "INSERT INTO delivery_data (bucket, id, name, data) SELECT bucket, id, 'Hanako', '{}' FROM delivery",
+                 NO_VALUES, NULL);
+}
 static bool end_all(struct db *db, struct fault *why, void *context)
 {
     return db_do(db, why, "UPDATE delivery SET state = 5", NO_VALUES, NULL);
@@ -148,15 +154,18 @@ static void a_body_goes_when_nobody_needs_it(void **state)
         test_write(test.store, sending_run, sending);
     }
     time_ms later = sending->message.keep_until;
+    test_write(test.store, data_add, NULL);
     assert_int_equal(swept(&test, later - 1, 10), 0); /* not yet its time */
     assert_int_equal(swept(&test, later, 2), 2);      /* bounded; and still owed */
     assert_int_equal(bodies(&test), 3);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM delivery_data"), 15);
     test_write(test.store, end_all, NULL);
     assert_int_equal(swept(&test, later, 10), 1);
     assert_int_equal(bodies(&test), 2);
     assert_int_equal(swept(&test, later + HOURS_MS(1), 10), 2); /* looked at again */
     assert_int_equal(swept(&test, later + DAYS_MS(9), 10), 0);
     assert_int_equal(bodies(&test), 0);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM delivery_data"), 0);
     assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM message"), 3); /* what it was, stays */
     sending_free(sending);
     test_store_end(&test);
