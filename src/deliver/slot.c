@@ -18,7 +18,8 @@ enum {
     LEAVE_MS = 2000,
     CLEAR_MS = 600000,
     FAMILY_DEAD_MS = 600000,
-    OUT_ROOM_LEAST = 96 * 1024, /* a client's turn may append a chunk of 64 KiB, stuffed */
+    OUT_ROOM_LEAST = 96 * 1024,  /* a client's turn may append a chunk of 64 KiB, stuffed */
+    HELD_WHOLE_MOST = 32 * 1024, /* a longer body begins its way while the mark is being written */
     UNSENT_MOST = 3,
     TURN = 10, /* messages of a connection, when others wait for one */
     IDLE_MS = 5000,
@@ -179,6 +180,7 @@ static bool hand_over(struct slot *slot, struct recipient *recipient)
         .body_count = 1,
         .needs_8bit = out->needs_8bit,
         .needs_smtputf8 = out->needs_smtputf8,
+        .is_held_whole = out->body.len <= HELD_WHOLE_MOST,
         .owner = recipient,
     };
     enum smtp_fit fit = smtp_client_send(slot->client, &message);

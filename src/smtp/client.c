@@ -405,7 +405,8 @@ time_ms smtp_client_timeout_ms(const struct smtp_client *client)
         return timeout->data;
     if (dot_is_written(tx))
         return timeout->dot;
-    return tx->body_is_written && !tx->is_released ? 0 : timeout->block;
+    bool is_ours = !tx->is_released && (tx->body_is_written || tx->message.is_held_whole);
+    return is_ours ? 0 : timeout->block; /* ours: it waits for the mark */
 }
 
 unsigned smtp_client_step(const struct smtp_client *client)

@@ -20,7 +20,8 @@
  *
  * The gate: the dot that ends a message is written only after smtp_client_release_dot(), which the owner calls when the
  * delivery is durably marked "on wire". It may be called any time after smtp_client_send(). A message none of whose
- * recipients was accepted needs no mark: its lonely dot (R24) is written without asking.
+ * recipients was accepted needs no mark: its lonely dot (R24) is written without asking. A short body may wait for its
+ * dot (is_held_whole): one system call less, and a mail that must not go leaves nothing behind at the host.
  *
  * Bounds: a reply of more than SMTP_REPLY_MAX octets or SMTP_REPLY_LINES lines ends the conversation; of its text the
  * first SMTP_REPLY_TEXT_MAX octets are kept. No clock inside: timeouts are the owner's, per reply and not per byte. */
@@ -79,6 +80,7 @@ struct smtp_message {
     uint64_t size;       /* octets, for SIZE=; 0: the sum of the slices */
     bool needs_8bit;     /* the body has octets above 127 */
     bool needs_smtputf8; /* headers have them; addresses are looked at by the machine itself */
+    bool is_held_whole;  /* nothing of the body goes before the dot is released: then one write carries both */
     void *owner;         /* given back in its events */
 };
 

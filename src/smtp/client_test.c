@@ -52,6 +52,12 @@ static void delivering(void **state)
          "E: want dot a\nC: hello\nD:\nC: .\nS: 250 2.0.0 queued\nE: a0 delivered dot 250 2.0.0\nE: message a\n"
          "Q:\nC: QUIT\nE: over quit unknown 0\n"},
         {"the dot released before", READY TAKE_ONE},
+        {"a body that waits for its dot",
+         READY "H: a@b.test|c@d.test|hello\\r\\n\n" ASK "E: want dot a\nD:\nC: hello\nC: .\nS: 250 2.0.0 queued\n"
+               "E: a0 delivered dot 250 2.0.0\nE: message a\n"},
+        {"a body that waited in vain: nothing of it was said",
+         READY "H: a@b.test|c@d.test|hello\\r\\n\n" ASK
+               "E: want dot a\nX:\nE: a0 unsent data 0\nE: message a\nE: over closed data 0\n"},
         {"M12: lock step without PIPELINING", SLOW
          "M: a@b.test|c@d.test,e@d.test|hi\nD:\nC: MAIL FROM:<a@b.test>\nS: 250 ok\nC: RCPT TO:<c@d.test>\nS: 250 ok\n"
          "C: RCPT TO:<e@d.test>\nS: 250 ok\nC: DATA\nS: 354 go\nC: hi\nC: .\nS: 250 ok\n"
@@ -318,7 +324,7 @@ static void timeouts(void **state)
     test_client_feed(&client, SLICE("250 x\r\n"));
     assert_int_equal(smtp_client_timeout_ms(machine), 0);
     buf_reset(&client.events);
-    test_client_message(&client, SLICE("a@b.test|c@d.test|x"));
+    test_client_message(&client, SLICE("a@b.test|c@d.test|x"), false);
     test_client_feed(&client, SLICE(""));
     assert_int_equal(smtp_client_timeout_ms(machine), 300000);
     test_client_feed(&client, SLICE("250 x\r\n"));

@@ -155,6 +155,8 @@ static bool transaction_write(struct smtp_client *client, struct transaction *tx
         return false;
     if (tx->is_lonely)
         tx->body_is_written = tx->is_released = true;
+    if (tx->message.is_held_whole && !tx->is_released)
+        return false;
     if (!tx->body_is_written && body_write(client, tx, out))
         return true;
     if (!tx->is_released)

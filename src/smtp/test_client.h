@@ -90,7 +90,7 @@ static inline void test_client_feed(struct test_client *client, struct slice byt
 }
 
 /* "from|to,to|body" */
-static inline void test_client_message(struct test_client *client, struct slice text)
+static inline void test_client_message(struct test_client *client, struct slice text, bool is_held_whole)
 {
     static const char *const fits[] = {"fits", "too big", "no 8bitmime", "no smtputf8", "bad address"};
     assert_true(client->count < TEST_MESSAGES);
@@ -100,8 +100,12 @@ static inline void test_client_message(struct test_client *client, struct slice 
     client->count++;
     assert_true(slice_split(&rest, '|', &from) && slice_split(&rest, '|', &to));
     test->body = rest;
-    test->message = (struct smtp_message){
-        .mail_from = from, .recipients = test->recipients, .body = &test->body, .body_count = 1, .owner = test};
+    test->message = (struct smtp_message){.mail_from = from,
+                                          .recipients = test->recipients,
+                                          .body = &test->body,
+                                          .body_count = 1,
+                                          .is_held_whole = is_held_whole,
+                                          .owner = test};
     while (slice_split(&to, ',', &recipient))
         test->recipients[test->message.recipient_count++] = recipient;
     for (size_t i = 0; i < rest.len; i++)
@@ -138,7 +142,8 @@ static inline void test_client_play(struct test_client *client, const char *row,
                          SLICE_ARG(line));
             buf_consume(&client->events, (size_t)slice_find_byte(buf_slice(&client->events), '\n') + 1);
             break;
-        case 'M': test_client_message(client, line); break;
+        case 'M': test_client_message(client, line, false); break;
+        case 'H': test_client_message(client, line, true); break;
         case 'D': smtp_client_release_dot(client->machine); break;
         case 'Q': smtp_client_quit(client->machine); break;
         case 'T': smtp_client_tls_done(client->machine, true, true); break;
@@ -147,7 +152,7 @@ static inline void test_client_play(struct test_client *client, const char *row,
         default: fail_msg("%s: the script has a line of kind %c", row, script.kind);
         }
         script_next(&script);
-        if (script.kind != 'D' && script.kind != 'M')
+        if (script.kind != 'D' && script.kind != 'M' && script.kind != 'H')
             test_client_feed(client, SLICE(""));
     }
     if (client->out.len)
