@@ -112,6 +112,15 @@ static inline void conversation_reset(struct conversation *talk)
     setsockopt(talk->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
+static inline void receiver_takes(struct receiver *receiver, const char *recipient)
+{
+    pthread_mutex_lock(&receiver->lock);
+    uintptr_t before = (uintptr_t)map_get(&receiver->taken, slice_str(recipient));
+    map_set(&receiver->taken, slice_str(recipient), (void *)(before ? before + 1 : 2));
+    pthread_mutex_unlock(&receiver->lock);
+    atomic_fetch_add(&receiver->accepted, 1);
+}
+
 enum told { TOLD_YES, TOLD_NO, TOLD_OVER };
 /* What the script says at this stage. */
 static inline enum told conversation_script(struct conversation *talk, enum stage at)
@@ -128,6 +137,8 @@ static inline enum told conversation_script(struct conversation *talk, enum stag
             conversation_reset(talk);
             return TOLD_OVER;
         }
+        if (strcmp(line->say, "TAKE_AND_CLOSE") == 0)
+            receiver_takes(receiver, talk->recipient);
         if (strcmp(line->say, "CLOSE") == 0 || strcmp(line->say, "TAKE_AND_CLOSE") == 0)
             return TOLD_OVER;
         if (strcmp(line->say, "SILENT") == 0) {
@@ -141,14 +152,6 @@ static inline enum told conversation_script(struct conversation *talk, enum stag
     return TOLD_YES;
 }
 
-static inline void receiver_takes(struct receiver *receiver, const char *recipient)
-{
-    pthread_mutex_lock(&receiver->lock);
-    uintptr_t before = (uintptr_t)map_get(&receiver->taken, slice_str(recipient));
-    map_set(&receiver->taken, slice_str(recipient), (void *)(before ? before + 1 : 2));
-    pthread_mutex_unlock(&receiver->lock);
-    atomic_fetch_add(&receiver->accepted, 1);
-}
 static inline int receiver_took(struct receiver *receiver, const char *recipient)
 {
     pthread_mutex_lock(&receiver->lock);
@@ -189,12 +192,6 @@ static inline bool conversation_data(struct conversation *talk)
     } while (strcmp(line, ".") != 0);
     if (talk->receiver->slow_ms)
         receiver_pause(talk->receiver->slow_ms);
-    for (int i = 0; i < SCRIPT_MOST; i++) {
-        const struct line *row = &talk->receiver->script[i];
-        if (row->say && strcmp(row->say, "TAKE_AND_CLOSE") == 0 &&
-            (!row->times || atomic_load(&talk->receiver->said[i]) < row->times))
-            receiver_takes(talk->receiver, talk->recipient);
-    }
     told = conversation_script(talk, STAGE_DOT);
     if (told == TOLD_YES) {
         receiver_takes(talk->receiver, talk->recipient);
