@@ -49,6 +49,7 @@ struct db {
     struct id_maker *ids; /* the store's */
     struct statement_cache statements;
     unsigned marks; /* of the transaction that runs (db_mark) */
+    uint64_t begun; /* transactions so far: its number */
     bool is_lost;
 };
 

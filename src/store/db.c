@@ -150,7 +150,13 @@ struct slice rows_text(const struct rows *rows, int column)
 bool db_begin(struct db *db, struct fault *why)
 {
     db->marks = 0;
+    db->begun++;
     return db->backend->begin(db, why, true);
+}
+
+uint64_t db_transaction(const struct db *db)
+{
+    return db->begun;
 }
 
 bool db_read(struct db *db, struct fault *why)

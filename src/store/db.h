@@ -112,7 +112,9 @@ NODISCARD bool db_query_many(struct db *db, struct fault *why, const char *sql, 
 /* Transactions. Only for those who own a connection of their own; write jobs run inside the writer's. db_read gives a
  * consistent view for several queries: keep it short. */
 NODISCARD bool db_begin(struct db *db, struct fault *why); /* for writing */
-NODISCARD bool db_read(struct db *db, struct fault *why);  /* for reading only */
+/* The number of this connection's last transaction for writing: what was read in it holds until another begins. */
+uint64_t db_transaction(const struct db *db);
+NODISCARD bool db_read(struct db *db, struct fault *why); /* for reading only */
 NODISCARD bool db_commit(struct db *db, struct fault *why);
 void db_rollback(struct db *db);
 

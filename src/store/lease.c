@@ -84,6 +84,7 @@ bool leases_acquire(struct db *db, struct fault *why, struct leases *leases, uns
 {
     struct lease_row table[ID_BUCKETS];
     struct leases next = *leases; /* the job may be repeated: decide on a copy */
+    next.checked_db = NULL;
     time_ms now;
     if (!rows_make(db, why) || !rows_read(db, why, table) || !db_now(db, why, &now))
         return false;
@@ -111,6 +112,7 @@ bool leases_renew(struct db *db, struct fault *why, struct leases *leases, time_
 {
     struct lease_row table[ID_BUCKETS];
     struct leases next = *leases;
+    next.checked_db = NULL;
     time_ms now;
     if (!rows_read(db, why, table) || !db_now(db, why, &now))
         return false;
@@ -123,22 +125,35 @@ bool leases_renew(struct db *db, struct fault *why, struct leases *leases, time_
 }
 
 /* One row a bucket is locked FOR SHARE: a takeover waits until we have committed, or we see its new epoch. */
-bool leases_check(struct db *db, struct fault *why, const struct leases *leases, const struct bucket_set *asked,
-                  struct bucket_set *ours)
+static bool check_read(struct db *db, struct fault *why, struct leases *leases)
 {
-    *ours = (struct bucket_set){0};
     SCOPED(rows) rows = {0};
     const char *sql = db_pick(db, "SELECT bucket, epoch FROM lease WHERE node = $1 ORDER BY bucket",
                               "SELECT bucket, epoch FROM lease WHERE node = $1 ORDER BY bucket FOR SHARE");
+    leases->checked = (struct bucket_set){0};
+    leases->checked_db = NULL;
     if (!db_query(db, why, &rows, sql, VALUES(V_INT(leases->node))))
         return false;
     while (rows_next(&rows)) {
         unsigned bucket = (unsigned)rows_int(&rows, 0);
-        if (bucket < ID_BUCKETS && bucket_set_has(asked, bucket) && bucket_set_has(&leases->held, bucket) &&
-            rows_int(&rows, 1) == leases->epoch[bucket])
-            bucket_set_add(ours, bucket);
+        if (bucket < ID_BUCKETS && rows_int(&rows, 1) == leases->epoch[bucket])
+            bucket_set_add(&leases->checked, bucket);
     }
+    leases->checked_db = db;
+    leases->checked_in = db_transaction(db);
     return rows_end(&rows);
+}
+
+bool leases_check(struct db *db, struct fault *why, struct leases *leases, const struct bucket_set *asked,
+                  struct bucket_set *ours)
+{
+    bool is_known = leases->checked_db == db && leases->checked_in == db_transaction(db);
+    *ours = (struct bucket_set){0};
+    if (!is_known && !check_read(db, why, leases))
+        return false;
+    for (size_t i = 0; i < COUNT_OF(ours->bits); i++)
+        ours->bits[i] = asked->bits[i] & leases->held.bits[i] & leases->checked.bits[i];
+    return true;
 }
 
 bool leases_release_all(struct db *db, struct fault *why, struct leases *leases)

@@ -35,6 +35,10 @@ struct leases {
     int64_t epoch[ID_BUCKETS];
     struct bucket_set taken_over; /* by the last acquire, from another life or node: its on_wire rows are in doubt */
     time_ms until_monotonic;      /* our reckoning: when the oldest lease of `held` ends */
+    /* what leases_check read (and locked) in that transaction, so that the other jobs of a group need not */
+    struct bucket_set checked;
+    const struct db *checked_db;
+    uint64_t checked_in;
 };
 
 /* Inside a write job. Take every free or expired bucket, up to `want` in all (256 for a single node), and renew those
@@ -46,8 +50,8 @@ NODISCARD bool leases_acquire(struct db *db, struct fault *why, struct leases *l
 NODISCARD bool leases_renew(struct db *db, struct fault *why, struct leases *leases, time_ms now_monotonic);
 /* Fencing: inside a write job, lock our rows of `asked` for the transaction (FOR SHARE) and say which are still ours.
  */
-NODISCARD bool leases_check(struct db *db, struct fault *why, const struct leases *leases,
-                            const struct bucket_set *asked, struct bucket_set *ours);
+NODISCARD bool leases_check(struct db *db, struct fault *why, struct leases *leases, const struct bucket_set *asked,
+                            struct bucket_set *ours);
 /* Let go of all (a clean stop). */
 NODISCARD bool leases_release_all(struct db *db, struct fault *why, struct leases *leases);
 
