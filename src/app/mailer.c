@@ -288,7 +288,7 @@ void mailer_addresses(const struct mailer *mailer, struct mailer_thread *thread,
     buf_text(&thread->url, "/u/");
     token_make(mailer->options.link_keys, TOKEN_UNSUBSCRIBE, recipient->id, expires, &thread->url);
     buf_text(&thread->mailto, "mailto:u-");
-    token_make(mailer->options.link_keys, TOKEN_UNSUBSCRIBE, recipient->id, expires, &thread->mailto);
+    buf_append(&thread->mailto, slice_from(buf_slice(&thread->url), thread->url.len - TOKEN_TEXT_LEN));
     buf_printf(&thread->mailto, "@%.*s?subject=unsubscribe", SLICE_ARG(brand->return_path_domain));
     buf_printf(&thread->feedback, "%llu:%llu:campaign:%.*s", (unsigned long long)recipient->campaign_id,
                (unsigned long long)brand->id, SLICE_ARG(brand_domain(brand)));

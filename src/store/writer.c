@@ -330,6 +330,7 @@ static void *writer_main(void *context)
 {
     struct writer *writer = context;
     struct group group;
+    pthread_setname_np(pthread_self(), "writer");
     while (take_group(writer, &group)) {
         if (group.first)
             settle(writer, &group);
