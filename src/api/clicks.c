@@ -49,14 +49,23 @@ static struct clicked_content *targets_of(struct api *api, uint64_t version_id, 
 }
 
 struct follow {
-    struct write_job job;
     struct http_later later;
+    struct follow *next; /* of its batch */
+    struct click_batch *batch;
     struct api *api;
     struct event event;
     struct arena arena;
-    bool has_failed;
 };
 #define FOLLOW_OF(ptr, member) ((struct follow *)(void *)((char *)(ptr)-offsetof(struct follow, member)))
+
+/* What came while the batch before it was being committed: one job, one append for all of them. */
+struct click_batch {
+    struct write_job job;
+    struct follow *first, **last;
+    size_t count, unanswered;
+    bool has_failed;
+};
+#define BATCH_OF(ptr) ((struct click_batch *)(void *)((char *)(ptr)-offsetof(struct click_batch, job)))
 
 static void answer_pixel(struct http_request *request)
 {
@@ -81,30 +90,77 @@ static void answer_followed(struct http_request *request, const struct event *ev
         answer_pixel(request);
 }
 
-static bool follow_run(struct write_job *job, struct db *db, struct fault *why)
+static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
 {
-    struct follow *follow = FOLLOW_OF(job, job);
-    follow->event.id = 0;
-    return event_append(db, why, &follow->event, 1);
+    struct click_batch *batch = BATCH_OF(job);
+    struct event *events = NEW_ARRAY(struct event, batch->count);
+    size_t count = 0;
+    for (const struct follow *follow = batch->first; follow; follow = follow->next)
+        events[count++] = follow->event;
+    bool ok = event_append(db, why, events, count);
+    free(events);
+    return ok;
 }
 
-static void follow_done(struct write_job *job, const struct fault *why)
+static void batch_done(struct write_job *job, const struct fault *why)
 {
-    struct follow *follow = FOLLOW_OF(job, job);
-    follow->has_failed = why != NULL;
-    http_resume(&follow->later);
+    struct click_batch *batch = BATCH_OF(job);
+    batch->has_failed = why != NULL;
+    struct follow *follow = batch->first;
+    while (follow) { /* the last of them may take the batch with it */
+        struct follow *next = follow->next;
+        http_resume(&follow->later);
+        follow = next;
+    }
+}
+
+/* Hand over what waits, unless a batch is with the writer. */
+static void batch_begin(struct api *api)
+{
+    struct click_batch *batch = api->clicks_waiting;
+    if (!batch || api->clicks_written)
+        return;
+    api->clicks_waiting = NULL;
+    api->clicks_written = batch;
+    batch->unanswered = batch->count;
+    batch->job.run = batch_run;
+    batch->job.done = batch_done;
+    batch->job.fails_fast = true;
+    store_write(api->options.store, &batch->job);
 }
 
 static void follow_resumed(struct http_later *later, struct http_request *request)
 {
     struct follow *follow = FOLLOW_OF(later, later);
-    follow->api->writes--;
-    if (request && follow->has_failed)
+    struct click_batch *batch = follow->batch;
+    struct api *api = follow->api;
+    api->writes--;
+    if (request && batch->has_failed)
         public_page(request, 503, PUBLIC_PAGE_LATER);
     else if (request)
         answer_followed(request, &follow->event);
     arena_release(&follow->arena);
     free(follow);
+    if (--batch->unanswered == 0) {
+        if (api->clicks_written == batch)
+            api->clicks_written = NULL;
+        free(batch);
+        batch_begin(api);
+    }
+}
+
+static void follow_wait(struct api *api, struct follow *follow)
+{
+    struct click_batch *batch = api->clicks_waiting;
+    if (!batch) {
+        batch = api->clicks_waiting = NEW(struct click_batch);
+        batch->last = &batch->first;
+    }
+    follow->batch = batch;
+    *batch->last = follow;
+    batch->last = &follow->next;
+    batch->count++;
+    batch_begin(api);
 }
 
 /* The delivery as an event needs it. *version_id 0: there is no such delivery. */
@@ -157,13 +213,10 @@ static void follow_begin(struct api *api, struct http_request *request, const st
     if (is_counted) {
         event->origin = agent_of(request);
         event->remote_mta = arena_copy(&follow->arena, slice_head(http_header(request, "User-Agent"), AGENT_KEPT));
-        follow->job.run = follow_run;
-        follow->job.done = follow_done;
-        follow->job.fails_fast = true;
         follow->api = api;
         api->writes++;
         http_suspend(request, &follow->later, follow_resumed);
-        store_write(api->options.store, &follow->job);
+        follow_wait(api, follow);
         return;
     }
     if (is_there) /* an old link still leads there, uncounted */

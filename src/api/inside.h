@@ -32,7 +32,8 @@ struct api {
     struct sessions sessions;
     struct limiter limiter;
     struct callers callers;
-    struct id_map clicked; /* content version -> what its links lead to (clicks.c) */
+    struct id_map clicked;                               /* content version -> what its links lead to (clicks.c) */
+    struct click_batch *clicks_waiting, *clicks_written; /* the next batch; the one with the writer */
     struct senders senders;
     struct live live;
     struct stream_page *streams; /* open event streams */

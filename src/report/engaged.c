@@ -1,34 +1,87 @@
 #include "report/engaged.h"
 
+#include "base/map.h"
+
+/* The row of a delivery, and the counts of a (bucket, campaign): read and changed once for a whole batch of events. */
 struct engaged {
     int64_t opens, clicks, opened_ms, clicked_ms, burst_ms, burst_links, burst_clicks;
 };
-enum { COLUMNS = sizeof(struct engaged) / sizeof(int64_t) };
+enum { COLUMNS = 7 };
+struct delivery_row {
+    unsigned bucket;
+    uint64_t delivery_id;
+    struct engaged engaged;
+};
+struct campaign_counts {
+    unsigned bucket;
+    uint64_t campaign_id;
+    int64_t n[ENGAGED_COUNT];
+};
+struct batch {
+    struct arena arena;
+    struct id_map rows; /* by delivery */
+    struct map counts;  /* by bucket and campaign */
+    struct delivery_row **in_order;
+    size_t row_count;
+};
 
-static bool read_row(struct db *db, struct fault *why, const struct event *event, struct engaged *row)
+static bool is_ours(const struct event *event)
 {
-    bool is_there;
-    *row = (struct engaged){0};
-    return db_query_ints(
+    return (event->kind == EVENT_OPENED || event->kind == EVENT_CLICKED) && event->delivery_id;
+}
+
+static bool row_read(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    struct engaged *engaged = &((struct batch *)context)->in_order[index]->engaged;
+    *engaged = (struct engaged){rows_int(row, 0), rows_int(row, 1), rows_int(row, 2), rows_int(row, 3),
+                                rows_int(row, 4), rows_int(row, 5), rows_int(row, 6)};
+    return true;
+}
+
+static bool read_rows(struct db *db, struct fault *why, const struct event *events, size_t count, struct batch *batch)
+{
+    batch->in_order = ARENA_ARRAY(&batch->arena, struct delivery_row *, count);
+    struct value *keys = ARENA_ARRAY(&batch->arena, struct value, count * 2);
+    for (size_t i = 0; i < count; i++) {
+        if (!is_ours(&events[i]) || id_map_get(&batch->rows, events[i].delivery_id))
+            continue;
+        struct delivery_row *row = ARENA_NEW(&batch->arena, struct delivery_row);
+        *row = (struct delivery_row){.bucket = events[i].bucket, .delivery_id = events[i].delivery_id};
+        id_map_set(&batch->rows, row->delivery_id, row);
+        keys[batch->row_count * 2] = V_INT(row->bucket);
+        keys[batch->row_count * 2 + 1] = V_INT((int64_t)row->delivery_id);
+        batch->in_order[batch->row_count++] = row;
+    }
+    return db_query_many(
         db, why,
         "SELECT opens, clicks, opened_ms, clicked_ms, burst_ms, burst_links, burst_clicks FROM engaged "
         "WHERE bucket = $1 AND delivery_id = $2",
-        VALUES(V_INT(event->bucket), V_INT((int64_t)event->delivery_id)), (int64_t *)(void *)row, COLUMNS, &is_there);
+        keys, 2, batch->row_count, row_read, batch);
 }
 
-static bool write_row(struct db *db, struct fault *why, const struct event *event, const struct engaged *row)
+static bool write_rows(struct db *db, struct fault *why, struct batch *batch)
 {
-    return db_do(
-        db, why,
-        "INSERT INTO engaged (bucket, delivery_id, opens, clicks, opened_ms, clicked_ms, burst_ms, burst_links, "
-        "burst_clicks) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (bucket, delivery_id) DO UPDATE "
-        "SET opens = excluded.opens, clicks = excluded.clicks, opened_ms = excluded.opened_ms, clicked_ms = "
-        "excluded.clicked_ms, burst_ms = excluded.burst_ms, burst_links = excluded.burst_links, burst_clicks = "
-        "excluded.burst_clicks",
-        VALUES(V_INT(event->bucket), V_INT((int64_t)event->delivery_id), V_INT(row->opens), V_INT(row->clicks),
-               V_INT(row->opened_ms), V_INT(row->clicked_ms), V_INT(row->burst_ms), V_INT(row->burst_links),
-               V_INT(row->burst_clicks)),
-        NULL);
+    struct value *values = ARENA_ARRAY(&batch->arena, struct value, batch->row_count * (COLUMNS + 2));
+    for (size_t i = 0; i < batch->row_count; i++) {
+        const struct engaged *row = &batch->in_order[i]->engaged;
+        const struct value of[COLUMNS + 2] = {V_INT(batch->in_order[i]->bucket),
+                                              V_INT((int64_t)batch->in_order[i]->delivery_id),
+                                              V_INT(row->opens),
+                                              V_INT(row->clicks),
+                                              V_INT(row->opened_ms),
+                                              V_INT(row->clicked_ms),
+                                              V_INT(row->burst_ms),
+                                              V_INT(row->burst_links),
+                                              V_INT(row->burst_clicks)};
+        memcpy(&values[i * (COLUMNS + 2)], of, sizeof(of));
+    }
+    return db_do_many(db, why,
+                      "INSERT INTO engaged (bucket, delivery_id, opens, clicks, opened_ms, clicked_ms, burst_ms, "
+                      "burst_links, burst_clicks) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (bucket, "
+                      "delivery_id) DO UPDATE SET opens = excluded.opens, clicks = excluded.clicks, opened_ms = "
+                      "excluded.opened_ms, clicked_ms = excluded.clicked_ms, burst_ms = excluded.burst_ms, burst_links "
+                      "= excluded.burst_links, burst_clicks = excluded.burst_clicks",
+                      values, COLUMNS + 2, batch->row_count, NULL);
 }
 
 static void take_open(const struct event *event, struct engaged *row, int64_t n[ENGAGED_COUNT])
@@ -77,18 +130,34 @@ static void take_click(const struct event *event, struct engaged *row, int64_t n
     row->burst_clicks++;
 }
 
-static bool count(struct db *db, struct fault *why, const struct event *event, const int64_t n[ENGAGED_COUNT])
+static int64_t *counts_of(struct batch *batch, const struct event *event)
 {
-    struct value values[ENGAGED_COUNT * 4];
-    size_t rows = 0;
-    for (int what = 0; what < ENGAGED_COUNT; what++) {
-        if (!n[what])
-            continue;
-        struct value *row = &values[rows++ * 4];
-        row[0] = V_INT(event->bucket);
-        row[1] = V_INT((int64_t)event->campaign_id);
-        row[2] = V_INT(what);
-        row[3] = V_INT(n[what]);
+    uint64_t key[2] = {event->bucket, event->campaign_id};
+    struct slice whole = slice_of(key, sizeof(key));
+    struct campaign_counts *counts = map_get(&batch->counts, whole);
+    if (!counts) {
+        counts = ARENA_NEW(&batch->arena, struct campaign_counts);
+        *counts = (struct campaign_counts){.bucket = event->bucket, .campaign_id = event->campaign_id};
+        map_set(&batch->counts, whole, counts);
+    }
+    return counts->n;
+}
+
+static bool write_counts(struct db *db, struct fault *why, struct batch *batch)
+{
+    struct value *values = ARENA_ARRAY(&batch->arena, struct value, batch->counts.count * ENGAGED_COUNT * 4 + 1);
+    size_t rows = 0, at = 0;
+    for (struct map_entry *entry; (entry = map_walk(&batch->counts, &at));) {
+        const struct campaign_counts *counts = entry->value;
+        for (int what = 0; what < ENGAGED_COUNT; what++) {
+            if (!counts->n[what])
+                continue;
+            struct value *row = &values[rows++ * 4];
+            row[0] = V_INT(counts->bucket);
+            row[1] = V_INT((int64_t)counts->campaign_id);
+            row[2] = V_INT(what);
+            row[3] = V_INT(counts->n[what]);
+        }
     }
     return db_do_many(db, why,
                       "INSERT INTO count_engaged (bucket, campaign_id, what, n) VALUES ($1, $2, $3, $4) ON CONFLICT "
@@ -96,24 +165,22 @@ static bool count(struct db *db, struct fault *why, const struct event *event, c
                       values, 4, rows, NULL);
 }
 
-bool engaged_take(struct db *db, struct fault *why, const struct event *events, size_t event_count)
+bool engaged_take(struct db *db, struct fault *why, const struct event *events, size_t count)
 {
-    for (size_t i = 0; i < event_count; i++) {
-        const struct event *event = &events[i];
-        if ((event->kind != EVENT_OPENED && event->kind != EVENT_CLICKED) || !event->delivery_id)
+    struct batch batch = {0};
+    bool ok = read_rows(db, why, events, count, &batch);
+    for (size_t i = 0; ok && batch.row_count && i < count; i++) {
+        if (!is_ours(&events[i]))
             continue;
-        struct engaged row;
-        int64_t n[ENGAGED_COUNT] = {0};
-        if (!read_row(db, why, event, &row))
-            return false;
-        if (event->kind == EVENT_OPENED)
-            take_open(event, &row, n);
-        else
-            take_click(event, &row, n);
-        if (!write_row(db, why, event, &row) || !count(db, why, event, n))
-            return false;
+        struct delivery_row *row = id_map_get(&batch.rows, events[i].delivery_id);
+        (events[i].kind == EVENT_OPENED ? take_open : take_click)(&events[i], &row->engaged,
+                                                                  counts_of(&batch, &events[i]));
     }
-    return true;
+    ok = ok && (!batch.row_count || (write_rows(db, why, &batch) && write_counts(db, why, &batch)));
+    map_release(&batch.counts);
+    id_map_release(&batch.rows);
+    arena_release(&batch.arena);
+    return ok;
 }
 
 bool engaged_read(struct db *db, struct fault *why, uint64_t campaign_id, int64_t n[ENGAGED_COUNT])

@@ -72,21 +72,23 @@ static void counted(void **state)
     };
     static const char *const whats[] = {"opens",  "opened",  "opens_proxy", "opens_robot",
                                         "clicks", "clicked", "clicks_robot"};
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+    for (size_t i = 0; i < COUNT_OF(rows) * 2; i++) {
+        size_t at = i / 2;
         TEST_STORE(test, state);
         size_t count = 0;
-        while (count < COUNT_OF(rows[i].steps) && rows[i].steps[count].kind)
+        while (count < COUNT_OF(rows[at].steps) && rows[at].steps[count].kind)
             count++;
-        for (size_t half = 0; half < count; half++) { /* one at a time: batches must not matter */
-            struct batch batch = {&rows[i].steps[half], 1};
+        size_t each = i % 2 ? count : 1; /* one at a time, and all at once: batches must not matter */
+        for (size_t step = 0; step < count; step += each) {
+            struct batch batch = {&rows[at].steps[step], each};
             test_write(test.store, take, &batch);
         }
         struct fault why = {0};
         int64_t n[ENGAGED_COUNT];
         assert_true(engaged_read(test.reader, &why, 5, n));
         for (int what = 0; what < ENGAGED_COUNT; what++)
-            if (n[what] != rows[i].want[what])
-                fail_msg("%s: %s is %lld", rows[i].what, whats[what], (long long)n[what]);
+            if (n[what] != rows[at].want[what])
+                fail_msg("%s: %s is %lld", rows[at].what, whats[what], (long long)n[what]);
         test_store_end(&test);
     }
 }
