@@ -9,7 +9,7 @@
 #include "net/ip.h"
 #include <libxml/parser.h>
 
-enum { PIECE = 64 << 10, DEPTH_MAX = 64 };
+enum { PIECE = 64 << 10, DEPTH_MAX = 64, ATTRIBUTES_MAX = 256 };
 
 /* Where in the report we are; what is not known is skipped with all that is in it. */
 enum place {
@@ -63,6 +63,9 @@ struct xml_reading {
     enum place places[DEPTH_MAX];
     unsigned depth, skipped; /* elements deeper than DEPTH_MAX */
     bool has_root, has_failed;
+    bool is_in_tag; /* of the bytes that were fed */
+    char quote;     /* in a tag: the quotation mark that is open, or 0 */
+    unsigned attributes;
     char text[FEEDBACK_TEXT_MAX];
     size_t text_len;
     struct record record;
@@ -331,11 +334,31 @@ static bool begins_reference(struct slice text)
     return false;
 }
 
+/* libxml2 compares each attribute of an element with every other: so many are refused before it sees them. */
+static void tag_follow(struct xml_reading *r, struct slice text)
+{
+    char c = text.ptr[0];
+    if (!r->is_in_tag) {
+        r->is_in_tag = c == '<' && text.len > 1 && !memchr("!?/", text.ptr[1], 3);
+        r->quote = 0;
+        r->attributes = 0;
+    } else if (r->quote) {
+        r->quote = c == r->quote ? 0 : r->quote;
+    } else if (c == '"' || c == '\'') {
+        r->quote = c;
+    } else if (c == '>') {
+        r->is_in_tag = false;
+    } else if (c == '=' && ++r->attributes > ATTRIBUTES_MAX) {
+        stop(r, FAULT_LIMIT, "an element has more attributes than any report");
+    }
+}
+
 /* The next bytes of the text, at most about PIECE, as XML may have them. */
-static void piece_take(struct slice *text, struct buf *piece)
+static void piece_take(struct xml_reading *r, struct slice *text, struct buf *piece)
 {
     buf_reset(piece);
-    while (text->len && piece->len < PIECE) {
+    while (text->len && piece->len < PIECE && !r->has_failed) {
+        tag_follow(r, *text);
         unsigned char c = (unsigned char)text->ptr[0];
         if (c == '&' && !begins_reference(*text)) {
             buf_text(piece, "&amp;");
@@ -391,7 +414,9 @@ static bool feed(struct xml_reading *r, struct slice xml)
     SCOPED(buf) piece = BUF(PIECE + 64);
     struct slice rest = as_utf8(xml, r->arena);
     while (rest.len && !r->has_failed) {
-        piece_take(&rest, &piece);
+        piece_take(r, &rest, &piece);
+        if (r->has_failed)
+            break;
         if (xmlParseChunk(r->parser, piece.ptr, (int)piece.len, rest.len == 0) != 0 && !r->has_failed &&
             !r->parser->wellFormed)
             stop(r, FAULT_INPUT, "the XML is broken");

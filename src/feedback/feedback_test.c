@@ -474,6 +474,60 @@ static void linear(void **state)
         fail_msg("twice the records took %.1f times as long", best);
 }
 
+/* What would make a parser slow: twice as much takes about twice as long, or is refused at once. */
+static double seconds_of(const char *unit, const char *before, const char *behind, unsigned count)
+{
+    SCOPED(buf) xml = BUF(256 << 20);
+    SCOPED(arena) arena = {0};
+    buf_str(&xml, before);
+    for (unsigned i = 0; i < count; i++) { /* # in a unit is its number */
+        struct slice tail = slice_str(unit), head;
+        slice_split(&tail, '#', &head);
+        buf_append(&xml, head);
+        buf_u64(&xml, i);
+        buf_append(&xml, tail);
+    }
+    buf_str(&xml, behind);
+    struct feedback f;
+    struct fault why = {0};
+    struct timespec from, to;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+    bool ok = feedback_read(buf_slice(&xml), &arena, &f, &why);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+    assert_true(ok || why.kind);
+    return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+}
+
+static void never_slow(void **state)
+{
+    static const struct {
+        const char *thought, *unit, *before, *behind;
+    } rows[] = {
+        {"attributes", " a#=\"\"", "<feedback", "></feedback>"},
+        {"attributes behind a > in quotes", " a#=\"\"", "<feedback x=\">\"", "></feedback>"},
+        {"name spaces", " xmlns:a#=\"u\"", "<feedback", "></feedback>"},
+        {"elements that never end", "<a#>", "<feedback>", ""},
+        {"comments", "<!-- # -->", "<feedback>", "</feedback>"},
+        {"bare ampersands", "&#", "<feedback><x>", "</x></feedback>"},
+        {"references", "&lt;#", "<feedback><x>", "</x></feedback>"},
+        {"opening brackets", "<<#", "<feedback>", ""},
+        {"a CDATA that never ends", "]]#", "<feedback><x><![CDATA[", ""},
+        {"JSON brackets", "[#,", "{\"policies\":", ""},
+        {"JSON members", "\"k#\":1,", "{\"report-id\":\"x\",", "\"policies\":[]}"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        double worst = 100;
+        for (int n = 0; n < 5 && worst > 2.6; n++) {
+            double one = seconds_of(rows[i].unit, rows[i].before, rows[i].behind, 40000);
+            double two = seconds_of(rows[i].unit, rows[i].before, rows[i].behind, 80000);
+            double ratio = two < 0.03 ? 1 : two / one;
+            worst = ratio < worst ? ratio : worst;
+        }
+        if (worst > 2.6)
+            fail_msg("%s: twice as much took %.1f times as long", rows[i].thought, worst);
+    }
+}
+
 static void no_more_than_the_ceiling(void **state)
 {
     SCOPED(buf) xml = BUF(256 << 20);
@@ -502,6 +556,7 @@ int main(void)
         TEST(tls_rpt),
         TEST(arf),
         TEST(linear),
+        TEST(never_slow),
         TEST(no_more_than_the_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
