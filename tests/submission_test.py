@@ -377,6 +377,31 @@ def show_suppression(tap, todoke, catcher):
     tap.ok(not of(catcher, "gone@recv.example"), "who is excluded gets nothing, and it says suppressed (U13)")
 
 
+def show_reports(tap, todoke, catcher):
+    """M23, R13: whoever handed it in is told of a failure by mail, once, and nobody of the notice's own."""
+    catcher.refuse.update({f"nobody{n}@recv.example": "550 5.1.1 there is no such user" for n in range(3)})
+    with Talk(source=TRUSTED) as talk:
+        talk.say("EHLO me")
+        for number, (sender, options) in enumerate((("app@shop.example", "ORCPT=rfc822;first+40recv.example"), ("app@shop.example", "NOTIFY=NEVER"), ("", ""))):
+            for line in (f"MAIL FROM:<{sender}> ENVID=order-7", f"RCPT TO:<nobody{number}@recv.example> {options}", "DATA"):
+                talk.say(line)
+            talk.say(f"{FROM}Subject: order\r\nMessage-ID: <order{number}@shop.example>\r\n\r\nsecret text\r\n.")
+    told = arrives(catcher, "app@shop.example", 30)
+    until(lambda: len([state for who, state in todoke.states().items() if who.startswith("nobody") and state == "bounced"]) == 3, 20, "all three failed")
+    tap.equal((told["from"], len(of(catcher, "app@shop.example"))), ("", 1), "one notice, from the null sender; none for NOTIFY=NEVER and for the null sender")
+    mail = read(told)
+    tap.equal((mail.get_content_type(), mail.get_param("report-type"), mail["auto-submitted"], mail["in-reply-to"]),
+              ("multipart/report", "delivery-status", "auto-replied", "<order0@shop.example>"), "it is a multipart/report that says what it is (M23)")
+    parts = [part.get_content_type() for part in mail.iter_parts()]
+    tap.equal(parts, ["text/plain", "message/delivery-status", "text/rfc822-headers"], "its three parts")
+    status = str(list(mail.iter_parts())[1])
+    wanted = ["Original-Envelope-Id: order-7", "Original-Recipient: rfc822;first@recv.example", "Final-Recipient: rfc822; nobody0@recv.example", "Action: failed", "Status: 5.1.1",
+              "Diagnostic-Code: smtp; 550 5.1.1 there is no such user", "Remote-MTA: dns; mx.recv.example"]
+    tap.equal([line for line in wanted if line not in status], [], "and every field")
+    tap.ok("secret text" not in str(mail), "the body is not given back unless asked")
+    tap.ok(b"DKIM-Signature" in told["data"] and mail["from"].endswith("<mailer-daemon@bounce.shop.example>"), "it is signed, and from the return path's domain", str(mail["from"]))
+
+
 def show_schedule(tap, todoke):
     with Talk(source=TRUSTED) as talk:
         for line in ("EHLO me", "MAIL FROM:<me@shop.example>", "RCPT TO:<later@recv.example>", "DATA"):
@@ -403,6 +428,7 @@ with Tap() as tap, Place("submission") as place, Catcher(RECEIVER, PORT) as catc
     show_refusals(tap)
     show_suppression(tap, todoke, catcher)
     show_schedule(tap, todoke)
+    show_reports(tap, todoke, catcher)
     audit = todoke.audit()
     tap.ok(audit["agrees"], "the books balance (R34)", str(audit))
     status = todoke.stop()

@@ -3,6 +3,7 @@
 #include "alarm/alarm.h"
 #include "app/alarm_mail.h"
 #include "app/door.h"
+#include "app/noticer.h"
 #include "app/sweeper.h"
 #include "app/transport.h"
 #include "base/log.h"
@@ -69,6 +70,7 @@ struct service {
     struct finisher finisher;
     struct sweeper *sweeper;
     struct door *door;
+    struct noticer *noticer;
     struct canceller *canceller;
     struct api *api;
     char ehlo_name[256];
@@ -487,6 +489,20 @@ static const struct api_setting *settings_shown(struct service *service, size_t 
     return service->settings;
 }
 
+static struct noticer *noticer_begin(struct service *service)
+{
+    const struct noticer_options options = {
+        .store = service->store,
+        .world = service->options.world,
+        .host_name = service->ehlo_name,
+        .expires_after = service->options.config->expires_after.duration,
+        .date_offset_minutes = JST_OFFSET_MIN,
+        .submitted = on_submitted,
+        .owner = service,
+    };
+    return noticer_start(&options);
+}
+
 static bool door_begin(struct service *service, struct fault *why)
 {
     const struct door_options options = {
@@ -530,6 +546,7 @@ bool service_run(struct service *service, struct fault *why)
     const struct ledger ledger = ledger_of(service);
     service->canceller = canceller_start(service->store, options->world, &ledger);
     service->sweeper = sweeper_start(service->store, options->world);
+    service->noticer = noticer_begin(service);
     if (!door_begin(service, why))
         return false;
     if (options->has_no_api)
@@ -562,6 +579,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     finisher_end(service);
     canceller_stop(service->canceller);
     door_stop(service->door);
+    noticer_stop(service->noticer);
     sweeper_stop(service->sweeper);
     expander_stop(service->expander);
     mail_in_end(service);

@@ -1,6 +1,7 @@
 #include "queue/ledger.h"
 
 #include "base/id.h"
+#include "queue/owed_notice.h"
 
 /* The buckets of `ids` that we hold; without leases all of them. */
 static bool our_buckets(const struct ledger *ledger, struct db *db, struct fault *why, const struct bucket_set *asked,
@@ -288,7 +289,8 @@ static bool settle(const struct ledger *ledger, struct db *db, struct fault *why
         if (moves[i].is_moved)
             events[moved++] = moves[i].event;
     bool ok = suppress_apply(db, why, events, moved, &ledger->policy, events + moved, &extra) &&
-              keep_doubted(db, why, moves, count, events, doubts) && event_append(db, why, events, moved + extra) &&
+              keep_doubted(db, why, moves, count, events, doubts) && notice_owe(db, why, events, moved) &&
+              event_append(db, why, events, moved + extra) &&
               remember_events(db, why, events, moved);
     free(events);
     return ok;

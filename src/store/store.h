@@ -77,6 +77,7 @@ enum store_mark {
     STORE_MARK_DELIVERIES = 2,
     STORE_MARK_HOLDS = 4,
     STORE_MARK_INBOUND = 8,
+    STORE_MARK_NOTICES = 16,
     STORE_MARK_POLL = 1 << 30
 };
 struct store_watch {

@@ -19,7 +19,7 @@ enum message_flag {
     MESSAGE_UNSUBSCRIBE = 4,    /* every recipient gets List-Unsubscribe of his own (RFC 8058) */
     MESSAGE_LETTER = 8,         /* the body is no mail yet but a letter (content/letter.h) */
     MESSAGE_NULL_SENDER = 16,   /* MAIL FROM:<> on the wire too: error mail of others, and ours (R13) */
-    MESSAGE_REPORTS = 32,       /* mail_from wants to be told of failures by mail (submit/notice.h) */
+    MESSAGE_REPORTS = 32,       /* mail_from wants to be told of failures by mail (submit/failure.h) */
 };
 enum {
     MESSAGE_RECIPIENTS_MAX = 10000, /* of one stored mail */

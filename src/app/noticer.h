@@ -1,0 +1,22 @@
+/* noticer.h - senders of handed-in mail are told of failures (submit/failure.h), as soon as these are written */
+#ifndef TODOKE_APP_NOTICER_H
+#define TODOKE_APP_NOTICER_H
+
+#include "net/world.h"
+#include "submit/failure.h"
+
+struct noticer_options {
+    struct store *store;
+    struct world *world;
+    const char *host_name;
+    time_ms expires_after;
+    int date_offset_minutes;
+    void (*submitted)(void *owner, const struct submit_news *news, size_t count);
+    void *owner;
+};
+struct noticer;
+struct noticer *noticer_start(const struct noticer_options *options);
+/* Before store_close. NULL is fine. */
+void noticer_stop(struct noticer *noticer);
+
+#endif

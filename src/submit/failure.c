@@ -1,0 +1,273 @@
+#include "submit/failure.h"
+
+#include "mail/address.h"
+#include "mime/write.h"
+#include "queue/owed_notice.h"
+#include <jansson.h>
+
+_Static_assert((int)NOTICE_FLAG == (int)MESSAGE_REPORTS, "the same bit of message.flags");
+
+enum { NOTIFY_NEVER = 1, NOTIFY_FAILURE = 4, RETURNED_MAX = 1 << 20, NOTICE_MAX = 4 << 20, LINE_KEPT = 500 };
+
+/* ── what was said about reports (receive/submission_mail.c writes it) ── */
+
+static json_t *envelope_of(const struct message *message)
+{
+    return message->envelope.len ? json_loadb(message->envelope.ptr, message->envelope.len, 0, NULL) : NULL;
+}
+
+static json_t *to_of(json_t *envelope, struct slice address)
+{
+    json_t *to = json_object_get(envelope, "to");
+    return json_is_object(to) ? json_object_getn(to, address.ptr, address.len) : NULL;
+}
+
+bool failure_is_wanted(const struct message *message, struct slice address)
+{
+    if (!(message->flags & MESSAGE_REPORTS) || (message->flags & MESSAGE_NULL_SENDER) || !message->mail_from.len)
+        return false;
+    json_t *envelope = envelope_of(message);
+    json_int_t notify = json_integer_value(json_object_get(to_of(envelope, address), "notify"));
+    json_decref(envelope);
+    return notify == 0 || (!(notify & NOTIFY_NEVER) && (notify & NOTIFY_FAILURE));
+}
+
+/* "+3D" is "=" (RFC 3461 4). */
+static void xtext_write(struct buf *out, const char *text)
+{
+    for (; text && *text; text++) {
+        int high = text[0] == '+' && text[1] ? ascii_hex_value(text[1]) : -1;
+        int low = high >= 0 && text[2] ? ascii_hex_value(text[2]) : -1;
+        char c = (char)(low >= 0 ? high << 4 | low : *text);
+        buf_byte(out, c >= ' ' && c < 0x7f ? c : '?');
+        text += low >= 0 ? 2 : 0;
+    }
+}
+
+static void clean_write(struct buf *out, struct slice text)
+{
+    text = slice_head(text, LINE_KEPT);
+    for (size_t i = 0; i < text.len; i++)
+        buf_byte(out, text.ptr[i] >= ' ' && text.ptr[i] < 0x7f ? text.ptr[i] : '?');
+}
+
+static void field_write(struct buf *out, struct slice name, struct slice value)
+{
+    buf_append(out, name);
+    clean_write(out, value);
+    buf_text(out, "\r\n");
+}
+
+/* ── its parts ── */
+
+static void status_write(const struct failure *notice, const struct failure_options *options, struct buf *out)
+{
+    json_t *envelope = envelope_of(notice->message), *to = to_of(envelope, notice->address);
+    const char *envid = json_string_value(json_object_get(envelope, "envid"));
+    const char *orcpt = json_string_value(json_object_get(to, "orcpt"));
+    if (envid && *envid) {
+        buf_text(out, "Original-Envelope-Id: ");
+        xtext_write(out, envid);
+        buf_text(out, "\r\n");
+    }
+    field_write(out, SLICE("Reporting-MTA: dns; "), options->host_name);
+    buf_text(out, "Arrival-Date: ");
+    time_rfc5322(out, notice->message->now, options->date_offset_minutes);
+    buf_text(out, "\r\n\r\n");
+    if (orcpt && *orcpt) {
+        buf_text(out, "Original-Recipient: ");
+        xtext_write(out, orcpt);
+        buf_text(out, "\r\n");
+    }
+    field_write(out, SLICE("Final-Recipient: rfc822; "), notice->address);
+    buf_text(out, "Action: failed\r\n");
+    field_write(out, SLICE("Status: "), notice->status.len ? notice->status : SLICE("5.0.0"));
+    struct slice remote = notice->remote_mta;
+    ptrdiff_t bracket = slice_find_byte(remote, '[');
+    remote = bracket > 0 ? slice_head(remote, (size_t)bracket) : remote;
+    if (remote.len)
+        field_write(out, SLICE("Remote-MTA: dns; "), remote);
+    if (notice->diagnostic.len)
+        field_write(out, SLICE("Diagnostic-Code: smtp; "), notice->diagnostic);
+    buf_text(out, "Last-Attempt-Date: ");
+    time_rfc5322(out, notice->failed_at, options->date_offset_minutes);
+    buf_text(out, "\r\n");
+    json_decref(envelope);
+}
+
+static void words_write(const struct failure *notice, const struct failure_options *options, struct buf *out)
+{
+    buf_printf(out, "This is %.*s.\r\n\r\nYour mail to\r\n\r\n    %.*s\r\n\r\ncould not be delivered%s",
+               SLICE_ARG(options->host_name), SLICE_ARG(notice->address),
+               notice->is_expired ? ", although it was tried for a long time; it is not tried any more." : ".");
+    if (notice->diagnostic.len) {
+        buf_str(out, notice->remote_mta.len ? " The other side said:\r\n\r\n    " : " Why:\r\n\r\n    ");
+        clean_write(out, notice->diagnostic);
+    }
+    buf_text(out, "\r\n");
+}
+
+/* What is given back: the header, or with RET=FULL all of it; what cannot stand in 7 bits is left out. */
+static struct part returned_part(const struct failure *notice)
+{
+    json_t *envelope = envelope_of(notice->message);
+    const char *ret = json_string_value(json_object_get(envelope, "ret"));
+    struct slice mail = notice->message->body;
+    bool is_full = ret && strcmp(ret, "full") == 0 && mail.len <= RETURNED_MAX &&
+                   !(notice->message->flags & (MESSAGE_NEEDS_8BIT | MESSAGE_NEEDS_SMTPUTF8));
+    json_decref(envelope);
+    ptrdiff_t end = slice_find(mail, SLICE("\r\n\r\n"));
+    struct slice head = end == SLICE_NPOS ? mail : slice_head(mail, (size_t)end + 2);
+    return (struct part){.kind = PART_MESSAGE,
+                         .type = is_full ? SLICE("message/rfc822") : SLICE("text/rfc822-headers"),
+                         .content = is_full ? mail : head};
+}
+
+bool failure_write(const struct failure *notice, const struct failure_options *options, struct buf *out, struct fault *why)
+{
+    SCOPED(buf) words = BUF(8192);
+    SCOPED(buf) status = BUF(16384);
+    SCOPED(buf) subject = BUF(4096);
+    SCOPED(buf) from = BUF(512);
+    words_write(notice, options, &words);
+    status_write(notice, options, &status);
+    buf_text(&subject, "Not delivered: ");
+    buf_append(&subject, notice->message->subject);
+    buf_printf(&from, "mailer-daemon@%.*s", SLICE_ARG(notice->from_domain));
+    struct part parts[] = {
+        {.kind = PART_TEXT, .type = SLICE("text/plain"), .content = buf_slice(&words)},
+        {.kind = PART_MESSAGE, .type = SLICE("message/delivery-status"), .content = buf_slice(&status)},
+        returned_part(notice),
+    };
+    const struct part report = {
+        .kind = PART_MULTIPART,
+        .type = SLICE("multipart/report"),
+        .parameters = SLICE("report-type=delivery-status"),
+        .children = parts,
+        .child_count = notice->message->flags & MESSAGE_LETTER || !parts[2].content.len ? 2 : 3,
+    };
+    struct mail_draft draft = {
+        .from_name = SLICE("Mail delivery"),
+        .from_address = buf_slice(&from),
+        .to_address = notice->message->mail_from,
+        .subject = buf_slice(&subject),
+        .message_domain = notice->from_domain,
+        .in_reply_to = notice->message->message_id,
+        .auto_submitted = SLICE("auto-replied"),
+        .date = options->now,
+        .date_offset_minutes = options->date_offset_minutes,
+        .id = notice->id,
+        .body = &report,
+    };
+    size_t before = out->len;
+    if (mail_write(out, &draft, why))
+        return buf_ok(out) || fault_set(why, FAULT_INPUT, "the notice is too long");
+    out->len = before; /* what was to be given back, or its Message-ID, cannot be: without them, then */
+    struct part shorter = report;
+    shorter.child_count = 2;
+    draft.body = &shorter;
+    draft.in_reply_to = SLICE("");
+    return mail_write(out, &draft, why);
+}
+
+/* ── from rows to mails ── */
+
+struct owed {
+    uint64_t message_id;
+    struct failure notice;
+};
+
+static bool owed_take(struct db *db, struct fault *why, size_t most, struct arena *arena, struct owed **owed,
+                      size_t *count)
+{
+    *owed = ARENA_ARRAY(arena, struct owed, most);
+    *count = 0;
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "DELETE FROM notice_owed WHERE delivery_id IN (SELECT delivery_id FROM notice_owed ORDER BY "
+                  "delivery_id LIMIT $1) RETURNING message_id, address, at_ms, is_expired, status, diagnostic, "
+                  "remote_mta",
+                  VALUES(V_INT((int64_t)most))))
+        return false;
+    while (*count < most && rows_next(&rows))
+        (*owed)[(*count)++] = (struct owed){
+            .message_id = (uint64_t)rows_int(&rows, 0),
+            .notice = {.address = arena_copy(arena, rows_text(&rows, 1)),
+                       .failed_at = rows_int(&rows, 2),
+                       .is_expired = rows_int(&rows, 3) != 0,
+                       .status = arena_copy(arena, rows_text(&rows, 4)),
+                       .diagnostic = arena_copy(arena, rows_text(&rows, 5)),
+                       .remote_mta = arena_copy(arena, rows_text(&rows, 6))},
+        };
+    return rows_end(&rows);
+}
+
+static bool domain_of_brand(struct db *db, struct fault *why, uint64_t brand_id, struct arena *arena,
+                            struct slice *domain)
+{
+    SCOPED(rows) rows = {0};
+    *domain = SLICE("");
+    if (!db_query(db, why, &rows, "SELECT return_path_domain FROM brand WHERE id = $1",
+                  VALUES(V_INT((int64_t)brand_id))))
+        return false;
+    if (rows_next(&rows))
+        *domain = arena_copy(arena, rows_text(&rows, 0));
+    return rows_end(&rows);
+}
+
+/* One notice as a stored mail. *to.identity empty: nobody can or will be told. */
+static bool send_one(struct db *db, struct fault *why, const struct failure_options *options, struct owed *owed,
+                     struct arena *arena, struct submit_news **news, size_t *news_count)
+{
+    struct message failed;
+    struct address to;
+    struct fault ignored;
+    struct failure *notice = &owed->notice;
+    *news_count = 0;
+    if (!message_find(db, why, owed->message_id, true, arena, &failed))
+        return why->kind == FAULT_INPUT; /* gone meanwhile */
+    if (!failure_is_wanted(&failed, notice->address) || !address_parse(failed.mail_from, arena, &to, &ignored))
+        return true;
+    if (!domain_of_brand(db, why, failed.brand_id, arena, &notice->from_domain))
+        return false;
+    if (!notice->from_domain.len || slice_equal(to.domain, notice->from_domain)) /* it would come back to us */
+        return true;
+    notice->id = id_make_anywhere(db_ids(db), options->now);
+    notice->message = &failed;
+    SCOPED(buf) mail = BUF(NOTICE_MAX);
+    if (!failure_write(notice, options, &mail, &ignored))
+        return true;
+    const struct message message = {
+        .id = notice->id,
+        .brand_id = failed.brand_id,
+        .from_domain = notice->from_domain,
+        .subject = SLICE("(notice of a failure)"),
+        .flags = MESSAGE_NULL_SENDER | (to.needs_smtputf8 ? MESSAGE_NEEDS_SMTPUTF8 : 0),
+        .body = buf_slice(&mail),
+        .now = options->now,
+        .due = options->now,
+        .expires = options->now + options->expires_after,
+        .keep_until = options->now + DAYS_MS(1),
+    };
+    struct submit_row row = {.address = to.identity, .written = to.written};
+    return message_submit(db, why, &message, &row, 1, arena, news, news_count);
+}
+
+bool failure_send(struct db *db, struct fault *why, const struct failure_options *options, size_t most,
+                 struct arena *arena, struct submit_news **news, size_t *news_count, size_t *taken)
+{
+    struct owed *owed;
+    *news_count = 0;
+    if (!owed_take(db, why, most, arena, &owed, taken))
+        return false;
+    *news = ARENA_ARRAY(arena, struct submit_news, *taken + 1);
+    for (size_t i = 0; i < *taken; i++) {
+        struct submit_news *one;
+        size_t count;
+        if (!send_one(db, why, options, &owed[i], arena, &one, &count))
+            return false;
+        for (size_t n = 0; n < count; n++)
+            (*news)[(*news_count)++] = one[n];
+    }
+    return true;
+}
