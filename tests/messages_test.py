@@ -61,6 +61,18 @@ def a_receipt(tap, api, receiver):
               "GET /messages/{id} says what became of it")
 
 
+def by_content(tap, api, receiver):
+    _, _, content = api.ask("POST", "/contents", {"name": "receipt", "subject": "{{ contact.name }}: {{ order.id }}", "html": "<p>{{ contact.name }} {{ contact.shop }} {{ brand.name }} {{ email }}</p>"})
+    api.send({"to": [{"email": "c1@good.example", "name": "花", "data": {"order": {"id": 7}}}, "c2@good.example"], "content_id": content["id"], "data": {"shop": "本店", "order": {"id": 0}}})
+    mails = [parsed(until(lambda to=to: receiver.to(to), 20, to)[0]) for to in ("c1@good.example", "c2@good.example")]
+    tap.equal([mail["Subject"] for mail in mails], ["花: 7", ": 0"], "a content by its id, as a campaign would use it")
+    tap.ok("花 本店 Hanamaru c1@good.example" in mails[0].get_body(("html",)).get_content(), "with the data as the contact's", mails[0].get_body(("html",)).get_content())
+    status, _, answer = api.send({"to": "broken@good.example", "subject": "s", "text": "{{ 1 | divided_by: n }}", "data": {"n": 0}})
+    shown = until(lambda: (lambda found: found if found["state"] == "ended" else None)(api.ask("GET", "/messages/" + answer["id"])[2]), 20, "its end")
+    tap.equal((status, shown["deliveries"][0]["state"], shown["deliveries"][0]["reason"]), (202, "bounced", "content_error"), "a rendering fault ends that delivery and says so")
+    tap.ok("line 1" in shown["deliveries"][0]["diagnostic"], "with the place", shown["deliveries"][0]["diagnostic"])
+
+
 def many(tap, todoke, api, receiver):
     todoke.ok("suppress", "add", "stop@good.example")
     people = [{"email": f"m{i}@good.example", "data": {"n": i}} for i in range(998)] + ["stop@good.example", "Zoe <zoe@good.example>"]
@@ -198,6 +210,7 @@ def story(tap, store):
         todoke.serve()
         api = Api(todoke.http, todoke.ok("key", "add", "test").strip())
         a_receipt(tap, api, receiver)
+        by_content(tap, api, receiver)
         many(tap, todoke, api, receiver)
         again(tap, api, receiver)
         later(tap, api, receiver)
