@@ -81,7 +81,7 @@ struct sim {
     char folder[64], url[128];
     size_t recipients;
     uint64_t doubts;
-    unsigned faults;
+    unsigned faults, lost;
     bool is_verbose, is_narrow;
     time_ms started; /* monotonic */
 };
@@ -89,6 +89,7 @@ struct sim {
 __attribute__((format(printf, 2, 3))) static void wrong(struct sim *sim, const char *format, ...)
 {
     va_list more;
+    sim->lost += strncmp(format, "lost:", 5) == 0;
     if (++sim->faults > FAULTS_SHOWN)
         return;
     fprintf(stderr, "sim: %.1f h: ", (double)(world_monotonic(&sim->world) - sim->started) / 3600000.0);
@@ -523,12 +524,13 @@ int main(int argc, char **argv)
     uint64_t turns = schedule_turns(sim.schedule);
     close_sim(&sim);
     printf("sim: seed %llu, %zu recipients, %d sites, %.1f h in %.1f s: delivered %lld, bounced %lld, expired %lld; "
-           "lost 0, twice %llu of %llu "
+           "lost %u, twice %llu of %llu "
            "named in doubt; %llu connections, %llu refusals, %llu turns; %s; trace %016llx\n",
            (unsigned long long)seed, sim.recipients, SITES, simulated, seconds_now() - start,
            (long long)states[DELIVERY_DELIVERED], (long long)states[DELIVERY_BOUNCED],
-           (long long)states[DELIVERY_EXPIRED], (unsigned long long)sim.house.twice, (unsigned long long)sim.doubts,
-           (unsigned long long)sim.house.visits, (unsigned long long)sim.house.refused, (unsigned long long)turns,
-           sim.faults ? "NOT all held" : "all invariants held", (unsigned long long)sim.house.trace);
+           (long long)states[DELIVERY_EXPIRED], sim.lost, (unsigned long long)sim.house.twice,
+           (unsigned long long)sim.doubts, (unsigned long long)sim.house.visits, (unsigned long long)sim.house.refused,
+           (unsigned long long)turns, sim.faults ? "NOT all held" : "all invariants held",
+           (unsigned long long)sim.house.trace);
     return sim.faults ? 1 : 0;
 }
