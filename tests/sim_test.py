@@ -29,6 +29,8 @@ with Tap() as tap:
             tap.note(said.strip())
         for seed, (status, said, wrong) in zip(range(first, first + 3), pool.map(lambda seed: simulate(seed, "20000", "--converge"), range(first, first + 3))):
             tap.ok(status == 0 and "all invariants held" in said, f"seed {seed}: the pace finds a hidden rate within two minutes, stays, follows when it doubles (R28)", wrong)
+        status, said, wrong = simulate(first, "5000", "--clock")
+        tap.ok(status == 0 and "all invariants held" in said, "the clock is set wrong and right again, by days and ten years: nobody expires, nobody waits for it (F8)", wrong)
         traces = [re.search(r"trace (\w+)", said).group(1) for _, said, _ in pool.map(lambda seed: simulate(seed, "2000"), (first, first, first + 1))]
     tap.equal(traces[0], traces[1], "the same seed gives the same trace")
     tap.ok(traces[0] != traces[2], "another seed another one", str(traces))

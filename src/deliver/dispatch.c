@@ -9,6 +9,7 @@ enum {
     URGENT_ROOM = 200,      /* transactional ones beyond that: they do not wait for room */
     FAILURES_READY = 1000,  /* of a destination without a route: nothing but bookkeeping */
     DOUBTFUL_BATCH = 500,
+    CLOCK_STEP_MS = 60000, /* what a clock is corrected by without anybody noticing */
     RENEW_MS = LEASE_MS / 3,
     DIRECTIONS_S = 2, /* between two readings of what people decided, and two writings of the TLS counts */
 };
@@ -239,7 +240,15 @@ static void refresh_weights(struct dispatcher *dispatcher)
         log_warn("deliver", "the brands' weights cannot be read: %s", why.text);
 }
 
-/* A write job of the dispatcher's own: renew the leases, release what was in doubt long enough. */
+static void post_control(struct engine *engine, enum dispatcher_control what)
+{
+    struct control_item *item = NEW(struct control_item);
+    item->what = what;
+    mailbox_post(&engine->dispatcher.control, &item->item);
+}
+
+/* A write job of the dispatcher's own: renew the leases, release what was in doubt long enough, set
+ * right what a wrong clock wrote. */
 struct upkeep {
     struct write_job job;
     struct engine *engine;
@@ -247,6 +256,8 @@ struct upkeep {
     struct arena arena;
     struct ledger_released *released;
     size_t released_count;
+    bool sets_right;
+    int64_t set_right;
 };
 
 static bool upkeep_run(struct write_job *job, struct db *db, struct fault *why)
@@ -255,6 +266,7 @@ static bool upkeep_run(struct write_job *job, struct db *db, struct fault *why)
     struct ledger *ledger = &upkeep->engine->options.ledger;
     arena_reset(&upkeep->arena);
     return leases_renew(db, why, ledger->leases, upkeep->now_monotonic) &&
+           (!upkeep->sets_right || ledger_set_right(ledger, db, why, upkeep->now, &upkeep->set_right)) &&
            ledger_release_doubtful(ledger, db, why, upkeep->now, DOUBTFUL_BATCH, &upkeep->arena, &upkeep->released,
                                    &upkeep->released_count);
 }
@@ -267,6 +279,11 @@ static void upkeep_done(struct write_job *job, const struct fault *why)
         atomic_store(&engine->safe_until, engine->options.ledger.leases->until_monotonic - LEASE_MARGIN_MS);
     for (size_t i = 0; !why && i < upkeep->released_count; i++)
         post_news(engine, &upkeep->released[i].lane, upkeep->released[i].bucket, upkeep->now);
+    if (!why && upkeep->sets_right) {
+        log_info("deliver", "%lld deliveries were due by the wrong clock: set right", (long long)upkeep->set_right);
+        atomic_store(&engine->dispatcher.sets_right, false);
+        post_control(engine, CONTROL_READ_LANES);
+    }
     arena_release(&upkeep->arena);
     free(upkeep);
     atomic_store(&engine->dispatcher.is_upkeep_out, false); /* from here on the engine may be gone */
@@ -286,10 +303,12 @@ static bool any_doubtful(struct dispatcher *dispatcher)
 static void keep_up(struct dispatcher *dispatcher)
 {
     time_ms now = loop_now(dispatcher->loop);
-    if (atomic_load(&dispatcher->is_upkeep_out) || (now < dispatcher->renew_at && !any_doubtful(dispatcher)))
+    if (atomic_load(&dispatcher->is_upkeep_out) ||
+        (now < dispatcher->renew_at && !atomic_load(&dispatcher->sets_right) && !any_doubtful(dispatcher)))
         return;
     dispatcher->renew_at = now + RENEW_MS;
     struct upkeep *upkeep = NEW(struct upkeep);
+    upkeep->sets_right = atomic_load(&dispatcher->sets_right);
     upkeep->job.run = upkeep_run;
     upkeep->job.done = upkeep_done;
     upkeep->job.fails_fast = true; /* the next second asks again */
@@ -300,12 +319,35 @@ static void keep_up(struct dispatcher *dispatcher)
     store_write(dispatcher->engine->options.store, &upkeep->job);
 }
 
+bool engine_doubts_clock(const struct engine *engine, time_ms now_monotonic)
+{
+    time_ms moved = world_wall(engine->options.world) - now_monotonic - atomic_load(&engine->clock_lead);
+    return moved > CLOCK_STEP_MS || moved < -CLOCK_STEP_MS || now_monotonic < atomic_load(&engine->clock_doubted_until);
+}
+
+/* Somebody has set the clock. Were it believed at once, all that is deferred might expire in one night. */
+static void watch_clock(struct dispatcher *dispatcher)
+{
+    struct engine *engine = dispatcher->engine;
+    time_ms now = loop_now(dispatcher->loop), lead = wall(dispatcher) - now;
+    time_ms moved = lead - atomic_load(&engine->clock_lead);
+    if (moved > CLOCK_STEP_MS || moved < -CLOCK_STEP_MS) {
+        log_warn("deliver", "the clock was set by %lld s: for an hour nobody is given up by it",
+                 (long long)(moved / 1000));
+        atomic_store(&engine->clock_doubted_until, now + HOURS_MS(1));
+        if (moved < 0)
+            atomic_store(&dispatcher->sets_right, true);
+    }
+    atomic_store(&engine->clock_lead, lead);
+}
+
 static void each_second(struct timer *timer)
 {
     struct dispatcher *dispatcher = timer->owner;
     if (dispatcher->is_stopping)
         return;
     timer_set(timer, 1000);
+    watch_clock(dispatcher);
     refresh_holds(dispatcher);
     refresh_weights(dispatcher);
     sources_refresh(dispatcher);
@@ -326,19 +368,24 @@ static void each_second(struct timer *timer)
 
 void engine_holds_changed(struct engine *engine)
 {
-    struct control_item *item = NEW(struct control_item);
-    item->what = CONTROL_READ_HOLDS;
-    mailbox_post(&engine->dispatcher.control, &item->item);
+    post_control(engine, CONTROL_READ_HOLDS);
 }
 
 static void control_arrived(struct mailbox *mailbox, struct mail_item *batch)
 {
     struct dispatcher *dispatcher = mailbox->owner;
+    struct fault why = {0};
     while (batch) {
         struct control_item *item = (struct control_item *)batch;
         batch = batch->next;
         switch (item->what) {
         case CONTROL_READ_HOLDS: refresh_holds(dispatcher); break;
+        case CONTROL_READ_LANES:
+            if (!dispatcher->is_stopping && !lanes_load(dispatcher->lanes, &why)) {
+                log_warn("deliver", "lanes cannot be read: %s", why.text);
+                atomic_store(&dispatcher->sets_right, true); /* once more */
+            }
+            break;
         case CONTROL_STOP_CLAIMING:
             dispatcher->is_stopping = true;
             timer_clear(&dispatcher->wake);
@@ -353,9 +400,7 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *batch)
 
 void dispatcher_stop_claiming(struct engine *engine)
 {
-    struct control_item *item = NEW(struct control_item);
-    item->what = CONTROL_STOP_CLAIMING;
-    mailbox_post(&engine->dispatcher.control, &item->item);
+    post_control(engine, CONTROL_STOP_CLAIMING);
 }
 
 /* ── the thread ── */

@@ -32,6 +32,7 @@ static bool take_over(struct engine *engine, struct fault *why)
     };
     if (!store_write_wait(engine->options.store, &takeover.job, why))
         return false;
+    atomic_store(&engine->clock_lead, takeover.now - takeover.now_monotonic);
     atomic_store(&engine->safe_until, takeover.now_monotonic + LEASE_MS - LEASE_MARGIN_MS);
     if (takeover.doubtful)
         log_warn("deliver",

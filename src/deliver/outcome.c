@@ -111,8 +111,10 @@ void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct
     policy_adjust(policy, &event->verdict);
     bool is_heard = egress && reply->code && policy_slows(policy, event->verdict.reason);
     time_ms due = 0, opens = is_heard ? pace_hears(worker, egress, reply, stage, event) : 0;
+    bool is_doubted = engine_doubts_clock(worker->engine, loop_now(worker->loop));
     event->state_after = retry_decide(&event->verdict, reply->code, recipient->attempts + 1, event->at,
-                                      recipient->expires, opens, &options->retry, loop_random(worker->loop), &due);
+                                      is_doubted ? INT64_MAX : recipient->expires, opens, &options->retry,
+                                      loop_random(worker->loop), &due);
     move->due = due;
     recipient->next_due = due;
     event->next_attempt_at = due;

@@ -228,7 +228,7 @@ struct composer_thread {
     struct mailbox jobs;
 };
 
-enum dispatcher_control { CONTROL_READ_HOLDS, CONTROL_STOP_CLAIMING };
+enum dispatcher_control { CONTROL_READ_HOLDS, CONTROL_READ_LANES, CONTROL_STOP_CLAIMING };
 struct control_item {
     struct mail_item item;
     enum dispatcher_control what;
@@ -256,6 +256,7 @@ struct dispatcher {
     size_t worker_turn;
     bool is_stopping;
     time_ms renew_at;           /* the leases, monotonic */
+    _Atomic bool sets_right;    /* the clock was ahead, and what was written then is due too late */
     _Atomic bool is_upkeep_out; /* a job of ours is with the writer */
 };
 
@@ -272,6 +273,9 @@ struct engine {
     _Atomic unsigned open_connections;
     _Atomic size_t claimed;
     _Atomic time_ms safe_until; /* monotonic: until then our leases are surely ours */
+    /* The wall clock's lead on the monotonic one, as last looked at; and until when nobody is given up by it, because
+     * it has jumped (F8) */
+    _Atomic time_ms clock_lead, clock_doubted_until;
     time_ms drain_ms;
     _Atomic bool claims_nothing;   /* while stopping: the dispatcher has heard */
     _Atomic unsigned busy_workers; /* while stopping: those that still hold something */
@@ -281,6 +285,8 @@ struct engine {
 NODISCARD bool dispatcher_start(struct engine *engine, struct fault *why);
 void dispatcher_stop_claiming(struct engine *engine);
 void dispatcher_stop(struct engine *engine);
+/* Has the wall clock jumped, now or lately? From any thread. */
+bool engine_doubts_clock(const struct engine *engine, time_ms now_monotonic);
 void dispatcher_home(struct engine *engine, struct recipient *recipient);
 
 /* routing.c: where domains go */

@@ -445,6 +445,24 @@ bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct 
     return true;
 }
 
+bool ledger_set_right(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now, int64_t *count)
+{
+    enum { AHEAD_MS = 60000 };
+    *count = 0;
+    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
+        int64_t changed = 0;
+        if (ledger->leases && !bucket_set_has(&ledger->leases->held, bucket))
+            continue;
+        if (!db_do(db, why,
+                   "UPDATE delivery SET due_ms = $2 + due_ms - changed_ms, changed_ms = $2 WHERE bucket = $1 AND state "
+                   "IN (0, 1, 4) AND changed_ms > $3",
+                   VALUES(V_INT(bucket), V_INT(now), V_INT(now + AHEAD_MS)), &changed))
+            return false;
+        *count += changed;
+    }
+    return true;
+}
+
 bool ledger_cancel_campaign(const struct ledger *ledger, struct db *db, struct fault *why, uint64_t campaign_id,
                             unsigned bucket, time_ms now, int64_t *count)
 {

@@ -81,6 +81,10 @@ struct ledger_released {
 NODISCARD bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now,
                                        size_t most, struct arena *arena, struct ledger_released **released,
                                        size_t *count);
+/* The clock was wrong, ahead, and is right again (F8): whatever was written down after `now` is due as long after now
+ * as it was meant to be after then. Of buckets we hold; the claimer must read its lanes anew. */
+NODISCARD bool ledger_set_right(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now,
+                                int64_t *count);
 /* Cancel what a campaign still owes, in batches: call until *count is 0. On-wire rows are left to their outcome. */
 NODISCARD bool ledger_cancel_campaign(const struct ledger *ledger, struct db *db, struct fault *why,
                                       uint64_t campaign_id, unsigned bucket, time_ms now, int64_t *count);

@@ -17,7 +17,7 @@ struct fixture {
 /* One call of the ledger as a job. */
 struct call {
     struct fixture *fixture;
-    enum { ACQUIRE, MARK, UNMARK, SETTLE, RECOVER, RELEASE, CANCEL, EXPIRE_LEASES, SUPPRESS } what;
+    enum { ACQUIRE, MARK, UNMARK, SETTLE, RECOVER, RELEASE, SET_RIGHT, CANCEL, EXPIRE_LEASES, SUPPRESS } what;
     struct ledger_mark *marks;
     struct ledger_move *moves;
     size_t count;
@@ -50,6 +50,7 @@ static bool call_run(struct db *db, struct fault *why, void *context)
     case RELEASE:
         return ledger_release_doubtful(ledger, db, why, call->now, call->count, &call->arena, &call->released,
                                        &call->count);
+    case SET_RIGHT: return ledger_set_right(ledger, db, why, call->now, &call->number);
     case CANCEL:
         return ledger_cancel_campaign(ledger, db, why, call->campaign_id, call->bucket, call->now, &call->number);
     case EXPIRE_LEASES: return db_do(db, why, "UPDATE lease SET node = 9, epoch = epoch + 1", NO_VALUES, NULL);
@@ -464,6 +465,28 @@ static void the_doubtful_are_released_when_due_unless_the_brand_holds_them(void 
     test_store_end(&fixture.store);
 }
 
+/* F8: what was deferred while the clock was ten years ahead waits as long as it was meant to, not ten years. */
+static void what_a_wrong_clock_wrote_is_set_right(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = {.address = "ann@example.jp", .campaign_id = 1, .due = NOW},
+                         bob = {.address = "bob@example.jp", .campaign_id = 1, .due = NOW + 5000};
+    test_delivery_add(&fixture.store, &ann);
+    test_delivery_add(&fixture.store, &bob);
+    char sql[200];
+    snprintf(sql, sizeof(sql), "UPDATE delivery SET state = 1, changed_ms = %lld, due_ms = %lld WHERE id = %llu",
+             (long long)NOW + 315360000000, (long long)NOW + 315360000000 + 600000, (unsigned long long)ann.id);
+    test_do(&fixture.store, sql);
+    struct call call = {.fixture = &fixture, .what = SET_RIGHT, .now = NOW};
+    go(&call);
+    assert_int_equal(call.number, 1);
+    assert_int_equal(column(&fixture, &ann, "due_ms"), NOW + 600000);
+    assert_int_equal(column(&fixture, &bob, "due_ms"), NOW + 5000);
+    go(&call);
+    assert_int_equal(call.number, 0);
+    test_store_end(&fixture.store);
+}
+
 static void cancelling_leaves_what_is_on_the_wire(void **state)
 {
     FIXTURE(fixture, state);
@@ -601,6 +624,7 @@ int main(void)
         ON_BOTH(a_late_bounce_moves_whatever_may_have_arrived),
         ON_BOTH(what_was_on_the_wire_is_in_doubt_after_a_crash),
         ON_BOTH(the_doubtful_are_released_when_due_unless_the_brand_holds_them),
+        ON_BOTH(what_a_wrong_clock_wrote_is_set_right),
         ON_BOTH(cancelling_leaves_what_is_on_the_wire),
         ON_BOTH(the_sum_of_the_ten_holds_through_anything),
     };

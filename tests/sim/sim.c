@@ -1,6 +1,6 @@
 /* sim.c - the engine's own code under a simulated clock, network, DNS and receivers (issue 4; RELIABILITY.md)
  *
- *     sim [SEED] [--recipients N] [--hours H] [--converge] [--verbose]
+ *     sim [SEED] [--recipients N] [--hours H] [--converge] [--clock] [--verbose]
  *
  * Dispatcher, workers, composers and the store's writer are the shipped code (src/deliver, queue, shape, store, smtp,
  * bounce); their loops are stepped by one thread (net/schedule.h) on virtual time, the writer commits in line to a
@@ -14,6 +14,9 @@
  * - no hot loop: virtual time goes on.
  * - with --converge all live at one site that takes a hidden rate, doubled after ten minutes: the pace finds it, stays
  *   under it, and follows.
+ *
+ * With --clock the wall clock is set wrong and right again while it runs, by a day and by ten years (F8): nobody may
+ * expire by that.
  *
  * One line at the end; status 1 when anything was not so. The same seed gives the same trace. */
 #include "base/log.h"
@@ -82,7 +85,8 @@ struct sim {
     size_t recipients;
     uint64_t doubts;
     unsigned faults, lost;
-    bool is_verbose, is_narrow;
+    size_t steps_done;
+    bool is_verbose, is_narrow, has_steps;
     time_ms started; /* monotonic */
 };
 
@@ -290,6 +294,8 @@ static void check_person(struct sim *sim, size_t number, enum delivery_state sta
         if (person->taken && !doubts)
             wrong(sim, "person %zu is called %s and was reached", number,
                   state == DELIVERY_BOUNCED ? "bounced" : "expired");
+        if (state == DELIVERY_EXPIRED && sim->has_steps)
+            wrong(sim, "person %zu expired, by a clock that was wrong", number);
         if (state == DELIVERY_BOUNCED && !person->is_unknown)
             wrong(sim, "lost: person %zu is called bounced, and nobody refused it for good", number);
         break;
@@ -323,6 +329,17 @@ static void check_people(struct sim *sim)
 
 /* ── running ── */
 
+/* At these minutes somebody sets the clock by so many days. */
+static void set_clock(struct sim *sim)
+{
+    static const struct {
+        int minute, days;
+    } steps[] = {{2, 1}, {20, -1}, {30, 3652}, {50, -3652}, {70, -1}, {80, 1}};
+    time_ms minute = (world_monotonic(&sim->world) - sim->started) / MINUTES_MS(1);
+    while (sim->steps_done < COUNT_OF(steps) && steps[sim->steps_done].minute <= minute)
+        sim->world.manual_wall += DAYS_MS((time_ms)steps[sim->steps_done++].days);
+}
+
 static void run(struct sim *sim, time_ms most)
 {
     time_ms until = sim->started + most, check_at = world_monotonic(&sim->world);
@@ -333,6 +350,8 @@ static void run(struct sim *sim, time_ms most)
         while (schedule_step(sim->schedule, check_at)) {
             turns = world_monotonic(&sim->world) == at ? turns + 1 : 0;
             at = world_monotonic(&sim->world);
+            if (sim->has_steps)
+                set_clock(sim);
             if (turns > TURNS_MOST) {
                 wrong(sim, "a hot loop: %u rounds of turns, and the clock stands still", turns);
                 return;
@@ -484,6 +503,7 @@ int main(int argc, char **argv)
 {
     static const struct option names[] = {{"recipients", required_argument, NULL, 'r'},
                                           {"hours", required_argument, NULL, 'H'},
+                                          {"clock", no_argument, NULL, 'k'},
                                           {"converge", no_argument, NULL, 'c'},
                                           {"verbose", no_argument, NULL, 'v'},
                                           {NULL, 0, NULL, 0}};
@@ -495,6 +515,7 @@ int main(int argc, char **argv)
         case 'r': is_wrong |= !slice_to_u64(slice_str(optarg), &recipients) || !recipients; break;
         case 'H': is_wrong |= !slice_to_u64(slice_str(optarg), &hours) || !hours; break;
         case 'v': sim.is_verbose = true; break;
+        case 'k': sim.has_steps = true; break;
         case 'c': sim.is_narrow = true; break;
         default: is_wrong = true;
         }
@@ -502,7 +523,7 @@ int main(int argc, char **argv)
     if (optind < argc)
         is_wrong |= !slice_to_u64(slice_str(argv[optind++]), &seed);
     if (is_wrong || optind < argc) {
-        fprintf(stderr, "usage: sim [SEED] [--recipients N] [--hours H] [--converge] [--verbose]\n");
+        fprintf(stderr, "usage: sim [SEED] [--recipients N] [--hours H] [--converge] [--clock] [--verbose]\n");
         return 2;
     }
     double start = seconds_now();
