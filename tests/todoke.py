@@ -296,6 +296,14 @@ class Todoke:
             raise Late(f"{late}\n{json.dumps(self.report(name)['counts'])}\n{self.server.said()[-3000:] if self.server else ''}") from None
 
 
+def certificate_make(place, name="localhost"):
+    """A certificate for loopback that signs itself, and its key: paths."""
+    certificate, key = place.path("tls.pem"), place.path("tls.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                    "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=60)
+    return certificate, key
+
+
 def stores(name):
     """The stores to tell a story on: SQLite (None), and a database of its own where tools/with-postgres gives a cluster: (words, url)."""
     yield "SQLite", None

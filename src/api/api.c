@@ -165,7 +165,7 @@ static bool prepare(struct api *api, struct fault *why)
     api->router = http_router_new();
     routes_add(api);
     const struct http_options http = {
-        .at = options->listen, .cure_setting = options->cure_setting, .server_name = "todoke"};
+        .at = options->listen, .tls = options->tls, .cure_setting = options->cure_setting, .server_name = "todoke"};
     api->server = http_server_new(api->loop, &http, api->router, why);
     if (!api->server)
         return false;

@@ -47,6 +47,7 @@ struct api_options {
     struct world *world;
     const struct rules *rules;
     const struct report *report;        /* whose rates are shown */
+    struct tls_server *tls;             /* HTTPS; NULL: clear text */
     struct endpoint listen;             /* port 0: the kernel chooses, see api_endpoint */
     const struct token_keys *link_keys; /* of public links (/u/<token>); NULL: there are none */
     const struct token_keys *click_keys, *open_keys; /* of /c/<token> and /o/<token>; NULL: there are none */

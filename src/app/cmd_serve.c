@@ -76,8 +76,8 @@ static bool serve(const struct config *config, struct jail *jail, struct fault *
     if (ok) {
         char at[ENDPOINT_TEXT_ROOM];
         struct endpoint http = service_http(service);
-        log_info("app", "serving; console at http://%s/ (sign in with a secret of `todoke key add`)",
-                 endpoint_text(&http, at));
+        log_info("app", "serving; console at %s://%s/ (sign in with a secret of `todoke key add`)",
+                 strcmp(config->http_tls.text, "on") == 0 ? "https" : "http", endpoint_text(&http, at));
         int signal_number;
         sigwait(&stop, &signal_number);
         log_info("app", "stopping: conversations under way may end");

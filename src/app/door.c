@@ -1,5 +1,7 @@
 #include "app/door.h"
 
+#include "app/certificate.h"
+
 #include "access/submit_right.h"
 #include "app/change.h"
 #include "base/log.h"
@@ -295,7 +297,7 @@ static bool open_all(struct door *door, struct fault *why)
     const char *name = door->options.host_name;
     if (!networks_read(door, why) || !store_change(door->options.store, secret_read, door, why) ||
         !(door->reader = store_reader_open(door->options.store, why)) ||
-        !(door->tls = tls_server_self_signed(&name, 1, why)))
+        !(door->tls = certificate_open(config, name, why)))
         return false;
     raise_descriptors();
     door->loop = loop_new(door->options.world);

@@ -2,6 +2,7 @@
 
 #include "alarm/alarm.h"
 #include "app/alarm_mail.h"
+#include "app/certificate.h"
 #include "app/door.h"
 #include "app/noticer.h"
 #include "app/sweeper.h"
@@ -75,6 +76,7 @@ struct service {
     struct api *api;
     char ehlo_name[256];
     char store_shown[1024];
+    struct tls_server *http_tls; /* NULL: the API speaks clear text */
     struct api_setting settings[200];
 };
 
@@ -263,8 +265,8 @@ static bool mail_in_begin(struct service *service, struct fault *why)
     struct mail_in_thread *in = &service->mail_in;
     in->service = service;
     const char *name = service->ehlo_name;
-    if (!(in->tls = tls_server_self_signed(&name, 1, why)) || !(in->reader = store_reader_open(service->store, why)) ||
-        !read_domains(in, why))
+    if (!(in->tls = certificate_open(service->options.config, name, why)) ||
+        !(in->reader = store_reader_open(service->store, why)) || !read_domains(in, why))
         return false;
     in->loop = loop_new(service->options.world);
     const struct mail_in_options options = {
@@ -560,6 +562,9 @@ bool service_run(struct service *service, struct fault *why)
     api.click_keys = &service->click_keys;
     api.open_keys = &service->open_keys;
     api.listen = options->config->http_listen.endpoint;
+    if (strcmp(options->config->http_tls.text, "on") == 0 &&
+        !(api.tls = service->http_tls = certificate_open_given(options->config, why)))
+        return false;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;
     api.submitted = on_submitted;
@@ -592,6 +597,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     if (service->report)
         report_stop(service->report);
     api_free(service->api); /* until here the counters could still tell it that they moved */
+    tls_server_free(service->http_tls);
     mailer_free(service->mailer);
     if (service->store)
         store_close(service->store);
