@@ -155,7 +155,7 @@ class Receivers:
                 seen.connections += 1
                 try:
                     await Talk(self, how, reader, writer).talk()
-                except (Over, OSError, asyncio.LimitOverrunError, ValueError):
+                except (Over, OSError, asyncio.LimitOverrunError, asyncio.CancelledError, ValueError):
                     pass
                 seen.longest = max(seen.longest, time.monotonic() - start)
                 writer.close()

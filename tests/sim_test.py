@@ -31,6 +31,10 @@ with Tap() as tap:
             tap.ok(status == 0 and "all invariants held" in said, f"seed {seed}: the pace finds a hidden rate within two minutes, stays, follows when it doubles (R28)", wrong)
         status, said, wrong = simulate(first, "5000", "--clock")
         tap.ok(status == 0 and "all invariants held" in said, "the clock is set wrong and right again, by days and ten years: nobody expires, nobody waits for it (F8)", wrong)
+        rates = {how: float(re.search(r"others: ([\d.]+)/s", said).group(1)) for how, (_, said, _) in
+                 zip(("--peaceful", "--hostile"), pool.map(lambda how: simulate(first, RECIPIENTS, "--hours", "1", how), ("--peaceful", "--hostile")))}
+        tap.ok(rates["--hostile"] >= 0.95 * rates["--peaceful"], "while a fifth of the sites is hostile, the others lose at most 5 % of their rate (F5)", str(rates))
+        tap.note(f"the others' rate on simulated time: {rates}")
         traces = [re.search(r"trace (\w+)", said).group(1) for _, said, _ in pool.map(lambda seed: simulate(seed, "2000"), (first, first, first + 1))]
     tap.equal(traces[0], traces[1], "the same seed gives the same trace")
     tap.ok(traces[0] != traces[2], "another seed another one", str(traces))

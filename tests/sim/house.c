@@ -101,6 +101,13 @@ static void take(struct visit *visit)
     house->twice += person->taken > 0;
     person->taken++;
     site->taken++;
+    if (house->others && site->number < HOSTILE_FROM) {
+        house->others_taken++;
+        if (house->others_taken * 10 == house->others)
+            house->others_from = now(house);
+        if (house->others_taken * 10 / 9 == house->others)
+            house->others_until = now(house);
+    }
     site->last_taken = now(house);
     site->taken_when_capped += site->first_slowed && now(house) >= site->first_slowed + CONVERGED_MS;
     visit->messages++;
@@ -163,7 +170,7 @@ static void on_connect(struct visit *visit)
 {
     struct site_host *site = visit->site;
     time_ms at = now(visit->house);
-    if (site->is_silent_at_times && falls(visit->house, 200))
+    if (site->is_silent || (site->is_silent_at_times && falls(visit->house, 200)))
         visit->is_frozen = true;
     else if (is_storm(site, at))
         refuse(visit, "421 4.3.2 Service not available, try again later");
@@ -404,6 +411,23 @@ void house_narrow(struct house *house)
     house->doubles_at = MINUTES_MS(NARROW_DOUBLES_MIN);
     for (size_t i = 0; i < house->count; i++)
         house->people[i] = (struct person){0};
+}
+
+void house_hostile(struct house *house, bool is_hostile)
+{
+    for (unsigned i = 0; i < HOSTILE_SITES; i++)
+        house->sites[i] = (struct site_host){.number = i, .latency = 20, .think = 60, .reputation = 1};
+    if (is_hostile) {
+        house->sites[HOSTILE_FROM].is_silent = true;
+        house->sites[HOSTILE_FROM + 1].each_byte = 1000;
+        house->sites[HOSTILE_FROM + 2].reset_permille = 1000;
+        house->sites[HOSTILE_FROM + 3].drop_permille = 1000;
+    }
+    for (size_t i = 0; i < house->count; i++) {
+        house->people[i] = (struct person){.site = (unsigned char)(i % HOSTILE_SITES)};
+        house->others += house->people[i].site < HOSTILE_FROM;
+    }
+    house->others -= house->others % 10; /* so that a tenth is a number */
 }
 
 void house_close(struct house *house)

@@ -25,7 +25,7 @@ struct site_host {
     time_ms latency, think, greylist, each_byte, away_until, storm_every, storm_length;
     double rate, reputation; /* messages a second; 1 good .. 0 bad */
     unsigned connections, messages, reset_permille, drop_permille;
-    bool is_silent_at_times, is_deaf_when_away;
+    bool is_silent, is_silent_at_times, is_deaf_when_away;
     /* seen */
     double tokens;
     time_ms tokens_at;
@@ -50,6 +50,9 @@ struct house {
     uint64_t taken, twice, refused, visits;
     /* house_narrow: one site with one hidden rate, which doubles after a while */
     bool is_narrow;
+    /* house_hostile: when the tenth and the ninetieth hundredth of the others' mail had been taken */
+    uint64_t others, others_taken;
+    time_ms others_from, others_until;
     time_ms doubles_at;
     uint64_t taken_in_minute[NARROW_MINUTES];
 };
@@ -59,6 +62,10 @@ void house_open(struct house *house, struct world *world, uint64_t seed, size_t 
 /* Instead of all that: everybody lives at site 0, which takes a hidden rate (drawn from the seed) and from minute
  * NARROW_DOUBLES_MIN on twice as much. */
 void house_narrow(struct house *house);
+/* Instead of all that: twenty equal sites, of which the last four are hostile (never a banner, a byte a second, resets,
+ * hanging up after the dot), or not. */
+enum { HOSTILE_SITES = 20, HOSTILE_FROM = 16 };
+void house_hostile(struct house *house, bool is_hostile);
 void house_close(struct house *house);
 /* "p17@s003.example" */
 void house_address(const struct house *house, size_t person, char to[40]);

@@ -18,6 +18,8 @@
  * With --clock the wall clock is set wrong and right again while it runs, by a day and by ten years (F8): nobody may
  * expire by that.
  *
+ * With --hostile four of twenty sites are, with --peaceful none of them is: the rate of the others is printed for both.
+ *
  * One line at the end; status 1 when anything was not so. The same seed gives the same trace. */
 #include "base/log.h"
 #include "deliver/engine.h"
@@ -86,7 +88,7 @@ struct sim {
     uint64_t doubts;
     unsigned faults, lost;
     size_t steps_done;
-    bool is_verbose, is_narrow, has_steps;
+    bool is_verbose, is_narrow, has_steps, is_hostile, is_peaceful;
     time_ms started; /* monotonic */
 };
 
@@ -372,6 +374,8 @@ static void open_sim(struct sim *sim, uint64_t seed)
     house_open(&sim->house, &sim->world, seed, sim->recipients);
     if (sim->is_narrow)
         house_narrow(&sim->house);
+    if (sim->is_hostile || sim->is_peaceful)
+        house_hostile(&sim->house, sim->is_hostile);
     snprintf(sim->folder, sizeof(sim->folder), "%s/todoke-sim-XXXXXX", has_memory ? "/dev/shm" : "/tmp");
     if (!mkdtemp(sim->folder)) {
         perror("sim: mkdtemp");
@@ -458,6 +462,14 @@ static void check_convergence(struct sim *sim)
         wrong(sim, "too few recipients to see the pace: all was over in minute %u", last);
 }
 
+/* F5: those whose receivers are good, while a fifth of the sites is hostile, or is not. */
+static void print_others(const struct sim *sim)
+{
+    const struct house *house = &sim->house;
+    double seconds = (double)(house->others_until - house->others_from) / 1000.0;
+    printf("# others: %.1f/s (8 of 10 in %.1f s)\n", 0.8 * (double)house->others / seconds, seconds);
+}
+
 /* What was said for good, and how often. */
 static void print_endings(struct sim *sim)
 {
@@ -503,6 +515,8 @@ int main(int argc, char **argv)
 {
     static const struct option names[] = {{"recipients", required_argument, NULL, 'r'},
                                           {"hours", required_argument, NULL, 'H'},
+                                          {"hostile", no_argument, NULL, 'x'},
+                                          {"peaceful", no_argument, NULL, 'f'},
                                           {"clock", no_argument, NULL, 'k'},
                                           {"converge", no_argument, NULL, 'c'},
                                           {"verbose", no_argument, NULL, 'v'},
@@ -515,6 +529,8 @@ int main(int argc, char **argv)
         case 'r': is_wrong |= !slice_to_u64(slice_str(optarg), &recipients) || !recipients; break;
         case 'H': is_wrong |= !slice_to_u64(slice_str(optarg), &hours) || !hours; break;
         case 'v': sim.is_verbose = true; break;
+        case 'x': sim.is_hostile = true; break;
+        case 'f': sim.is_peaceful = true; break;
         case 'k': sim.has_steps = true; break;
         case 'c': sim.is_narrow = true; break;
         default: is_wrong = true;
@@ -523,7 +539,8 @@ int main(int argc, char **argv)
     if (optind < argc)
         is_wrong |= !slice_to_u64(slice_str(argv[optind++]), &seed);
     if (is_wrong || optind < argc) {
-        fprintf(stderr, "usage: sim [SEED] [--recipients N] [--hours H] [--converge] [--clock] [--verbose]\n");
+        fprintf(stderr, "usage: sim [SEED] [--recipients N] [--hours H] [--converge] [--clock] [--hostile | "
+                        "--peaceful] [--verbose]\n");
         return 2;
     }
     double start = seconds_now();
@@ -531,7 +548,10 @@ int main(int argc, char **argv)
     open_sim(&sim, seed);
     submit_all(&sim, HOURS_MS((time_ms)hours) / 2);
     run(&sim, HOURS_MS((time_ms)hours));
-    check_people(&sim);
+    if (sim.is_hostile || sim.is_peaceful)
+        print_others(&sim);
+    if (!sim.is_hostile) /* those who live there get nothing, ever */
+        check_people(&sim);
     check_limits(&sim);
     if (sim.is_narrow)
         check_convergence(&sim);
