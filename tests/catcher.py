@@ -25,7 +25,13 @@ class Catcher:
         return self
 
     def __exit__(self, *_):
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        async def end():
+            self.server.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+            self.loop.stop()
+        asyncio.run_coroutine_threadsafe(end(), self.loop)
         self.thread.join(5)
 
     async def visit(self, reader, writer):
@@ -73,7 +79,7 @@ class Catcher:
                 else:
                     mail = None if verb == "RSET" else mail
                     writer.write(b"250 2.0.0 ok\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
             writer.close()
