@@ -429,6 +429,7 @@ with Tap() as tap, Place("submission") as place, Catcher(RECEIVER, PORT) as catc
     show_suppression(tap, todoke, catcher)
     show_schedule(tap, todoke)
     show_reports(tap, todoke, catcher)
+    tap.ok(todoke.sql("SELECT last_used_ms FROM access_key WHERE name = 'app'")[0][0] > 0, "when a key was used last is known")
     audit = todoke.audit()
     tap.ok(audit["agrees"], "the books balance (R34)", str(audit))
     status = todoke.stop()
