@@ -2,7 +2,8 @@
 DROP TABLE message;
 
 -- A mail to be sent as it is, once for all its recipients; bucketed by its own id. The body goes when no delivery needs it any more
--- and keep_until_ms has come; what the mail was stays as long as its events.
+-- and keep_until_ms has come; what the mail was stays as long as its events. A table with rowids: without them SQLite
+-- compares whole rows, bodies and all, on the way to each.
 CREATE TABLE message (
     bucket INTEGER NOT NULL,
     id BIGINT NOT NULL,
@@ -23,7 +24,5 @@ CREATE TABLE message (
     deliveries BYTEA NOT NULL,                 -- the ids of them, 8 octets each, the most significant first
     body BYTEA NOT NULL,
     PRIMARY KEY (bucket, id)
-)
---sqlite WITHOUT ROWID
-;
+);
 CREATE INDEX message_keep ON message (keep_until_ms) WHERE keep_until_ms > 0;

@@ -1,6 +1,7 @@
 /* main.c - find the command and run it */
 #include "app/command.h"
 
+#include <malloc.h>
 #include <stdio.h>
 
 static const struct {
@@ -35,6 +36,9 @@ int main(int argc, char **argv)
 {
     if (argc < 2)
         return help(stderr, 2);
+    /* mails come and go by the thousand: memory that is handed back to the kernel each time costs more than it saves */
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     struct slice word = slice_str(argv[1]);
     if (slice_equal(word, SLICE("help")) || slice_equal(word, SLICE("--help")) || slice_equal(word, SLICE("-h")))
         return help(stdout, 0);
