@@ -36,11 +36,11 @@ struct stored_mail {
     uint64_t used, key_id;
     struct arena arena;
     struct slice from_domain, unsigned_mail;
-    struct slice ready; /* signed; empty: not yet, or signed for each recipient */
+    struct shared *ready; /* signed; NULL: not yet, or signed for each recipient */
     unsigned flags;
     time_ms date;
 };
-enum { STORED_MAILS = 8, STORED_BYTES_MAX = 4 << 20 /* larger ones are read again for each recipient */ };
+enum { STORED_MAILS = 8, STORED_BYTES_MAX = 4 << 20 /* of larger ones only the last */ };
 struct stored_mails {
     struct stored_mail mails[STORED_MAILS];
     uint64_t clock;

@@ -11,10 +11,17 @@
 
 enum { SIGNERS_MOST = 1000 /* of one brand, before they are forgotten */ };
 
+static void mail_forget(struct stored_mail *mail)
+{
+    shared_drop(mail->ready);
+    arena_release(&mail->arena);
+    *mail = (struct stored_mail){0};
+}
+
 void stored_mails_release(struct stored_mails *mails)
 {
     for (size_t i = 0; i < STORED_MAILS; i++)
-        arena_release(&mails->mails[i].arena);
+        mail_forget(&mails->mails[i]);
     *mails = (struct stored_mails){0};
 }
 
@@ -92,26 +99,23 @@ static struct stored_mail *mail_get(struct mailer_thread *thread, uint64_t id, s
             oldest = mail;
     }
     struct message message;
-    arena_release(&oldest->arena);
-    *oldest = (struct stored_mail){.used = ++mails->clock};
+    mail_forget(oldest);
+    oldest->used = ++mails->clock;
     if (!message_find(thread->reader, why, id, true, &oldest->arena, &message))
         return NULL;
     if (!message.body.len) {
         fault_set(why, FAULT_INPUT, "the mail's body has been removed");
         return NULL;
     }
+    for (size_t i = 0; i < STORED_MAILS && message.body.len > STORED_BYTES_MAX; i++)
+        if (&mails->mails[i] != oldest && mails->mails[i].unsigned_mail.len > STORED_BYTES_MAX)
+            mail_forget(&mails->mails[i]);
     oldest->id = id;
     oldest->from_domain = message.from_domain;
     oldest->unsigned_mail = message.body;
     oldest->flags = message.flags;
     oldest->date = message.now;
     return oldest;
-}
-
-static void mail_forget(struct stored_mail *mail)
-{
-    arena_release(&mail->arena);
-    *mail = (struct stored_mail){0};
 }
 
 /* `fields` in front of the mail, and the signature in front of them. */
@@ -149,20 +153,24 @@ static bool unsubscribe_fields(const struct mailer_thread *thread, struct buf *f
     return true;
 }
 
+/* The mail for this recipient: mail->ready when it is the same for all, else *own in the arena. */
 static bool ready_for(struct mailer_thread *thread, struct stored_mail *mail, const struct known_signer *signer,
-                      struct arena *arena, struct slice *ready, struct fault *why)
+                      struct arena *arena, struct slice *own, struct fault *why)
 {
     if (mail->flags & MESSAGE_UNSUBSCRIBE) {
         SCOPED(buf) fields = BUF(4096);
         return unsubscribe_fields(thread, &fields, why) &&
-               sign(signer->signer, mail, buf_slice(&fields), arena, ready, why);
+               sign(signer->signer, mail, buf_slice(&fields), arena, own, why);
     }
-    if (!mail->ready.len || mail->key_id != signer->key_id) {
-        mail->key_id = signer->key_id;
-        if (!sign(signer->signer, mail, SLICE(""), &mail->arena, &mail->ready, why))
-            return false;
-    }
-    *ready = mail->ready;
+    if (mail->ready && mail->key_id == signer->key_id)
+        return true;
+    struct slice ready;
+    if (!sign(signer->signer, mail, SLICE(""), arena, &ready, why))
+        return false;
+    shared_drop(mail->ready);
+    mail->ready = shared_new(ready.len);
+    memcpy(mail->ready->bytes, ready.ptr, ready.len);
+    mail->key_id = signer->key_id;
     return true;
 }
 
@@ -184,27 +192,22 @@ bool mailer_compose_stored(struct mailer *mailer, struct mailer_thread *thread, 
                            time_ms now, struct outgoing **out, struct fault *why)
 {
     SCOPED(arena) arena = {0};
-    struct slice ready;
+    struct slice ready = {0};
     struct known_brand *brand = mailer_brand(mailer, thread, recipient->brand_id, now, why);
     struct stored_mail *mail = brand ? mail_get(thread, recipient->message_id, why) : NULL;
     struct known_signer *signer = mail ? signer_get(mailer, thread, brand, mail->from_domain, now, why) : NULL;
     if (!signer)
         return false;
-    if (mail->flags & MESSAGE_LETTER) {
-        bool ok = mailer_compose_letter(mailer, thread, recipient, &brand->brand, mail, signer->signer, now, out, why);
-        if (mail->unsigned_mail.len > STORED_BYTES_MAX)
-            mail_forget(mail);
-        return ok;
-    }
+    if (mail->flags & MESSAGE_LETTER)
+        return mailer_compose_letter(mailer, thread, recipient, &brand->brand, mail, signer->signer, now, out, why);
     addresses_make(mailer, thread, recipient, &brand->brand, mail);
     if (!ready_for(thread, mail, signer, &arena, &ready, why))
         return false;
     struct slice mail_from = mail->flags & MESSAGE_NULL_SENDER ? SLICE("") : buf_slice(&thread->return_path);
-    *out = outgoing_new(mail_from, recipient->written, ready);
+    *out = mail->ready ? outgoing_share(mail_from, recipient->written, mail->ready)
+                       : outgoing_new(mail_from, recipient->written, ready);
     (*out)->date = mail->date;
     (*out)->needs_smtputf8 = (mail->flags & MESSAGE_NEEDS_SMTPUTF8) || !slice_is_ascii(recipient->written);
     (*out)->needs_8bit = (mail->flags & MESSAGE_NEEDS_8BIT) || (*out)->needs_smtputf8;
-    if (mail->unsigned_mail.len > STORED_BYTES_MAX)
-        mail_forget(mail);
     return true;
 }

@@ -115,6 +115,7 @@ static void the_same_mail_for_all_and_again(void **state)
     test_write(fixture.test.store, mail_write, &fixture);
     struct outgoing *one = compose(&fixture, 0), *other = compose(&fixture, 1);
     assert_true(slice_equal(one->body, other->body));
+    assert_ptr_equal(one->body.ptr, other->body.ptr); /* not a copy for each */
     assert_false(slice_equal(one->mail_from, other->mail_from));
     assert_true(slice_starts(one->mail_from, SLICE("b-")));
     assert_true(slice_ends(one->mail_from, SLICE("@bounce.shop.example")));
@@ -131,9 +132,9 @@ static void the_same_mail_for_all_and_again(void **state)
     struct outgoing *again = compose(&fixture, 0);
     assert_true(slice_equal(one->body, again->body));
     assert_true(slice_equal(one->mail_from, again->mail_from));
-    free(one);
-    free(other);
-    free(again);
+    outgoing_free(one);
+    outgoing_free(other);
+    outgoing_free(again);
     fixture_end(&fixture);
 }
 
@@ -158,7 +159,7 @@ static void the_nearest_key_signs(void **state)
         if (has(out, "DKIM-Signature") != (rows[i].signature != NULL) ||
             (rows[i].signature && !has(out, rows[i].signature)))
             fail_msg("%s: %.*s", rows[i].from_domain, SLICE_ARG(out->body));
-        free(out);
+        outgoing_free(out);
     }
     fixture_end(&fixture);
 }
@@ -173,15 +174,15 @@ static void what_is_each_ones_own(void **state)
     assert_true(has(one, "List-Unsubscribe: <https://mail.shop.example/u/") && has(one, "List-Unsubscribe-Post:"));
     assert_false(slice_equal(one->body, other->body));
     assert_true(slice_equal(one->body, again->body));
-    free(one);
-    free(other);
-    free(again);
+    outgoing_free(one);
+    outgoing_free(other);
+    outgoing_free(again);
     fixture.message.flags = MESSAGE_NEEDS_SMTPUTF8 | MESSAGE_NULL_SENDER; /* R13: the null sender stays it */
     test_write(fixture.test.store, mail_write, &fixture);
     one = compose(&fixture, 0);
     assert_int_equal(one->mail_from.len, 0);
     assert_true(one->needs_smtputf8 && one->needs_8bit);
-    free(one);
+    outgoing_free(one);
     fixture_end(&fixture);
 }
 

@@ -13,9 +13,13 @@ struct outgoing {
     struct slice rcpt_to;   /* bare */
     struct slice body;      /* wire form: CRLF, not dot-stuffed */
     bool needs_8bit, needs_smtputf8;
+    struct shared *shared; /* holds the body, when it is the same for several recipients; NULL: it lies behind this */
 };
 /* Copies the three texts behind it. */
 struct outgoing *outgoing_new(struct slice mail_from, struct slice rcpt_to, struct slice body);
+/* The body is not copied but held. */
+struct outgoing *outgoing_share(struct slice mail_from, struct slice rcpt_to, struct shared *body);
+void outgoing_free(struct outgoing *out);
 
 struct composer {
     void *self;

@@ -18,6 +18,21 @@ struct outgoing *outgoing_new(struct slice mail_from, struct slice rcpt_to, stru
     return out;
 }
 
+struct outgoing *outgoing_share(struct slice mail_from, struct slice rcpt_to, struct shared *body)
+{
+    struct outgoing *out = outgoing_new(mail_from, rcpt_to, SLICE(""));
+    out->shared = shared_hold(body);
+    out->body = shared_slice(body);
+    return out;
+}
+
+void outgoing_free(struct outgoing *out)
+{
+    if (out)
+        shared_drop(out->shared);
+    free(out);
+}
+
 /* A delivery that cannot be rendered ends here: content_error, a fault of the message; a store that cannot be read
  * leaves it uncomposed. */
 static void compose_one(struct composer_thread *thread, struct recipient *recipient)
@@ -28,6 +43,8 @@ static void compose_one(struct composer_thread *thread, struct recipient *recipi
         recipient->outgoing = NULL;
         recipient->compose_fault = NEW(struct fault);
         *recipient->compose_fault = why;
+    } else {
+        recipient->body = recipient->outgoing->shared;
     }
     mailbox_post(&recipient->destination->site->worker->composed, &recipient->item);
 }

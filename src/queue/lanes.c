@@ -75,6 +75,7 @@ static bool bits_are_clear(const uint64_t *bits)
 void recipient_free(struct recipient *recipient)
 {
     free(recipient->outgoing);
+    shared_drop(recipient->body);
     free(recipient->compose_fault);
     free(recipient);
 }

@@ -7,6 +7,7 @@
 #define TODOKE_QUEUE_RECIPIENT_H
 
 #include "base/fault.h"
+#include "base/shared.h"
 #include "base/time.h"
 #include "mail/delivery.h"
 #include "net/mailbox.h"
@@ -33,6 +34,7 @@ struct recipient {
     struct slice name, fields;             /* of the contact: fields is a JSON object */
     struct destination *destination;       /* where it goes, set by the claimer before it hands it over */
     struct outgoing *outgoing;             /* composed; NULL: not yet. Freed with the recipient */
+    struct shared *body;                   /* the bytes behind it, when others look at them too. Likewise */
     struct fault *compose_fault;           /* why it could not be composed; NULL: it could */
     struct slot *slot;                     /* deliver's: the conversation it was handed to; NULL: none */
     bool is_marked;                        /* the store has it on the wire */
