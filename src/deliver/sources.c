@@ -293,6 +293,22 @@ void egress_sent(struct egress *egress, time_ms now)
         egress->allowance.have--;
 }
 
+/* What the receiver made us do is worth a line. */
+static void say_binding(const struct egress *egress, const struct pace_binding *binding, time_ms now)
+{
+    struct slice site = egress->site->name, word = pace_limit_word(binding->limit);
+    long long seconds = binding->until > now ? (long long)(binding->until - now) / 1000 : 0;
+    if (binding->reaction)
+        log_info("deliver", "site %.*s: %.*s for %lld s by %.*s (%s line %u)", SLICE_ARG(site), SLICE_ARG(word),
+                 seconds, SLICE_ARG(binding->reaction->id), binding->at.file, binding->at.line);
+    else if (binding->limit == PACE_GUARD)
+        log_warn("deliver", "site %.*s: too many unknown users, left alone for %lld s (%s line %u)", SLICE_ARG(site),
+                 seconds, binding->at.file, binding->at.line);
+    else if (binding->limit == PACE_WARM_UP || binding->limit == PACE_DAILY)
+        log_info("deliver", "site %.*s: %.*s, its %.0f of the day are used", SLICE_ARG(site), SLICE_ARG(word),
+                 binding->value);
+}
+
 const struct pace_binding *egress_binding(struct egress *egress, time_ms now)
 {
     struct pace_binding before = egress->pace.binding, fresh = *pace_binding(&egress->pace, egress->slots, now);
@@ -307,6 +323,8 @@ const struct pace_binding *egress_binding(struct egress *egress, time_ms now)
             .limit = PACE_DAILY, .value = (double)allowance->cap, .at = rule->at[SITE_LIMIT_DAILY]};
     else if (fresh.limit == PACE_NOTHING && allowance->is_asked && !allowance->have && allowance->bound)
         fresh = (struct pace_binding){.limit = PACE_RESERVING, .value = (double)allowance->cap};
+    if (fresh.limit != before.limit || fresh.reaction != before.reaction)
+        say_binding(egress, &fresh, now);
     fresh.since = fresh.limit == before.limit && fresh.reaction == before.reaction ? before.since : now;
     egress->pace.binding = fresh;
     return &egress->pace.binding;

@@ -185,15 +185,18 @@ bool sites_settle(struct sites *sites, bool is_loopback, struct fault *why)
     if (!general)
         return fault_set(why, FAULT_INPUT, "data/sites: there is no file with \"name: default\"");
     sites->base = is_loopback && loopback ? loopback : general;
-    const struct site_entry *shared = NULL;
+    const struct site_entry *shared = NULL, *complete = NULL; /* whose reactions hold for all; who gives all figures */
     sites->rules = ARENA_ARRAY(&sites->arena, const struct site_rule *, sites->count + 1);
     for (size_t i = 0; i < sites->count; i++) {
         sites->rules[i] = &sites->entries[i]->rule;
         if (&sites->entries[i]->rule == general)
+            complete = sites->entries[i];
+        if (&sites->entries[i]->rule == sites->base)
             shared = sites->entries[i];
     }
-    if (shared->given != (1u << SITE_LIMIT_COUNT) - 1)
-        return complain(why, shared->at, "every figure must be given (rates and daily may be none) by", general->name);
+    if (complete->given != (1u << SITE_LIMIT_COUNT) - 1)
+        return complain(why, complete->at, "every figure must be given (rates and daily may be none) by",
+                        general->name);
     for (size_t i = 0; i < sites->count; i++) {
         struct site_entry *entry = sites->entries[i];
         struct site_rule *rule = &entry->rule;
