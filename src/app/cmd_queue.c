@@ -1,7 +1,8 @@
-/* cmd_queue.c - `todoke queue`: what is owed, and whether the books balance */
+/* cmd_queue.c - `todoke queue`: what is owed, whether the books balance, and orders to what is owed */
 #include "app/arguments.h"
 #include "app/command.h"
 
+#include "app/queue_order.h"
 #include "base/json.h"
 #include "report/report.h"
 #include "store/store.h"
@@ -9,12 +10,25 @@
 
 static const char usage[] = "usage: todoke queue list [--state STATE] [--campaign ID] [--limit N] [--json]\n"
                             "       todoke queue audit [--campaign ID] [--json]\n"
+                            "       todoke queue hold|release|purge FILTER... [--dry-run] [--why TEXT] [--json]\n"
+                            "       todoke queue orders [--json]\n"
+                            "FILTER: --brand NAME, --campaign NAME-OR-ID, --domain DOMAIN, --site SITE, --older-than "
+                            "2d; with several, all must be true\n"
                             "\n"
                             "list prints delivery, receiver, state, since, due and attempts; STATE is one of waiting, "
                             "deferred, held, on_wire, in_doubt\n"
                             "(default: all that is owed). audit counts the ten states three ways: accepted = their "
                             "sum, and counters = rows. Exit status 1\n"
                             "when they disagree.\n"
+                            "hold: what matches waits until it is released; of a brand, campaign or domain alone it "
+                            "stands, for mails of later too.\n"
+                            "release: what was held is due now (what a receiver's guard holds: todoke guard). purge: "
+                            "what matches is cancelled; what is on\n"
+                            "the wire ends as it ends. All speak of what was accepted until now, or longer ago than "
+                            "--older-than; --site is that of a\n"
+                            "delivery's last reply. --dry-run only counts. The running server carries an order out "
+                            "in slices; without one it waits for\n"
+                            "its start. orders: who ordered what, and how far it is.\n"
                             "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
 
 struct queue_arguments {
@@ -121,22 +135,54 @@ static bool audit(const struct queue_arguments *arguments, struct db *db, bool *
     return true;
 }
 
+static int order(const char *store, const struct queue_order_arguments *arguments, int verb)
+{
+    struct fault why = {0};
+    SCOPED(desk) desk;
+    bool ok = desk_open(&desk, store, &why);
+    if (ok)
+        ok = verb == ORDER_VERB_COUNT ? queue_order_list(&desk, arguments->is_json, &why)
+                                      : queue_order_give(&desk, arguments, (enum order_verb)verb, &why);
+    return ok ? 0 : command_fail("queue", &why);
+}
+
+/* Which order the word is; ORDER_VERB_COUNT: the list of them; -1: none. */
+static int verb_of(const struct arguments *words)
+{
+    struct slice word = words->word_count == 1 ? slice_str(words->words[0]) : SLICE("");
+    for (int i = 0; i < ORDER_VERB_COUNT; i++)
+        if (slice_equal(word, order_verb_word((enum order_verb)i)))
+            return i;
+    return slice_equal(word, SLICE("orders")) ? ORDER_VERB_COUNT : -1;
+}
+
 int cmd_queue(int argc, char **argv)
 {
     struct queue_arguments given = {0};
+    struct queue_order_arguments wish = {0};
     const struct argument table[] = {
-        {"--store", &given.store, NULL}, {"--state", &given.state, NULL},  {"--campaign", &given.campaign, NULL},
-        {"--limit", &given.limit, NULL}, {"--json", NULL, &given.is_json}, {NULL, NULL, NULL},
+        {"--store", &given.store, NULL},          {"--state", &given.state, NULL},
+        {"--campaign", &given.campaign, NULL},    {"--limit", &given.limit, NULL},
+        {"--json", NULL, &given.is_json},         {"--brand", &wish.brand, NULL},
+        {"--domain", &wish.domain, NULL},         {"--site", &wish.site, NULL},
+        {"--older-than", &wish.older_than, NULL}, {"--why", &wish.why, NULL},
+        {"--dry-run", NULL, &wish.is_dry_run},    {NULL, NULL, NULL},
     };
     struct arguments words;
     struct fault why = {0};
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("queue", &why);
+    int verb = verb_of(&words);
     bool is_list = words.word_count == 1 && strcmp(words.words[0], "list") == 0;
     bool is_audit = words.word_count == 1 && strcmp(words.words[0], "audit") == 0;
-    if (words.wants_help || (!is_list && !is_audit)) {
+    if (words.wants_help || (!is_list && !is_audit && verb < 0)) {
         fputs(usage, words.wants_help ? stdout : stderr);
         return words.wants_help ? 0 : 2;
+    }
+    if (verb >= 0) {
+        wish.campaign = given.campaign;
+        wish.is_json = given.is_json;
+        return order(given.store, &wish, verb);
     }
     bool agrees = true, ok = false;
     struct store *store = store_open(arguments_store(given.store), NULL, &why);

@@ -16,7 +16,7 @@ static const struct setting settings[] = {
 };
 #undef SETTING
 
-static bool duration_parse(struct slice text, time_ms *duration)
+bool config_duration(struct slice text, time_ms *duration)
 {
     static const struct {
         const char *unit;
@@ -62,7 +62,7 @@ static bool setting_parse(struct config *config, const struct setting *setting, 
         return slice_equal(text, SLICE("none")) || endpoint_parse(text, &value->endpoint, why) ||
                fault_prefix(why, "%s: ", setting->key);
     case CONFIG_DURATION:
-        return duration_parse(text, &value->duration) ||
+        return config_duration(text, &value->duration) ||
                fault_set(why, FAULT_INPUT, "%s: \"%s\" is no duration; write a number and ms, s, m, h or d, as in 90m",
                          setting->key, value->text);
     case CONFIG_CHOICE:

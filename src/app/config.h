@@ -34,6 +34,8 @@ void config_release(struct config *config);
 NODISCARD bool config_load(struct config *config, const char *path, struct fault *why);
 /* Set one by its key, as if a file had said so. INPUT. */
 NODISCARD bool config_set(struct config *config, struct slice key, struct slice value, struct fault *why);
+/* "90m": a number and ms, s, m, h or d. */
+NODISCARD bool config_duration(struct slice text, time_ms *duration);
 /* The reference page: every key, default and meaning, as Markdown. */
 void config_reference(struct buf *out);
 

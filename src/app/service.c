@@ -5,6 +5,7 @@
 #include "app/certificate.h"
 #include "app/door.h"
 #include "app/noticer.h"
+#include "app/orders.h"
 #include "app/sweeper.h"
 #include "app/transport.h"
 #include "base/log.h"
@@ -73,6 +74,7 @@ struct service {
     struct door *door;
     struct noticer *noticer;
     struct canceller *canceller;
+    struct orders *orders;
     struct api *api;
     char ehlo_name[256];
     char store_shown[1024];
@@ -547,6 +549,12 @@ bool service_run(struct service *service, struct fault *why)
     finisher_begin(service);
     const struct ledger ledger = ledger_of(service);
     service->canceller = canceller_start(service->store, options->world, &ledger);
+    const struct orders_options orders = {.store = service->store,
+                                          .world = options->world,
+                                          .ledger = ledger,
+                                          .submitted = on_submitted,
+                                          .owner = service};
+    service->orders = orders_start(&orders);
     service->sweeper = sweeper_start(service->store, options->world);
     service->noticer = noticer_begin(service);
     if (!door_begin(service, why))
@@ -583,6 +591,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     api_stop(service->api);
     finisher_end(service);
     canceller_stop(service->canceller);
+    orders_stop(service->orders);
     door_stop(service->door);
     noticer_stop(service->noticer);
     sweeper_stop(service->sweeper);

@@ -1,0 +1,352 @@
+#include "queue/order.h"
+
+#include <stdlib.h>
+
+enum { SLICE_ROWS = 500, ORDERS_A_STEP = 16 };
+
+static const struct slice words[] = {
+#define ORDER_VERB_WORD(NAME, word) SLICE_INIT(#word),
+    ORDER_VERBS(ORDER_VERB_WORD)
+#undef ORDER_VERB_WORD
+};
+
+struct slice order_verb_word(enum order_verb verb)
+{
+    return words[verb];
+}
+
+static enum order_verb verb_of(struct slice word)
+{
+    for (int i = 0; i < ORDER_VERB_COUNT; i++)
+        if (slice_equal(word, words[i]))
+            return (enum order_verb)i;
+    return ORDER_VERB_COUNT;
+}
+
+static int filters(const struct queue_order *order)
+{
+    return (order->brand_id != 0) + (order->campaign_id != 0) + (order->domain.len != 0) + (order->site.len != 0) +
+           (order->accepted_until < order->at);
+}
+
+bool order_is_standing(const struct queue_order *order)
+{
+    return filters(order) == 1 && (order->brand_id || order->domain.len);
+}
+
+/* ── which deliveries an order speaks of: $1 .. $5 ── */
+
+#define FILTER                                                                                                         \
+    "d.accepted_ms <= $1 AND ($2 = 0 OR d.brand_id = $2) AND ($3 = 0 OR d.campaign_id = $3) AND ($4 = '' OR l.domain " \
+    "= $4) AND ($5 = '' OR EXISTS (SELECT 1 FROM event e WHERE e.bucket = d.bucket AND e.seq = d.last_seq AND e.site " \
+    "= $5))"
+#define FILTER_VALUES(order)                                                                                           \
+    V_INT((order)->accepted_until), V_INT((int64_t)(order)->brand_id), V_INT((int64_t)(order)->campaign_id),           \
+        V_TEXT((order)->domain), V_TEXT((order)->site)
+
+/* What the guard holds is released by the guard. */
+#define NOT_THE_GUARDS                                                                                                 \
+    " AND NOT EXISTS (SELECT 1 FROM held_verdict h WHERE h.bucket = d.bucket AND h.delivery_id = d.id)"
+
+static const struct {
+    const char *states, *more;
+    unsigned from;
+} moves_of[ORDER_VERB_COUNT] = {
+    [ORDER_HOLD] = {"(0, 1)", "", LEDGER_BIT(DELIVERY_WAITING) | LEDGER_BIT(DELIVERY_DEFERRED)},
+    [ORDER_RELEASE] = {"(2)", NOT_THE_GUARDS, LEDGER_BIT(DELIVERY_HELD)},
+    [ORDER_PURGE] = {"(0, 1, 2, 4)", "", LEDGER_OWED & ~LEDGER_BIT(DELIVERY_ON_WIRE)},
+};
+
+bool order_count(struct db *db, struct fault *why, const struct queue_order *order,
+                 int64_t states[DELIVERY_STATE_COUNT])
+{
+    SCOPED(buf) sql = BUF(4096);
+    SCOPED(rows) rows = {0};
+    memset(states, 0, sizeof(*states) * DELIVERY_STATE_COUNT);
+    buf_printf(
+        &sql,
+        "SELECT d.state, COUNT(*) FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.state IN %s AND " FILTER
+        "%s GROUP BY d.state",
+        moves_of[order->verb].states, moves_of[order->verb].more);
+    if (!db_query(db, why, &rows, buf_cstr(&sql), VALUES(FILTER_VALUES(order))))
+        return false;
+    while (rows_next(&rows))
+        states[rows_int(&rows, 0)] = rows_int(&rows, 1);
+    return rows_end(&rows);
+}
+
+/* ── giving an order ── */
+
+static struct value hold_name(const struct queue_order *order, struct buf *name)
+{
+    if (order->domain.len)
+        return V_TEXT(order->domain);
+    buf_u64(name, order->brand_id);
+    return V_TEXT(buf_slice(name));
+}
+
+static bool stand(struct db *db, struct fault *why, const struct queue_order *order)
+{
+    SCOPED(buf) name = BUF(24);
+    const struct value kind = V_STR(order->domain.len ? "domain" : "brand");
+    db_mark(db, STORE_MARK_HOLDS | STORE_MARK_DELIVERIES);
+    if (order->verb == ORDER_HOLD)
+        return db_do(db, why,
+                     "INSERT INTO hold (kind, name, why, since_ms) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+                     VALUES(kind, hold_name(order, &name), V_TEXT(order->why), V_INT(order->at)), NULL);
+    return db_do(db, why, "DELETE FROM hold WHERE kind = $1 AND name = $2", VALUES(kind, hold_name(order, &name)),
+                 NULL);
+}
+
+bool order_give(struct db *db, struct fault *why, struct queue_order *order)
+{
+    if (!filters(order))
+        return fault_set(why, FAULT_INPUT, "say of which mails: by brand, campaign, domain, site or age");
+    bool is_standing = order_is_standing(order) && order->verb != ORDER_PURGE;
+    bool moves_nothing = is_standing && order->verb == ORDER_HOLD;
+    order->id = id_make_anywhere(db_ids(db), order->at);
+    if ((is_standing && !stand(db, why, order)) ||
+        !db_do(db, why,
+               "INSERT INTO queue_order (id, at_ms, who, verb, accepted_until_ms, brand_id, campaign_id, domain, site, "
+               "why, done_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+               VALUES(V_INT((int64_t)order->id), V_INT(order->at), V_TEXT(order->who),
+                      V_TEXT(order_verb_word(order->verb)), FILTER_VALUES(order), V_TEXT(order->why),
+                      V_INT(moves_nothing ? order->at : 0)),
+               NULL))
+        return false;
+    db_mark(db, STORE_MARK_DELIVERIES);
+    for (unsigned bucket = 0; bucket < ID_BUCKETS && !moves_nothing; bucket++)
+        if (!db_do(db, why, "INSERT INTO queue_order_todo (bucket, order_id) VALUES ($1, $2)",
+                   VALUES(V_INT(bucket), V_INT((int64_t)order->id)), NULL))
+            return false;
+    return true;
+}
+
+/* ── carrying it out ── */
+
+bool order_list(struct db *db, struct fault *why, uint64_t id, size_t limit, struct arena *arena,
+                struct queue_order **orders, size_t *count)
+{
+    SCOPED(rows) rows = {0};
+    *orders = ARENA_ARRAY(arena, struct queue_order, limit);
+    *count = 0;
+    if (!db_query(db, why, &rows,
+                  "SELECT o.id, o.at_ms, o.who, o.verb, o.brand_id, o.campaign_id, o.domain, o.site, "
+                  "o.accepted_until_ms, o.why, o.moved + (SELECT CAST(COALESCE(SUM(t.moved), 0) AS BIGINT) FROM "
+                  "queue_order_todo t WHERE t.order_id = o.id), o.done_ms, (SELECT COUNT(*) FROM queue_order_todo t "
+                  "WHERE t.order_id = o.id AND t.is_done = 0) FROM queue_order o WHERE $1 = 0 OR o.id = $1 ORDER BY "
+                  "o.id DESC LIMIT $2",
+                  VALUES(V_INT((int64_t)id), V_INT((int64_t)limit))))
+        return false;
+    while (*count < limit && rows_next(&rows))
+        (*orders)[(*count)++] = (struct queue_order){
+            .id = (uint64_t)rows_int(&rows, 0),
+            .at = rows_int(&rows, 1),
+            .who = arena_copy(arena, rows_text(&rows, 2)),
+            .verb = verb_of(rows_text(&rows, 3)),
+            .brand_id = (uint64_t)rows_int(&rows, 4),
+            .campaign_id = (uint64_t)rows_int(&rows, 5),
+            .domain = arena_copy(arena, rows_text(&rows, 6)),
+            .site = arena_copy(arena, rows_text(&rows, 7)),
+            .accepted_until = rows_int(&rows, 8),
+            .why = arena_copy(arena, rows_text(&rows, 9)),
+            .moved = rows_int(&rows, 10),
+            .done = rows_int(&rows, 11),
+            .buckets_left = rows_int(&rows, 12),
+        };
+    return rows_end(&rows);
+}
+
+static struct ledger_move move_of(const struct queue_order *order, time_ms now, unsigned attempts)
+{
+    struct ledger_move move = {
+        .event = {.at = now, .note = SLICE_INIT("by_hand")}, .from = moves_of[order->verb].from, .due = now};
+    switch (order->verb) {
+    case ORDER_HOLD:
+        move.event.kind = EVENT_HELD;
+        move.event.state_after = DELIVERY_HELD;
+        break;
+    case ORDER_RELEASE:
+        move.event.kind = EVENT_RELEASED;
+        move.event.state_after = attempts ? DELIVERY_DEFERRED : DELIVERY_WAITING;
+        break;
+    case ORDER_PURGE:
+        move.event.kind = EVENT_CANCELLED;
+        move.event.state_after = DELIVERY_CANCELLED;
+        break;
+    case ORDER_VERB_COUNT: break;
+    }
+    return move;
+}
+
+struct slice_of_bucket {
+    unsigned bucket;
+    uint64_t after;
+    struct ledger_move *moves;
+    struct lane_key *lanes;
+    size_t count;
+};
+
+static bool slice_read(struct db *db, struct fault *why, const struct queue_order *order, time_ms now,
+                       struct arena *arena, struct slice_of_bucket *slice)
+{
+    SCOPED(buf) sql = BUF(4096);
+    SCOPED(rows) rows = {0};
+    slice->moves = ARENA_ARRAY(arena, struct ledger_move, SLICE_ROWS);
+    slice->lanes = ARENA_ARRAY(arena, struct lane_key, SLICE_ROWS);
+    slice->count = 0;
+    buf_printf(&sql,
+               "SELECT d.id, d.address, d.campaign_id, d.contact_id, d.brand_id, d.attempts, l.id, l.priority, "
+               "l.domain FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $6 AND d.id > $7 AND d.state "
+               "IN %s AND " FILTER "%s ORDER BY d.id LIMIT $8",
+               moves_of[order->verb].states, moves_of[order->verb].more);
+    if (!db_query(db, why, &rows, buf_cstr(&sql),
+                  VALUES(FILTER_VALUES(order), V_INT(slice->bucket), V_INT((int64_t)slice->after), V_INT(SLICE_ROWS))))
+        return false;
+    while (slice->count < SLICE_ROWS && rows_next(&rows)) {
+        struct ledger_move *move = &slice->moves[slice->count];
+        struct lane_key *lane = &slice->lanes[slice->count++];
+        *move = move_of(order, now, (unsigned)rows_int(&rows, 5));
+        move->event.delivery_id = (uint64_t)rows_int(&rows, 0);
+        move->event.address = arena_copy(arena, rows_text(&rows, 1));
+        move->event.campaign_id = (uint64_t)rows_int(&rows, 2);
+        move->event.contact_id = (uint64_t)rows_int(&rows, 3);
+        move->event.brand_id = (uint64_t)rows_int(&rows, 4);
+        move->event.domain = arena_copy(arena, rows_text(&rows, 8));
+        *lane = (struct lane_key){.id = (uint64_t)rows_int(&rows, 6),
+                                  .brand_id = move->event.brand_id,
+                                  .campaign_id = move->event.campaign_id,
+                                  .priority = (int)rows_int(&rows, 7),
+                                  .domain = move->event.domain};
+    }
+    return rows_end(&rows);
+}
+
+/* What a purge has to look at again: it may come back from the wire. */
+static bool on_wire(struct db *db, struct fault *why, const struct queue_order *order, unsigned bucket, bool *any)
+{
+    int64_t one;
+    *any = false;
+    return order->verb != ORDER_PURGE ||
+           db_query_ints(db, why,
+                         "SELECT 1 FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $6 AND d.state IN "
+                         "(2, 3, 4) AND d.state = 3 AND " FILTER " LIMIT 1",
+                         VALUES(FILTER_VALUES(order), V_INT(bucket)), &one, 1, any);
+}
+
+static void tell(struct order_step *step, const struct slice_of_bucket *slice)
+{
+    for (size_t i = 0; i < slice->count; i++)
+        if (slice->moves[i].is_moved)
+            step->released[step->released_count++] =
+                (struct ledger_released){.lane = slice->lanes[i], .bucket = slice->bucket};
+}
+
+/* One slice of one bucket. *is_over: nothing more is to be done there now. */
+static bool slice_run(const struct ledger *ledger, struct db *db, struct fault *why, const struct queue_order *order,
+                      time_ms now, struct arena *arena, struct slice_of_bucket *slice, struct order_step *step,
+                      bool *is_over)
+{
+    int64_t moved = 0;
+    bool comes_back = false;
+    if (!slice_read(db, why, order, now, arena, slice) || !ledger_settle(ledger, db, why, slice->moves, slice->count))
+        return false;
+    for (size_t i = 0; i < slice->count; i++)
+        moved += slice->moves[i].is_moved;
+    *is_over = slice->count < SLICE_ROWS;
+    slice->after = *is_over ? 0 : slice->moves[slice->count - 1].event.delivery_id;
+    step->moved += moved;
+    if (order->verb == ORDER_RELEASE)
+        tell(step, slice);
+    if (*is_over && !on_wire(db, why, order, slice->bucket, &comes_back))
+        return false;
+    return db_do(db, why,
+                 "UPDATE queue_order_todo SET after_id = $3, moved = moved + $4, is_done = $5 WHERE bucket = $1 AND "
+                 "order_id = $2",
+                 VALUES(V_INT(slice->bucket), V_INT((int64_t)order->id), V_INT((int64_t)slice->after), V_INT(moved),
+                        V_INT(*is_over && !comes_back)),
+                 NULL);
+}
+
+static bool todo_read(struct db *db, struct fault *why, const struct queue_order *order,
+                      struct slice_of_bucket slices[ID_BUCKETS], size_t *count)
+{
+    SCOPED(rows) rows = {0};
+    *count = 0;
+    if (!db_query(db, why, &rows,
+                  "SELECT bucket, after_id FROM queue_order_todo WHERE order_id = $1 AND is_done = 0 ORDER BY bucket",
+                  VALUES(V_INT((int64_t)order->id))))
+        return false;
+    while (*count < ID_BUCKETS && rows_next(&rows))
+        slices[(*count)++] =
+            (struct slice_of_bucket){.bucket = (unsigned)rows_int(&rows, 0), .after = (uint64_t)rows_int(&rows, 1)};
+    return rows_end(&rows);
+}
+
+static bool order_end(struct db *db, struct fault *why, const struct queue_order *order, time_ms now)
+{
+    const struct value id = V_INT((int64_t)order->id);
+    return db_do(db, why,
+                 "UPDATE queue_order SET done_ms = $2, moved = (SELECT CAST(COALESCE(SUM(moved), 0) AS BIGINT) FROM "
+                 "queue_order_todo WHERE order_id = $1) WHERE id = $1 AND done_ms = 0",
+                 VALUES(id, V_INT(now)), NULL) &&
+           db_do(db, why, "DELETE FROM queue_order_todo WHERE order_id = $1", VALUES(id), NULL);
+}
+
+static bool order_go_on(const struct ledger *ledger, struct db *db, struct fault *why, const struct queue_order *order,
+                        time_ms now, size_t most, struct arena *arena, struct order_step *step)
+{
+    struct slice_of_bucket slices[ID_BUCKETS];
+    struct bucket_set asked = {0}, ours;
+    size_t count;
+    int64_t left;
+    if (!todo_read(db, why, order, slices, &count))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        bucket_set_add(&asked, slices[i].bucket);
+    ours = asked;
+    if (ledger->leases && count && !leases_check(db, why, ledger->leases, &asked, &ours))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        bool is_over = !bucket_set_has(&ours, slices[i].bucket);
+        while (!is_over && (size_t)step->moved < most)
+            if (!slice_run(ledger, db, why, order, now, arena, &slices[i], step, &is_over))
+                return false;
+        step->has_more |= !is_over;
+    }
+    if (!db_query_ints(db, why, "SELECT COUNT(*) FROM queue_order_todo WHERE order_id = $1 AND is_done = 0",
+                       VALUES(V_INT((int64_t)order->id)), &left, 1, NULL))
+        return false;
+    step->has_open |= left > 0;
+    return left || order_end(db, why, order, now);
+}
+
+bool order_step(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now, size_t most,
+                struct arena *arena, struct order_step *step)
+{
+    uint64_t ids[ORDERS_A_STEP];
+    size_t count = 0;
+    *step = (struct order_step){.released = ARENA_ARRAY(arena, struct ledger_released, most + SLICE_ROWS)};
+    {
+        SCOPED(rows) rows = {0};
+        if (!db_query(db, why, &rows, "SELECT id FROM queue_order WHERE done_ms = 0 ORDER BY id LIMIT $1",
+                      VALUES(V_INT(ORDERS_A_STEP))))
+            return false;
+        while (count < ORDERS_A_STEP && rows_next(&rows))
+            ids[count++] = (uint64_t)rows_int(&rows, 0);
+        if (!rows_end(&rows))
+            return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct queue_order *order;
+        size_t found;
+        if (!order_list(db, why, ids[i], 1, arena, &order, &found))
+            return false;
+        /* one of a later version of this program is left to that one */
+        if (found && order->verb < ORDER_VERB_COUNT && (size_t)step->moved < most &&
+            !order_go_on(ledger, db, why, order, now, most, arena, step))
+            return false;
+        step->has_more |= (size_t)step->moved >= most;
+    }
+    return true;
+}

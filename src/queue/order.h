@@ -1,0 +1,66 @@
+/* order.h - what a person tells the queue to do: hold, release, purge
+ *
+ *     given --slices, bucket by bucket, each by the node that owns it--> done
+ *
+ * An order speaks of what was accepted until it was given (or longer ago): mails that come later are not its business.
+ *     hold     waiting, deferred -> held. Without any filter but a brand or a domain it is a standing hold instead (a
+ *              row of `hold`): nothing is moved, and what comes later is held too
+ *     release  held -> deferred or waiting, due now; and the standing hold of that brand or domain goes. What the site
+ *              guard holds stays: `todoke guard retry` is for that
+ *     purge    owed -> cancelled. What is on the wire ends as it ends; if it comes back deferred, it is cancelled then
+ *
+ * The order stays as the record of who did what, when, to how many. The moves are ledger.h's, each with its event. */
+#ifndef TODOKE_QUEUE_ORDER_H
+#define TODOKE_QUEUE_ORDER_H
+
+#include "queue/ledger.h"
+
+#define ORDER_VERBS(X)                                                                                                 \
+    X(HOLD, hold)                                                                                                      \
+    X(RELEASE, release)                                                                                                \
+    X(PURGE, purge)
+#define ORDER_VERB_ENUM(NAME, word) ORDER_##NAME,
+enum order_verb { ORDER_VERBS(ORDER_VERB_ENUM) ORDER_VERB_COUNT };
+struct slice order_verb_word(enum order_verb verb);
+
+struct queue_order {
+    uint64_t id; /* out of order_give */
+    time_ms at;
+    struct slice who;
+    enum order_verb verb;
+    uint64_t brand_id, campaign_id; /* 0: any */
+    struct slice domain, site;      /* "": any. site: of the delivery's last reply */
+    time_ms accepted_until;         /* at most `at` */
+    struct slice why;
+    /* of those that were listed */
+    int64_t moved, buckets_left;
+    time_ms done; /* 0: under way */
+};
+
+/* Only a brand or only a domain: such a hold stands, for mails of later too. */
+bool order_is_standing(const struct queue_order *order);
+
+/* In a write job. INPUT: no filter at all. */
+NODISCARD bool order_give(struct db *db, struct fault *why, struct queue_order *order);
+
+/* How many deliveries it would move now, by their state. */
+NODISCARD bool order_count(struct db *db, struct fault *why, const struct queue_order *order,
+                           int64_t states[DELIVERY_STATE_COUNT]);
+
+/* In a write job: go on with the oldest orders in buckets that are ours, about `most` rows. *released, in the arena:
+ * what the claimer must hear once the job is committed. *has_more: call again at once; otherwise what is left waits for
+ * mails on the wire or is another node's. */
+struct order_step {
+    struct ledger_released *released;
+    size_t released_count;
+    int64_t moved;
+    bool has_more, has_open; /* there are orders that are not done */
+};
+NODISCARD bool order_step(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now, size_t most,
+                          struct arena *arena, struct order_step *step);
+
+/* Newest first. Texts in the arena. id 0: all. */
+NODISCARD bool order_list(struct db *db, struct fault *why, uint64_t id, size_t limit, struct arena *arena,
+                          struct queue_order **orders, size_t *count);
+
+#endif

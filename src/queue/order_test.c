@@ -1,0 +1,268 @@
+/* What a person orders of the queue, on both stores: bounded slices, each move with its event, what is on the wire
+ * waited for, the guard's left alone, another node's buckets too. */
+#include "queue/order.h"
+#include "queue/testing.h"
+
+enum { NODE = 3, CAMPAIGN = 5, OTHER = 6 };
+#define NOW TEST_NOW
+
+struct fixture {
+    struct test_store store;
+    struct leases leases;
+    struct ledger ledger;
+    struct arena arena;
+};
+
+struct call {
+    struct fixture *fixture;
+    enum { ACQUIRE, GIVE, STEP, RECORD, HOLD_ELSEWHERE } what;
+    struct queue_order order;
+    struct order_step step;
+    size_t most;
+    uint64_t delivery_id;
+};
+
+static bool call_run(struct db *db, struct fault *why, void *context)
+{
+    struct call *call = context;
+    struct fixture *fixture = call->fixture;
+    switch (call->what) {
+    case ACQUIRE: return leases_acquire(db, why, &fixture->leases, ID_BUCKETS, 1);
+    case GIVE: return order_give(db, why, &call->order);
+    case STEP: return order_step(&fixture->ledger, db, why, NOW, call->most, &fixture->arena, &call->step);
+    case RECORD:
+        return db_do(db, why,
+                     "INSERT INTO held_verdict (bucket, delivery_id, site, address, brand_id, campaign_id, reason, "
+                     "rule, event_id, since_ms, is_owed) VALUES ($1, $2, 'mx', 'a', 1, 1, 1, '', 1, 1, 1)",
+                     VALUES(V_INT(id_bucket(call->delivery_id)), V_INT((int64_t)call->delivery_id)), NULL);
+    case HOLD_ELSEWHERE:
+        return db_do(db, why, "UPDATE lease SET node = 9, epoch = epoch + 1 WHERE bucket = $1",
+                     VALUES(V_INT(id_bucket(call->delivery_id))), NULL);
+    }
+    return false;
+}
+
+#define FIXTURE(fixture, state)                                                                                        \
+    struct fixture fixture = {.leases = {.node = NODE}};                                                               \
+    if (!test_store_url(&fixture.store, state))                                                                        \
+        skip();                                                                                                        \
+    test_store_reopen(&fixture.store);                                                                                 \
+    fixture.ledger = (struct ledger){.leases = &fixture.leases, .node = NODE};                                         \
+    test_write(fixture.store.store, call_run, &(struct call){.fixture = &fixture, .what = ACQUIRE})
+#define END(fixture)                                                                                                   \
+    arena_release(&fixture.arena);                                                                                     \
+    test_store_end(&fixture.store)
+
+static uint64_t add(struct fixture *fixture, const char *address, uint64_t campaign)
+{
+    struct test_delivery delivery = {.address = address, .campaign_id = campaign, .priority = 1, .due = 10};
+    test_delivery_add(&fixture->store, &delivery);
+    return delivery.id;
+}
+
+static uint64_t give(struct fixture *fixture, struct queue_order order)
+{
+    struct call call = {.fixture = fixture, .what = GIVE, .order = order};
+    call.order.at = NOW;
+    call.order.who = SLICE("test");
+    if (!call.order.accepted_until)
+        call.order.accepted_until = NOW;
+    test_write(fixture->store.store, call_run, &call);
+    return call.order.id;
+}
+
+static struct order_step step(struct fixture *fixture, size_t most)
+{
+    struct call call = {.fixture = fixture, .what = STEP, .most = most};
+    test_write(fixture->store.store, call_run, &call);
+    return call.step;
+}
+
+static int64_t number(struct fixture *fixture, const char *sql, uint64_t id)
+{
+    struct fault why = {0};
+    int64_t got = -1;
+    bool found;
+    if (!db_query_ints(fixture->store.reader, &why, sql, VALUES(V_INT((int64_t)id)), &got, 1, &found))
+        fail_msg("%s", why.text);
+    return found ? got : -1;
+}
+static int64_t state_of(struct fixture *fixture, uint64_t id)
+{
+    return number(fixture, "SELECT state FROM delivery WHERE id = $1", id);
+}
+
+static struct queue_order the_order(struct fixture *fixture, uint64_t id)
+{
+    struct fault why = {0};
+    struct queue_order *orders;
+    size_t count;
+    if (!order_list(fixture->store.reader, &why, id, 10, &fixture->arena, &orders, &count) || count != 1)
+        fail_msg("%s", why.text);
+    return orders[0];
+}
+
+static void a_purge_cancels_in_slices_and_is_recorded(void **state)
+{
+    enum { MANY = 1200 };
+    FIXTURE(fixture, state);
+    uint64_t last = 0;
+    for (int i = 0; i < MANY; i++) {
+        char address[40];
+        snprintf(address, sizeof(address), "p%d@example.jp", i % 2 ? i : 0); /* and many in one bucket */
+        last = add(&fixture, address, (uint64_t)(i % 2 ? CAMPAIGN : 1000 + i));
+    }
+    uint64_t other = add(&fixture, "else@example.com", CAMPAIGN);
+    struct queue_order wish = {.verb = ORDER_PURGE, .domain = SLICE("example.jp")};
+    struct fault why = {0};
+    int64_t states[DELIVERY_STATE_COUNT];
+    wish.accepted_until = NOW;
+    assert_true(order_count(fixture.store.reader, &why, &wish, states));
+    assert_int_equal(states[DELIVERY_WAITING], MANY);
+    assert_int_equal(state_of(&fixture, last), DELIVERY_WAITING); /* counting changes nothing */
+    uint64_t id = give(&fixture, wish);
+    int64_t moved = 0;
+    struct order_step one;
+    int steps = 0;
+    do {
+        one = step(&fixture, 300);
+        assert_true(one.moved < 300 + 500);
+        moved += one.moved;
+    } while (one.has_more && ++steps < 50);
+    assert_true(steps >= 1);
+    assert_int_equal(moved, MANY);
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM delivery WHERE state = 9 AND $1 = $1", 1), MANY);
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM event WHERE kind = 8 AND note = 'by_hand' AND $1 = $1", 1),
+                     MANY);
+    assert_int_equal(state_of(&fixture, other), DELIVERY_WAITING);
+    const struct queue_order kept = the_order(&fixture, id);
+    assert_int_equal(kept.moved, MANY);
+    assert_int_equal(kept.done, NOW);
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM queue_order_todo WHERE $1 = $1", 1), 0);
+    END(fixture);
+}
+
+static void what_is_on_the_wire_is_purged_when_it_comes_back(void **state)
+{
+    FIXTURE(fixture, state);
+    uint64_t ann = add(&fixture, "ann@example.jp", CAMPAIGN);
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET state = 3"});
+    uint64_t id = give(&fixture, (struct queue_order){.verb = ORDER_PURGE, .campaign_id = CAMPAIGN});
+    struct order_step one = step(&fixture, 100);
+    assert_false(one.has_more);
+    assert_true(one.has_open);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_ON_WIRE);
+    assert_int_equal(the_order(&fixture, id).done, 0);
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET state = 1"});
+    one = step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_CANCELLED);
+    assert_int_equal(the_order(&fixture, id).done, NOW);
+    END(fixture);
+}
+
+static void what_came_after_the_order_is_not_its_business(void **state)
+{
+    FIXTURE(fixture, state);
+    uint64_t ann = add(&fixture, "ann@example.jp", CAMPAIGN), bob = add(&fixture, "bob@example.jp", OTHER);
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET accepted_ms = 1795321800001 WHERE campaign_id = 6"});
+    give(&fixture, (struct queue_order){.verb = ORDER_PURGE, .domain = SLICE("example.jp")});
+    (void)step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_CANCELLED);
+    assert_int_equal(state_of(&fixture, bob), DELIVERY_WAITING);
+    END(fixture);
+}
+
+static void held_and_released_again(void **state)
+{
+    FIXTURE(fixture, state);
+    uint64_t ann = add(&fixture, "ann@example.jp", CAMPAIGN), bob = add(&fixture, "bob@example.jp", OTHER),
+             guarded = add(&fixture, "guarded@example.jp", CAMPAIGN);
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET attempts = 2, state = 1 WHERE address LIKE 'ann%'"});
+    give(&fixture, (struct queue_order){.verb = ORDER_HOLD, .campaign_id = CAMPAIGN, .domain = SLICE("example.jp")});
+    (void)step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_HELD);
+    assert_int_equal(state_of(&fixture, bob), DELIVERY_WAITING);
+    test_write(fixture.store.store, call_run,
+               &(struct call){.fixture = &fixture, .what = RECORD, .delivery_id = guarded});
+    give(&fixture, (struct queue_order){.verb = ORDER_RELEASE, .campaign_id = CAMPAIGN, .domain = SLICE("example.jp")});
+    struct order_step one = step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_DEFERRED); /* it was tried before */
+    assert_int_equal(state_of(&fixture, guarded), DELIVERY_HELD);
+    assert_int_equal(one.released_count, 1);
+    assert_int_equal(one.released[0].bucket, id_bucket(ann));
+    assert_int_equal(one.released[0].lane.campaign_id, CAMPAIGN);
+    assert_int_equal(number(&fixture, "SELECT due_ms FROM delivery WHERE id = $1", ann), NOW);
+    END(fixture);
+}
+
+static void a_hold_of_a_domain_alone_stands(void **state)
+{
+    FIXTURE(fixture, state);
+    uint64_t ann = add(&fixture, "ann@example.jp", CAMPAIGN);
+    uint64_t id = give(&fixture, (struct queue_order){.verb = ORDER_HOLD, .domain = SLICE("example.jp")});
+    (void)step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_WAITING);
+    assert_int_equal(the_order(&fixture, id).done, NOW);
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM hold WHERE kind = 'domain' AND $1 = $1", 1), 1);
+    give(&fixture, (struct queue_order){.verb = ORDER_RELEASE, .domain = SLICE("example.jp")});
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM hold WHERE kind = 'domain' AND $1 = $1", 1), 0);
+    END(fixture);
+}
+
+static void buckets_of_another_node_are_left_to_it(void **state)
+{
+    FIXTURE(fixture, state);
+    uint64_t ann = add(&fixture, "ann@example.jp", CAMPAIGN);
+    test_write(fixture.store.store, call_run,
+               &(struct call){.fixture = &fixture, .what = HOLD_ELSEWHERE, .delivery_id = ann});
+    uint64_t id = give(&fixture, (struct queue_order){.verb = ORDER_PURGE, .campaign_id = CAMPAIGN});
+    struct order_step one = step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_WAITING);
+    assert_int_equal(one.moved, 0);
+    assert_int_equal(the_order(&fixture, id).done, 0);
+    END(fixture);
+}
+
+static void an_order_without_any_filter_is_refused(void **state)
+{
+    FIXTURE(fixture, state);
+    struct fault why = {0};
+    struct call call = {.fixture = &fixture, .what = GIVE, .order = {.verb = ORDER_PURGE, .at = NOW}};
+    call.order.accepted_until = NOW;
+    assert_false(test_write_try(fixture.store.store, call_run, &call, &why));
+    assert_int_equal(why.kind, FAULT_INPUT);
+    END(fixture);
+}
+
+static void by_the_site_of_the_last_reply_and_by_age(void **state)
+{
+    FIXTURE(fixture, state);
+    uint64_t ann = add(&fixture, "ann@example.jp", CAMPAIGN), bob = add(&fixture, "bob@example.jp", CAMPAIGN);
+    test_do(&fixture.store, (char[]){"INSERT INTO event (bucket, seq, id, at_ms, kind, delivery_id, site) SELECT "
+                                     "bucket, 70000, id, 1, 4, id, 'google' FROM delivery WHERE address LIKE 'ann%'"});
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET last_seq = 70000"});
+    const struct queue_order site = {.verb = ORDER_HOLD, .site = SLICE("google")};
+    give(&fixture, site);
+    (void)step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_HELD);
+    assert_int_equal(state_of(&fixture, bob), DELIVERY_WAITING);
+    give(&fixture, (struct queue_order){.verb = ORDER_PURGE, .accepted_until = NOW - 1000}); /* accepted in 1970 */
+    (void)step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, bob), DELIVERY_CANCELLED);
+    END(fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_BOTH(a_purge_cancels_in_slices_and_is_recorded),
+        ON_BOTH(what_is_on_the_wire_is_purged_when_it_comes_back),
+        ON_BOTH(what_came_after_the_order_is_not_its_business),
+        ON_BOTH(held_and_released_again),
+        ON_BOTH(a_hold_of_a_domain_alone_stands),
+        ON_BOTH(buckets_of_another_node_are_left_to_it),
+        ON_BOTH(an_order_without_any_filter_is_refused),
+        ON_BOTH(by_the_site_of_the_last_reply_and_by_age),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,64 @@
+"""Issue 4.5: what a person orders of the queue. Held mails wait and later ones too, released ones go at once; a purge counts first, cancels in
+slices what matches and nothing else, waits for nothing; every order is on record with who, what and how many; the books balance."""
+from receiver import Receiver
+from tap import Tap
+from todoke import NET, PORT, Place, stores, until
+
+MX = f"{NET}.70"
+GONE = f"{NET}.71" # nobody listens there
+
+
+def story(tap, words, store):
+    with Place("order") as place:
+        receiver = Receiver(MX, PORT)
+        place.cleanups.append(receiver.server.server_close)
+        place.cleanups.append(receiver.server.shutdown)
+        zone = {"good.example": {"MX": [[10, "mx.good.example"]]}, "mx.good.example": {"A": [MX]},
+                "gone.example": {"MX": [[10, "mx.gone.example"]]}, "mx.gone.example": {"A": [GONE]}}
+        todoke = place.installation(zone=zone, store=store, test__time_percent="100")
+        todoke.brand()
+        todoke.people([f"a{n}@good.example" for n in range(20)] + [f"b{n}@gone.example" for n in range(300)])
+
+        def count(verb, *words):
+            return todoke.json("queue", verb, *words, "--dry-run")["all"]
+
+        def orders():
+            return {row["order"]: row for row in todoke.rows("queue", "orders")}
+
+        def carried_out(said):
+            return until(lambda: (lambda row: row if row["is_done"] else None)(orders()[said["order"]]), 20, "the order")
+
+        todoke.json("queue", "hold", "--domain", "good.example", "--why", "they asked")
+        todoke.campaign("autumn")
+        todoke.serve()
+        todoke.ok("campaign", "send", "autumn")
+        until(lambda: (lambda report: report["accepted"] == 320 and report["counts"]["deferred"])(todoke.report("autumn")), 60, "320 accepted, some deferred")
+        tap.equal(len(receiver.mails), 0, f"{words}: a domain is held before its mails come")
+
+        tap.equal(count("purge", "--domain", "gone.example"), 300, f"{words}: a dry run counts")
+        tap.equal(todoke.report("autumn")["counts"]["cancelled"], 0, f"{words}: and changes nothing")
+        tap.equal(count("purge", "--campaign", "autumn", "--older-than", "1d"), 0, f"{words}: nothing is older than a day")
+        done = carried_out(todoke.json("queue", "hold", "--domain", "gone.example", "--campaign", "autumn"))
+        tap.equal(done["moved"], 300, f"{words}: two filters hold what is owed now")
+        tap.equal(len(todoke.rows("queue", "list", "--state", "held")), 300, f"{words}: they are listed as held")
+        done = carried_out(todoke.json("queue", "purge", "--domain", "gone.example"))
+        tap.equal(done["moved"], 300, f"{words}: all of them are cancelled")
+        tap.ok(done["who"].startswith("user ") and done["verb"] == "purge" and done["domain"] == "gone.example" and done["at"],
+                  f"{words}: the record says who, what and when")
+
+        carried_out(todoke.json("queue", "release", "--domain", "good.example"))
+        until(lambda: len(receiver.mails) == 20, 30, "20 mails released")
+        report = todoke.settled("autumn", 320, 30)
+        tap.equal((report["counts"]["delivered"], report["counts"]["cancelled"]), (20, 300), f"{words}: 20 delivered, 300 cancelled")
+        books = todoke.audit()
+        tap.ok(books["agrees"] and books["status"] == 0, f"{words}: the books balance")
+        wrong = todoke.run("queue", "purge")
+        tap.ok(wrong.returncode == 2 and "--brand" in wrong.stderr, f"{words}: a purge of everything must be said")
+        wrong = todoke.run("queue", "purge", "--older-than", "yesterday")
+        tap.ok(wrong.returncode == 2 and "yesterday" in wrong.stderr, f"{words}: an age that is none is named")
+        tap.equal(todoke.stop(), 0, f"{words}: it stops")
+
+
+with Tap() as shown:
+    for store_name, store_url in stores("queue_order"):
+        story(shown, store_name, store_url)
