@@ -111,7 +111,8 @@ void directions_free(struct directions *directions)
     size_t at = 0;
     for (struct id_map_entry *entry; (entry = id_map_walk(&directions->relays, &at));) {
         struct relay *relay = entry->value;
-        explicit_bzero((char *)(uintptr_t)relay->password.ptr, relay->password.len);
+        if (relay->password.len)
+            explicit_bzero((char *)(uintptr_t)relay->password.ptr, relay->password.len);
     }
     map_release(&directions->rules);
     id_map_release(&directions->relays);
