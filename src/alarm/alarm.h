@@ -27,7 +27,7 @@
 
 /* ── rows ── */
 
-#define ALARM_KINDS(X)         X(UNVERIFIED_MAIL, unverified_mail) X(SITE_GUARD, site_guard)
+#define ALARM_KINDS(X)         X(UNVERIFIED_MAIL, unverified_mail) X(SITE_GUARD, site_guard) X(CERTIFICATE, certificate)
 #define ALARM_ENUM(NAME, word) ALARM_##NAME,
 enum alarm_kind { ALARM_KINDS(ALARM_ENUM) ALARM_KIND_COUNT };
 struct slice alarm_word(enum alarm_kind kind);
@@ -35,8 +35,8 @@ struct slice alarm_word(enum alarm_kind kind);
 struct alarm_row {
     uint64_t id;
     enum alarm_kind kind;
-    struct slice about;  /* the site; empty: the whole installation */
-    int64_t n, normal;   /* how many when last looked at (percent, for a site), and how many would be usual */
+    struct slice about;  /* the site; the certificate's name; empty: the whole installation */
+    int64_t n, normal;   /* how many when last looked at (site: percent; certificate: days left); how many are usual */
     struct slice detail; /* JSON */
     time_ms since, last, ended, acked, mailed; /* 0: not yet */
     struct slice acked_by;
@@ -47,6 +47,10 @@ NODISCARD bool alarm_list(struct db *db, struct fault *why, bool only_open, time
                           struct arena *arena, struct alarm_row **rows, size_t *count);
 /* Inside a write job. *found: there is such a row. A second time changes nothing. */
 NODISCARD bool alarm_ack(struct db *db, struct fault *why, uint64_t id, struct slice by, time_ms now, bool *found);
+/* Inside a write job. Begin a matter, or say how it is now; and its end. One open row for each kind and `about`. */
+NODISCARD bool alarm_raise(struct db *db, struct fault *why, enum alarm_kind kind, struct slice about, int64_t n,
+                           int64_t normal, struct slice detail, time_ms now);
+NODISCARD bool alarm_end(struct db *db, struct fault *why, enum alarm_kind kind, struct slice about, time_ms now);
 /* In words for people: what happened, what to do. lang as in bounce/words.h; in the arena. */
 struct alarm_words {
     struct slice title, text;

@@ -120,8 +120,6 @@ bool alarm_mailed(struct db *db, struct fault *why, uint64_t id, time_ms now)
 
 #define SAY(...) arena_printf(arena, __VA_ARGS__)
 
-#define SAY(...) arena_printf(arena, __VA_ARGS__)
-
 struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *arena)
 {
     long long n = row->n, normal = row->normal;
@@ -145,6 +143,13 @@ struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *are
                 "古いと"
                 "分かっているときは、管理者が todoke guard exclude %.*s を使うと、返事のとおりに配信停止にできます。",
                 SLICE_ARG(row->about))};
+    case ALARM_CERTIFICATE:
+        return (struct alarm_words){
+            n < 0 ? SAY("%.*s の証明書の期限が切れています", SLICE_ARG(row->about))
+                  : SAY("%.*s の証明書の期限が切れるまで、あと %lld 日です", SLICE_ARG(row->about), n),
+            SLICE("新しい証明書と鍵を、設定 tls.cert と tls.key "
+                  "のファイルに置いてください。置き換えると、サーバーは止まら"
+                  "ずに新しい証明書を使い始めます。期限が切れると、ブラウザーや送信プログラムは接続しなくなります。")};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};
@@ -170,6 +175,13 @@ struct alarm_words alarm_words_en(const struct alarm_row *row, struct arena *are
                 "few mails are tried again from time to time; once the share is normal, all that was held is sent "
                 "again. If you know that the list is old, `todoke guard exclude %.*s` believes the answers.",
                 SLICE_ARG(row->about))};
+    case ALARM_CERTIFICATE:
+        return (struct alarm_words){
+            n < 0 ? SAY("The certificate of %.*s has expired", SLICE_ARG(row->about))
+                  : SAY("The certificate of %.*s expires in %lld days", SLICE_ARG(row->about), n),
+            SLICE("Put a new certificate and its key into the files of the settings tls.cert and tls.key; the server "
+                  "takes them as soon as they are there, and nobody is cut off. Browsers and programs that send do "
+                  "not connect to an expired one.")};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};

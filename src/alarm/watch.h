@@ -27,9 +27,6 @@ static inline time_ms watch_now(const struct alarm_watch *watch)
 void watch_tell(struct alarm_watch *watch, const struct submit_news *news, size_t count);
 
 /* rows.c */
-NODISCARD bool alarm_raise(struct db *db, struct fault *why, enum alarm_kind kind, struct slice about, int64_t n,
-                           int64_t normal, struct slice detail, time_ms now);
-NODISCARD bool alarm_end(struct db *db, struct fault *why, enum alarm_kind kind, struct slice about, time_ms now);
 /* Those that nobody was mailed about yet, oldest first. */
 NODISCARD bool alarm_unmailed(struct db *db, struct fault *why, struct arena *arena, struct alarm_row **rows,
                               size_t *count);

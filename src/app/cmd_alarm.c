@@ -16,7 +16,8 @@ static const char usage[] =
     "\n"
     "An alarm is raised when error mail comes for mail that was never sent (a forged sender, an account in wrong "
     "hands),\n"
-    "and when a receiver's answers are not believed. --open: not acknowledged yet.\n"
+    "when a receiver's answers are not believed, and 21 days before a certificate of ours expires. --open: not "
+    "acknowledged yet.\n"
     "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
 
 struct alarm_arguments {

@@ -16,6 +16,7 @@ static const char usage[] =
     "  --config FILE      settings as YAML (docs/settings.md lists them); default: none, every setting at its default\n"
     "  --set KEY=VALUE    one setting, after the file\n"
     "  --settings         print every setting, its default and its meaning (docs/settings.md) and end\n"
+    "SIGHUP: the files of tls.cert and tls.key are read again; nobody is cut off.\n"
     "Ends at SIGTERM or SIGINT, when the conversations under way have ended (20 s at most).\n";
 
 static bool read_arguments(int argc, char **argv, struct config *config, struct fault *why)
@@ -56,6 +57,7 @@ static bool serve(const struct config *config, struct jail *jail, struct fault *
     sigemptyset(&stop);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before any thread: all inherit it */
 
     struct world world;
@@ -79,7 +81,8 @@ static bool serve(const struct config *config, struct jail *jail, struct fault *
         log_info("app", "serving; console at %s://%s/ (sign in with a secret of `todoke key add`)",
                  strcmp(config->http_tls.text, "on") == 0 ? "https" : "http", endpoint_text(&http, at));
         int signal_number;
-        sigwait(&stop, &signal_number);
+        while (sigwait(&stop, &signal_number) == 0 && signal_number == SIGHUP)
+            service_reload(service);
         log_info("app", "stopping: conversations under way may end");
     }
     service_stop(service, DRAIN_MS);

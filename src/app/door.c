@@ -1,7 +1,5 @@
 #include "app/door.h"
 
-#include "app/certificate.h"
-
 #include "access/submit_right.h"
 #include "app/change.h"
 #include "base/log.h"
@@ -34,7 +32,6 @@ struct door {
     unsigned char secret[SECRET_BYTES]; /* of SCRAM keys for names that are not there */
     struct db *reader;
     struct loop *loop;
-    struct tls_server *tls;
     struct submission *submission;
     pthread_t thread;
     bool is_running;
@@ -330,8 +327,7 @@ static bool open_all(struct door *door, struct fault *why)
     const struct config *config = door->options.config;
     const char *name = door->options.host_name;
     if (!networks_read(door, why) || !store_change(door->options.store, secret_read, door, why) ||
-        !(door->reader = store_reader_open(door->options.store, why)) ||
-        !(door->tls = certificate_open(config, name, why)))
+        !(door->reader = store_reader_open(door->options.store, why)))
         return false;
     raise_descriptors();
     door->loop = loop_new(door->options.world);
@@ -340,7 +336,7 @@ static bool open_all(struct door *door, struct fault *why)
                     .smtp = {.host_name = slice_str(name), .size_max = (uint64_t)config->submission_size_max.number},
                     .limits = {.sessions = (unsigned)config->submission_sessions.number,
                                .sessions_of_one = (unsigned)config->submission_sessions_of_one.number},
-                    .tls = door->tls},
+                    .tls = door->options.tls},
         .tls_at = config->submission_tls_listen.endpoint,
         .store = door->options.store,
         .authenticator = {.self = door, .check = check, .scram = scram, .brand = brand},
@@ -386,7 +382,6 @@ void door_stop(struct door *door)
     submission_free(door->submission);
     if (door->loop)
         loop_free(door->loop);
-    tls_server_free(door->tls);
     keys_forget(door);
     map_release(&door->domains);
     db_free(door->reader);

@@ -14,6 +14,7 @@ struct door_options {
     struct world *world;
     const struct seal_key *seal;
     const char *host_name;
+    struct tls_server *tls; /* not owned */
     int date_offset_minutes;
     void (*submitted)(void *owner, const struct submit_news *news, size_t count);
     void *owner;

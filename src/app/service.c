@@ -33,8 +33,6 @@ struct mail_in_thread {
     struct db *reader;
     struct map domains; /* return paths' domains that are ours */
     struct timer refresh;
-    struct tls_server *tls;
-    char *tls_name;
     _Atomic bool is_stopping;
     bool is_running;
 };
@@ -78,7 +76,7 @@ struct service {
     struct api *api;
     char ehlo_name[256];
     char store_shown[1024];
-    struct tls_server *http_tls; /* NULL: the API speaks clear text */
+    struct certificates *certificates;
     struct api_setting settings[200];
 };
 
@@ -138,7 +136,8 @@ bool service_open(const struct service_options *options, struct service **servic
     const struct store_options store_options = {.role = STORE_SERVE, .node = (unsigned)options->config->node.number};
     const struct sites_options sites = {.folder = options->config->sites_folder.text,
                                         .is_loopback = options->world->network.mode == NETWORK_LOOPBACK};
-    if (!rules_open(&service->rules, why) || !sites_open(&sites, &service->sites, why) ||
+    if (!certificates_open(options->config, service->ehlo_name, &service->certificates, why) ||
+        !rules_open(&service->rules, why) || !sites_open(&sites, &service->sites, why) ||
         !policies_open(options->config->policy.text, options->config->policy_folder.text, &service->policies, why) ||
         !seal_key_load(&service->seal, options->config->key_file.text, why) ||
         !(service->store = store_open(options->config->store.text, &store_options, why)) ||
@@ -266,16 +265,14 @@ static bool mail_in_begin(struct service *service, struct fault *why)
     size_t mailbox_count = mailboxes_of(service->options.config, mailboxes);
     struct mail_in_thread *in = &service->mail_in;
     in->service = service;
-    const char *name = service->ehlo_name;
-    if (!(in->tls = certificate_open(service->options.config, name, why)) ||
-        !(in->reader = store_reader_open(service->store, why)) || !read_domains(in, why))
+    if (!(in->reader = store_reader_open(service->store, why)) || !read_domains(in, why))
         return false;
     in->loop = loop_new(service->options.world);
     const struct mail_in_options options = {
         .session = {.listener = {.at = service->options.config->mail_in_listen.endpoint,
                                  .cure_setting = "mail_in.listen"},
                     .smtp = {.host_name = slice_str(service->ehlo_name)},
-                    .tls = in->tls},
+                    .tls = certificates_server(service->certificates)},
         .return_path_keys = service->return_path_keys,
         .unsubscribe_keys = service->link_keys,
         .mailboxes = mailboxes,
@@ -305,7 +302,6 @@ static void mail_in_end(struct service *service)
         mail_in_free(in->in);
     if (in->loop)
         loop_free(in->loop);
-    tls_server_free(in->tls);
     map_release(&in->domains);
     db_free(in->reader);
 }
@@ -515,6 +511,7 @@ static bool door_begin(struct service *service, struct fault *why)
         .world = service->options.world,
         .seal = &service->seal,
         .host_name = service->ehlo_name,
+        .tls = certificates_server(service->certificates),
         .date_offset_minutes = JST_OFFSET_MIN,
         .submitted = on_submitted,
         .owner = service,
@@ -546,6 +543,7 @@ bool service_run(struct service *service, struct fault *why)
         !(service->collector = collector_start(service->store, options->world, &service->seal, why)))
         return false;
     alarm_begin(service);
+    certificates_watch(service->certificates, service->store, options->world);
     finisher_begin(service);
     const struct ledger ledger = ledger_of(service);
     service->canceller = canceller_start(service->store, options->world, &ledger);
@@ -570,9 +568,7 @@ bool service_run(struct service *service, struct fault *why)
     api.click_keys = &service->click_keys;
     api.open_keys = &service->open_keys;
     api.listen = options->config->http_listen.endpoint;
-    if (strcmp(options->config->http_tls.text, "on") == 0 &&
-        !(api.tls = service->http_tls = certificate_open_given(options->config, why)))
-        return false;
+    api.tls = strcmp(options->config->http_tls.text, "on") == 0 ? certificates_server(service->certificates) : NULL;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;
     api.submitted = on_submitted;
@@ -584,11 +580,17 @@ bool service_run(struct service *service, struct fault *why)
     return started != NULL;
 }
 
+void service_reload(struct service *service)
+{
+    certificates_reload(service->certificates);
+}
+
 void service_stop(struct service *service, time_ms drain_ms)
 {
     if (!service)
         return;
     api_stop(service->api);
+    certificates_stop(service->certificates);
     finisher_end(service);
     canceller_stop(service->canceller);
     orders_stop(service->orders);
@@ -606,7 +608,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     if (service->report)
         report_stop(service->report);
     api_free(service->api); /* until here the counters could still tell it that they moved */
-    tls_server_free(service->http_tls);
+    certificates_free(service->certificates);
     mailer_free(service->mailer);
     if (service->store)
         store_close(service->store);

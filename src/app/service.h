@@ -34,6 +34,8 @@ struct service;
 /* Faults name the setting or the file and the cure. */
 NODISCARD bool service_open(const struct service_options *options, struct service **service, struct fault *why);
 NODISCARD bool service_run(struct service *service, struct fault *why);
+/* Look at the files of the certificates again, as SIGHUP asks. */
+void service_reload(struct service *service);
 /* NULL is fine. */
 void service_stop(struct service *service, time_ms drain_ms);
 

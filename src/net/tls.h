@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/fault.h"
+#include "base/time.h"
 
 struct ssl_st;
 
@@ -15,6 +16,21 @@ struct ssl_st;
 struct tls_server;
 /* PEM files: the chain (our certificate first) and its key. INPUT: which file, and what is wrong with it. */
 struct tls_server *tls_server_from_files(const char *chain_path, const char *key_path, struct fault *why);
+/* Several pairs: a client that names a host (SNI) gets the first that is for this name, everybody else the first. */
+struct tls_files {
+    const char *chain, *key;
+};
+struct tls_server *tls_server_from_pairs(const struct tls_files *files, size_t count, struct fault *why);
+/* From now on new sessions get what `fresh` has; those that are open, or in their handshake, go on with what they began
+ * with. Takes `fresh`. From any thread. */
+void tls_server_replace(struct tls_server *server, struct tls_server *fresh);
+/* What a pair is: the name it is for, and when it ends (the first of its chain that does). */
+struct tls_pair {
+    char name[256];
+    time_ms expires; /* wall clock */
+};
+/* False: there are no more. */
+bool tls_server_pair(struct tls_server *server, size_t nth, struct tls_pair *pair);
 /* A self-signed certificate for these names, made in memory (P-256, valid 10 years): the playground, first start. */
 struct tls_server *tls_server_self_signed(const char *const *names, size_t count, struct fault *why);
 void tls_server_free(struct tls_server *server);

@@ -1,26 +1,87 @@
 #include "net/ip.h"
 #include "net/tls_inside.h"
 
+#include <assert.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <time.h>
 
+/* The first pair's context, which owns the others (OTHERS): whoever still shakes hands on it keeps them all alive. The
+ * lock is because new sessions are made on every listener's thread while another replaces the context. */
 struct tls_server {
+    pthread_mutex_t lock;
     SSL_CTX *ctx;
 };
 
-static struct tls_server *server_new(void)
+struct others {
+    size_t count;
+    SSL_CTX *of[];
+};
+
+static void others_free(void *parent, void *ptr, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
+{
+    struct others *others = ptr;
+    for (size_t i = 0; others && i < others->count; i++)
+        SSL_CTX_free(others->of[i]);
+    free(others);
+}
+
+/* OpenSSL's number for what we hang on a context: given out once, the same for ever. */
+static int others_index(void)
+{
+    static int index = -1;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    if (index < 0 && (index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, others_free)) < 0)
+        abort(); /* out of memory */
+    pthread_mutex_unlock(&lock);
+    return index;
+}
+
+static bool is_for(SSL_CTX *ctx, const char *name)
+{
+    X509 *certificate = SSL_CTX_get0_certificate(ctx);
+    return X509_check_host(certificate, name, 0, 0, NULL) == 1;
+}
+
+/* The client's wish (SNI, RFC 6066 3). */
+static int on_name(SSL *ssl, int *alert, void *arg)
+{
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    SSL_CTX *first = SSL_get_SSL_CTX(ssl);
+    const struct others *others = SSL_CTX_get_ex_data(first, others_index());
+    if (!name || !others || is_for(first, name))
+        return SSL_TLSEXT_ERR_OK;
+    for (size_t i = 0; i < others->count; i++) {
+        if (is_for(others->of[i], name)) {
+            SSL_set_SSL_CTX(ssl, others->of[i]);
+            return SSL_TLSEXT_ERR_OK;
+        }
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+static SSL_CTX *context_new(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (!ctx)
+        abort(); /* out of memory */
+    tls_context_setup(ctx);
+    /* Resumption by tickets alone: nothing kept for strangers. */
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    return ctx;
+}
+
+static struct tls_server *server_new(SSL_CTX *ctx)
 {
     struct tls_server *server = NEW(struct tls_server);
-    server->ctx = SSL_CTX_new(TLS_server_method());
-    if (!server->ctx)
-        abort(); /* out of memory */
-    tls_context_setup(server->ctx);
-    /* Resumption by tickets alone: nothing kept for strangers. */
-    SSL_CTX_set_session_cache_mode(server->ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_num_tickets(server->ctx, 1);
-    SSL_CTX_set_options(server->ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    pthread_mutex_init(&server->lock, NULL);
+    server->ctx = ctx;
     return server;
 }
 
@@ -29,26 +90,115 @@ void tls_server_free(struct tls_server *server)
     if (!server)
         return;
     SSL_CTX_free(server->ctx);
+    pthread_mutex_destroy(&server->lock);
     free(server);
+}
+
+static SSL_CTX *context_from_files(const struct tls_files *files, struct fault *why)
+{
+    SSL_CTX *ctx = context_new();
+    ERR_clear_error();
+    if (SSL_CTX_use_certificate_chain_file(ctx, files->chain) != 1) {
+        tls_error_text(why, files->chain);
+    } else if (SSL_CTX_use_PrivateKey_file(ctx, files->key, SSL_FILETYPE_PEM) == 1 &&
+               SSL_CTX_check_private_key(ctx) == 1) {
+        return ctx;
+    } else if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_X509) {
+        fault_set(why, FAULT_INPUT, "%s: not the key of the certificate in %s", files->key, files->chain);
+    } else {
+        tls_error_text(why, files->key);
+    }
+    why->kind = FAULT_INPUT;
+    ERR_clear_error();
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
+struct tls_server *tls_server_from_pairs(const struct tls_files *files, size_t count, struct fault *why)
+{
+    assert(count > 0);
+    SSL_CTX *first = context_from_files(&files[0], why);
+    if (!first)
+        return NULL;
+    struct tls_server *server = server_new(first);
+    if (count == 1)
+        return server;
+    struct others *others = calloc(1, sizeof(*others) + (count - 1) * sizeof(others->of[0]));
+    if (!others || SSL_CTX_set_ex_data(first, others_index(), others) != 1)
+        abort(); /* out of memory */
+    SSL_CTX_set_tlsext_servername_callback(first, on_name);
+    for (size_t i = 1; i < count; i++) {
+        SSL_CTX *other = context_from_files(&files[i], why);
+        if (!other) {
+            tls_server_free(server);
+            return NULL;
+        }
+        others->of[others->count++] = other;
+    }
+    return server;
 }
 
 struct tls_server *tls_server_from_files(const char *chain_path, const char *key_path, struct fault *why)
 {
-    struct tls_server *server = server_new();
-    ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(server->ctx, chain_path) != 1)
-        tls_error_text(why, chain_path);
-    else if (SSL_CTX_use_PrivateKey_file(server->ctx, key_path, SSL_FILETYPE_PEM) != 1)
-        tls_error_text(why, key_path);
-    else if (SSL_CTX_check_private_key(server->ctx) != 1)
-        fault_set(why, FAULT_INPUT, "%s: not the key of the certificate in %s", key_path, chain_path);
-    else
-        return server;
-    why->kind = FAULT_INPUT;
-    ERR_clear_error();
-    tls_server_free(server);
-    return NULL;
+    return tls_server_from_pairs(&(struct tls_files){chain_path, key_path}, 1, why);
 }
+
+void tls_server_replace(struct tls_server *server, struct tls_server *fresh)
+{
+    pthread_mutex_lock(&server->lock);
+    SSL_CTX *old = server->ctx;
+    server->ctx = fresh->ctx;
+    pthread_mutex_unlock(&server->lock);
+    fresh->ctx = old;
+    tls_server_free(fresh);
+}
+
+/* ── what they are ── */
+
+static time_ms ends_at(const X509 *certificate)
+{
+    struct tm tm = {0};
+    return ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) == 1 ? (time_ms)timegm(&tm) * 1000 : 0;
+}
+
+static void name_of(X509 *certificate, char *name, size_t room)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    name[0] = 0;
+    for (int i = 0; !name[0] && i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *one = sk_GENERAL_NAME_value(names, i);
+        if (one->type == GEN_DNS)
+            snprintf(name, room, "%.*s", ASN1_STRING_length(one->d.dNSName),
+                     (const char *)ASN1_STRING_get0_data(one->d.dNSName));
+    }
+    sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
+    if (!name[0] && X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name, (int)room) < 0)
+        snprintf(name, room, "a certificate without a name");
+}
+
+bool tls_server_pair(struct tls_server *server, size_t nth, struct tls_pair *pair)
+{
+    pthread_mutex_lock(&server->lock);
+    SSL_CTX *ctx = server->ctx;
+    const struct others *others = SSL_CTX_get_ex_data(ctx, others_index());
+    bool is_there = nth <= (others ? others->count : 0);
+    if (is_there) {
+        ctx = nth ? others->of[nth - 1] : ctx;
+        X509 *certificate = SSL_CTX_get0_certificate(ctx);
+        STACK_OF(X509) *chain = NULL;
+        name_of(certificate, pair->name, sizeof(pair->name));
+        pair->expires = ends_at(certificate);
+        SSL_CTX_get0_chain_certs(ctx, &chain);
+        for (int i = 0; i < sk_X509_num(chain); i++) {
+            time_ms end = ends_at(sk_X509_value(chain, i));
+            pair->expires = end < pair->expires ? end : pair->expires;
+        }
+    }
+    pthread_mutex_unlock(&server->lock);
+    return is_there;
+}
+
+/* ── of our own making ── */
 
 static bool add_names(X509 *certificate, const char *const *names, size_t count)
 {
@@ -92,7 +242,7 @@ static X509 *certificate_new(EVP_PKEY *key, const char *const *names, size_t cou
 
 struct tls_server *tls_server_self_signed(const char *const *names, size_t count, struct fault *why)
 {
-    struct tls_server *server = server_new();
+    struct tls_server *server = server_new(context_new());
     ERR_clear_error();
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *certificate = key && count ? certificate_new(key, names, count) : NULL;
@@ -121,7 +271,9 @@ void tls_server_certificate(const struct tls_server *server, struct buf *pem)
 struct ssl_st *tls_server_session(struct tls_server *server, int fd, struct fault *why)
 {
     ERR_clear_error();
+    pthread_mutex_lock(&server->lock);
     SSL *ssl = SSL_new(server->ctx);
+    pthread_mutex_unlock(&server->lock);
     if (ssl && SSL_set_fd(ssl, fd) == 1) {
         SSL_set_accept_state(ssl);
         return ssl;

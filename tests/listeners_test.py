@@ -1,0 +1,145 @@
+"""Our own certificates and who may speak for whom, met by clients that nobody here wrote (Python's ssl, openssl, curl): SNI picks the pair on
+every listener; new files are taken while 50 connections are open and drop none; a broken pair changes nothing; one that expires soon is an
+alarm, until it is replaced. Slow clients at both doors harm nobody (X12)."""
+import json
+import os
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import time
+
+from tap import Tap
+from todoke import NET, Place, Process, free_port, until
+
+
+def pair_make(place, stem, name, days=90):
+    """A certificate that signs itself, and its key: written beside, then moved into place, as renewing programs do."""
+    certificate, key = place.path(f"{stem}.pem"), place.path(f"{stem}.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days), "-subj", f"/CN={name}",
+                    "-addext", f"subjectAltName=DNS:{name}", "-keyout", key + ".new", "-out", certificate + ".new"], check=True, capture_output=True, timeout=60)
+    os.chmod(key + ".new", 0o600)
+    os.rename(certificate + ".new", certificate)
+    os.rename(key + ".new", key)
+    return certificate, key
+
+
+def blind():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def shown(at, name, starttls=None):
+    """The certificate (DER) that this listener shows to who asks for `name`."""
+    host, port = at.split(":")
+    if starttls:
+        with smtplib.SMTP(host, int(port), timeout=20) as smtp:
+            smtp.ehlo("client.example")
+            if smtp.docmd("STARTTLS")[0] != 220:
+                raise AssertionError("no STARTTLS")
+            with blind().wrap_socket(smtp.sock, server_hostname=name) as secure:
+                smtp.sock, smtp.file = None, None
+                return secure.getpeercert(True)
+    with socket.create_connection((host, int(port)), timeout=20) as clear, blind().wrap_socket(clear, server_hostname=name) as secure:
+        return secure.getpeercert(True)
+
+
+def der(path):
+    with open(path, encoding="ascii") as file:
+        return ssl.PEM_cert_to_DER_cert(file.read())
+
+
+def ask(secure):
+    """A request on a connection that is open; its status line."""
+    secure.sendall(b"GET /health/live HTTP/1.1\r\nHost: a.example\r\n\r\n")
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        more = secure.recv(65536)
+        if not more:
+            return b"closed"
+        answer += more
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+    while len(body) < length:
+        body += secure.recv(65536)
+    return head.split(b"\r\n")[0]
+
+
+def certificates(tap, place):
+    one, two = pair_make(place, "one", "a.example"), pair_make(place, "two", "b.example", days=10)
+    os.chmod(one[1], 0o644)
+    starttls, tls = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    todoke = place.installation(tls__cert=f"{one[0]}, {two[0]}", tls__key=f"{one[1]}, {two[1]}", http__tls="on",
+                                submission__listen=starttls, submission__tls_listen=tls)
+    todoke.brand()
+    server = todoke.serve()
+    tap.ok("tls.key " + one[1] in server.said() and "chmod 600" in server.said() and "tls.key " + two[1] not in server.said(), "a key that others may read is warned of")
+    mail_in = todoke.settings["mail_in.listen"]
+    doors = (("HTTPS", todoke.http, False), ("the return path", mail_in, True), ("submission", starttls, True), ("submission over TLS", tls, False))
+    for what, at, begins in doors:
+        found = [shown(at, name, begins) for name in ("a.example", "b.example", "c.example", None)]
+        tap.equal([(der(one[0]), der(two[0])).index(got) for got in found], [0, 1, 0, 0], f"{what}: the name picks the pair, the first is for everybody else")
+    said = subprocess.run(["openssl", "s_client", "-connect", todoke.http, "-servername", "b.example", "-CAfile", two[0], "-verify_return_error", "-tls1_2"],
+                          input=b"", capture_output=True, timeout=30, check=False).stdout
+    tap.ok(b"Verify return code: 0 (ok)" in said and b"CN = b.example" in said, "openssl s_client agrees", said[-600:].decode())
+    said = subprocess.run(["curl", "-sS", "--cacert", one[0], "--resolve", f"a.example:{todoke.http.split(':')[1]}:127.0.0.1", "-o", "/dev/null", "-w", "%{http_code}",
+                           f"https://a.example:{todoke.http.split(':')[1]}/health/live"], capture_output=True, text=True, timeout=30, check=False)
+    tap.equal(said.stdout, "200", "curl agrees")
+
+    alarms = until(lambda: todoke.rows("alarm", "list"), 20, "the alarm")
+    tap.equal([(a["kind"], a["about"], a["n"] in (9, 10)) for a in alarms], [("certificate", "b.example", True)], "a certificate that ends within 21 days is an alarm, the other is none")
+    tap.ok("b.example" in alarms[0]["title"]["en"] and "b.example" in alarms[0]["title"]["ja"], "said in both languages", str(alarms))
+
+    host, port = todoke.http.split(":")
+    opened = [blind().wrap_socket(socket.create_connection((host, int(port)), timeout=20), server_hostname="b.example") for _ in range(50)]
+    begun = opened[0]
+    begun.sendall(b"GET /health/live HTTP/1.1\r\nHo") # in the middle of a head
+    mail = smtplib.SMTP(*starttls.split(":"), timeout=20)
+    mail.starttls(context=blind())
+    old = der(two[0])
+    pair_make(place, "two", "b.example")
+    until(lambda: shown(todoke.http, "b.example") == der(two[0]), 15, "the new certificate at new connections")
+    tap.ok(der(two[0]) != old and all(shown(at, "b.example", begins) == der(two[0]) for _, at, begins in doors), "new files are taken by themselves, by every listener")
+    begun.sendall(b"st: a.example\r\n\r\n")
+    tap.ok(begun.recv(100).startswith(b"HTTP/1.1 200"), "a request that had begun is answered")
+    tap.equal([ask(secure) for secure in opened[1:]], [b"HTTP/1.1 200 OK"] * 49, "50 open connections: none is dropped, all go on")
+    tap.equal((mail.ehlo("client.example")[0], mail.noop()[0]), (250, 250), "nor a mail session")
+    until(lambda: todoke.rows("alarm", "list")[0]["ended"], 20, "the alarm's end")
+    tap.ok(True, "the alarm has ended")
+
+    since = len(server.said())
+    with open(two[0], "wb") as file:
+        file.write(b"-----BEGIN CERTIFICATE-----\nbroken\n")
+    kept = der(one[0])
+    until(lambda: "are kept" in server.said()[since:], 15, "a word about the broken file")
+    time.sleep(4.5) # two more looks
+    lines = [line for line in server.said()[since:].splitlines() if "are kept" in line]
+    tap.ok(len(lines) == 1 and two[0] in lines[0], "a broken file is said once, by its name", str(lines))
+    tap.ok(shown(todoke.http, "a.example") == kept and shown(todoke.http, "b.example") != kept, "and the certificates of before are kept")
+    pair_make(place, "two", "b.example")
+    other = pair_make(place, "other", "b.example")
+    os.rename(other[1], two[1])
+    since = len(server.said())
+    server.popen.send_signal(signal.SIGHUP)
+    until(lambda: "are kept" in server.said()[since:], 10, "a word about the wrong key")
+    tap.ok("not the key of the certificate" in server.said()[since:], "a key of another certificate too, at SIGHUP", server.said()[since:])
+    pair_make(place, "two", "b.example")
+    server.popen.send_signal(signal.SIGHUP)
+    until(lambda: shown(todoke.http, "b.example") == der(two[0]), 10, "the new certificate after SIGHUP")
+    tap.ok(ask(opened[1]) == b"HTTP/1.1 200 OK", "SIGHUP takes the new one, and drops nobody")
+    for secure in opened:
+        secure.close()
+    mail.close()
+    tap.equal(todoke.stop(), 0, "the server ends well")
+    for wrong, words in ((dict(tls__key=f"{two[1]}, {one[1]}"), ("not the key of the certificate", two[1])), (dict(tls__key=one[1]), ("fewer files",)),
+                         (dict(tls__cert=one[0]), ("more files",)), (dict(tls__cert=""), ("tls.cert: is empty",))):
+        since = len(server.said())
+        server = todoke.spawn(**wrong)
+        tap.ok(server.popen.wait(30) == 2 and all(word in server.said()[since:] for word in words), f"it does not start: {words[0]}", server.said()[since:][-500:])
+    return todoke
+
+
+with Tap() as tap, Place("listeners") as place:
+    certificates(tap, place)
