@@ -460,6 +460,7 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     }
     timer_set(&dispatcher->second, 1000);
     loop_thread_start(&dispatcher->thread, dispatcher->loop, dispatcher_begin, NULL, dispatcher);
+    loop_thread_name(&dispatcher->thread, "dispatch");
     return true;
 }
 

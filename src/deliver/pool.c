@@ -76,6 +76,7 @@ void pool_start(struct engine *engine)
         thread->loop = loop_new(engine->options.world);
         mailbox_init(&thread->jobs, thread->loop, jobs_arrived, thread);
         loop_thread_start(&thread->thread, thread->loop, NULL, composer_end, thread);
+        loop_thread_name(&thread->thread, "compose");
     }
 }
 

@@ -385,4 +385,5 @@ void worker_start(struct engine *engine, unsigned index)
     worker->last_short = &worker->first_short;
     timer_init(&worker->stop_deadline, worker->loop, stop_overdue, worker);
     loop_thread_start(&worker->thread, worker->loop, NULL, NULL, worker);
+    loop_thread_name(&worker->thread, "deliver");
 }

@@ -387,6 +387,12 @@ void loop_thread_start(struct loop_thread *thread, struct loop *loop, void (*beg
     }
 }
 
+void loop_thread_name(struct loop_thread *thread, const char *name)
+{
+    if (thread->loop->base)
+        pthread_setname_np(thread->thread, name);
+}
+
 void loop_thread_join(struct loop_thread *thread)
 {
     loop_stop(thread->loop);

@@ -39,6 +39,8 @@ struct loop_thread {
 /* Stops the program when there can be no thread. */
 void loop_thread_start(struct loop_thread *thread, struct loop *loop, void (*begin)(void *owner),
                        void (*end)(void *owner), void *owner);
+/* What `top -H` and perf call it; at most 15 characters. */
+void loop_thread_name(struct loop_thread *thread, const char *name);
 /* Stop it and wait for its end. */
 void loop_thread_join(struct loop_thread *thread);
 

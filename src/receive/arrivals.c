@@ -288,6 +288,7 @@ struct arrivals *arrivals_start(struct store *store, struct world *world, struct
     arrivals->dns = dns_client_new(arrivals->loop);
     mailbox_init(&arrivals->in, arrivals->loop, on_checks, arrivals);
     loop_thread_start(&arrivals->thread, arrivals->loop, NULL, NULL, NULL);
+    loop_thread_name(&arrivals->thread, "arrivals");
     return arrivals;
 }
 

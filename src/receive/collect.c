@@ -137,6 +137,7 @@ struct collector *collector_start(struct store *store, struct world *world, cons
     timer_init(&collector->timer, collector->loop, look, collector);
     timer_set(&collector->timer, 0);
     loop_thread_start(&collector->thread, collector->loop, NULL, NULL, NULL);
+    loop_thread_name(&collector->thread, "collect");
     return collector;
 }
 
