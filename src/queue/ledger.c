@@ -290,8 +290,7 @@ static bool settle(const struct ledger *ledger, struct db *db, struct fault *why
             events[moved++] = moves[i].event;
     bool ok = suppress_apply(db, why, events, moved, &ledger->policy, events + moved, &extra) &&
               keep_doubted(db, why, moves, count, events, doubts) && notice_owe(db, why, events, moved) &&
-              event_append(db, why, events, moved + extra) &&
-              remember_events(db, why, events, moved);
+              event_append(db, why, events, moved + extra) && remember_events(db, why, events, moved);
     free(events);
     return ok;
 }
@@ -363,7 +362,9 @@ bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *wh
             struct ledger_move *moves;
             size_t batch;
             if (!moves_of_query(db, why,
-                                ROW_COLUMNS "WHERE d.bucket = $1 AND d.state IN (2, 3, 4) AND d.state = 3 LIMIT $2",
+                                /* in the order of delivery_apart, so that SQLite takes it: the whole bucket is long */
+                                ROW_COLUMNS "WHERE d.bucket = $1 AND d.state IN (2, 3, 4) AND d.state = 3 ORDER BY "
+                                            "d.due_ms LIMIT $2",
                                 VALUES(V_INT(bucket), V_INT(BATCH)), BATCH, &like, &arena, &moves, &batch) ||
                 !ledger_settle(ledger, db, why, moves, batch))
                 return false;
