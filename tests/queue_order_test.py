@@ -1,5 +1,7 @@
 """Issue 4.5: what a person orders of the queue. Held mails wait and later ones too, released ones go at once; a purge counts first, cancels in
 slices what matches and nothing else, waits for nothing; every order is on record with who, what and how many; the books balance."""
+import re
+
 from receiver import Receiver
 from tap import Tap
 from todoke import NET, PORT, Place, stores, until
@@ -35,6 +37,19 @@ def story(tap, words, store):
         until(lambda: (lambda report: report["accepted"] == 320 and report["counts"]["deferred"])(todoke.report("autumn")), 60, "320 accepted, some deferred")
         tap.equal(len(receiver.mails), 0, f"{words}: a domain is held before its mails come")
 
+        owed = todoke.json("explain", "queue")
+        tap.equal({lane["domain"]: lane["owed"] for lane in owed["lanes"]}, {"good.example": 20, "gone.example": 300}, f"{words}: the largest lanes are named")
+        tap.ok(any("they asked" in lane["waits_for"] and lane["domain"] == "good.example" for lane in owed["lanes"]), f"{words}: and what holds them")
+        row = next(row for row in todoke.rows("queue", "list", "--state", "deferred"))
+        mail = todoke.json("explain", "message", row["delivery"])
+        tap.ok(mail["state"] == "deferred" and mail["attempts"] >= 1 and mail["next"].startswith(("tried again", "due now")), f"{words}: a deferred mail says when next and why", str(mail))
+        tap.ok([event["kind"] for event in mail["timeline"]][:2] == ["accepted", "deferred"] and mail["timeline"][1]["site"], f"{words}: with its timeline", str(mail))
+        tap.ok(mail["spent_ms"]["waiting"] + mail["spent_ms"]["deferred"] > 0, f"{words}: and the time in each state", str(mail))
+        japanese = todoke.ok("explain", "message", row["delivery"], "--lang", "ja")
+        tap.ok("送信を受け付けました" in japanese and "次:" in japanese, f"{words}: in Japanese too", japanese)
+        tap.equal(todoke.json("queue", "show", row["delivery"])["timeline"][0]["kind"], "accepted", f"{words}: queue show is the same story")
+        tap.equal(todoke.run("explain", "message", "12345").returncode, 2, f"{words}: a mail that is not there")
+
         tap.equal(count("purge", "--domain", "gone.example"), 300, f"{words}: a dry run counts")
         tap.equal(todoke.report("autumn")["counts"]["cancelled"], 0, f"{words}: and changes nothing")
         tap.equal(count("purge", "--campaign", "autumn", "--older-than", "1d"), 0, f"{words}: nothing is older than a day")
@@ -48,6 +63,8 @@ def story(tap, words, store):
 
         carried_out(todoke.json("queue", "release", "--domain", "good.example"))
         until(lambda: len(receiver.mails) == 20, 30, "20 mails released")
+        header = re.search(rb"Message-ID: (\S+)", receiver.mails[0][2], re.I).group(1).decode()
+        until(lambda: todoke.json("explain", "message", header)["state"] == "delivered", 10, "a Message-ID finds its delivery")
         report = todoke.settled("autumn", 320, 30)
         tap.equal((report["counts"]["delivered"], report["counts"]["cancelled"]), (20, 300), f"{words}: 20 delivered, 300 cancelled")
         books = todoke.audit()

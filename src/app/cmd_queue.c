@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/command.h"
 
+#include "app/explain_message.h"
 #include "app/queue_order.h"
 #include "base/json.h"
 #include "report/report.h"
@@ -12,6 +13,7 @@ static const char usage[] = "usage: todoke queue list [--state STATE] [--campaig
                             "       todoke queue audit [--campaign ID] [--json]\n"
                             "       todoke queue hold|release|purge FILTER... [--dry-run] [--why TEXT] [--json]\n"
                             "       todoke queue orders [--json]\n"
+                            "       todoke queue show DELIVERY [--lang ja|en] [--json]   as todoke explain message\n"
                             "FILTER: --brand NAME, --campaign NAME-OR-ID, --domain DOMAIN, --site SITE, --older-than "
                             "2d; with several, all must be true\n"
                             "\n"
@@ -146,6 +148,18 @@ static int order(const char *store, const struct queue_order_arguments *argument
     return ok ? 0 : command_fail("queue", &why);
 }
 
+static int show(const char *store, const char *id, const char *lang_name, bool is_json)
+{
+    struct fault why = {0};
+    struct rules *rules = NULL;
+    enum lang lang;
+    SCOPED(desk) desk = {0};
+    bool ok = arguments_lang(lang_name, &lang, &why) && rules_open(&rules, &why) && desk_open(&desk, store, &why) &&
+              explain_message(&desk, rules, id, lang, is_json, &why);
+    rules_free(rules);
+    return ok ? 0 : command_fail("queue", &why);
+}
+
 /* Which order the word is; ORDER_VERB_COUNT: the list of them; -1: none. */
 static int verb_of(const struct arguments *words)
 {
@@ -160,18 +174,28 @@ int cmd_queue(int argc, char **argv)
 {
     struct queue_arguments given = {0};
     struct queue_order_arguments wish = {0};
+    const char *lang = NULL;
     const struct argument table[] = {
-        {"--store", &given.store, NULL},          {"--state", &given.state, NULL},
-        {"--campaign", &given.campaign, NULL},    {"--limit", &given.limit, NULL},
-        {"--json", NULL, &given.is_json},         {"--brand", &wish.brand, NULL},
-        {"--domain", &wish.domain, NULL},         {"--site", &wish.site, NULL},
-        {"--older-than", &wish.older_than, NULL}, {"--why", &wish.why, NULL},
-        {"--dry-run", NULL, &wish.is_dry_run},    {NULL, NULL, NULL},
+        {"--store", &given.store, NULL},
+        {"--state", &given.state, NULL},
+        {"--campaign", &given.campaign, NULL},
+        {"--limit", &given.limit, NULL},
+        {"--json", NULL, &given.is_json},
+        {"--brand", &wish.brand, NULL},
+        {"--domain", &wish.domain, NULL},
+        {"--site", &wish.site, NULL},
+        {"--older-than", &wish.older_than, NULL},
+        {"--why", &wish.why, NULL},
+        {"--lang", &lang, NULL},
+        {"--dry-run", NULL, &wish.is_dry_run},
+        {NULL, NULL, NULL},
     };
     struct arguments words;
     struct fault why = {0};
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("queue", &why);
+    if (words.word_count == 2 && strcmp(words.words[0], "show") == 0 && !words.wants_help)
+        return show(given.store, words.words[1], lang, given.is_json);
     int verb = verb_of(&words);
     bool is_list = words.word_count == 1 && strcmp(words.words[0], "list") == 0;
     bool is_audit = words.word_count == 1 && strcmp(words.words[0], "audit") == 0;
