@@ -107,33 +107,9 @@ void json_put_text_of(struct json *json, struct slice key, struct text text)
     json_end(json);
 }
 
-void json_put_id_of(struct json *json, struct slice key, uint64_t id)
-{
-    char text[24];
-    int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
-    json_key_slice(json, key);
-    if (id)
-        json_text(json, slice_of(text, (size_t)len));
-    else
-        json_nothing(json);
-}
-
 void json_text_id(struct json *json, uint64_t id)
 {
     char text[24];
     int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
     json_text(json, slice_of(text, (size_t)len));
-}
-
-void json_put_time_of(struct json *json, struct slice key, time_ms at)
-{
-    char text[40];
-    struct buf out = {text, 0, sizeof(text) - 1, sizeof(text) - 1, false};
-    json_key_slice(json, key);
-    if (!at) {
-        json_nothing(json);
-        return;
-    }
-    time_rfc3339(&out, at);
-    json_text(json, buf_slice(&out));
 }

@@ -39,11 +39,7 @@ NODISCARD bool id_parse(struct slice text, uint64_t *id);
 
 void json_put_text_of(struct json *json, struct slice key, struct text text);
 #define json_put_both(json, key, text) json_put_text_of((json), SLICE(key), (text))
-void json_put_id_of(struct json *json, struct slice key, uint64_t id); /* 0 becomes null */
-#define json_put_id(json, key, id) json_put_id_of((json), SLICE(key), (id))
-void json_text_id(struct json *json, uint64_t id);                      /* an item */
-void json_put_time_of(struct json *json, struct slice key, time_ms at); /* 0 becomes null */
-#define json_put_time(json, key, at) json_put_time_of((json), SLICE(key), (at))
+void json_text_id(struct json *json, uint64_t id); /* an item */
 /* The key alone, and an object or array open. */
 #define json_put_object(json, key)         (json_key((json), key), json_object_begin(json))
 #define json_put_array(json, key)          (json_key((json), key), json_array_begin(json))

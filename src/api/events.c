@@ -37,6 +37,7 @@ void api_event_list(struct api *api, struct http_request *request)
     struct fault why = {0};
     size_t count;
     bool has_more, is_lines = wants_lines(request);
+    struct brands brands = caller_brands(api_caller(request));
     if (!page_read(request, &limit, &cursor) || !event_wish_read(api, request, &wish))
         return;
     SCOPED(buf) out = BUF(ANSWER_MAX);
@@ -46,8 +47,8 @@ void api_event_list(struct api *api, struct http_request *request)
         json_object_begin(&json);
         json_put_array(&json, "items");
     }
-    if (!event_page_next(api->db, &wish, limit, is_lines ? lines_take : page_take, is_lines ? (void *)&out : &json,
-                         &count, &has_more, &why)) {
+    if (!event_page_next(api->db, &wish, &brands, NULL, limit, is_lines ? lines_take : page_take,
+                         is_lines ? (void *)&out : &json, &count, &has_more, &why)) {
         answer_fault(request, &why, 400);
         return;
     }
@@ -71,6 +72,7 @@ struct follower {
     struct api *api;
     struct http_request *request; /* NULL: gone; freed by the next sweep */
     struct event_wish wish;
+    struct key_rights rights; /* whose events */
     uint64_t key_id;
     bool is_lines;
     struct timer timer;
@@ -132,6 +134,7 @@ static void follower_turn(struct timer *timer)
 {
     struct follower *follower = timer->owner;
     struct event_wish before = follower->wish;
+    const struct brands brands = {follower->rights.brands, follower->rights.brand_count};
     struct fault why = {0};
     SCOPED(buf) lines = BUF(LINES_MAX);
     size_t count = 0;
@@ -140,8 +143,8 @@ static void follower_turn(struct timer *timer)
         follower_end(follower);
         return;
     }
-    if (event_page_next(follower->api->db, &follower->wish, FOLLOW_BATCH, lines_take, &lines, &count, &has_more,
-                        &why) &&
+    if (event_page_next(follower->api->db, &follower->wish, &brands, NULL, FOLLOW_BATCH, lines_take, &lines, &count,
+                        &has_more, &why) &&
         buf_ok(&lines) && count && !follower_send(follower, buf_slice(&lines))) {
         follower->wish = before; /* the reader is slow: the same again when it has taken what it has */
         has_more = false;
@@ -187,6 +190,7 @@ void api_event_stream(struct api *api, struct http_request *request)
                                   .api = api,
                                   .request = request,
                                   .wish = wish,
+                                  .rights = api_caller(request)->key.rights,
                                   .key_id = api_caller(request)->key.id,
                                   .is_lines = wants_lines(request)};
     api->followers = follower;

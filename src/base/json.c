@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 
 static void before_value(struct json *json)
 {
@@ -162,4 +163,28 @@ void json_raw(struct json *json, struct slice ready)
 {
     before_value(json);
     buf_append(json->out, ready);
+}
+
+void json_put_id_of(struct json *json, struct slice key, uint64_t id)
+{
+    char text[24];
+    int len = snprintf(text, sizeof(text), "%llu", (unsigned long long)id);
+    json_key_slice(json, key);
+    if (id)
+        json_text(json, slice_of(text, (size_t)len));
+    else
+        json_nothing(json);
+}
+
+void json_put_time_of(struct json *json, struct slice key, time_ms at)
+{
+    char text[40];
+    struct buf out = {text, 0, sizeof(text) - 1, sizeof(text) - 1, false};
+    json_key_slice(json, key);
+    if (!at) {
+        json_nothing(json);
+        return;
+    }
+    time_rfc3339(&out, at);
+    json_text(json, buf_slice(&out));
 }

@@ -11,6 +11,7 @@
 #define TODOKE_BASE_JSON_H
 
 #include "base/buf.h"
+#include "base/time.h"
 
 struct json {
     struct buf *out;
@@ -37,6 +38,11 @@ void json_raw(struct json *json, struct slice ready);
 #define json_put_string(json, key, value) (json_key((json), key), json_text((json), (value)))
 #define json_put_int(json, key, value)    (json_key((json), key), json_int((json), (value)))
 #define json_put_bool(json, key, value)   (json_key((json), key), json_bool((json), (value)))
+
+void json_put_id_of(struct json *json, struct slice key, uint64_t id); /* decimal in a string; 0 becomes null */
+#define json_put_id(json, key, id) json_put_id_of((json), SLICE(key), (id))
+void json_put_time_of(struct json *json, struct slice key, time_ms at); /* RFC 3339; 0 becomes null */
+#define json_put_time(json, key, at) json_put_time_of((json), SLICE(key), (at))
 
 /* Only the escaped content of a string, without quotes. */
 void json_escape(struct buf *out, struct slice s);
