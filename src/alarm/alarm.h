@@ -27,7 +27,8 @@
 
 /* ── rows ── */
 
-#define ALARM_KINDS(X)         X(UNVERIFIED_MAIL, unverified_mail) X(SITE_GUARD, site_guard) X(CERTIFICATE, certificate)
+#define ALARM_KINDS(X)                                                                                                 \
+    X(UNVERIFIED_MAIL, unverified_mail) X(SITE_GUARD, site_guard) X(CERTIFICATE, certificate) X(WEBHOOK, webhook)
 #define ALARM_ENUM(NAME, word) ALARM_##NAME,
 enum alarm_kind { ALARM_KINDS(ALARM_ENUM) ALARM_KIND_COUNT };
 struct slice alarm_word(enum alarm_kind kind);
@@ -35,7 +36,7 @@ struct slice alarm_word(enum alarm_kind kind);
 struct alarm_row {
     uint64_t id;
     enum alarm_kind kind;
-    struct slice about;  /* the site; the certificate's name; empty: the whole installation */
+    struct slice about;  /* the site; the certificate's name; the webhook's id; empty: the installation */
     int64_t n, normal;   /* how many when last looked at (site: percent; certificate: days left); how many are usual */
     struct slice detail; /* JSON */
     time_ms since, last, ended, acked, mailed; /* 0: not yet */

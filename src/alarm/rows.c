@@ -150,6 +150,14 @@ struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *are
             SLICE("新しい証明書と鍵を、設定 tls.cert と tls.key "
                   "のファイルに置いてください。置き換えると、サーバーは止まら"
                   "ずに新しい証明書を使い始めます。期限が切れると、ブラウザーや送信プログラムは接続しなくなります。")};
+    case ALARM_WEBHOOK:
+        return (struct alarm_words){
+            SAY("Webhook %.*s への通知を止めました", SLICE_ARG(row->about)),
+            SAY("送信先が %lld "
+                "回続けて受け取らなかったため、通知を止めています。イベントは失われていません。送信先を直し、"
+                "todoke hook enable %.*s を実行すると、止まったところから通知を再開します。理由は todoke hook log %.*s "
+                "で見られます。",
+                n, SLICE_ARG(row->about), SLICE_ARG(row->about))};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};
@@ -182,6 +190,13 @@ struct alarm_words alarm_words_en(const struct alarm_row *row, struct arena *are
             SLICE("Put a new certificate and its key into the files of the settings tls.cert and tls.key; the server "
                   "takes them as soon as they are there, and nobody is cut off. Browsers and programs that send do "
                   "not connect to an expired one.")};
+    case ALARM_WEBHOOK:
+        return (struct alarm_words){
+            SAY("webhook %.*s is told nothing any more", SLICE_ARG(row->about)),
+            SAY("It failed %lld times without a success between, until patience ended. No event is lost: mend the "
+                "receiver, and `todoke hook enable %.*s` goes on where it stopped. `todoke hook log %.*s` says what "
+                "was answered.",
+                n, SLICE_ARG(row->about), SLICE_ARG(row->about))};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};

@@ -8,8 +8,10 @@
 #include "app/orders.h"
 #include "app/sweeper.h"
 #include "app/transport.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "campaign/canceller.h"
+#include "hook/hook.h"
 #include "receive/arrivals.h"
 #include "receive/collect.h"
 #include <pthread.h>
@@ -73,6 +75,8 @@ struct service {
     struct noticer *noticer;
     struct canceller *canceller;
     struct orders *orders;
+    struct network hook_guard;
+    struct hook_runner *hooks;
     struct api *api;
     char ehlo_name[256];
     char store_shown[1024];
@@ -503,6 +507,40 @@ static struct noticer *noticer_begin(struct service *service)
     return noticer_start(&options);
 }
 
+/* ── webhooks ── */
+
+static bool hook_failed(void *owner, struct db *db, struct fault *why, const struct hook *hook, time_ms now)
+{
+    char about[24];
+    SCOPED(buf) detail = BUF(8192);
+    struct json json = {&detail};
+    snprintf(about, sizeof(about), "%llu", (unsigned long long)hook->id);
+    json_object_begin(&json);
+    json_put_string(&json, "url", slice_str(hook->url));
+    json_end(&json);
+    return alarm_raise(db, why, ALARM_WEBHOOK, slice_str(about), hook->attempts + 1, 0, buf_slice(&detail), now);
+}
+
+static bool hooks_begin(struct service *service, struct fault *why)
+{
+    const struct service_options *options = &service->options;
+    struct slice rest = slice_str(options->config->hooks_permitted.text), prefix;
+    network_init(&service->hook_guard, options->world->network.mode);
+    while (rest.len && slice_split(&rest, ',', &prefix))
+        if (!network_permit(&service->hook_guard, slice_trim(prefix), why))
+            return fault_prefix(why, "hooks.permitted: ");
+    const struct hook_options hooks = {
+        .store = service->store,
+        .world = options->world,
+        .seal = &service->seal,
+        .roots = service->roots,
+        .guard = &service->hook_guard,
+        .time_scale = options->retry_scale,
+        .failed = hook_failed,
+    };
+    return (service->hooks = hook_runner_start(&hooks, why)) != NULL;
+}
+
 static bool door_begin(struct service *service, struct fault *why)
 {
     const struct door_options options = {
@@ -555,7 +593,7 @@ bool service_run(struct service *service, struct fault *why)
     service->orders = orders_start(&orders);
     service->sweeper = sweeper_start(service->store, options->world);
     service->noticer = noticer_begin(service);
-    if (!door_begin(service, why))
+    if (!door_begin(service, why) || !hooks_begin(service, why))
         return false;
     if (options->has_no_api)
         return true;
@@ -594,6 +632,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     finisher_end(service);
     canceller_stop(service->canceller);
     orders_stop(service->orders);
+    hook_runner_stop(service->hooks);
     door_stop(service->door);
     noticer_stop(service->noticer);
     sweeper_stop(service->sweeper);
