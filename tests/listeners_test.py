@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from tap import Tap
-from todoke import NET, Place, Process, free_port, until
+from todoke import Place, free_port, until
 
 
 def pair_make(place, stem, name, days=90):
@@ -141,5 +141,127 @@ def certificates(tap, place):
     return todoke
 
 
+def talk(at, source, first, request=b"", tls=False, slowly=False):
+    """What a client at `source` hears: it sends `first` (a PROXY header, or nothing), then the request."""
+    host, port = at.split(":")
+    with socket.create_connection((host, int(port)), timeout=20, source_address=(source, 0)) as peer:
+        try:
+            for piece in ([bytes([byte]) for byte in first] if slowly else [first] if first else []):
+                peer.sendall(piece)
+                time.sleep(0.005 if slowly else 0)
+            if tls:
+                peer = blind().wrap_socket(peer, server_hostname="a.example")
+            peer.sendall(request)
+            heard = b""
+            while more := peer.recv(65536):
+                heard += more
+            return heard
+        except (ConnectionError, ssl.SSLError):
+            return b"closed"
+
+
+def sign_in(token, headers=b"", origin=b"http://a.example"):
+    body = json.dumps({"token": token}).encode()
+    return b"POST /api/v1/session HTTP/1.1\r\nHost: a.example\r\nOrigin: %s\r\nContent-Length: %d\r\nConnection: close\r\n%s\r\n%s" % (origin, len(body), headers, body)
+
+
+def status(answer):
+    return answer.split(b" ", 2)[1] if answer.startswith(b"HTTP/1.1 ") else answer[:20]
+
+
+def version_2(client, port, tls=False):
+    extra = b"\x20\x00\x05\x01\0\0\0\0" if tls else b""
+    return b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + (12 + len(extra)).to_bytes(2, "big") + socket.inet_aton(client) + socket.inet_aton("127.0.0.1") + port.to_bytes(2, "big") + b"\0\x50" + extra
+
+
+PROXY, STRANGER = "127.0.0.8", "127.0.0.9"
+
+
+def proxies(tap, place):
+    todoke = place.installation("b", trusted_proxies=PROXY)
+    todoke.brand()
+    server = todoke.serve()
+    secret = todoke.ok("key", "add", "test").strip()
+    said = lambda what: what in server.said()
+    talk(todoke.http, PROXY, b"", sign_in("wrong", b"X-Forwarded-For: 198.51.100.9, 203.0.113.5\r\n"))
+    tap.ok(said("wrong key was shown peer=203.0.113.5"), "a proxy's X-Forwarded-For is the client, in the log", server.said()[-400:])
+    talk(todoke.http, STRANGER, b"", sign_in("wrong", b"X-Forwarded-For: 203.0.113.6\r\n"))
+    tap.ok(not said("203.0.113.6") and said(f"wrong key was shown peer={STRANGER}"), "a stranger's is ignored")
+    for what, headers, word in (("two names for himself", b"X-Forwarded-For: 203.0.113.%d\r\n", "429"),):
+        last = [status(talk(todoke.http, STRANGER, b"", sign_in("wrong", headers % n))) for n in range(40)][-1]
+        tap.equal(last.decode(), word, f"{what}: the limit of wrong keys still counts the stranger")
+    tap.equal(status(talk(todoke.http, PROXY, b"", sign_in(secret, b"X-Forwarded-For: 203.0.113.7\r\n"))), b"204", "and nobody else behind the proxy")
+    answer = talk(todoke.http, PROXY, b"", sign_in(secret, b"X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n", b"https://a.example"))
+    tap.ok(status(answer) == b"204" and b"; Secure" in answer and b"Strict-Transport-Security: max-age" in answer, "X-Forwarded-Proto of the proxy: a Secure cookie, and HSTS", str(answer))
+    answer = talk(todoke.http, "127.0.0.10", b"", sign_in(secret, b"X-Forwarded-Proto: https\r\n"))
+    tap.ok(status(answer) == b"204" and b"; Secure" not in answer and b"Strict-Transport" not in answer, "of a stranger: neither", str(answer))
+    tap.equal(status(talk(todoke.http, PROXY, b"PROXY TCP4 203.0.113.8 127.0.0.1 1 80\r\n", sign_in("wrong"))), b"400", "PROXY headers are not guessed")
+    todoke.stop()
+
+    certificate, key = pair_make(place, "proxied", "a.example")
+    for tls in (False, True):
+        way = "HTTPS" if tls else "HTTP"
+        server = todoke.serve(http__proxy_protocol="on", tls__cert=certificate, tls__key=key, http__tls="on" if tls else "off")
+        origin = b"https://a.example" if tls else b"http://a.example"
+        wrong = sign_in("wrong", b"", origin)
+        answer = talk(todoke.http, PROXY, b"PROXY TCP4 203.0.113.21 127.0.0.1 4321 80\r\n", wrong, tls)
+        tap.ok(status(answer) == b"401" and said("wrong key was shown peer=203.0.113.21:4321"), f"{way}: PROXY version 1 names the client", str(answer))
+        answer = talk(todoke.http, PROXY, version_2("203.0.113.22", 4322), wrong, tls, slowly=True)
+        tap.ok(status(answer) == b"401" and said("wrong key was shown peer=203.0.113.22:4322"), f"{way}: version 2 too, byte by byte", str(answer))
+        tap.ok(talk(todoke.http, PROXY, b"", wrong, tls) in (b"", b"closed"), f"{way}: from the proxy without a header: closed")
+        tap.equal(status(talk(todoke.http, STRANGER, b"", b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", tls)), b"200", f"{way}: others speak without one")
+        answer = talk(todoke.http, STRANGER, b"PROXY TCP4 203.0.113.23 127.0.0.1 1 80\r\n", wrong, tls)
+        tap.ok(status(answer) in (b"400", b"closed", b"") and not said("203.0.113.23"), f"{way}: a header from others is not believed", str(answer))
+        url = f"{'https' if tls else 'http'}://{todoke.http}/health/live"
+        curl = subprocess.run(["curl", "-ksS", "--interface", PROXY, "--haproxy-protocol", "-o", "/dev/null", "-w", "%{http_code}", url], capture_output=True, text=True, timeout=30, check=False)
+        tap.equal(curl.stdout, "200", f"{way}: curl --haproxy-protocol is understood")
+        if not tls:
+            answer = talk(todoke.http, PROXY, version_2("203.0.113.24", 1, tls=True), sign_in(secret, b"", b"https://a.example"))
+            tap.ok(b"; Secure" in answer, "version 2 says that the client came by TLS", str(answer))
+        tap.equal(todoke.stop(), 0, f"{way}: the server ends well")
+    for wrong, word in ((dict(http__listen=f"0.0.0.0:{free_port()}", trusted_proxies=""), "http.tls: on"), (dict(trusted_proxies="somewhere"), "trusted_proxies: \"somewhere\""),
+                        (dict(trusted_proxies="", http__proxy_protocol="on"), "http.proxy_protocol")):
+        since = len(server.said())
+        server = todoke.spawn(**wrong)
+        tap.ok(server.popen.wait(30) == 2 and word in server.said()[since:], f"it does not start, and says {word}", server.said()[since:][-500:])
+    server = todoke.serve(http__listen=f"0.0.0.0:{todoke.http.split(':')[1]}")
+    tap.equal(status(talk(todoke.http, PROXY, b"", b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")), b"200", "behind a proxy that is named it listens everywhere")
+    todoke.stop()
+
+
+def slow(tap, place):
+    """X12: heads and commands that come drop by drop hold nobody else up."""
+    starttls = f"127.0.0.1:{free_port()}"
+    todoke = place.installation("c", submission__listen=starttls)
+    todoke.brand()
+    todoke.serve()
+    peers = []
+    for n in range(200):
+        for at, begin in ((todoke.http, b"GET / HTTP/1.1\r\nHost: "), (todoke.settings["mail_in.listen"], b"EHLO "), (starttls, b"EHLO ")):
+            host, port = at.split(":")
+            peers.append(socket.create_connection((host, int(port)), timeout=20, source_address=(f"127.1.{n % 50}.7", 0)))
+            peers[-1].sendall(begin)
+    times = []
+    for _ in range(10):
+        for peer in peers:
+            try:
+                peer.sendall(b"x")
+            except OSError:
+                pass # it was closed: fine
+        began = time.monotonic()
+        answered = status(talk(todoke.http, STRANGER, b"", b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")) == b"200"
+        for at in (todoke.settings["mail_in.listen"], starttls):
+            with smtplib.SMTP(*at.split(":"), timeout=20) as smtp:
+                answered = answered and smtp.ehlo("client.example")[0] == 250
+        times.append(time.monotonic() - began if answered else 99)
+    tap.ok(max(times) < 3, f"{len(peers)} slow clients at the doors: others are served", f"{max(times):.2f} s")
+    print(f"# slowest of 10 rounds at three doors: {max(times):.3f} s")
+    for peer in peers:
+        peer.close()
+    tap.equal(todoke.stop(), 0, "the server ends well")
+
+
 with Tap() as tap, Place("listeners") as place:
     certificates(tap, place)
+    proxies(tap, place)
+    slow(tap, place)

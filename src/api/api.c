@@ -164,8 +164,12 @@ static bool prepare(struct api *api, struct fault *why)
     timer_init(&api->stop_timer, api->loop, stop_turn, api);
     api->router = http_router_new();
     routes_add(api);
-    const struct http_options http = {
-        .at = options->listen, .tls = options->tls, .cure_setting = options->cure_setting, .server_name = "todoke"};
+    const struct http_options http = {.at = options->listen,
+                                      .tls = options->tls,
+                                      .proxies = options->proxies,
+                                      .has_proxy_head = options->has_proxy_head,
+                                      .cure_setting = options->cure_setting,
+                                      .server_name = "todoke"};
     api->server = http_server_new(api->loop, &http, api->router, why);
     if (!api->server)
         return false;

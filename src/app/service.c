@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "campaign/canceller.h"
 #include "hook/hook.h"
+#include "net/proxy.h"
 #include "receive/arrivals.h"
 #include "receive/collect.h"
 #include <pthread.h>
@@ -81,6 +82,7 @@ struct service {
     char ehlo_name[256];
     char store_shown[1024];
     struct certificates *certificates;
+    struct proxies proxies;
     struct api_setting settings[200];
 };
 
@@ -128,6 +130,26 @@ static void set_ehlo_name(struct service *service)
         snprintf(service->ehlo_name, sizeof(service->ehlo_name), "localhost");
 }
 
+/* Clear text stays on this machine or goes through a proxy that we know. */
+static bool http_is_safe(struct service *service, struct fault *why)
+{
+    const struct config *config = service->options.config;
+    const struct endpoint *at = &config->http_listen.endpoint;
+    if (!proxies_parse(slice_str(config->trusted_proxies.text), &service->proxies, why))
+        return fault_prefix(why, "trusted_proxies: ");
+    if (strcmp(config->http_proxy_protocol.text, "on") == 0 && !service->proxies.count)
+        return fault_set(why, FAULT_INPUT,
+                         "http.proxy_protocol: whose headers are believed? Name them in "
+                         "trusted_proxies");
+    char text[ENDPOINT_TEXT_ROOM];
+    return service->options.has_no_api || !at->ip.family || ip_is_loopback(&at->ip) || service->proxies.count ||
+           strcmp(config->http_tls.text, "on") == 0 ||
+           fault_set(why, FAULT_INPUT,
+                     "http.listen: %s would be clear text for everybody; set tls.cert, tls.key and http.tls: on, or "
+                     "name your proxy in trusted_proxies, or listen on 127.0.0.1",
+                     endpoint_text(at, text));
+}
+
 bool service_open(const struct service_options *options, struct service **service_out, struct fault *why)
 {
     struct service *service = NEW(struct service);
@@ -140,7 +162,8 @@ bool service_open(const struct service_options *options, struct service **servic
     const struct store_options store_options = {.role = STORE_SERVE, .node = (unsigned)options->config->node.number};
     const struct sites_options sites = {.folder = options->config->sites_folder.text,
                                         .is_loopback = options->world->network.mode == NETWORK_LOOPBACK};
-    if (!certificates_open(options->config, service->ehlo_name, &service->certificates, why) ||
+    if (!http_is_safe(service, why) ||
+        !certificates_open(options->config, service->ehlo_name, &service->certificates, why) ||
         !rules_open(&service->rules, why) || !sites_open(&sites, &service->sites, why) ||
         !policies_open(options->config->policy.text, options->config->policy_folder.text, &service->policies, why) ||
         !seal_key_load(&service->seal, options->config->key_file.text, why) ||
@@ -607,6 +630,8 @@ bool service_run(struct service *service, struct fault *why)
     api.open_keys = &service->open_keys;
     api.listen = options->config->http_listen.endpoint;
     api.tls = strcmp(options->config->http_tls.text, "on") == 0 ? certificates_server(service->certificates) : NULL;
+    api.proxies = &service->proxies;
+    api.has_proxy_head = strcmp(options->config->http_proxy_protocol.text, "on") == 0;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;
     api.submitted = on_submitted;

@@ -91,6 +91,8 @@ static void head_begin(struct http_connection *connection, struct buf *out, int 
         buf_text(out, "Connection: close\r\n");
     else if (is_old)
         buf_text(out, "Connection: keep-alive\r\n");
+    if (connection->request->is_tls) /* RFC 6797: a year */
+        buf_text(out, "Strict-Transport-Security: max-age=31536000\r\n");
     if (type)
         buf_printf(out, "Content-Type: %s\r\n", type);
     buf_append(out, buf_slice(&connection->headers));

@@ -272,7 +272,11 @@ static size_t take_head(struct http_connection *connection, struct slice bytes)
     struct slice kept = arena_copy(&request->arena, slice_head(bytes, len));
     bool ok = http_head_parse(&connection->reader, kept, &request->head);
     connection->has_begun_head = false;
-    if (ok)
+    if (ok && connection->server->proxies)
+        forwarded_apply(connection->server->proxies, request);
+    if (ok && connection->is_barred)
+        refuse(connection, 403, "in clear text only for this server's proxy; use https");
+    else if (ok)
         begin_request(connection);
     else
         refuse(connection, connection->reader.status, connection->reader.wrong);
@@ -381,11 +385,14 @@ void connection_answered(struct http_connection *connection)
         stream_resume(connection->stream); /* a pipelined request may wait */
 }
 
-struct http_connection *connection_new(struct http_server *server, int fd, const struct endpoint *peer)
+struct http_connection *connection_new(struct http_server *server, int fd, const struct endpoint *peer, bool is_tls,
+                                       bool is_barred)
 {
     struct http_connection *connection = NEW(struct http_connection);
     connection->server = server;
     connection->peer = *peer;
+    connection->is_tls = is_tls;
+    connection->is_barred = is_barred;
     buf_init(&connection->headers, ANSWER_HEADERS_MOST);
     connection->stream = stream_adopt(server->loop, fd, peer, 0, OUT_MOST, &connection_events, connection);
     timer_init(&connection->timer, server->loop, on_timer, connection);

@@ -27,7 +27,7 @@ enum connection_state {
 struct http_connection {
     struct http_server *server;
     struct stream *stream;
-    struct endpoint peer;
+    struct endpoint peer; /* who connected; or whom a PROXY header names */
     enum connection_state state;
     struct http_head_reader reader;
     struct http_request *request; /* from its whole head to the end of its answer */
@@ -42,6 +42,7 @@ struct http_connection {
     bool in_callback;   /* freeing waits */
     bool has_begun_head;
     bool is_tls;
+    bool is_barred;        /* clear text from elsewhere than our proxies */
     struct timer timer;    /* idle, head, body, writing or ping: by state */
     uint64_t put_bytes;    /* ever queued */
     uint64_t sent_at_last; /* when the timer last looked */
@@ -54,6 +55,9 @@ struct http_server {
     struct loop *loop;
     const struct http_router *router;
     struct tls_server *tls;
+    const struct proxies *proxies;
+    bool has_proxy_head;
+    struct arrival *arrivals; /* whose PROXY header is not whole */
     struct listener *listener;
     const char *server_name;
     struct http_connection *connections;
@@ -66,13 +70,25 @@ struct http_server {
 };
 
 /* connection.c */
-struct http_connection *connection_new(struct http_server *server, int fd, const struct endpoint *peer);
+/* is_tls: the client's connection to the proxy was. is_barred: it is answered 403 */
+struct http_connection *connection_new(struct http_server *server, int fd, const struct endpoint *peer, bool is_tls,
+                                       bool is_barred);
 /* Cut it off: the request hears on_gone. */
 void connection_drop(struct http_connection *connection);
 /* The answer is complete: go on with the next request, or close. */
 void connection_answered(struct http_connection *connection);
 void connection_queue(struct http_connection *connection, struct slice bytes);
+/* forwarded.c */
+/* Read the PROXY header that a proxy's connection begins with, then hand it to server_take. */
+void arrival_new(struct http_server *server, int fd, const struct endpoint *peer);
+void arrivals_drop(struct http_server *server);
+/* Whom the proxy speaks for, by X-Forwarded-For and X-Forwarded-Proto. */
+void forwarded_apply(const struct proxies *proxies, struct http_request *request);
 /* server.c */
+void server_take(struct http_server *server, int fd, const struct endpoint *peer, bool is_tls, bool is_barred);
+/* One connection more, one less: at `most` the listener waits. */
+void server_came(struct http_server *server);
+void server_went(struct http_server *server);
 void server_forget(struct http_server *server, struct http_connection *connection);
 struct slice server_date(struct http_server *server);
 

@@ -70,24 +70,43 @@ struct slice server_date(struct http_server *server)
     return slice_str(server->date);
 }
 
+void server_came(struct http_server *server)
+{
+    if (++server->count >= server->most && server->listener)
+        listener_pause(server->listener);
+}
+
+void server_went(struct http_server *server)
+{
+    if (server->count-- == server->most && server->listener && !server->is_draining)
+        listener_resume(server->listener);
+}
+
 void server_forget(struct http_server *server, struct http_connection *connection)
 {
     *(connection->before ? &connection->before->next : &server->connections) = connection->next;
     if (connection->next)
         connection->next->before = connection->before;
-    if (server->count-- == server->most && server->listener && !server->is_draining)
-        listener_resume(server->listener);
+    server_went(server);
 }
 
-void http_server_adopt(struct http_server *server, int fd, const struct endpoint *peer)
+void server_take(struct http_server *server, int fd, const struct endpoint *peer, bool is_tls, bool is_barred)
 {
-    struct http_connection *connection = connection_new(server, fd, peer);
+    struct http_connection *connection = connection_new(server, fd, peer, is_tls, is_barred);
     connection->next = server->connections;
     if (connection->next)
         connection->next->before = connection;
     server->connections = connection;
-    if (++server->count >= server->most && server->listener)
-        listener_pause(server->listener);
+    server_came(server);
+}
+
+void http_server_adopt(struct http_server *server, int fd, const struct endpoint *peer)
+{
+    bool is_ours = server->proxies && proxies_have(server->proxies, &peer->ip);
+    if (is_ours && server->has_proxy_head)
+        arrival_new(server, fd, peer);
+    else
+        server_take(server, fd, peer, false, server->proxies && !server->tls && !is_ours && !ip_is_loopback(&peer->ip));
 }
 
 static void on_accept(void *owner, int fd, const struct endpoint *peer)
@@ -118,6 +137,8 @@ struct http_server *http_server_new(struct loop *loop, const struct http_options
     server->loop = loop;
     server->router = router;
     server->tls = options->tls;
+    server->proxies = options->proxies && options->proxies->count ? options->proxies : NULL;
+    server->has_proxy_head = options->has_proxy_head;
     server->server_name = options->server_name;
     server->most = options->connections_most ? options->connections_most : CONNECTIONS_DEFAULT;
     server->listener = listener_new(loop, &listen, on_accept, server, why);
@@ -135,6 +156,7 @@ void http_server_free(struct http_server *server)
         return;
     listener_free(server->listener);
     server->listener = NULL;
+    arrivals_drop(server);
     while (server->connections)
         connection_drop(server->connections);
     while (server->suspended)

@@ -15,6 +15,7 @@
 #include "http/head.h"
 #include "net/listener.h"
 #include "net/mailbox.h"
+#include "net/proxy.h"
 #include "net/stream.h"
 
 enum {
@@ -42,11 +43,11 @@ struct http_request {
     struct slice body;                          /* complete, within the route's limit */
     struct http_param params[HTTP_PARAMS_MOST]; /* of the route's {names} */
     size_t param_count;
-    struct endpoint peer;
-    bool is_tls;
-    struct arena arena; /* the handler's, for this request */
-    void *user;         /* the handler's own, e.g. who has signed in */
-    bool is_admitted;   /* for the route's `admits` to say so to its handler */
+    struct endpoint peer; /* the client, also behind a proxy that is believed; rate limits and logs go by it */
+    bool is_tls;          /* the client's own connection is */
+    struct arena arena;   /* the handler's, for this request */
+    void *user;           /* the handler's own, e.g. who has signed in */
+    bool is_admitted;     /* for the route's `admits` to say so to its handler */
     /* The client has gone, or its stream was cut off, before the answer was complete; also called when the server is
      * freed. After it the request is no more. NULL: nobody cares. */
     void (*on_gone)(struct http_request *request);
@@ -65,6 +66,10 @@ struct http_options {
     unsigned connections_most; /* 0: 10,000; more wait in the backlog */
     const char *cure_setting;  /* as in listener.h */
     const char *server_name;   /* Server header; NULL: none */
+    /* The only peers whose X-Forwarded-For and X-Forwarded-Proto are believed; NULL: nobody's. In clear text nobody but
+     * them and this machine is answered then (403). Lives as long as the server. */
+    const struct proxies *proxies;
+    bool has_proxy_head; /* their connections begin with a PROXY header (net/proxy.h), before TLS; others' never do */
 };
 struct http_server *http_server_new(struct loop *loop, const struct http_options *options,
                                     const struct http_router *router, struct fault *why);
