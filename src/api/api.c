@@ -62,6 +62,7 @@ static void routes_add(struct api *api)
     }
     public_routes(api);
     status_routes(api);
+    metrics_routes(api);
     contract_routes(api);
     console_routes(api);
 }

@@ -42,6 +42,15 @@ struct api_setting {
     const char *key, *value, *fallback, *doc;
 };
 
+/* What the parts outside the api count, for GET /metrics. */
+struct api_metrics {
+    uint64_t delivered, refused, deferred, in_doubt, connections; /* since the start */
+    int64_t open_connections, claimed;
+    uint64_t inbound_sessions, inbound_mails, inbound_octets;
+    uint64_t jail_read, jail_deaths, jail_started;
+    int64_t wal_bytes; /* -1: not known */
+};
+
 struct api_options {
     struct store *store;
     struct world *world;
@@ -65,6 +74,8 @@ struct api_options {
     time_ms expires_after; /* a delivery is given up this long after its due time, unless the request says otherwise */
     /* After a commit that paused or resumed, on the writer's thread: engine_holds_changed. May be NULL. */
     void (*holds_changed)(void *owner);
+    /* From the api's thread. NULL: nothing is known. */
+    void (*metrics)(void *owner, struct api_metrics *metrics);
     void *owner;
     const struct api_setting *settings;
     size_t setting_count;

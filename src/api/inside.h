@@ -81,6 +81,8 @@ void console_routes(struct api *api);
 
 /* /health/live and /health/ready, without a key. */
 void status_routes(struct api *api);
+/* /metrics */
+void metrics_routes(struct api *api);
 /* /api: the contract, and a page made from it. */
 void contract_routes(struct api *api);
 

@@ -17,6 +17,7 @@
 #include "receive/collect.h"
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -419,6 +420,40 @@ static void on_holds(void *owner)
     engine_holds_changed(((struct service *)owner)->engine);
 }
 
+/* Each of these may be asked from any thread. */
+static void on_metrics(void *owner, struct api_metrics *metrics)
+{
+    struct service *service = owner;
+    const struct engine_figures engine = engine_figures(service->engine);
+    const struct mail_in_counts in = mail_in_counts(service->mail_in.in);
+    *metrics = (struct api_metrics){.delivered = engine.delivered,
+                                    .refused = engine.refused,
+                                    .deferred = engine.deferred,
+                                    .in_doubt = engine.in_doubt,
+                                    .connections = engine.connections,
+                                    .open_connections = engine.open_connections,
+                                    .claimed = (int64_t)engine.claimed,
+                                    .inbound_sessions = in.sessions,
+                                    .inbound_mails = in.mails,
+                                    .inbound_octets = in.octets,
+                                    .wal_bytes = -1};
+    if (service->options.jail) {
+        const struct jail_figures jail = jail_figures(service->options.jail);
+        metrics->jail_read = jail.read;
+        metrics->jail_deaths = jail.deaths;
+        metrics->jail_started = jail.started;
+    }
+    struct slice store = slice_str(service->options.config->store.text);
+    SCOPED(buf) path = BUF(4096);
+    struct stat found;
+    if (store_is_postgres(service->store))
+        return;
+    if (slice_starts(store, SLICE("sqlite:")))
+        store = slice_from(store, 7);
+    buf_printf(&path, "%.*s-wal", SLICE_ARG(store));
+    metrics->wal_bytes = stat(buf_cstr(&path), &found) == 0 ? (int64_t)found.st_size : 0;
+}
+
 static struct ledger ledger_of(struct service *service)
 {
     return (struct ledger){
@@ -634,6 +669,7 @@ bool service_run(struct service *service, struct fault *why)
     api.has_proxy_head = strcmp(options->config->http_proxy_protocol.text, "on") == 0;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;
+    api.metrics = on_metrics;
     api.submitted = on_submitted;
     api.settings = settings_shown(service, &api.setting_count);
     api.expires_after = options->config->expires_after.duration;

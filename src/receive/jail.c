@@ -221,7 +221,7 @@ static const char *reader_end(struct jail *jail, struct reader *reader, enum los
     buf_release(&reader->in);
     *reader = (struct reader){0};
     buf_init(&reader->in, (size_t)JAIL_RECORD_MAX + 65536);
-    jail->figures.readers--;
+    __atomic_fetch_sub(&jail->figures.readers, 1, __ATOMIC_RELAXED);
     spawners_mend(jail);
     return end_text(answer.value, is_known, loss);
 }
@@ -241,8 +241,8 @@ static bool reader_start(struct jail *jail, struct reader *reader, struct fault 
         reader->pid = answer.pid;
         reader->fd = fd;
         reader->spawner = i;
-        jail->figures.started++;
-        jail->figures.readers++;
+        __atomic_fetch_add(&jail->figures.started, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&jail->figures.readers, 1, __ATOMIC_RELAXED);
         spawners_mend(jail);
         return true;
     }
@@ -280,7 +280,7 @@ struct round {
 static void refuse(struct round *round, size_t index, const char *what)
 {
     snprintf(round->items[index].why, sizeof(round->items[index].why), "%s", what);
-    round->jail->figures.refused++;
+    __atomic_fetch_add(&round->jail->figures.refused, 1, __ATOMIC_RELAXED);
     round->open--;
 }
 
@@ -324,7 +324,7 @@ static void reader_lost(struct round *round, struct reader *reader, enum loss lo
     memcpy(mine, reader->mine, sizeof(mine));
     pid_t pid = reader->pid;
     const char *how = reader_end(round->jail, reader, loss, &was_killed);
-    round->jail->figures.deaths++;
+    __atomic_fetch_add(&round->jail->figures.deaths, 1, __ATOMIC_RELAXED);
     round->has_lost = true;
     log_warn("receive", "the reader of strangers' mail (process %d) %s; %u mails are read again", (int)pid, how, count);
     if (count && was_alone && (had_begun || loss != LOSS_GONE)) {
@@ -401,7 +401,7 @@ static bool reader_answers(struct round *round, struct reader *reader)
         if (answer.what == READER_RECORD) {
             item->record = arena_copy(round->arena, slice_of(reader->in.ptr + at + sizeof(answer), answer.size));
             item->is_read = true;
-            round->jail->figures.read++;
+            __atomic_fetch_add(&round->jail->figures.read, 1, __ATOMIC_RELAXED);
             round->open--;
         } else {
             refuse(round, index, "there is more in it than a record may hold");
@@ -521,5 +521,12 @@ bool jail_read(struct jail *jail, struct jail_item *items, size_t count, int64_t
 
 struct jail_figures jail_figures(const struct jail *jail)
 {
-    return jail->figures;
+    const struct jail_figures *figures = &jail->figures;
+    return (struct jail_figures){
+        .read = __atomic_load_n(&figures->read, __ATOMIC_RELAXED),
+        .refused = __atomic_load_n(&figures->refused, __ATOMIC_RELAXED),
+        .deaths = __atomic_load_n(&figures->deaths, __ATOMIC_RELAXED),
+        .started = __atomic_load_n(&figures->started, __ATOMIC_RELAXED),
+        .readers = __atomic_load_n(&figures->readers, __ATOMIC_RELAXED),
+    };
 }

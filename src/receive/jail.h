@@ -63,7 +63,7 @@ struct jail_item {
 NODISCARD bool jail_read(struct jail *jail, struct jail_item *items, size_t count, int64_t now, struct arena *arena,
                          struct fault *why);
 
-/* For the metrics page and tests. */
+/* For the metrics page and tests. From any thread. */
 struct jail_figures {
     uint64_t read, refused, deaths, started;
     unsigned readers; /* alive, as far as is known */

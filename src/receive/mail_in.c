@@ -30,6 +30,12 @@ struct mail_in {
     struct mail_in_counts counts;
 };
 
+/* Figures are read from other threads. */
+static void count(uint64_t *figure, uint64_t more)
+{
+    __atomic_fetch_add(figure, more, __ATOMIC_RELAXED);
+}
+
 struct pending {
     struct inbound_mail mail; /* first: inbound_done finds us by it */
     struct mail_item item;
@@ -89,8 +95,8 @@ static bool recipient_judge(struct mail_in *in, const struct smtp_path *path, ti
     } else {
         return is_mailbox(in, path->local);
     }
-    in->counts.tokens_forged += recipient->token == TOKEN_FORGED;
-    in->counts.tokens_expired += recipient->token == TOKEN_EXPIRED;
+    count(&in->counts.tokens_forged, recipient->token == TOKEN_FORGED);
+    count(&in->counts.tokens_expired, recipient->token == TOKEN_EXPIRED);
     if (recipient->token != TOKEN_GOOD && recipient->token != TOKEN_EXPIRED)
         recipient->delivery_id = 0;
     return true;
@@ -175,8 +181,8 @@ static void message_hand_over(struct mail_in *in, struct session *session, struc
     mail->trace_len = trace.len;
     envelope->pending = pending;
     in->pending++;
-    in->counts.mails++;
-    in->counts.octets += body.len;
+    count(&in->counts.mails, 1);
+    count(&in->counts.octets, body.len);
     in->inbound.accept(in->inbound.self, mail);
 }
 
@@ -221,7 +227,7 @@ static struct envelope *envelope_of(struct mail_in *in, struct session *session)
     if (!envelope) {
         envelope = NEW(struct envelope);
         session_set_data(session, envelope);
-        in->counts.sessions++;
+        count(&in->counts.sessions, 1);
     }
     return envelope;
 }
@@ -235,7 +241,7 @@ static void on_event(void *owner, struct session *session, const struct smtp_ser
     case SMTP_SERVER_MAIL: envelope_begin(envelope, event->path->address); break;
     case SMTP_SERVER_RCPT:
         if (!recipient_judge(in, event->path, world_wall(loop_world(in->loop)), &recipient)) {
-            in->counts.recipients_refused++;
+            count(&in->counts.recipients_refused, 1);
             smtp_server_answer(session_machine(session), SLICE("550 5.1.1 there is no such mailbox here"));
             return;
         }
@@ -357,5 +363,13 @@ struct endpoint mail_in_endpoint(const struct mail_in *in)
 
 struct mail_in_counts mail_in_counts(const struct mail_in *in)
 {
-    return in->counts;
+    const struct mail_in_counts *counts = &in->counts;
+    return (struct mail_in_counts){
+        .sessions = __atomic_load_n(&counts->sessions, __ATOMIC_RELAXED),
+        .mails = __atomic_load_n(&counts->mails, __ATOMIC_RELAXED),
+        .recipients_refused = __atomic_load_n(&counts->recipients_refused, __ATOMIC_RELAXED),
+        .tokens_forged = __atomic_load_n(&counts->tokens_forged, __ATOMIC_RELAXED),
+        .tokens_expired = __atomic_load_n(&counts->tokens_expired, __ATOMIC_RELAXED),
+        .octets = __atomic_load_n(&counts->octets, __ATOMIC_RELAXED),
+    };
 }

@@ -35,6 +35,7 @@ void mail_in_free(struct mail_in *in);
 void mail_in_set_keys(struct mail_in *in, const struct token_keys *return_path_keys,
                       const struct token_keys *unsubscribe_keys);
 struct endpoint mail_in_endpoint(const struct mail_in *in);
+/* From any thread. */
 struct mail_in_counts mail_in_counts(const struct mail_in *in);
 
 #endif
