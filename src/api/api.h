@@ -16,6 +16,7 @@
 #include "net/ip.h"
 #include "net/world.h"
 #include "report/report.h"
+#include "store/seal.h"
 #include "store/store.h"
 #include "submit/submit.h"
 
@@ -77,6 +78,7 @@ struct api_options {
     /* From the api's thread. NULL: nothing is known. */
     void (*metrics)(void *owner, struct api_metrics *metrics);
     void *owner;
+    const struct seal_key *seal; /* seals webhooks' secrets; NULL: none can be made here */
     const struct api_setting *settings;
     size_t setting_count;
     const char *cure_setting; /* the setting to name when the port is in use */

@@ -671,6 +671,7 @@ bool service_run(struct service *service, struct fault *why)
     api.holds_changed = on_holds;
     api.metrics = on_metrics;
     api.submitted = on_submitted;
+    api.seal = &service->seal;
     api.settings = settings_shown(service, &api.setting_count);
     api.expires_after = options->config->expires_after.duration;
     api.owner = service;
