@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 
-if os.geteuid() == 0 and "TODOKE_NETNS" not in os.environ and subprocess.run(["unshare", "-n", "true"], check=False).returncode == 0:
-    os.execvpe("unshare", ["unshare", "-n", sys.executable, "-B", *sys.argv], {**os.environ, "TODOKE_NETNS": "1"})
+ALONE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "alone")
+if os.geteuid() == 0 and "TODOKE_NETNS" not in os.environ and subprocess.run([sys.executable, ALONE], check=False).returncode == 0:
+    os.execve(sys.executable, [sys.executable, ALONE, sys.executable, "-B", *sys.argv], {**os.environ, "TODOKE_NETNS": "1"})
 
 import mailfarm  # noqa: E402
 from mailfarm import Authority, Policies, Receivers, Zones, tlsa_certificate, tlsa_key  # noqa: E402
@@ -235,7 +236,6 @@ def show_probe(tap, place, dns, authority):
 
 
 def story(tap, place):
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=False)
     authority, postfix, dns, web = farm(place)
     todoke = serve(place, dns, authority)
     todoke.brand()
