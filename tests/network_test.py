@@ -67,7 +67,8 @@ def settle(todoke, people, seen):
     """Until each has met its first error; gathers every remote address that the server is connected or connecting to."""
     def tried():
         seen.update(ip for ip, _ in connections_of(todoke.server.popen.pid, None))
-        return all(row["attempts"] for row in rows()) and len(rows()) == len(people)
+        found = rows() # once: between two looks the campaign goes on
+        return all(row["attempts"] for row in found) and len(found) == len(people)
 
     def rows():
         return [{"address": address, "attempts": attempts} for address, attempts in todoke.sql("SELECT address, attempts FROM delivery")]
