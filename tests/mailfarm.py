@@ -8,12 +8,12 @@ signed DNS zone on a real name server, and MTA-STS policies on a real HTTPS serv
 import hashlib
 import http.server
 import os
-import pwd
 import shutil
 import ssl
 import subprocess
 import threading
 
+from postfix_instance import PostfixInstance
 from todoke import PORT, answers, until
 
 TOOLS = ["postfix", "nsd", "ldns-keygen", "ldns-signzone", "openssl"]
@@ -92,117 +92,34 @@ SERVICE = """\
   -o smtpd_tls_key_file={key}
   -o smtpd_tls_wrappermode={wrapped}
 """
-MASTER = """\
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 2 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-virtual unix - n n - - virtual
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-"""
 MAIN = """\
-compatibility_level = 3.6
-queue_directory = {dir}/queue
-data_directory = {dir}/data
-maillog_file = {dir}/log/maillog
-maillog_file_prefixes = {dir}/log
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
 myhostname = mx.plain.lab
-mydestination =
 mynetworks =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-smtpd_peername_lookup = no
 disable_dns_lookups = yes
-smtpd_tls_received_header = yes
-smtpd_tls_loglevel = 1
 smtpd_client_connection_count_limit = 0
 virtual_mailbox_domains = {domains}
-virtual_mailbox_base = {dir}/mail
-virtual_mailbox_maps = texthash:{dir}/mailboxes
-virtual_uid_maps = static:{uid}
-virtual_gid_maps = static:{gid}
-virtual_minimum_uid = 100
 smtpd_relay_restrictions = reject_unauth_destination
 """
 
 
-class Receivers:
+class Receivers(PostfixInstance):
     """services: name -> (ip, chain, key), chain None: no TLS; (ip, chain, key, port): TLS from the first byte."""
 
     def __init__(self, folder, services, people):
-        self.dir, self.started = folder, False
-        nobody = pwd.getpwnam("nobody")
-        os.makedirs(folder)
-        for name in ("queue", "data", "log", "mail"):
-            os.mkdir(os.path.join(folder, name))
-        os.chmod(folder, 0o755)
-        shutil.chown(os.path.join(folder, "data"), "postfix")
-        os.chown(os.path.join(folder, "mail"), nobody.pw_uid, nobody.pw_gid)
-        master = ""
-        self.at = []
+        listeners, at = "", []
         for name, service in services.items():
             ip, chain, key = service[:3]
             port = service[3] if len(service) > 3 else PORT
-            self.at.append((ip, port))
-            master += SERVICE.format(ip=ip, port=port, name=name, chain=chain or "", key=key or "", level="may" if chain else "none",
-                                     wrapped="yes" if port == 465 else "no")
-        self.write("master.cf", master + MASTER)
+            at.append((ip, port))
+            listeners += SERVICE.format(ip=ip, port=port, name=name, chain=chain or "", key=key or "", level="may" if chain else "none",
+                                        wrapped="yes" if port == 465 else "no")
+        super().__init__(folder, at)
         self.write("mailboxes", "".join(f"{who} {who.split('@')[1]}/\n" for who in people))
-        domains = " ".join(sorted({who.split("@")[1] for who in people}))
-        self.write("main.cf", MAIN.format(dir=folder, domains=domains, uid=nobody.pw_uid, gid=nobody.pw_gid))
-
-    def write(self, name, text):
-        with open(os.path.join(self.dir, name), "w", encoding="utf-8") as file:
-            file.write(text)
-
-    def command(self, word):
-        ours, its = os.openpty() # it says what is wrong to a terminal only
-        status = subprocess.run(["postfix", "-c", self.dir, word], stdin=subprocess.DEVNULL, stdout=its, stderr=its, timeout=60,
-                                check=False).returncode
-        os.close(its)
-        os.close(ours)
-        return status
-
-    def start(self):
-        if self.command("start") != 0:
-            raise AssertionError(f"postfix does not start\n{self.log()}")
-        self.started = True
-        for ip, port in self.at:
-            until(lambda: answers(ip, port), 30, f"Postfix at {ip}:{port}") # pylint: disable=cell-var-from-loop
-
-    def stop(self):
-        if self.started:
-            self.started = False
-            self.command("stop")
-
-    def log(self):
-        try:
-            with open(os.path.join(self.dir, "log", "maillog"), encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except OSError:
-            return ""
+        self.configure(listeners, MAIN.format(domains=" ".join(sorted({who.split("@")[1] for who in people}))))
 
     def mail(self, domain):
         """The one mail in the mailbox of this domain; None."""
-        new = os.path.join(self.dir, "mail", domain, "new")
+        new = self.path("mail", domain, "new")
         for name in os.listdir(new) if os.path.isdir(new) else []:
             with open(os.path.join(new, name), "rb") as file:
                 return file.read()

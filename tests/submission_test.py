@@ -12,7 +12,7 @@ import ssl
 import subprocess
 
 from catcher import Catcher
-from postfix import Postfix
+from postfix_instance import PostfixInstance
 from submission import DOOR, RECEIVER, SINK, STARTTLS, TLS, TRUSTED, ZONE, Talk, door, key
 from tap import Tap
 from todoke import NET, PORT, ROOT, Place, until
@@ -179,36 +179,14 @@ def show_postfix(tap, place, catcher, secret):
     return None
 
 
-class RelayingPostfix(Postfix):
+class RelayingPostfix(PostfixInstance):
     """A Postfix that gives everything to us."""
 
-    def __init__(self, place, at, settings): # pylint: disable=super-init-not-called
-        self.dir, self.at, self.settings = place.path("relay"), at, settings
-        os.makedirs(self.dir, mode=0o755)
+    def __init__(self, place, at, settings):
+        super().__init__(place.path("relay"), [(at, PORT)])
         os.chmod(place.dir, 0o755)
-        for name in ("queue", "data", "log", "etc"):
-            os.makedirs(os.path.join(self.dir, name))
-        shutil.chown(os.path.join(self.dir, "data"), "postfix")
-        services = ["pickup unix n - n 60 1 pickup", "cleanup unix n - n - 0 cleanup", "qmgr unix n - n 300 1 qmgr", "tlsmgr unix - - n 1000? 1 tlsmgr",
-                    "rewrite unix - - n - - trivial-rewrite", "bounce unix - - n - 0 bounce", "defer unix - - n - 0 bounce", "trace unix - - n - 0 bounce",
-                    "verify unix - - n - 1 verify", "flush unix n - n 1000? 0 flush", "proxymap unix - - n - - proxymap", "smtp unix - - n - - smtp",
-                    "relay unix - - n - - smtp", "error unix - - n - - error", "retry unix - - n - - error", "anvil unix - - n - 1 anvil",
-                    "scache unix - - n - 1 scache", "postlog unix-dgram n - n - 1 postlogd"]
-        main = {"compatibility_level": "3.6", "queue_directory": f"{self.dir}/queue", "data_directory": f"{self.dir}/data", "maillog_file": f"{self.dir}/log/maillog",
-                "maillog_file_prefixes": self.dir, "command_directory": "/usr/sbin", "daemon_directory": "/usr/lib/postfix/sbin", "mail_owner": "postfix",
-                "setgid_group": "postdrop", "myhostname": "relay.shop.example", "mydestination": "", "mynetworks": "127.0.0.0/8", "inet_interfaces": "127.0.0.1",
-                "inet_protocols": "ipv4", "alias_maps": "", "smtp_dns_support_level": "disabled", "smtpd_peername_lookup": "no", **settings}
-        with open(f"{self.dir}/etc/master.cf", "w", encoding="utf-8") as file:
-            file.write("\n".join([f"{at}:{PORT} inet n - n - - smtpd", *services]) + "\n")
-        with open(f"{self.dir}/etc/main.cf", "w", encoding="utf-8") as file:
-            file.write("".join(f"{name} = {value}\n" for name, value in main.items()))
-
-    def start(self):
-        status, said = run("postfix", "-c", f"{self.dir}/etc", "start")
-        assert status == 0, said
-
-    def stop(self):
-        run("postfix", "-c", f"{self.dir}/etc", "stop")
+        main = {"myhostname": "relay.shop.example", "mynetworks": "127.0.0.0/8", "alias_maps": "", "smtp_dns_support_level": "disabled", **settings}
+        self.configure(f"{at}:{PORT} inet n - n - - smtpd\n", "".join(f"{name} = {value}\n" for name, value in main.items()))
 
 
 # ── what must not pass ──

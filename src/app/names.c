@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "dns/unbound.h"
 #include "dns/zone.h"
+#include "mailauth/lookup_dns.h"
 #include <jansson.h>
 
 struct names {
@@ -79,51 +80,12 @@ bool names_from_file(struct names *names, const char *path, struct fault *why)
     return is_done || fault_prefix(why, "%s: ", path);
 }
 
-static enum dns_type type_of(enum question_type type)
-{
-    switch (type) {
-    case QUESTION_A: return DNS_A;
-    case QUESTION_AAAA: return DNS_AAAA;
-    case QUESTION_MX: return DNS_MX;
-    case QUESTION_PTR: return DNS_PTR;
-    case QUESTION_TXT: break;
-    }
-    return DNS_TXT;
-}
-
-static enum answer_state state_of(enum dns_status status)
-{
-    switch (status) {
-    case DNS_FOUND: return ANSWER_FOUND;
-    case DNS_NO_NAME: return ANSWER_NO_NAME;
-    case DNS_NO_DATA: return ANSWER_NO_RECORD;
-    case DNS_TRY_LATER:
-    case DNS_BOGUS: break;
-    }
-    return ANSWER_TRY_LATER;
-}
-
-static struct slice record_of(enum question_type type, const struct dns_record *record)
-{
-    switch (type) {
-    case QUESTION_A:
-    case QUESTION_AAAA: return slice_of(record->ip.bytes, record->ip.family == 4 ? 4 : 16);
-    case QUESTION_MX:
-    case QUESTION_PTR: return record->name;
-    case QUESTION_TXT: break;
-    }
-    return record->text;
-}
-
 void names_answer(struct names *names, struct lookup *lookup)
 {
     for (struct question *question; (question = lookup_next(lookup));) {
         struct dns_answer answer;
-        dns_ask_and_wait(names->client, question->name, type_of(question->type), lookup->arena, &answer);
-        struct slice *records = ARENA_ARRAY(lookup->arena, struct slice, answer.count + 1);
-        for (size_t i = 0; i < answer.count; i++)
-            records[i] = record_of(question->type, &answer.records[i]);
-        lookup_answer(lookup, question, state_of(answer.status), records, answer.count);
+        dns_ask_and_wait(names->client, question->name, question_dns_type(question), lookup->arena, &answer);
+        lookup_answer_dns(lookup, question, &answer);
     }
 }
 

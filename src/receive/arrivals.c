@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "dns/resolver.h"
 #include "mailauth/dmarc.h"
+#include "mailauth/lookup_dns.h"
 #include "mailauth/spf.h"
 #include <stdio.h>
 
@@ -54,52 +55,13 @@ struct arrivals {
 
 /* ── questions ── */
 
-static enum dns_type type_of(enum question_type type)
-{
-    switch (type) {
-    case QUESTION_A: return DNS_A;
-    case QUESTION_AAAA: return DNS_AAAA;
-    case QUESTION_MX: return DNS_MX;
-    case QUESTION_PTR: return DNS_PTR;
-    case QUESTION_TXT: break;
-    }
-    return DNS_TXT;
-}
-
-static enum answer_state state_of(enum dns_status status)
-{
-    switch (status) {
-    case DNS_FOUND: return ANSWER_FOUND;
-    case DNS_NO_NAME: return ANSWER_NO_NAME;
-    case DNS_NO_DATA: return ANSWER_NO_RECORD;
-    case DNS_TRY_LATER:
-    case DNS_BOGUS: break;
-    }
-    return ANSWER_TRY_LATER;
-}
-
-static struct slice record_of(enum question_type type, const struct dns_record *record)
-{
-    switch (type) {
-    case QUESTION_A:
-    case QUESTION_AAAA: return slice_of(record->ip.bytes, record->ip.family == 4 ? 4 : 16);
-    case QUESTION_MX:
-    case QUESTION_PTR: return record->name;
-    case QUESTION_TXT: break;
-    }
-    return record->text;
-}
-
 static void check_run(struct check *check);
 
 static void on_answer(void *owner, const struct dns_answer *answer)
 {
     struct asked *asked = owner;
     struct check *check = asked->check;
-    struct slice *records = ARENA_ARRAY(&check->arena, struct slice, answer->count + 1);
-    for (size_t i = 0; i < answer->count; i++)
-        records[i] = record_of(asked->question->type, &answer->records[i]);
-    lookup_answer(&check->lookup, asked->question, state_of(answer->status), records, answer->count);
+    lookup_answer_dns(&check->lookup, asked->question, answer);
     asked->query = NULL;
     if (--check->open == 0)
         check_run(check);
@@ -119,7 +81,7 @@ static void check_ask(struct check *check)
     }
     for (struct asked *asked = check->asked; asked; asked = asked->next)
         asked->query =
-            dns_ask(check->arrivals->dns, asked->question->name, type_of(asked->question->type), on_answer, asked);
+            dns_ask(check->arrivals->dns, asked->question->name, question_dns_type(asked->question), on_answer, asked);
 }
 
 /* ── steps ── */
