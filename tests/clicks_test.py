@@ -68,9 +68,9 @@ def links_of(receiver, person):
 def a_mail(tap, receiver):
     mail, links = links_of(receiver, "p0@good.example")
     paths = [path_of(url) for url in links.hrefs]
-    tap.equal([bool(re.fullmatch(r"/c/[a-z2-7]{48}", path)) for path in paths], [True, True, False, False, True], "links that are the same for everybody lead through us")
+    tap.equal([bool(re.fullmatch(r"/c/[a-z2-7]{50}", path)) for path in paths], [True, True, False, False, True], "links that are the same for everybody lead through us")
     tap.equal(links.hrefs[2], "https://shop.example/me/p0@good.example", "a personal one stays as it is")
-    tap.ok(len(links.images) == 1 and re.fullmatch(r"/o/[a-z2-7]{48}", path_of(links.images[0])), "one pixel", str(links.images))
+    tap.ok(len(links.images) == 1 and re.fullmatch(r"/o/[a-z2-7]{50}", path_of(links.images[0])), "one pixel", str(links.images))
     text = mail.get_body(("plain",)).get_content()
     tap.ok("https://shop.example/sale?a=1&b=2" in text and "/c/" not in text, "the text part shows where they really lead", text)
     return [paths[0], paths[1], paths[4]], path_of(links.images[0])
@@ -143,8 +143,11 @@ def killed(tap, todoke, receiver):
         thread.join()
     now = todoke.sql("SELECT COUNT(*) FROM event WHERE kind = 18")[0][0]
     tap.ok(len(answered) <= now - before <= len(answered) + len(threads), "kill -9: every click that was answered is there", f"{len(answered)} answered, {now - before} there")
+    todoke.ok("key", "rotate", "all")
+    wrong = todoke.run("key", "rotate", "clocks")
+    tap.ok(wrong.returncode == 2 and "no such kind" in wrong.stderr, "a kind of key that there is not is told", wrong.stderr)
     todoke.serve()
-    tap.equal(ask(todoke.http, paths[0]), (302, TARGETS[0]), "and links work after it")
+    tap.equal(ask(todoke.http, paths[0]), (302, TARGETS[0]), "and links work after it, and after a newer key was made (X7)")
 
 
 def story(tap, store):

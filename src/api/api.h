@@ -56,13 +56,12 @@ struct api_options {
     struct store *store;
     struct world *world;
     const struct rules *rules;
-    const struct report *report;                     /* whose rates are shown */
-    struct tls_server *tls;                          /* HTTPS; NULL: clear text */
-    const struct proxies *proxies;                   /* as in http/server.h; NULL: none */
-    bool has_proxy_head;                             /* as there */
-    struct endpoint listen;                          /* port 0: the kernel chooses, see api_endpoint */
-    const struct token_keys *link_keys;              /* of public links (/u/<token>); NULL: there are none */
-    const struct token_keys *click_keys, *open_keys; /* of /c/<token> and /o/<token>; NULL: there are none */
+    const struct report *report;   /* whose rates are shown */
+    struct tls_server *tls;        /* HTTPS; NULL: clear text */
+    const struct proxies *proxies; /* as in http/server.h; NULL: none */
+    bool has_proxy_head;           /* as there */
+    struct endpoint listen;        /* port 0: the kernel chooses, see api_endpoint */
+    const struct token_ring *ring; /* of public links; NULL: there are none */
     bool is_playground;
     struct api_inbox inbox;              /* list NULL: there is none (404) */
     struct slice brand_name, brand_from; /* whom GET /session names; empty: the first brand of the store */

@@ -8,7 +8,7 @@
 #include "api/public_page.h"
 #include "campaign/brand.h"
 #include "content/links.h"
-#include "mailauth/link_token.h"
+#include "mailauth/token.h"
 
 enum { CONTENTS_KEPT = 256, AGENT_KEPT = 300 };
 
@@ -187,14 +187,15 @@ static bool read_delivery(struct api *api, uint64_t id, struct arena *arena, str
     return rows_end(&rows);
 }
 
-static void follow_begin(struct api *api, struct http_request *request, const struct token_keys *keys,
-                         enum event_kind kind)
+static void follow_begin(struct api *api, struct http_request *request, enum event_kind kind)
 {
-    uint64_t id, version_id = 0;
-    unsigned number;
+    uint64_t version_id = 0;
+    struct token link = {0};
     struct fault why = {0};
-    enum token_result token =
-        keys ? link_token_check(keys, http_param(request, "token"), api_now(api), &id, &number) : TOKEN_NONE;
+    enum token_result token = token_check(api->options.ring, kind == EVENT_CLICKED ? TOKEN_CLICK : TOKEN_OPEN,
+                                          http_param(request, "token"), api_now(api), &link);
+    uint64_t id = link.id;
+    unsigned number = link.number;
     if (token != TOKEN_GOOD && token != TOKEN_EXPIRED) {
         public_page(request, 404, PUBLIC_PAGE_LOST);
         return;
@@ -232,13 +233,13 @@ static void follow_begin(struct api *api, struct http_request *request, const st
 static void follow_click(struct http_request *request, void *user)
 {
     struct api *api = user;
-    follow_begin(api, request, api->options.click_keys, EVENT_CLICKED);
+    follow_begin(api, request, EVENT_CLICKED);
 }
 
 static void follow_open(struct http_request *request, void *user)
 {
     struct api *api = user;
-    follow_begin(api, request, api->options.open_keys, EVENT_OPENED);
+    follow_begin(api, request, EVENT_OPENED);
 }
 
 void clicks_routes(struct api *api)

@@ -12,10 +12,10 @@ enum { BODY_LIMIT = 4096 };
 /* An old token still unsubscribes: a refusal is never too late. */
 static bool token_of(struct api *api, struct http_request *request, uint64_t *delivery_id)
 {
-    if (!api->options.link_keys)
-        return false;
+    struct token token = {0};
     enum token_result result =
-        token_check(api->options.link_keys, TOKEN_UNSUBSCRIBE, http_param(request, "token"), api_now(api), delivery_id);
+        token_check(api->options.ring, TOKEN_UNSUBSCRIBE, http_param(request, "token"), api_now(api), &token);
+    *delivery_id = token.id;
     return result == TOKEN_GOOD || result == TOKEN_EXPIRED;
 }
 

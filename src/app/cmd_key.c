@@ -1,11 +1,13 @@
-/* cmd_key.c - todoke key add | list | remove: what programs and browsers show to be let in */
+/* cmd_key.c - todoke key add | list | remove: what programs and browsers show to be let in; rotate: what signs links */
 #include "access/submit_right.h"
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
 #include "base/json.h"
 #include "campaign/brand.h"
+#include "mailauth/token.h"
 #include "net/world.h"
+#include "store/seal.h"
 #include <stdio.h>
 
 static const char usage[] =
@@ -14,6 +16,7 @@ static const char usage[] =
     "                                                 make an access key and print its secret, once\n"
     "       todoke key list [--json]\n"
     "       todoke key remove NAME                    from now on it lets nobody in\n"
+    "       todoke key rotate KIND|all                the links and return paths of mails get a new key\n"
     "\n"
     "A program sends it as `Authorization: Bearer SECRET`; the console's sign-in takes it too. The store keeps only\n"
     "its SHA-256: a lost secret cannot be shown again, make a new key instead.\n"
@@ -28,10 +31,15 @@ static const char usage[] =
     "all)\n"
     "  --per-hour N   recipients an hour at most by SMTP (default: no limit)\n"
     "  --days N     it expires after so many days (default: never)\n"
-    "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
+    "  --store URL  default: $TODOKE_STORE or ./todoke.db\n"
+    "\n"
+    "rotate: KIND is return_path, link (unsubscribe), click, open, preferences, confirm or file. A running server "
+    "reads\n"
+    "the new key within a minute and signs with it after five; the eight newest keys of a kind verify.\n"
+    "  --key-file FILE  the key that seals secrets; default $TODOKE_KEY_FILE, else ./todoke.key\n";
 
 struct key_arguments {
-    const char *store, *days, *scope, *brand, *rate, *from, *per_hour;
+    const char *store, *days, *scope, *brand, *rate, *from, *per_hour, *key_file;
     bool is_json;
     struct slice name;
 };
@@ -135,6 +143,42 @@ static bool take_away(const struct key_arguments *given, struct store *store, ti
                                          SLICE_ARG(given->name));
 }
 
+struct key_rotate {
+    struct seal_key seal;
+    struct slice kind;
+    time_ms now;
+};
+static bool rotate_run(struct db *db, struct fault *why, void *context)
+{
+    const struct key_rotate *rotate = context;
+    bool is_all = slice_equal(rotate->kind, SLICE("all")), is_known = false;
+    for (int kind = 0; kind < TOKEN_KIND_COUNT; kind++) {
+        const char *name = token_kind_name((enum token_kind)kind);
+        struct secret secret;
+        if (!is_all && !slice_equal(rotate->kind, slice_str(name)))
+            continue;
+        is_known = true;
+        bool ok = secret_get(db, why, &rotate->seal, name, rotate->now, &secret) && /* opens: it is the right file */
+                  secret_rotate(db, why, &rotate->seal, name, rotate->now);
+        explicit_bzero(&secret, sizeof(secret));
+        if (!ok)
+            return false;
+    }
+    return is_known || fault_set(why, FAULT_INPUT,
+                                 "%.*s: no such kind; it is return_path, link, click, open, preferences, confirm, "
+                                 "file or all",
+                                 SLICE_ARG(rotate->kind));
+}
+
+static bool rotate(const struct key_arguments *given, struct store *store, time_ms now, struct fault *why)
+{
+    struct key_rotate rotate = {.kind = given->name, .now = now};
+    bool ok = seal_key_load(&rotate.seal, arguments_key_file(given->key_file), why) &&
+              store_change(store, rotate_run, &rotate, why);
+    seal_key_release(&rotate.seal);
+    return ok;
+}
+
 static void print_key(const struct key *key, bool is_json)
 {
     SCOPED(buf) line = BUF(4096);
@@ -199,6 +243,7 @@ static bool run(const char *verb, const struct key_arguments *given, struct faul
     if (!store)
         return false;
     bool ok = strcmp(verb, "add") == 0      ? add(given, store, world_wall(&world), why)
+              : strcmp(verb, "rotate") == 0 ? rotate(given, store, world_wall(&world), why)
               : strcmp(verb, "remove") == 0 ? take_away(given, store, world_wall(&world), why)
                                             : list(given, store, why);
     store_close(store);
@@ -209,15 +254,11 @@ int cmd_key(int argc, char **argv)
 {
     struct key_arguments given = {0};
     const struct argument table[] = {
-        {"--store", &given.store, NULL},
-        {"--days", &given.days, NULL},
-        {"--scope", &given.scope, NULL},
-        {"--brand", &given.brand, NULL},
-        {"--rate", &given.rate, NULL},
-        {"--from", &given.from, NULL},
-        {"--per-hour", &given.per_hour, NULL},
-        {"--json", NULL, &given.is_json},
-        {NULL, NULL, NULL},
+        {"--store", &given.store, NULL},       {"--days", &given.days, NULL},
+        {"--scope", &given.scope, NULL},       {"--brand", &given.brand, NULL},
+        {"--rate", &given.rate, NULL},         {"--from", &given.from, NULL},
+        {"--per-hour", &given.per_hour, NULL}, {"--key-file", &given.key_file, NULL},
+        {"--json", NULL, &given.is_json},      {NULL, NULL, NULL},
     };
     struct arguments words;
     struct fault why = {0};
@@ -225,7 +266,8 @@ int cmd_key(int argc, char **argv)
         return command_fail("key", &why);
     const char *verb = words.word_count ? words.words[0] : "";
     bool is_list = strcmp(verb, "list") == 0 && words.word_count == 1;
-    bool is_named = (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0) && words.word_count == 2;
+    bool is_named = (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0 || strcmp(verb, "rotate") == 0) &&
+                    words.word_count == 2;
     if (words.wants_help || (!is_list && !is_named)) {
         fputs(usage, words.wants_help ? stdout : stderr);
         return words.wants_help ? 0 : 2;

@@ -179,8 +179,8 @@ static const struct content *content_get(const struct mailer *mailer, struct mai
             .preheader = version.preheader,
             .html = version.html,
             .text = version.text,
-            .counts_clicks = version.counts_clicks && mailer->options.click_keys,
-            .counts_opens = version.counts_opens && mailer->options.open_keys,
+            .counts_clicks = version.counts_clicks,
+            .counts_opens = version.counts_opens,
             .from_name = brand->from_name,
             .from_address = brand->from_address,
             .reply_to = brand->reply_to,
@@ -282,13 +282,12 @@ void mailer_addresses(const struct mailer *mailer, struct mailer_thread *thread,
     struct buf *const bufs[] = {&thread->return_path, &thread->url, &thread->mailto, &thread->feedback};
     for (size_t i = 0; i < COUNT_OF(bufs); i++)
         reset(bufs[i]);
-    return_path_make(mailer->options.return_path_keys, recipient->id, expires, brand->return_path_domain,
-                     &thread->return_path);
+    return_path_make(mailer->options.ring, recipient->id, expires, brand->return_path_domain, &thread->return_path);
     buf_append(&thread->url, brand->link_base);
     buf_text(&thread->url, "/u/");
-    token_make(mailer->options.link_keys, TOKEN_UNSUBSCRIBE, recipient->id, expires, &thread->url);
+    token_make(mailer->options.ring, TOKEN_UNSUBSCRIBE, &(struct token){.id = recipient->id}, expires, &thread->url);
     buf_text(&thread->mailto, "mailto:u-");
-    buf_append(&thread->mailto, slice_from(buf_slice(&thread->url), thread->url.len - TOKEN_TEXT_LEN));
+    buf_append(&thread->mailto, slice_from(buf_slice(&thread->url), thread->url.len - TOKEN_LEN));
     buf_printf(&thread->mailto, "@%.*s?subject=unsubscribe", SLICE_ARG(brand->return_path_domain));
     buf_printf(&thread->feedback, "%llu:%llu:campaign:%.*s", (unsigned long long)recipient->campaign_id,
                (unsigned long long)brand->id, SLICE_ARG(brand_domain(brand)));
@@ -327,8 +326,7 @@ static bool compose(void *self, unsigned worker, const struct recipient *recipie
         .unsubscribe_url = buf_slice(&thread->url),
         .unsubscribe_mailto = buf_slice(&thread->mailto),
         .feedback_id = buf_slice(&thread->feedback),
-        .click_keys = mailer->options.click_keys,
-        .open_keys = mailer->options.open_keys,
+        .ring = mailer->options.ring,
         .link_base = known->brand.link_base,
         .links_expire = date + DAYS_MS(MAILER_LINK_DAYS),
         .data = liquid_object(&root_type, &root),

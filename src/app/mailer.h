@@ -10,16 +10,19 @@
 #include "mailauth/return_path.h"
 #include "store/seal.h"
 
-enum { MAILER_CACHE_MS = 1000, MAILER_THREADS_MAX = 64, MAILER_TOKEN_DAYS = 30, /* how long an answer may take */
-       MAILER_LINK_DAYS = 400 /* how long opens and clicks are counted */ };
+enum {
+    MAILER_CACHE_MS = 1000,
+    MAILER_THREADS_MAX = 64,
+    MAILER_TOKEN_DAYS = 30, /* how long an answer may take */
+    MAILER_LINK_DAYS = 400  /* how long opens and clicks are counted */
+};
 
 struct mailer;
 struct mailer_options {
     struct store *store;
     struct world *world;
     const struct seal_key *seal;
-    const struct token_keys *return_path_keys, *link_keys;
-    const struct token_keys *click_keys, *open_keys; /* NULL: nothing is counted */
+    const struct token_ring *ring;
     int date_offset_minutes; /* of Date headers */
 };
 struct mailer *mailer_new(const struct mailer_options *options);

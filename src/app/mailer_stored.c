@@ -184,7 +184,7 @@ static void addresses_make(const struct mailer *mailer, struct mailer_thread *th
     if (!thread->return_path.limit)
         buf_init(&thread->return_path, 2048);
     buf_reset(&thread->return_path);
-    return_path_make(mailer->options.return_path_keys, recipient->id, mail->date + DAYS_MS(MAILER_TOKEN_DAYS),
+    return_path_make(mailer->options.ring, recipient->id, mail->date + DAYS_MS(MAILER_TOKEN_DAYS),
                      brand->return_path_domain, &thread->return_path);
 }
 

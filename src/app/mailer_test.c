@@ -2,6 +2,7 @@
  * M24, M33, M46, R13). */
 #include "app/mailer.h"
 #include "campaign/brand.h"
+#include "mailauth/testing.h"
 #include "net/world.h"
 #include "store/testing.h"
 #include "submit/message.h"
@@ -12,7 +13,7 @@ struct fixture {
     struct test_store test;
     struct world world;
     struct seal_key seal;
-    struct token_keys keys;
+    struct token_ring ring;
     struct brand brand;
     struct mailer *mailer;
     struct composer composer;
@@ -54,7 +55,6 @@ static void fixture_begin(struct fixture *fixture, void **state)
 {
     *fixture = (struct fixture){
         .seal = {.id = 7, .key = "thirty-two octets of a seal key"},
-        .keys = {.count = 1, .keys = {{.id = 1, .bytes = "thirty-two octets of a mac key"}}},
         .brand = {.name = SLICE("Shop"),
                   .from_name = SLICE("Shop"),
                   .from_address = SLICE("news@shop.example"),
@@ -62,6 +62,7 @@ static void fixture_begin(struct fixture *fixture, void **state)
                   .link_base = SLICE("https://mail.shop.example")},
         .to = {"a@one.example", "b@two.example"},
     };
+    test_ring(&fixture->ring, 1);
     assert_true(test_store_url(&fixture->test, state));
     test_store_reopen(&fixture->test);
     world_init_manual(&fixture->world, NOW, 1);
@@ -69,8 +70,7 @@ static void fixture_begin(struct fixture *fixture, void **state)
     const struct mailer_options options = {.store = fixture->test.store,
                                            .world = &fixture->world,
                                            .seal = &fixture->seal,
-                                           .return_path_keys = &fixture->keys,
-                                           .link_keys = &fixture->keys};
+                                           .ring = &fixture->ring};
     fixture->mailer = mailer_new(&options);
     fixture->composer = mailer_composer(fixture->mailer);
     fixture->message = (struct message){
@@ -86,6 +86,7 @@ static void fixture_begin(struct fixture *fixture, void **state)
 static void fixture_end(struct fixture *fixture)
 {
     mailer_free(fixture->mailer);
+    token_ring_release(&fixture->ring);
     test_store_end(&fixture->test);
 }
 
@@ -120,7 +121,7 @@ static void the_same_mail_for_all_and_again(void **state)
     assert_true(slice_starts(one->mail_from, SLICE("b-")));
     assert_true(slice_ends(one->mail_from, SLICE("@bounce.shop.example")));
     uint64_t delivery;
-    assert_int_equal(return_path_check(&fixture.keys, one->mail_from, NOW, &delivery), TOKEN_GOOD);
+    assert_int_equal(return_path_check(&fixture.ring, one->mail_from, NOW, &delivery), TOKEN_GOOD);
     assert_int_equal(delivery, fixture.deliveries[0]);
     assert_true(slice_equal(other->rcpt_to, SLICE("b@two.example")));
     assert_true(has(one, "d=shop.example;"));

@@ -4,6 +4,7 @@
 #include "app/alarm_mail.h"
 #include "app/certificate.h"
 #include "app/door.h"
+#include "app/keyring.h"
 #include "app/noticer.h"
 #include "app/orders.h"
 #include "app/sweeper.h"
@@ -57,7 +58,7 @@ struct service {
     struct rules *rules;
     struct sites *sites;
     struct policies *policies;
-    struct token_keys return_path_keys, link_keys, click_keys, open_keys;
+    struct keyring *keyring;
     struct leases leases;
     struct tls_roots *roots;
     struct ip own_addresses[TRANSPORT_ADDRESSES_MOST];
@@ -88,39 +89,6 @@ struct service {
 };
 
 /* ── opening ── */
-
-static struct token_keys token_keys_of(const struct secret *secret)
-{
-    struct token_keys keys = {.count = secret->count};
-    for (unsigned i = 0; i < secret->count; i++) {
-        keys.keys[i].id = (unsigned char)secret->keys[i].id;
-        memcpy(keys.keys[i].bytes, secret->keys[i].bytes, TOKEN_KEY_BYTES);
-    }
-    return keys;
-}
-_Static_assert((int)TOKEN_KEY_BYTES == (int)SECRET_BYTES && (int)TOKEN_KEYS_MAX == (int)SECRET_KEYS_MAX,
-               "the same keys");
-
-static bool read_secrets(struct db *db, struct fault *why, void *context)
-{
-    struct service *service = context;
-    time_ms now = world_wall(service->options.world);
-    struct secret secret;
-    if (!secret_get(db, why, &service->seal, "return_path", now, &secret))
-        return false;
-    service->return_path_keys = token_keys_of(&secret);
-    if (!secret_get(db, why, &service->seal, "link", now, &secret))
-        return false;
-    service->link_keys = token_keys_of(&secret);
-    if (!secret_get(db, why, &service->seal, "click", now, &secret))
-        return false;
-    service->click_keys = token_keys_of(&secret);
-    if (!secret_get(db, why, &service->seal, "open", now, &secret))
-        return false;
-    service->open_keys = token_keys_of(&secret);
-    explicit_bzero(&secret, sizeof(secret));
-    return true;
-}
 
 static void set_ehlo_name(struct service *service)
 {
@@ -169,7 +137,7 @@ bool service_open(const struct service_options *options, struct service **servic
         !policies_open(options->config->policy.text, options->config->policy_folder.text, &service->policies, why) ||
         !seal_key_load(&service->seal, options->config->key_file.text, why) ||
         !(service->store = store_open(options->config->store.text, &store_options, why)) ||
-        !store_change(service->store, read_secrets, service, why))
+        !keyring_open(service->store, options->world, &service->seal, &service->keyring, why))
         goto fail;
     *service_out = service;
     return true;
@@ -301,8 +269,7 @@ static bool mail_in_begin(struct service *service, struct fault *why)
                                  .cure_setting = "mail_in.listen"},
                     .smtp = {.host_name = slice_str(service->ehlo_name)},
                     .tls = certificates_server(service->certificates)},
-        .return_path_keys = service->return_path_keys,
-        .unsubscribe_keys = service->link_keys,
+        .ring = keyring_ring(service->keyring),
         .mailboxes = mailboxes,
         .mailbox_count = mailbox_count,
     };
@@ -467,10 +434,7 @@ static bool engine_begin(struct service *service, struct fault *why)
         .store = service->store,
         .world = options->world,
         .seal = &service->seal,
-        .return_path_keys = &service->return_path_keys,
-        .link_keys = &service->link_keys,
-        .click_keys = &service->click_keys,
-        .open_keys = &service->open_keys,
+        .ring = keyring_ring(service->keyring),
         .date_offset_minutes = JST_OFFSET_MIN,
     };
     service->mailer = mailer_new(&mailer);
@@ -630,8 +594,7 @@ bool service_run(struct service *service, struct fault *why)
         .world = options->world,
         .rules = service->rules,
         .ledger = ledger_of(service),
-        .return_path_keys = service->return_path_keys,
-        .link_keys = service->link_keys,
+        .ring = keyring_ring(service->keyring),
         .jail = options->jail,
         .arrivals = service->arrivals,
     };
@@ -650,6 +613,7 @@ bool service_run(struct service *service, struct fault *why)
                                           .owner = service};
     service->orders = orders_start(&orders);
     service->sweeper = sweeper_start(service->store, options->world);
+    keyring_watch(service->keyring);
     service->noticer = noticer_begin(service);
     if (!door_begin(service, why) || !hooks_begin(service, why))
         return false;
@@ -660,9 +624,7 @@ bool service_run(struct service *service, struct fault *why)
     api.world = options->world;
     api.rules = service->rules;
     api.report = service->report;
-    api.link_keys = &service->link_keys;
-    api.click_keys = &service->click_keys;
-    api.open_keys = &service->open_keys;
+    api.ring = keyring_ring(service->keyring);
     api.listen = options->config->http_listen.endpoint;
     api.tls = strcmp(options->config->http_tls.text, "on") == 0 ? certificates_server(service->certificates) : NULL;
     api.proxies = &service->proxies;
@@ -698,6 +660,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     door_stop(service->door);
     noticer_stop(service->noticer);
     sweeper_stop(service->sweeper);
+    keyring_stop(service->keyring);
     expander_stop(service->expander);
     mail_in_end(service);
     collector_stop(service->collector);
@@ -719,10 +682,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     sites_free(service->sites);
     policies_free(service->policies);
     seal_key_release(&service->seal);
-    explicit_bzero(&service->return_path_keys, sizeof(service->return_path_keys));
-    explicit_bzero(&service->link_keys, sizeof(service->link_keys));
-    explicit_bzero(&service->click_keys, sizeof(service->click_keys));
-    explicit_bzero(&service->open_keys, sizeof(service->open_keys));
+    keyring_free(service->keyring);
     free(service);
 }
 

@@ -274,14 +274,14 @@ struct job_root {
     struct arena *arena;
 };
 
-static struct liquid_value counted_url(const struct job_root *root, const struct token_keys *keys, struct slice kind,
+static struct liquid_value counted_url(const struct job_root *root, enum token_kind kind, struct slice path,
                                        unsigned number)
 {
     const struct compose_job *job = root->job;
     SCOPED(buf) url = BUF(2048);
     buf_append(&url, job->link_base);
-    buf_append(&url, kind);
-    link_token_make(keys, job->delivery_id, number, job->links_expire, &url);
+    buf_append(&url, path);
+    token_make(job->ring, kind, &(struct token){job->delivery_id, number}, job->links_expire, &url);
     return liquid_string(arena_copy(root->arena, buf_slice(&url)));
 }
 
@@ -292,12 +292,12 @@ static bool job_member(const void *self, struct slice name, struct liquid_value 
     const struct compose_job *job = root->job;
     const struct liquid_value *data = &job->data;
     unsigned number;
-    if (job->click_keys && links_number_of(name, &number)) {
-        *value = counted_url(root, job->click_keys, SLICE("/c/"), number);
+    if (job->ring && links_number_of(name, &number)) {
+        *value = counted_url(root, TOKEN_CLICK, SLICE("/c/"), number);
         return true;
     }
-    if (job->open_keys && slice_equal(name, SLICE("open_url"))) {
-        *value = counted_url(root, job->open_keys, SLICE("/o/"), 0);
+    if (job->ring && slice_equal(name, SLICE("open_url"))) {
+        *value = counted_url(root, TOKEN_OPEN, SLICE("/o/"), 0);
         return true;
     }
     if (data->kind == LIQUID_OBJECT && data->ref.type->member(data->ref.self, name, value))

@@ -12,7 +12,7 @@
 
 #include "content/liquid.h"
 #include "mailauth/dkim_sign.h"
-#include "mailauth/link_token.h"
+#include "mailauth/token.h"
 
 /* A header of the sender's own. The name is a token that is not one of ours (content_header_is_free); the value is
  * text, whatever stands in it: controls become spaces. */
@@ -77,7 +77,7 @@ struct compose_job {
     struct slice unsubscribe_mailto; /* "mailto:..."; may be empty */
     struct slice feedback_id;        /* "campaign:brand:kind:sender" ; may be empty */
     /* Counted links are link_base/c/<token> and link_base/o/<token>; needed where the content counts. */
-    const struct token_keys *click_keys, *open_keys;
+    const struct token_ring *ring;
     struct slice link_base;
     time_ms links_expire;
     struct liquid_value data;

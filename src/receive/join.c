@@ -64,11 +64,11 @@ static enum token_result return_path_found(const struct joiner *joiner, const st
                                            const struct mail_record *record, time_ms now, uint64_t *id)
 {
     if (mail->rcpt_to.len)
-        return return_path_check(joiner->return_path_keys, mail->rcpt_to, now, id);
+        return return_path_check(joiner->ring, mail->rcpt_to, now, id);
     enum token_result best = TOKEN_NONE;
     for (unsigned i = 0; i < record->address_count && best != TOKEN_GOOD; i++) {
         uint64_t found = 0;
-        enum token_result result = return_path_check(joiner->return_path_keys, record->addresses[i], now, &found);
+        enum token_result result = return_path_check(joiner->ring, record->addresses[i], now, &found);
         if (result < best) { /* good, expired, forged, none */
             best = result;
             *id = found;
@@ -207,11 +207,11 @@ static bool unsubscribes(const struct joiner *joiner, const struct inbound_row *
         token = unsubscribe_token(record->addresses[i]);
     if (!token.len)
         return false;
-    uint64_t id;
+    struct token checked = {0};
     struct subject subject = {0};
-    enum token_result result = token_check(joiner->link_keys, TOKEN_UNSUBSCRIBE, token, now, &id);
+    enum token_result result = token_check(joiner->ring, TOKEN_UNSUBSCRIBE, token, now, &checked);
     bool is_ours = result == TOKEN_GOOD || result == TOKEN_EXPIRED; /* a refusal is never too late */
-    if (is_ours && !subject_find(joiner->reader, why, id, arena, &subject))
+    if (is_ours && !subject_find(joiner->reader, why, checked.id, arena, &subject))
         return true;
     struct event *event = &join->events[join->event_count++];
     *event = event_of_row(mail, NULL, subject.is_found ? AUTHENTICITY_GENUINE : AUTHENTICITY_FORGED, now);

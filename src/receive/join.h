@@ -50,7 +50,7 @@ struct join {
 struct joiner {
     const struct rules *rules;
     struct rules_scratch *scratch; /* the thread's */
-    const struct token_keys *return_path_keys, *link_keys;
+    const struct token_ring *ring;
     struct db *reader;
 };
 /* What a mail's record means: look up what it is about. WORLD: the store cannot be read. Never INPUT: whatever the
@@ -81,7 +81,7 @@ struct join_reader_options {
     struct world *world;
     const struct rules *rules;
     struct ledger ledger;
-    struct token_keys return_path_keys, link_keys;
+    const struct token_ring *ring;
     struct arrivals *arrivals; /* checks who sent it; not owned. NULL: nobody does */
     struct jail *jail; /* reads the mails, and is this thread's from here on; not owned. NULL: tests, read in place */
 };

@@ -223,8 +223,7 @@ struct join_reader *join_reader_start(const struct join_reader_options *options,
     reader->options = *options;
     reader->joiner = (struct joiner){
         .rules = options->rules,
-        .return_path_keys = &reader->options.return_path_keys,
-        .link_keys = &reader->options.link_keys,
+        .ring = options->ring,
         .reader = store_reader_open(options->store, why),
     };
     if (!reader->joiner.reader) {

@@ -1,4 +1,5 @@
 /* Error mail meets our records: S1-S4, S7, S9, S12, L4, M24, M25, U3, U5, U14, on both stores. */
+#include "mailauth/testing.h"
 #include "receive/join.h"
 #include "store/testing.h"
 
@@ -14,18 +15,11 @@ struct fixture {
     struct test_store store;
     struct rules *rules;
     struct rules_scratch *scratch;
-    struct token_keys keys, links;
+    struct token_ring ring;
     struct leases leases;
     struct ledger ledger;
     struct arena arena;
 };
-
-static void keys_make(struct token_keys *keys, unsigned char seed)
-{
-    *keys = (struct token_keys){.count = 1};
-    keys->keys[0].id = seed;
-    memset(keys->keys[0].bytes, seed, TOKEN_KEY_BYTES);
-}
 
 static bool set_up(struct db *db, struct fault *why, void *context)
 {
@@ -44,8 +38,7 @@ static bool set_up(struct db *db, struct fault *why, void *context)
 static void begin(struct fixture *fixture)
 {
     struct fault why;
-    keys_make(&fixture->keys, 1);
-    keys_make(&fixture->links, 2);
+    test_ring(&fixture->ring, 1);
     if (!rules_open(&fixture->rules, &why))
         fail_msg("%s", why.text);
     fixture->scratch = rules_scratch_new(fixture->rules);
@@ -56,6 +49,7 @@ static void end(struct fixture *fixture)
     rules_scratch_free(fixture->scratch);
     rules_free(fixture->rules);
     arena_release(&fixture->arena);
+    token_ring_release(&fixture->ring);
     test_store_end(&fixture->store);
 }
 
@@ -91,14 +85,14 @@ static struct subject sent(struct fixture *fixture, const char *address, enum de
 static struct slice return_path(struct fixture *fixture, uint64_t id, time_ms expires)
 {
     SCOPED(buf) out = BUF(200);
-    return_path_make(&fixture->keys, id, expires, SLICE(DOMAIN), &out);
+    return_path_make(&fixture->ring, id, expires, SLICE(DOMAIN), &out);
     return arena_copy(&fixture->arena, buf_slice(&out));
 }
 static struct slice unsubscribe_address(struct fixture *fixture, uint64_t id)
 {
     SCOPED(buf) out = BUF(200);
     buf_append(&out, SLICE("u-"));
-    token_make(&fixture->links, TOKEN_UNSUBSCRIBE, id, NOW + DAYS_MS(30), &out);
+    token_make(&fixture->ring, TOKEN_UNSUBSCRIBE, &(struct token){.id = id}, NOW + DAYS_MS(30), &out);
     buf_append(&out, SLICE("@" DOMAIN));
     return arena_copy(&fixture->arena, buf_slice(&out));
 }
@@ -178,8 +172,7 @@ static void save(struct mail_job *job, struct fixture *fixture, struct slice to,
 static void read_it(struct mail_job *job)
 {
     struct fixture *fixture = job->fixture;
-    const struct joiner joiner = {fixture->rules, fixture->scratch, &fixture->keys, &fixture->links,
-                                  fixture->store.reader};
+    const struct joiner joiner = {fixture->rules, fixture->scratch, &fixture->ring, fixture->store.reader};
     struct fault why;
     if (!join_read(&joiner, &job->mail, NOW, &fixture->arena, &job->join, &why))
         fail_msg("%s", why.text);
@@ -297,7 +290,7 @@ static void what_proves_nothing_changes_nobody(void **state)
     char *forged = slice_dup(good);
     forged[10] = forged[10] == 'a' ? 'b' : 'a';
     struct fixture other = {0};
-    keys_make(&other.keys, 99);
+    test_ring(&other.ring, 99);
     struct slice theirs = return_path(&other, ann.id, NOW + DAYS_MS(30));
     struct slice link = unsubscribe_address(&fixture, ann.id);
     struct slice crossed = arena_printf(&fixture.arena, "b-%.*s", SLICE_ARG(slice_from(link, 2)));
@@ -329,6 +322,7 @@ static void what_proves_nothing_changes_nobody(void **state)
     assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM suppression WHERE address = 'bob@example.jp'"), 0);
     free(forged);
     arena_release(&other.arena);
+    token_ring_release(&other.ring);
     end(&fixture);
 }
 
@@ -470,8 +464,7 @@ static void the_reader_follows_new_mail(void **state)
                                           .world = &world,
                                           .rules = fixture.rules,
                                           .ledger = fixture.ledger,
-                                          .return_path_keys = fixture.keys,
-                                          .link_keys = fixture.links};
+                                          .ring = &fixture.ring};
     struct fault why;
     struct join_reader *reader = join_reader_start(&options, &why);
     assert_non_null(reader);
@@ -507,8 +500,7 @@ static void one_that_cannot_be_written_stops_nobody(void **state)
                                           .world = &world,
                                           .rules = fixture.rules,
                                           .ledger = fixture.ledger,
-                                          .return_path_keys = fixture.keys,
-                                          .link_keys = fixture.links};
+                                          .ring = &fixture.ring};
     struct fault why;
     struct join_reader *reader = join_reader_start(&options, &why);
     assert_non_null(reader);
@@ -541,7 +533,7 @@ static void found_by_its_headers(void **state)
     assert_int_equal(state_of(&fixture, &bob), DELIVERY_BOUNCED);
 
     struct fixture other = {0}; /* another's signature in the header, and no other proof */
-    keys_make(&other.keys, 99);
+    test_ring(&other.ring, 99);
     struct slice theirs = return_path(&other, cat.id, NOW + DAYS_MS(30));
     receive(&fixture, nobody,
             arena_printf(&fixture.arena, "X-Original-To: %.*s\r\n%.*s", SLICE_ARG(theirs),
@@ -551,6 +543,7 @@ static void found_by_its_headers(void **state)
             arena_printf(&fixture.arena, "From: cat@example.jp\r\nTo: x@y.example, <%.*s>\r\n\r\nstop\r\n",
                          SLICE_ARG(unsubscribe_address(&fixture, cat.id))));
     assert_int_equal(events(&fixture, EVENT_UNSUBSCRIBED), 1);
+    token_ring_release(&other.ring);
     arena_release(&other.arena);
     end(&fixture);
 }
@@ -588,8 +581,7 @@ static void one_that_kills_its_reader_stops_nobody(void **state)
                                           .world = &world,
                                           .rules = fixture.rules,
                                           .ledger = fixture.ledger,
-                                          .return_path_keys = fixture.keys,
-                                          .link_keys = fixture.links,
+                                          .ring = &fixture.ring,
                                           .jail = jail};
     struct join_reader *reader = join_reader_start(&options, &why);
     assert_non_null(reader);

@@ -21,7 +21,7 @@ struct mail_in {
     struct session_front *front; /* NULL: stopped */
     struct endpoint endpoint;
     struct inbound inbound;
-    struct token_keys return_path_keys, unsubscribe_keys;
+    const struct token_ring *ring;
     struct arena arena; /* options' text */
     struct slice host_name, mailboxes[MAILBOXES_MAX];
     size_t mailbox_count;
@@ -83,12 +83,13 @@ static bool recipient_judge(struct mail_in *in, const struct smtp_path *path, ti
         return true;
     if (path->is_literal || path->is_quoted || !is_ours(in, path->domain))
         return false;
-    recipient->token = return_path_check(&in->return_path_keys, path->address, now, &recipient->delivery_id);
+    recipient->token = return_path_check(in->ring, path->address, now, &recipient->delivery_id);
     if (recipient->token != TOKEN_NONE) {
         recipient->use = INBOUND_RETURN_PATH;
     } else if (slice_starts_caseless(path->local, SLICE("u-"))) {
-        recipient->token = token_check(&in->unsubscribe_keys, TOKEN_UNSUBSCRIBE, slice_from(path->local, 2), now,
-                                       &recipient->delivery_id);
+        struct token token = {0};
+        recipient->token = token_check(in->ring, TOKEN_UNSUBSCRIBE, slice_from(path->local, 2), now, &token);
+        recipient->delivery_id = token.id;
         recipient->use = INBOUND_UNSUBSCRIBE;
         if (recipient->token == TOKEN_NONE)
             return false;
@@ -307,8 +308,7 @@ struct mail_in *mail_in_new(struct loop *loop, const struct mail_in_options *opt
         in->mailboxes[i] = arena_copy(&in->arena, mailboxes[i]);
     in->loop = loop;
     in->inbound = *inbound;
-    in->return_path_keys = options->return_path_keys;
-    in->unsubscribe_keys = options->unsubscribe_keys;
+    in->ring = options->ring;
     in->host_name = session.smtp.host_name = arena_copy(&in->arena, session.smtp.host_name);
     session.smtp.is_lenient = true;              /* strangers' mail must arrive */
     session.smtp.bare_eol = SMTP_BARE_NORMALISE; /* error mail written by hand-made programs too */
@@ -344,16 +344,7 @@ void mail_in_free(struct mail_in *in)
     assert(in->pending == 0);
     mailbox_release(&in->done);
     arena_release(&in->arena);
-    explicit_bzero(&in->return_path_keys, sizeof(in->return_path_keys));
-    explicit_bzero(&in->unsubscribe_keys, sizeof(in->unsubscribe_keys));
     free(in);
-}
-
-void mail_in_set_keys(struct mail_in *in, const struct token_keys *return_path_keys,
-                      const struct token_keys *unsubscribe_keys)
-{
-    in->return_path_keys = *return_path_keys;
-    in->unsubscribe_keys = *unsubscribe_keys;
 }
 
 struct endpoint mail_in_endpoint(const struct mail_in *in)

@@ -12,9 +12,9 @@
 
 struct mail_in_options {
     struct session_options session; /* host_name needed; is_lenient and bare_eol are set by mail_in */
-    struct token_keys return_path_keys, unsubscribe_keys; /* copied; count 0: nothing verifies */
-    const struct slice *mailboxes;                        /* local parts that are accepted besides tokens */
-    size_t mailbox_count;                                 /* 0: postmaster, abuse, fbl */
+    const struct token_ring *ring;  /* NULL: nothing verifies */
+    const struct slice *mailboxes;  /* local parts that are accepted besides tokens */
+    size_t mailbox_count;           /* 0: postmaster, abuse, fbl */
 };
 
 struct mail_in_counts {
@@ -31,9 +31,6 @@ void mail_in_stop(struct mail_in *in);
 unsigned mail_in_pending(const struct mail_in *in);
 void mail_in_free(struct mail_in *in);
 
-/* New keys after a rotation. On the loop's thread. */
-void mail_in_set_keys(struct mail_in *in, const struct token_keys *return_path_keys,
-                      const struct token_keys *unsubscribe_keys);
 struct endpoint mail_in_endpoint(const struct mail_in *in);
 /* From any thread. */
 struct mail_in_counts mail_in_counts(const struct mail_in *in);

@@ -1,4 +1,5 @@
 /* R6, R7, R8, M6, M7, M19, M20, M24, S13, F5: mail to us, over real sockets on loopback, by a clock that we move */
+#include "mailauth/testing.h"
 #include "net/peer_test.h"
 #include "receive/mail_in.h"
 
@@ -10,7 +11,7 @@ struct fixture {
     struct tls_server *tls;
     struct tls_client *tls_client;
     struct mail_in *in;
-    struct token_keys keys;
+    struct token_ring ring;
     struct peer peer, others[4];
     struct inbound_mail *mails[8]; /* taken, not given back */
     unsigned mail_count;
@@ -38,7 +39,7 @@ static void start(struct fixture *f, struct session_limits limits)
     options.session.smtp.host_name = SLICE("mx.example.jp");
     options.session.smtp.size_max = 20000;
     options.session.listener.at.ip = ip_v4(127, 0, 0, 1);
-    options.return_path_keys = options.unsubscribe_keys = f->keys;
+    options.ring = &f->ring;
     const struct inbound inbound = {.self = f, .is_ours = is_ours, .accept = accept_mail};
     f->in = mail_in_new(f->loop, &options, &inbound, &why);
     assert_non_null(f->in);
@@ -55,8 +56,7 @@ static int set_up(void **state)
     struct tls_roots *roots = tls_roots_none();
     f->tls_client = tls_client_new(roots);
     tls_roots_free(roots);
-    f->keys.count = 1;
-    memset(f->keys.keys[0].bytes, 7, TOKEN_KEY_BYTES);
+    test_ring(&f->ring, 7);
     peer_init(&f->peer);
     for (size_t i = 0; i < COUNT_OF(f->others); i++)
         peer_init(&f->others[i]);
@@ -70,6 +70,7 @@ static int tear_down(void **state)
     for (unsigned i = 0; i < f->mail_count; i++)
         inbound_done(f->mails[i], true);
     mail_in_free(f->in);
+    token_ring_release(&f->ring);
     peer_release(&f->peer);
     for (size_t i = 0; i < COUNT_OF(f->others); i++)
         peer_release(&f->others[i]);
@@ -120,13 +121,13 @@ static void greet(struct fixture *f)
     ask(f, "EHLO mx.receiver.test\r\n", "250 ");
 }
 
-static const char *rcpt_of(const struct token_keys *keys, enum token_purpose purpose, time_ms expires, char *to)
+static const char *rcpt_of(const struct token_ring *ring, enum token_kind kind, time_ms expires, char *to)
 {
     SCOPED(buf) address = BUF(200);
     buf_text(&address, "RCPT TO:<");
-    buf_byte(&address, (char)purpose);
+    buf_byte(&address, kind == TOKEN_UNSUBSCRIBE ? 'u' : 'b');
     buf_byte(&address, '-');
-    token_make(keys, purpose, 4711, expires, &address);
+    token_make(ring, kind, &(struct token){.id = 4711}, expires, &address);
     buf_text(&address, "@Bounce.Example.JP>\r\n");
     memcpy(to, buf_cstr(&address), address.len + 1);
     return to;
@@ -139,7 +140,7 @@ static void an_error_mail_is_kept(void **state)
     start(f, (struct session_limits){0});
     greet(f);
     ask(f, "MAIL FROM:<>\r\n", "250 2.1.0");
-    ask(f, rcpt_of(&f->keys, TOKEN_RETURN_PATH, f->world.manual_wall + DAYS_MS(1), rcpt), "250 2.1.5");
+    ask(f, rcpt_of(&f->ring, TOKEN_RETURN_PATH, f->world.manual_wall + DAYS_MS(1), rcpt), "250 2.1.5");
     ask(f, "DATA\r\n", "354");
     stream_write(f->peer.stream, SLICE("Subject: Undelivered\r\n\r\n..text\r\n.\r\n"));
     buf_reset(&f->peer.got);
@@ -169,8 +170,8 @@ static void who_is_accepted(void **state)
 {
     struct fixture *f = *state;
     char rcpt[256];
-    struct token_keys foreign = f->keys;
-    foreign.keys[0].bytes[3] ^= 1;
+    struct token_ring foreign = {0};
+    test_ring(&foreign, 8);
     f->keeps_at_once = true;
     start(f, (struct session_limits){0});
     greet(f);
@@ -195,8 +196,8 @@ static void who_is_accepted(void **state)
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         ask(f, rows[i].rcpt, rows[i].reply);
     ask(f, rcpt_of(&foreign, TOKEN_RETURN_PATH, f->world.manual_wall + DAYS_MS(1), rcpt), "250");
-    ask(f, rcpt_of(&f->keys, TOKEN_RETURN_PATH, f->world.manual_wall - DAYS_MS(9), rcpt), "250");
-    ask(f, rcpt_of(&f->keys, TOKEN_UNSUBSCRIBE, f->world.manual_wall + DAYS_MS(9), rcpt), "250");
+    ask(f, rcpt_of(&f->ring, TOKEN_RETURN_PATH, f->world.manual_wall - DAYS_MS(9), rcpt), "250");
+    ask(f, rcpt_of(&f->ring, TOKEN_UNSUBSCRIBE, f->world.manual_wall + DAYS_MS(9), rcpt), "250");
     ask(f, "DATA\r\n", "354");
     ask(f, "x\n.\ny\r\n.\r\n", "250 2.0.0");
     struct mail_in_counts counts = mail_in_counts(f->in);
@@ -204,6 +205,7 @@ static void who_is_accepted(void **state)
     assert_int_equal(counts.tokens_expired, 1);
     assert_int_equal(counts.mails, 1);
     assert_true(counts.recipients_refused == 9);
+    token_ring_release(&foreign);
 }
 
 static void tls_comes_in_between(void **state)

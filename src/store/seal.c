@@ -190,7 +190,7 @@ static bool secret_read(struct db *db, struct fault *why, const struct seal_key 
 {
     memset(secret, 0, sizeof(*secret));
     SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows, "SELECT key_id, sealed FROM secret WHERE name = $1 ORDER BY key_id DESC LIMIT 8",
+    if (!db_query(db, why, &rows, "SELECT key_id, sealed, created_ms FROM secret WHERE name = $1 ORDER BY key_id DESC LIMIT 8",
                   VALUES(V_STR(name))))
         return false;
     while (rows_next(&rows)) {
@@ -202,6 +202,7 @@ static bool secret_read(struct db *db, struct fault *why, const struct seal_key 
         if (bytes.len != SECRET_BYTES)
             return fault_set(why, FAULT_INPUT, "secret %s: wrong length", name);
         secret->keys[secret->count].id = (unsigned)id;
+        secret->keys[secret->count].created = rows_int(&rows, 2);
         memcpy(secret->keys[secret->count++].bytes, bytes.ptr, SECRET_BYTES);
         OPENSSL_cleanse(bytes.ptr, bytes.len);
     }

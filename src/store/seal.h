@@ -32,6 +32,7 @@ struct secret {
     struct {
         unsigned id;
         unsigned char bytes[SECRET_BYTES];
+        time_ms created;
     } keys[SECRET_KEYS_MAX];
 };
 /* Read the newest keys of this name, making the first one when there is none (so call it where writing is allowed). */
