@@ -3,7 +3,7 @@
 #define TODOKE_HOOK_INSIDE_H
 
 #include "hook/hook.h"
-#include <curl/curl.h>
+#include "net/curl.h"
 
 /* ── row.c ── */
 
@@ -50,7 +50,7 @@ NODISCARD bool hook_url_host(const char *url, char host[256], unsigned *port, bo
 
 struct hook_post {
     /* given */
-    const struct network *guard;
+    const struct network *network;
     const struct tls_roots *roots;
     const char *url;
     char host[256];
@@ -71,7 +71,7 @@ struct hook_post {
     /* its own */
     CURL *curl;
     struct curl_slist *headers, *resolve;
-    bool was_refused;
+    struct curl_guard guard;
 };
 /* An easy handle, ready for a multi. INPUT: it cannot be signed. */
 NODISCARD bool hook_post_begin(struct hook_post *post, struct fault *why);

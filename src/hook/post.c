@@ -6,7 +6,6 @@
 #include <openssl/hmac.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ── the signature ── */
 
@@ -102,12 +101,13 @@ static size_t on_answer(char *bytes, size_t size, size_t count, void *owner)
 }
 
 /* Clear text is for one's own network. */
-static bool may_connect(const struct hook_post *post, const struct ip *ip, struct fault *why)
+static bool may_connect(const void *owner, const struct ip *ip, struct fault *why)
 {
+    const struct hook_post *post = owner;
     struct network strangers;
     struct fault ignored;
     char text[IP_TEXT_ROOM];
-    if (!network_permits(post->guard, ip, why))
+    if (!network_permits(post->network, ip, why))
         return false;
     network_init(&strangers, NETWORK_PUBLIC);
     if (!post->is_https && network_permits(&strangers, ip, &ignored))
@@ -116,42 +116,7 @@ static bool may_connect(const struct hook_post *post, const struct ip *ip, struc
     return true;
 }
 
-static curl_socket_t on_socket(void *owner, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct hook_post *post = owner;
-    struct endpoint to;
-    struct sockaddr_storage from = {0};
-    struct fault why;
-    (void)purpose;
-    memcpy(&from, &address->addr, address->addrlen < sizeof(from) ? address->addrlen : sizeof(from));
-    endpoint_of_sockaddr(&from, &to);
-    if (!may_connect(post, &to.ip, &why)) {
-        post->was_refused = true;
-        snprintf(post->fault, sizeof(post->fault), "%.240s", why.text);
-        return CURL_SOCKET_BAD;
-    }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-static CURLcode on_ssl(CURL *curl, void *ssl_context, void *owner)
-{
-    (void)curl;
-    tls_roots_trust(((struct hook_post *)owner)->roots, ssl_context);
-    return CURLE_OK;
-}
-
 /* ── one POST ── */
-
-static struct curl_slist *resolved(const struct hook_post *post)
-{
-    SCOPED(buf) line = BUF(1024);
-    char text[IP_TEXT_ROOM];
-    buf_printf(&line, "%s:%u:", post->host, post->port);
-    for (size_t i = 0; i < post->address_count; i++)
-        buf_printf(&line, post->addresses[i].family == 6 ? "%s[%s]" : "%s%s", i ? "," : "",
-                   ip_text(&post->addresses[i], text));
-    return curl_slist_append(NULL, buf_cstr(&line));
-}
 
 static bool headers_make(struct hook_post *post, struct fault *why)
 {
@@ -177,26 +142,9 @@ static void options_set(struct hook_post *post)
 {
     CURL *curl = post->curl;
     curl_easy_setopt(curl, CURLOPT_URL, post->url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)post->timeout);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)(post->timeout * HOOK_CONNECT_MS / HOOK_TIMEOUT_MS));
-    curl_easy_setopt(curl, CURLOPT_RESOLVE, post->resolve);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "Todoke");
-    curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
-    curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-    curl_easy_setopt(curl, CURLOPT_CAINFO, NULL);
-    curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
-    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_ssl);
-    curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, post);
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, post);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_answer);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, post);
     curl_easy_setopt(curl, CURLOPT_POST, 1L);
@@ -210,14 +158,13 @@ bool hook_post_begin(struct hook_post *post, struct fault *why)
 {
     if (!headers_make(post, why))
         return false;
-    post->curl = curl_easy_init();
-    if (!post->curl)
-        abort(); /* out of memory */
-    post->resolve = resolved(post);
+    post->guard = (struct curl_guard){.roots = post->roots, .permits = may_connect, .owner = post};
+    post->resolve = curl_resolved(post->host, post->port, post->addresses, post->address_count);
+    post->curl = curl_guarded_http(&post->guard, "http,https", post->resolve);
     post->status = 0;
     post->retry_after = 0;
     post->fault[0] = 0;
-    post->was_refused = post->is_too_long = false;
+    post->is_too_long = false;
     buf_init(&post->answer, HOOK_ANSWER_MOST);
     options_set(post);
     return true;
@@ -232,8 +179,8 @@ bool hook_post_judge(struct hook_post *post, CURLcode code)
     post->retry_after = retry_after > 0 && retry_after < 86400 ? SECONDS_MS(retry_after) : 0;
     /* who answers at length has answered: its status counts, the rest stays unread */
     if (code != CURLE_OK && !post->is_too_long) {
-        if (!post->was_refused)
-            snprintf(post->fault, sizeof(post->fault), "%.200s", curl_easy_strerror(code));
+        snprintf(post->fault, sizeof(post->fault), "%.240s",
+                 post->guard.was_refused ? post->guard.why.text : curl_easy_strerror(code));
         return false;
     }
     post->status = (int)status;

@@ -180,7 +180,7 @@ static void courier_post(struct courier *courier)
     struct hook_post *post = &courier->post;
     struct fault why = {0};
     double timeout = HOOK_TIMEOUT_MS * scale_of(runner);
-    post->guard = runner->options.guard;
+    post->network = runner->options.guard;
     post->roots = runner->options.roots;
     post->url = courier->hook.url;
     post->secret = buf_slice(&courier->secret);

@@ -1,11 +1,7 @@
 #include "net/https.h"
 
-#include <curl/curl.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum { CONNECT_TIMEOUT_MS = 20000, POLL_MS = 1000 };
 
@@ -28,8 +24,6 @@ void https_get_free(struct https_get *get)
     free(get);
 }
 
-/* ── what libcurl asks ── */
-
 static size_t on_body(char *bytes, size_t size, size_t count, void *owner)
 {
     struct https_get *get = owner;
@@ -37,74 +31,24 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *owner)
     return buf_ok(&get->body) ? size * count : 0;
 }
 
-static curl_socket_t on_socket(void *owner, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct https_get *get = owner;
-    struct endpoint to;
-    struct sockaddr_storage from = {0};
-    struct fault why;
-    (void)purpose;
-    memcpy(&from, &address->addr,
-           address->addrlen < sizeof(from) ? address->addrlen : sizeof(from)); /* sockaddr grows past its struct here */
-    endpoint_of_sockaddr(&from, &to);
-    if (!network_permits(&get->https->world->network, &to.ip, &why)) {
-        get->was_refused = true;
-        snprintf(get->why, sizeof(get->why), "%.250s", why.text);
-        return CURL_SOCKET_BAD;
-    }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-static CURLcode on_ssl(CURL *curl, void *ssl_context, void *owner)
-{
-    struct https_get *get = owner;
-    (void)curl;
-    tls_roots_trust(get->https->roots, ssl_context);
-    return CURLE_OK;
-}
-
 /* ── one request ── */
 
-static struct curl_slist *resolved(const struct https_get *get)
+static bool may_connect(const void *owner, const struct ip *address, struct fault *why)
 {
-    SCOPED(buf) line = BUF(1024);
-    char text[IP_TEXT_ROOM];
-    buf_printf(&line, "%s:443:", get->host);
-    for (size_t i = 0; i < get->address_count; i++)
-        buf_printf(&line, get->addresses[i].family == 6 ? "%s[%s]" : "%s%s", i ? "," : "",
-                   ip_text(&get->addresses[i], text));
-    return curl_slist_append(NULL, buf_cstr(&line));
+    return network_permits(&((const struct https_get *)owner)->https->world->network, address, why);
 }
 
 static void begin(struct https *https, struct https_get *get)
 {
     SCOPED(buf) url = BUF(1024);
-    CURL *curl = curl_easy_init();
-    if (!curl)
-        abort(); /* out of memory */
-    get->curl = curl;
-    get->resolve = resolved(get);
+    get->guard = (struct curl_guard){.roots = https->roots, .permits = may_connect, .owner = get};
+    get->resolve = curl_resolved(get->host, 443, get->addresses, get->address_count);
+    CURL *curl = get->curl = curl_guarded_http(&get->guard, "https", get->resolve);
     buf_init(&get->body, get->most_bytes);
     buf_printf(&url, "https://%s%s", get->host, get->path);
     curl_easy_setopt(curl, CURLOPT_URL, buf_cstr(&url));
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)HTTPS_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(curl, CURLOPT_RESOLVE, get->resolve);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "Todoke");
-    curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
-    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-    curl_easy_setopt(curl, CURLOPT_CAINFO, NULL);
-    curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
-    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_ssl);
-    curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, get);
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
-    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, get);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, get);
     curl_easy_setopt(curl, CURLOPT_PRIVATE, get);
@@ -125,7 +69,8 @@ static void finish(struct https *https, struct https_get *get)
     curl_multi_remove_handle(https->multi, get->curl);
     curl_easy_cleanup(get->curl);
     curl_slist_free_all(get->resolve);
-    get->curl = get->resolve = NULL;
+    get->curl = NULL;
+    get->resolve = NULL;
     mailbox_post(get->home, &get->item);
 }
 
@@ -149,7 +94,9 @@ static void judge(struct https_get *get, CURLcode code)
         snprintf(get->why, sizeof(get->why), "%s: more than %zu octets", get->host, get->most_bytes);
     } else if (code != CURLE_OK) {
         get->end = HTTPS_FAILED;
-        if (!get->was_refused)
+        if (get->guard.was_refused)
+            snprintf(get->why, sizeof(get->why), "%.250s", get->guard.why.text);
+        else
             snprintf(get->why, sizeof(get->why), "%s: %.150s", get->host, curl_easy_strerror(code));
     } else if (status != 200) {
         get->end = HTTPS_UNSUITABLE;

@@ -7,8 +7,8 @@
 #ifndef TODOKE_NET_HTTPS_H
 #define TODOKE_NET_HTTPS_H
 
+#include "net/curl.h"
 #include "net/mailbox.h"
-#include "net/tls.h"
 
 enum { HTTPS_AT_ONCE = 64, HTTPS_TIMEOUT_MS = 60000, HTTPS_ADDRESSES_MOST = 8 };
 
@@ -37,8 +37,9 @@ struct https_get {
     /* its own */
     struct https *https;
     struct https_get *next;
-    void *curl, *resolve;
-    bool was_refused; /* by world.network */
+    CURL *curl;
+    struct curl_slist *resolve;
+    struct curl_guard guard; /* world.network */
 };
 
 /* Starts the thread. `roots` must live longer. */

@@ -10,7 +10,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
-#include <curl/curl.h>
+#include "net/curl.h"
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -32,7 +32,7 @@ struct visit {
     struct arena arena;
     char error[CURL_ERROR_SIZE];
     char base[BOX_TEXT_MAX + 64]; /* imaps://host:993 */
-    bool was_refused;             /* by network */
+    struct curl_guard guard;
     bool is_connected;
 };
 
@@ -51,19 +51,11 @@ static int on_progress(void *self, curl_off_t total, curl_off_t now, curl_off_t 
     return visit->owner && *visit->owner->is_stopping;
 }
 
-static curl_socket_t on_socket(void *self, curlsocktype purpose, struct curl_sockaddr *to)
+/* The operator names his servers himself, on private addresses too; in the playground nothing leaves the machine. */
+static bool may_connect(const void *owner, const struct ip *address, struct fault *why)
 {
-    struct visit *visit = self;
-    struct sockaddr_storage address = {0};
-    struct endpoint endpoint;
-    struct fault why;
-    memcpy(&address, &to->addr, to->addrlen < sizeof(address) ? to->addrlen : sizeof(address));
-    endpoint_of_sockaddr(&address, &endpoint);
-    /* The operator names his servers himself, on private addresses too; in the playground nothing leaves the machine.
-     */
-    visit->was_refused =
-        visit->network->mode == NETWORK_LOOPBACK && !network_permits(visit->network, &endpoint.ip, &why);
-    return visit->was_refused ? CURL_SOCKET_BAD : socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    const struct visit *visit = owner;
+    return visit->network->mode != NETWORK_LOOPBACK || network_permits(visit->network, address, why);
 }
 
 /* ── a visit ── */
@@ -88,7 +80,7 @@ static CURLcode ask(struct visit *visit, struct slice path, const char *custom, 
 
 static bool failed(struct visit *visit, CURLcode code, const char *what, struct fault *why)
 {
-    if (visit->was_refused)
+    if (visit->guard.was_refused)
         return fault_set(why, FAULT_WORLD, "mailbox %s: this address is not reached from the playground",
                          visit->box->name);
     return fault_set(why, is_input(code) ? FAULT_INPUT : FAULT_WORLD, "mailbox %s: %s: %s", visit->box->name, what,
@@ -107,13 +99,12 @@ static bool is_same_connection(struct visit *visit, struct fault *why)
                      visit->box->name);
 }
 
-static bool visit_begin(struct visit *visit, const char *password)
+static void visit_begin(struct visit *visit, const char *password)
 {
     static const char *const schemes[2][2] = {{"imap", "imaps"}, {"pop3", "pop3s"}};
     const struct box *box = visit->box;
-    visit->curl = curl_easy_init();
-    if (!visit->curl)
-        return false;
+    visit->guard = (struct curl_guard){.permits = may_connect, .owner = visit};
+    visit->curl = curl_guarded(&visit->guard);
     snprintf(visit->base, sizeof(visit->base), "%s://%s:%u", schemes[box->kind == BOX_POP3][box->tls == BOX_TLS_WHOLE],
              box->host, box->port);
     curl_easy_setopt(visit->curl, CURLOPT_PROTOCOLS_STR, "imap,imaps,pop3,pop3s");
@@ -121,15 +112,10 @@ static bool visit_begin(struct visit *visit, const char *password)
     curl_easy_setopt(visit->curl, CURLOPT_PASSWORD, password);
     curl_easy_setopt(visit->curl, CURLOPT_USE_SSL,
                      box->tls == BOX_TLS_NONE ? (long)CURLUSESSL_NONE : (long)CURLUSESSL_ALL);
-    curl_easy_setopt(visit->curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(visit->curl, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(visit->curl, CURLOPT_SSL_VERIFYHOST, 2L);
     if (box->ca_file[0]) {
         curl_easy_setopt(visit->curl, CURLOPT_CAINFO, box->ca_file);
         curl_easy_setopt(visit->curl, CURLOPT_CAPATH, NULL);
     }
-    curl_easy_setopt(visit->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(visit->curl, CURLOPT_PROXY, "");
     curl_easy_setopt(visit->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
     curl_easy_setopt(visit->curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)SILENCE_S);
     curl_easy_setopt(visit->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -140,9 +126,6 @@ static bool visit_begin(struct visit *visit, const char *password)
     curl_easy_setopt(visit->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(visit->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(visit->curl, CURLOPT_XFERINFODATA, visit);
-    curl_easy_setopt(visit->curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
-    curl_easy_setopt(visit->curl, CURLOPT_OPENSOCKETDATA, visit);
-    return true;
 }
 
 /* Fetch one and have it kept. */
@@ -351,8 +334,7 @@ bool box_collect(struct box *box, const char *password, const struct network *ne
     if (box->kind == BOX_MAILDIR)
         return maildir_collect(box, owner, count, why);
     struct visit visit = {.box = box, .owner = owner, .network = network, .in = BUF(1)};
-    if (!visit_begin(&visit, password))
-        return fault_set(why, FAULT_WORLD, "mailbox %s: libcurl does not start", box->name);
+    visit_begin(&visit, password);
     bool ok = box->kind == BOX_IMAP ? imap_collect(&visit, count, why) : pop3_collect(&visit, count, why);
     curl_easy_cleanup(visit.curl); /* LOGOUT; QUIT, which makes DELE true */
     buf_release(&visit.in);
