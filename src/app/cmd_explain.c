@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "app/explain_message.h"
+#include "app/explain_site.h"
 
 #include "base/json.h"
 #include "mail/delivery.h"
@@ -10,12 +11,17 @@
 static const char usage[] =
     "usage: todoke explain message DELIVERY|MESSAGE-ID [--lang ja|en] [--json]\n"
     "       todoke explain queue [--lang ja|en] [--json]\n"
+    "       todoke explain site DOMAIN|SITE [--lang ja|en] [--json]\n"
     "\n"
     "message: its state, how long it was in each, everything that happened with the replies, and when it is tried next "
     "and "
     "why then.\n"
     "queue: what is owed by state, the oldest of it, and what the largest lanes (a brand's or campaign's mail to one "
     "domain) wait for.\n"
+    "site: what binds at a receiver now (the limit, where it is written, since when, by whose words), its connections "
+    "and rates by\n"
+    "source, what waits there and why, and when it will be done. Asks the running servers; without one it tells what "
+    "the store knows.\n"
     "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
 
 enum { LANES_SHOWN = 10 };
@@ -154,7 +160,8 @@ int cmd_explain(int argc, char **argv)
     const char *verb = words.word_count ? words.words[0] : "";
     bool is_message = strcmp(verb, "message") == 0 && words.word_count == 2;
     bool is_queue = strcmp(verb, "queue") == 0 && words.word_count == 1;
-    if (words.wants_help || (!is_message && !is_queue)) {
+    bool is_site = strcmp(verb, "site") == 0 && words.word_count == 2;
+    if (words.wants_help || (!is_message && !is_queue && !is_site)) {
         fputs(usage, words.wants_help ? stdout : stderr);
         return words.wants_help ? 0 : 2;
     }
@@ -162,8 +169,9 @@ int cmd_explain(int argc, char **argv)
     SCOPED(desk) desk = {0};
     bool ok = rules_open(&rules, &why) && desk_open(&desk, store, &why);
     if (ok)
-        ok = is_queue ? explain_queue(&desk, lang, is_json, &why)
-                      : explain_message(&desk, rules, words.words[1], lang, is_json, &why);
+        ok = is_queue  ? explain_queue(&desk, lang, is_json, &why)
+             : is_site ? explain_site(&desk, words.words[1], lang, is_json, &why)
+                       : explain_message(&desk, rules, words.words[1], lang, is_json, &why);
     rules_free(rules);
     return ok ? 0 : command_fail("explain", &why);
 }

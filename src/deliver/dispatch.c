@@ -358,6 +358,7 @@ static void each_second(struct timer *timer)
         tls_counts_write(&dispatcher->tls_counts, dispatcher->engine->options.store);
     }
     routing_refresh(dispatcher);
+    telling_look(dispatcher);
     size_t at = 0; /* whoever was left by a store that could not be read */
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->sites, &at));)
         if (((struct site *)entry->value)->group.active_count)

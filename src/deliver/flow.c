@@ -46,6 +46,7 @@ void site_release(struct site *site)
     for (struct egress *egress = site->egresses, *next; egress; egress = next) {
         next = egress->next;
         pace_release(&egress->pace);
+        buf_release(&egress->lowered_by);
         free(egress);
     }
     site->egresses = NULL;

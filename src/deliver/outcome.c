@@ -70,7 +70,7 @@ void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct
 /* What the refusal says about the pace, to the pace. Afterwards: when its way is open again, as a wall time (0: now).
  */
 static time_ms pace_hears(struct worker *worker, struct egress *egress, const struct reply *reply, enum stage stage,
-                          struct event *event)
+                          struct slice remote, struct event *event)
 {
     time_ms now = loop_now(worker->loop);
     if (pace_refused(&egress->pace, &event->verdict, reply, stage, egress->standing, now)) {
@@ -78,6 +78,7 @@ static time_ms pace_hears(struct worker *worker, struct egress *egress, const st
         rules_verdict_of_reason(worker->engine->options.rules, REASON_RATE_LIMITED, false, &event->verdict);
         event->verdict.retry = RETRY_LANE;
     }
+    egress_lowered(egress, reply, stage, remote);
     time_ms reopens = pace_reopens(&egress->pace, now);
     return reopens ? event->at + reopens - now : 0;
 }
@@ -110,7 +111,7 @@ void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct
     const struct policy *policy = policies_chosen(options->ledger.policy.policies);
     policy_adjust(policy, &event->verdict);
     bool is_heard = egress && reply->code && policy_slows(policy, event->verdict.reason);
-    time_ms due = 0, opens = is_heard ? pace_hears(worker, egress, reply, stage, event) : 0;
+    time_ms due = 0, opens = is_heard ? pace_hears(worker, egress, reply, stage, remote, event) : 0;
     bool is_doubted = engine_doubts_clock(worker->engine, loop_now(worker->loop));
     event->state_after = retry_decide(&event->verdict, reply->code, recipient->attempts + 1, event->at,
                                       is_doubted ? INT64_MAX : recipient->expires, opens, &options->retry,

@@ -6,6 +6,7 @@
 #ifndef TODOKE_DELIVER_PARTS_H
 #define TODOKE_DELIVER_PARTS_H
 
+#include "deliver/board.h"
 #include "deliver/directions.h"
 #include "deliver/engine.h"
 #include "deliver/security.h"
@@ -57,6 +58,8 @@ struct egress {
     } allowance;
     unsigned slots;    /* connections, those on their way too */
     unsigned standing; /* of them, in conversation */
+    uint64_t lowered;  /* of pace.lowering, those whose words are kept: */
+    struct buf lowered_by;
     struct egress *next;
 };
 
@@ -258,6 +261,7 @@ struct dispatcher {
     time_ms renew_at;           /* the leases, monotonic */
     _Atomic bool sets_right;    /* the clock was ahead, and what was written then is due too late */
     _Atomic bool is_upkeep_out; /* a job of ours is with the writer */
+    _Atomic bool is_board_out;  /* somebody asked, and the answer is being gathered or written */
 };
 
 struct engine {
@@ -298,6 +302,18 @@ void routing_notes(struct mailbox *mailbox, struct mail_item *items);
 void routing_refresh(struct dispatcher *dispatcher);
 void routing_release(struct dispatcher *dispatcher);
 
+/* The domains (by name) of a site (by name), or that one domain, for people; into the arena. */
+void routing_tell(struct dispatcher *dispatcher, struct slice name, struct arena *arena, struct board_route **routes,
+                  size_t *count);
+
+/* telling.c: what goes on now, for those who ask (board.h) */
+struct telling;
+/* Each second: has anybody asked? */
+void telling_look(struct dispatcher *dispatcher);
+/* The worker's part. */
+void telling_worker(struct worker *worker, struct telling *telling);
+void worker_control_tell(struct worker *worker, struct telling *telling); /* from the dispatcher's thread */
+
 /* batch.c */
 /* This recipient's fate is known: into the batch. Takes it. */
 void worker_outcome(struct worker *worker, struct recipient *recipient, struct ledger_move *move);
@@ -336,6 +352,8 @@ void egresses_update(struct worker *worker, struct site *site);
 time_ms egress_may_send(struct egress *egress, time_ms now);
 time_ms egress_may_open(struct egress *egress, time_ms now);
 void egress_sent(struct egress *egress, time_ms now);
+/* After anything that the pace was told: if it was lowered, these words did it. */
+void egress_lowered(struct egress *egress, const struct reply *reply, enum stage stage, struct slice remote);
 void egress_is_bad(struct egress *egress, const char *why, time_ms now);
 const struct pace_binding *egress_binding(struct egress *egress, time_ms now);
 void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);

@@ -24,7 +24,10 @@ struct domain_route {
     uint64_t brand_id;
     struct route_query *query;
     struct sts_query *sts;
-    struct route_kept *found; /* both answers together, while one of them is awaited */
+    struct route_kept *found;        /* both answers together, while one of them is awaited */
+    struct destination *destination; /* NULL: not known yet */
+    enum route_status status;
+    const char *tls; /* what demands TLS of the first host: a literal */
     time_ms good_until;
     time_ms found_at; /* 0: never */
 };
@@ -127,7 +130,7 @@ static void policy_key(const struct security_policy *policy, struct buf *key)
 }
 
 /* Takes kept, whose policy gets its rule and its domain here. */
-static struct destination *destination_get(struct dispatcher *dispatcher, const struct domain_route *known,
+static struct destination *destination_get(struct dispatcher *dispatcher, struct domain_route *known,
                                            struct route_kept *kept)
 {
     const struct route *route = &kept->route;
@@ -150,6 +153,7 @@ static struct destination *destination_get(struct dispatcher *dispatcher, const 
     kept->policy.avoids_tls = rule->tls == SITE_TLS_NEVER;
     if (security_is_single(&kept->policy, route))
         kept->policy.domain = arena_copy(&kept->arena, known->domain);
+    known->tls = route->host_count ? security_of(&kept->policy, &route->hosts[0]).why : "";
     buf_append(&key, buf_slice(&site_key));
     policy_key(&kept->policy, &key);
     if (known->pool.len)
@@ -194,7 +198,9 @@ static void settle(struct domain_route *known)
     known->found = NULL;
     known->good_until = now + SECONDS_MS(ttl);
     known->found_at = kept->route.status == ROUTE_FOUND ? now : 0;
+    known->status = kept->route.status;
     struct destination *destination = destination_get(dispatcher, known, kept);
+    known->destination = destination;
     lanes_route(dispatcher->lanes, known->name, &destination->site->group, destination);
     timer_set(&dispatcher->wake, 0);
 }
@@ -318,6 +324,81 @@ void routing_refresh(struct dispatcher *dispatcher)
             ask(known);
         }
     }
+}
+
+/* ── for people ── */
+
+/* " 10:mx1.example.jp  20:mx2.example.jp !..." as "10 mx1.example.jp, 20 mx2.example.jp". */
+static struct slice hosts_text(struct slice key, struct arena *arena)
+{
+    SCOPED(buf) text = BUF(16384);
+    struct slice rest = key, word;
+    while (rest.len && slice_split(&rest, ' ', &word)) {
+        ptrdiff_t colon = slice_find_byte(word, ':');
+        if (word.len && word.ptr[0] == '!')
+            break;
+        if (colon == SLICE_NPOS)
+            continue;
+        buf_printf(&text, "%s%.*s %.*s", text.len ? ", " : "", (int)colon, word.ptr,
+                   SLICE_ARG(slice_from(word, (size_t)colon + 1)));
+    }
+    return arena_copy(arena, buf_slice(&text));
+}
+
+static void route_tell(struct dispatcher *dispatcher, const struct domain_route *known, struct arena *arena,
+                       struct board_route *route)
+{
+    const struct engine_options *options = &dispatcher->engine->options;
+    const struct destination *destination = known->destination;
+    const struct relay *relay = known->domain.len ? NULL : directions_relay(dispatcher->directions, known->brand_id);
+    time_ms now = loop_now(dispatcher->loop);
+    *route = (struct board_route){
+        .node = options->ledger.node,
+        .domain = arena_copy(arena, known->domain),
+        .pool = arena_copy(arena, known->pool),
+        .relay = relay ? arena_copy(arena, relay->host) : SLICE(""),
+        .brand_id = (int64_t)known->brand_id,
+        .status = destination ? route_status_word(known->status) : SLICE("asked"),
+    };
+    if (!destination)
+        return;
+    const struct site_rule *rule = destination->site->rule;
+    const char *file = rule->at[SITE_LIMIT_CONNECTIONS].file;
+    route->site = arena_copy(arena, destination->site->name);
+    route->label = rule->is_default ? SLICE("") : arena_copy(arena, rule->label);
+    route->rule = arena_copy(arena, rule->name);
+    route->file = file ? arena_copy(arena, slice_str(file)) : SLICE("");
+    route->hosts = hosts_text(destination->key, arena);
+    route->tls = slice_str(known->tls ? known->tls : "");
+    route->good_until = world_wall(options->world) + known->good_until - now;
+    route->outstanding = (int64_t)destination->site->outstanding;
+}
+
+/* Of a domain that nobody is owed mail at: DNS is asked, and the route forgotten again. */
+static void tell_later(struct dispatcher *dispatcher, struct slice domain)
+{
+    SCOPED(buf) name = BUF(1024);
+    const struct lane_key key = {.domain = domain, .priority = 1};
+    directions_name(dispatcher->directions, &key, &name);
+    routing_want(dispatcher, buf_slice(&name));
+}
+
+void routing_tell(struct dispatcher *dispatcher, struct slice name, struct arena *arena, struct board_route **routes,
+                  size_t *count)
+{
+    size_t at = 0;
+    bool is_domain_known = false;
+    *routes = ARENA_ARRAY(arena, struct board_route, dispatcher->routes.count + 1);
+    *count = 0;
+    for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));) {
+        const struct domain_route *known = entry->value;
+        bool is_it = slice_equal_caseless(known->domain, name);
+        is_domain_known |= is_it;
+        if (is_it || (known->destination && slice_equal_caseless(known->destination->site->name, name)))
+            route_tell(dispatcher, known, arena, &(*routes)[(*count)++]);
+    }
+    if (!is_domain_known && !*count && slice_find(name, SLICE(".")) != SLICE_NPOS)
+        tell_later(dispatcher, name);
 }
 
 /* ── what people decided ── */

@@ -349,6 +349,7 @@ static void slot_gave_up(struct slot *slot)
         pace_hears_reply(&egress->pace, &reply, stage, now);
     if (others_stand(slot, SLOT_CONNECTING)) {
         pace_crowded(&egress->pace, egress->standing, now);
+        egress_lowered(egress, &reply, stage, buf_slice(&slot->remote));
         destination->has_doubts = !others_stand(slot, SLOT_OPEN);
         return;
     }
@@ -357,6 +358,7 @@ static void slot_gave_up(struct slot *slot)
         destination_closed(destination, now);
     else if (!is_policy) /* what one domain demands is no reason to be slower with the whole site */
         pace_failed(&egress->pace, 0, loop_random(worker->loop), now);
+    egress_lowered(egress, &reply, stage, buf_slice(&slot->remote));
     if (!reply.code)
         destination->failures++; /* one lost connection says little; a second one, after the pause, does */
     if (reply.code || is_policy || destination->failures >= FAILURES_BELIEVED)
@@ -535,6 +537,14 @@ static void on_tls(void *owner, struct stream *stream, const struct tls_info *in
     slot_run(slot);
 }
 
+/* au blocks so. */
+static void connection_was_reset(struct slot *slot, const char *why)
+{
+    const struct reply none = {.text = slice_str(why)};
+    pace_reset(&slot->egress->pace, loop_random(slot->worker->loop), loop_now(slot->worker->loop));
+    egress_lowered(slot->egress, &none, STAGE_DATA, buf_slice(&slot->remote));
+}
+
 static void on_closed(void *owner, struct stream *stream, const struct stream_end *end)
 {
     struct slot *slot = owner;
@@ -545,8 +555,8 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
     }
     slot->was_tls_failure = end->why == STREAM_TLS;
     slot->tls_fault = end->tls;
-    if (end->why == STREAM_RESET && slot->state == SLOT_OPEN && slot->under_way_count) /* au blocks so */
-        pace_reset(&slot->egress->pace, loop_random(slot->worker->loop), loop_now(slot->worker->loop));
+    if (end->why == STREAM_RESET && slot->state == SLOT_OPEN && slot->under_way_count)
+        connection_was_reset(slot, end->text);
     if (slot->client) {
         bool is_tls = slot->was_tls_failure;
         smtp_client_closed(slot->client, slice_str(end->text));

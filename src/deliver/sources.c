@@ -9,6 +9,7 @@
 #include "deliver/parts.h"
 
 #include "base/log.h"
+#include "base/utf8.h"
 
 enum {
     BLOCK_FIRST = 1, /* the answer tells the cap, and the next ones are larger */
@@ -142,6 +143,26 @@ void sources_arrived(struct worker *worker, struct source_set *set)
         }
         worker_pump(worker, site);
     }
+}
+
+void egress_lowered(struct egress *egress, const struct reply *reply, enum stage stage, struct slice remote)
+{
+    enum { WORDS_MOST = 400, LOWERED_MOST = 1000 };
+    if (egress->lowered == egress->pace.lowering.count)
+        return;
+    egress->lowered = egress->pace.lowering.count;
+    if (!egress->lowered_by.limit)
+        buf_init(&egress->lowered_by, LOWERED_MOST);
+    struct buf *words = &egress->lowered_by;
+    buf_reset(words);
+    buf_printf(words, "%.*s: ", SLICE_ARG(stage_word(stage)));
+    if (reply->code)
+        buf_printf(words, "%d ", reply->code);
+    if (reply->status[0])
+        buf_printf(words, "%u.%u.%u ", reply->status[0], reply->status[1], reply->status[2]);
+    buf_append(words, utf8_head(reply->text, WORDS_MOST));
+    if (remote.len)
+        buf_printf(words, " (%.*s)", SLICE_ARG(slice_head(remote, 300)));
 }
 
 void egress_is_bad(struct egress *egress, const char *why, time_ms now)

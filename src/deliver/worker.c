@@ -230,7 +230,7 @@ void worker_slot_gone(struct worker *worker)
 
 /* ── the thread ── */
 
-enum control_what { CONTROL_HOLDS, CONTROL_ROUTE, CONTROL_SOURCES, CONTROL_STOP };
+enum control_what { CONTROL_HOLDS, CONTROL_ROUTE, CONTROL_SOURCES, CONTROL_TELL, CONTROL_STOP };
 struct control {
     struct mail_item item;
     enum control_what what;
@@ -238,6 +238,7 @@ struct control {
     struct source_set *sources;
     struct destination *destination;
     struct route_kept *kept;
+    struct telling *telling;
 };
 
 static void holds_free(struct holds *holds)
@@ -304,6 +305,7 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
             memset(control->destination->clear_until, 0, sizeof(control->destination->clear_until));
             break;
         case CONTROL_SOURCES: sources_arrived(worker, control->sources); break;
+        case CONTROL_TELL: telling_worker(worker, control->telling); break;
         case CONTROL_STOP: stop_begin(worker); break;
         }
         free(control);
@@ -330,6 +332,11 @@ void worker_control_route(struct worker *worker, struct destination *destination
 void worker_control_sources(struct worker *worker, struct source_set *set)
 {
     control_post(worker, &(struct control){.what = CONTROL_SOURCES, .sources = set});
+}
+
+void worker_control_tell(struct worker *worker, struct telling *telling)
+{
+    control_post(worker, &(struct control){.what = CONTROL_TELL, .telling = telling});
 }
 
 void worker_control_stop(struct worker *worker)

@@ -243,6 +243,27 @@ static double taken_at_length(struct pace *pace, time_ms now)
     return (double)sum * 1000.0 / (double)((time_ms)(COUNT_OF(pace->bins) - 1) * bin + now % bin + 1);
 }
 
+double pace_taken(struct pace *pace, time_ms now)
+{
+    return taken_at_length(pace, now);
+}
+
+/* Of what follows from one reply the reaction is the reason: it is named in a file. */
+static bool is_told_already(const struct pace *pace, enum pace_limit by, time_ms now)
+{
+    enum pace_limit told = pace->lowering.by;
+    return pace->lowering.count && pace->lowering.at == now && (by == PACE_OWN_RATE || by == PACE_OWN_CONNECTIONS) &&
+           (told == PACE_REACTION_SUSPEND || told == PACE_REACTION_RATE || told == PACE_REACTION_CONNECTIONS);
+}
+
+static void lowered(struct pace *pace, enum pace_limit by, double from, double to, time_ms now)
+{
+    if (is_told_already(pace, by, now))
+        return;
+    pace->lowering =
+        (struct pace_lowering){.count = pace->lowering.count + 1, .by = by, .at = now, .from = from, .to = to};
+}
+
 static double ceiling(const struct pace *pace)
 {
     return pace->rule_rate.interval_us ? 1e6 / (double)pace->rule_rate.interval_us : 0;
@@ -283,6 +304,7 @@ static void rate_grow(struct pace *pace, time_ms now)
 /* Nothing at all is taken any more: wait, longer each time. */
 static void nothing_is_taken(struct pace *pace, time_ms now)
 {
+    lowered(pace, PACE_BREAKER, pace->rate, 0, now);
     pace->breaker = BREAKER_OPEN;
     pace->breaker_until = now + pace->pause;
     pace->pause = pace->pause * 2 < scaled(pace, PAUSE_MOST_MS) ? pace->pause * 2 : scaled(pace, PAUSE_MOST_MS);
@@ -323,13 +345,15 @@ static void rate_refused(struct pace *pace, time_ms now)
     if (now < pace->rate_calm_until)
         return;
     bool is_first = pace->rate <= 0;
-    double limit = is_first ? first_guess(pace, now) : limit_shown(pace, now);
+    double limit = is_first ? first_guess(pace, now) : limit_shown(pace, now), before = pace->rate;
     if (!is_first && pace->taken == 0)
         nothing_is_taken(pace, now);
     if (limit < SLOWEST / pace->scale)
         limit = SLOWEST / pace->scale;
     pace->rate_limit = limit;
     pace->rate = UNDER * limit;
+    if (is_first || pace->taken)
+        lowered(pace, PACE_OWN_RATE, before, pace->rate, now);
     if (pace->probing > GENTLE_STEPS + 1)
         pace->hold = scaled(pace, HOLD_MS);
     else if (pace->probing)
@@ -350,11 +374,12 @@ static void connections_refused(struct pace *pace, unsigned standing, time_ms no
 {
     if (now < pace->connections_calm_until)
         return;
-    double half = pace->connections / 2;
+    double half = pace->connections / 2, before = pace->connections;
     bool was_probe = pace->connections_limit > 0 && pace->connections >= pace->connections_limit;
     pace->connections = standing && standing < pace->connections ? standing : half;
     if (pace->connections < 1)
         pace->connections = 1;
+    lowered(pace, PACE_OWN_CONNECTIONS, before, pace->connections, now);
     pace->connections_limit = pace->connections + 1;
     if (was_probe && pace->connections_hold * 2 <= scaled(pace, 10 * HOLD_MS))
         pace->connections_hold *= 2;
@@ -386,6 +411,7 @@ static void breaker_open(struct pace *pace, struct random *random, time_ms now)
     pace->breaker = BREAKER_OPEN;
     pace->breaker_until = now + (time_ms)((double)scaled(pace, BREAKER_MS << doubling) * jitter);
     pace->failures++;
+    lowered(pace, PACE_BREAKER, pace->connections, 0, now);
     pace->connections = 1.0;
     pace->connections_limit = 0;
 }
@@ -438,6 +464,7 @@ static void guard_hears(struct pace *pace, bool is_unknown, time_ms now)
     if (is_unknown && guard->seen == want->of && guard->unknown * 100 >= want->percent * want->of &&
         now >= pace->guarded_until) {
         pace->guarded_until = now + scaled(pace, want->suspend);
+        lowered(pace, PACE_GUARD, 0, 0, now);
         guard->seen = guard->next = guard->unknown = 0; /* afterwards it is judged by what it says then */
     }
 }
@@ -473,6 +500,14 @@ static void reactions_hear(struct pace *pace, const struct reply *reply, enum st
             continue;
         kept->until = now + scaled(pace, reaction->duration);
         kept->seen = kept->next = 0;
+        lowered(pace,
+                reaction->suspends     ? PACE_REACTION_SUSPEND
+                : reaction->rate.count ? PACE_REACTION_RATE
+                                       : PACE_REACTION_CONNECTIONS,
+                0,
+                reaction->rate.count ? 1000.0 * reaction->rate.count / (double)reaction->rate.per
+                                     : reaction->connections,
+                now);
         reactions_apply(pace, now);
     }
 }

@@ -56,6 +56,15 @@ struct pace_binding {
     struct site_place at;                 /* file NULL: nowhere, we found it ourselves */
 };
 
+/* The last time that the receiver made it slower: by which limit, from what to what (messages a second; connections; 0
+ * while nothing goes). `count` grows with each. */
+struct pace_lowering {
+    uint64_t count;
+    enum pace_limit by;
+    time_ms at;
+    double from, to;
+};
+
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_PROBING };
 
 struct pace_reaction; /* one reaction's count and effect */
@@ -91,6 +100,7 @@ struct pace {
     unsigned resets_in_row;
     time_ms pause; /* when nothing is taken any more: the next one */
     struct pace_binding binding;
+    struct pace_lowering lowering;
 };
 
 void pace_init(struct pace *pace, const struct site_rule *rule, double scale);
@@ -110,6 +120,8 @@ void pace_sent(struct pace *pace, time_ms now);
 
 /* Messages a second that all of this allows; 0: no limit. While suspended a mere trickle. */
 double pace_rate(struct pace *pace, time_ms now);
+/* What was taken lately, messages a second: of the last 14 to 16 s. */
+double pace_taken(struct pace *pace, time_ms now);
 
 /* A conversation came about (the breaker closes). */
 void pace_talked(struct pace *pace, time_ms now);

@@ -249,6 +249,9 @@ static void words_and_what_they_do_to_the_pace(void **state)
         pace_refused(&pace, &rows[i].verdict, &reply, rows[i].stage, 4, 1000000);
         assert_int_row(rows[i].name, pace.rate > 0, rows[i].slows);
         assert_int_row(rows[i].name, pace_connections(&pace, 1000001), rows[i].narrows ? 4 : 10);
+        assert_int_row(rows[i].name, pace.lowering.count, rows[i].slows || rows[i].narrows);
+        if (pace.lowering.count)
+            assert_int_row(rows[i].name, pace.lowering.by, rows[i].slows ? PACE_OWN_RATE : PACE_OWN_CONNECTIONS);
         pace_release(&pace);
     }
 }
@@ -297,6 +300,7 @@ static void the_breaker(void **state)
         assert_true(wait != before); /* R27 */
         before = wait;
         assert_int_equal(pace_binding(&pace, 0, now)->limit, PACE_BREAKER);
+        assert_int_equal(pace.lowering.by, PACE_BREAKER);
         now += wait;
         assert_int_equal(pace_connections(&pace, now), 1); /* one probes */
         assert_int_equal(pace_may_open(&pace, 1, now), PACE_FULL);
@@ -350,6 +354,7 @@ static void reactions_count_act_and_end(void **state)
     const struct pace_binding *binding = pace_binding(&pace, 0, now + 5);
     assert_int_equal(binding->limit, PACE_REACTION_SUSPEND);
     assert_slice("reaction", binding->reaction->id, SLICE("google.detected-message"));
+    assert_int_equal(pace.lowering.by, PACE_REACTION_SUSPEND); /* not what our own rate did at the same words */
     assert_int_equal(pace_binding(&pace, 0, now + 500)->since, now + 5);
     assert_true(pace_connections(&pace, now + HOURS_MS(1) + 2) > 0);
     pace_release(&pace);

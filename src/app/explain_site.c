@@ -1,0 +1,166 @@
+#include "app/explain_site.h"
+
+#include "app/change.h"
+#include "mail/address.h"
+#include "report/site_story.h"
+#include <stdio.h>
+
+enum { ANSWER_MS = 4000, LOOK_MS = 50, ROUTE_LOOKS = 30 /* DNS may have to be asked first */ };
+
+#define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))
+
+/* ── asking ── */
+
+struct wish {
+    struct slice name;
+    time_ms now;
+    int64_t number;
+};
+
+static bool wish_write(struct db *db, struct fault *why, void *context)
+{
+    struct wish *wish = context;
+    return board_ask(db, why, wish->name, wish->now, &wish->number);
+}
+
+bool desk_board(struct desk *desk, struct slice name, struct board *board, struct fault *why)
+{
+    time_ms begun = world_monotonic(&desk->world);
+    struct wish wish = {.name = name, .now = world_wall(&desk->world)};
+    if (!store_change(desk->store, wish_write, &wish, why))
+        return false;
+    for (;;) {
+        if (!board_read(desk->reader, why, world_wall(&desk->world), &desk->arena, board))
+            return false;
+        if (!board->node_count || board_is_answered(board, wish.number) ||
+            world_monotonic(&desk->world) - begun > ANSWER_MS)
+            return true;
+        world_pause(&desk->world, LOOK_MS);
+    }
+}
+
+static bool is_awaited(const struct board *board, struct slice name)
+{
+    for (size_t i = 0; i < board->route_count; i++)
+        if (slice_equal(board->routes[i].domain, name) || slice_equal(board->routes[i].site, name))
+            return slice_equal(board->routes[i].status, SLICE("asked"));
+    return slice_find(name, SLICE(".")) != SLICE_NPOS;
+}
+
+/* ── telling ── */
+
+static void print_route(const struct site_story *story, enum lang lang)
+{
+    const struct board_route *route = story->route;
+    if (!route)
+        return;
+    if (route->relay.len)
+        printf("%s: %.*s\n", SAY(lang, "スマートホスト", "smart host"), SLICE_ARG(route->relay));
+    if (!slice_equal(route->status, SLICE("found")))
+        printf("%s: %.*s\n", SAY(lang, "経路", "route"), SLICE_ARG(route->status));
+    if (route->hosts.len)
+        printf("MX: %.*s\n", SLICE_ARG(route->hosts));
+    if (route->rule.len)
+        printf("%s: %.*s (%.*s)\n", SAY(lang, "規則", "rule"), SLICE_ARG(route->rule), SLICE_ARG(route->file));
+    if (route->tls.len)
+        printf("TLS: %.*s\n", SLICE_ARG(route->tls));
+    if (story->domain_count > 1)
+        printf("%s: %lld\n", SAY(lang, "この受信先のドメイン数", "domains of this site that are owed mail"),
+               (long long)story->domain_count + (long long)story->domains_left_out);
+}
+
+static void print_way(struct desk *desk, const struct board_way *way, time_ms now, enum lang lang)
+{
+    printf("\n%s %.*s%s%.*s (node %u)\n", SAY(lang, "送信元", "source"),
+           SLICE_ARG(way->source.len ? way->source
+                                     : slice_str(SAY(lang, "システムが選ぶアドレス", "as the system chooses"))),
+           way->pool.len ? SAY(lang, " プール ", " of the pool ") : "", SLICE_ARG(way->pool), way->node);
+    printf("  %s: %.*s\n", SAY(lang, "律速", "binds"), SLICE_ARG(way_binding_text(way, now, lang, &desk->arena)));
+    printf(SAY(lang, "  接続: %lld 本(会話中 %lld)、いまの上限 %lld、規則 %lld\n",
+               "  connections: %lld (%lld in conversation), %lld allowed now, %lld by the rule\n"),
+           (long long)way->connections, (long long)way->talking, (long long)way->connections_allowed,
+           (long long)way->connections_rule);
+    printf(SAY(lang, "  速度: %.1f/s、いまの上限 ", "  rate: %.1f/s now, allowed "), way->rate_now);
+    printf(way->rate_allowed > 0 ? "%.2f/s" : SAY(lang, "なし", "as fast as it goes"), way->rate_allowed);
+    if (way->rate_own > 0)
+        printf(SAY(lang, "(断られたのは %.2f/s)", " (refused at %.2f/s)"), way->rate_limit);
+    printf(SAY(lang, "、送信 %lld 通\n", ", %lld sent since the start\n"), (long long)way->sent);
+    if (way->lowered_at)
+        printf("  %s: %.*s\n", SAY(lang, "最後に下げた時", "lowered last"),
+               SLICE_ARG(way_lowered_text(way, lang, &desk->arena)));
+    if (way->breaker.len)
+        printf("  %s: %.*s %.*s\n", SAY(lang, "遮断器", "breaker"), SLICE_ARG(way->breaker),
+               SLICE_ARG(desk_time(desk, way->breaker_until)));
+    if (way->cap_by.len)
+        printf(SAY(lang, "  1 日の上限: %lld 通 (%.*s)%s\n", "  a day's cap: %lld (%.*s)%s\n"), (long long)way->cap,
+               SLICE_ARG(way->cap_by), way->is_used_up ? SAY(lang, "、使い切り", ", used up") : "");
+}
+
+static void print_story(struct desk *desk, const struct site_story *story, enum lang lang)
+{
+    const struct board_way *best = site_story_best(story);
+    printf("%.*s%s%.*s%s\n", SLICE_ARG(story->name), story->site.len ? SAY(lang, ": 受信先 ", ": the site ") : "",
+           SLICE_ARG(story->site),
+           story->is_live ? ""
+                          : SAY(lang, "(サーバは動いていません。保存されていることだけです)",
+                                " (no server runs: what the store knows)"));
+    print_route(story, lang);
+    printf("%s:", SAY(lang, "未完了", "owed"));
+    for (int state = 0; state <= DELIVERY_IN_DOUBT; state++)
+        if (state != DELIVERY_ON_WIRE)
+            printf(" %.*s %lld", SLICE_ARG(delivery_word((enum delivery_state)state)), (long long)story->owed[state]);
+    puts("");
+    if (best)
+        printf("%s: %.*s\n", SAY(lang, "律速", "binds"),
+               SLICE_ARG(way_binding_text(best, story->now, lang, &desk->arena)));
+    printf("%s: %.*s\n", SAY(lang, "完了見込み", "done"), SLICE_ARG(site_story_done_text(story, lang, &desk->arena)));
+    for (size_t i = 0; i < story->hold_count; i++)
+        printf("%s: %.*s (%.*s)\n", SAY(lang, "保留", "held"), SLICE_ARG(story->holds[i].name),
+               SLICE_ARG(story->holds[i].why));
+    for (size_t i = 0; i < story->retry_count; i++)
+        printf("%s%.*s %lld", i ? ", " : SAY(lang, "再送待ちの理由: ", "retries wait for: "),
+               SLICE_ARG(reason_word(story->retries[i].reason)), (long long)story->retries[i].n);
+    if (story->retry_count)
+        puts("");
+    for (size_t i = 0; i < story->reply_count; i++)
+        printf("%s %.*s  %.*s  \"%.*s\"\n", SAY(lang, "応答", "reply"),
+               SLICE_ARG(desk_time(desk, story->replies[i].at)), SLICE_ARG(story->replies[i].remote),
+               SLICE_ARG(story->replies[i].words));
+    for (size_t i = 0; i < story->way_count; i++)
+        print_way(desk, story->ways[i], story->now, lang);
+    for (size_t i = 0; i < story->plan_count; i++)
+        printf(SAY(lang, "\nウォームアップ %.*s (%.*s): %lld 段目、今日 %lld / %lld 通\n",
+                   "\nwarm-up of %.*s (%.*s): step %lld, %lld of %lld reserved today\n"),
+               SLICE_ARG(story->plans[i].source), SLICE_ARG(story->plans[i].group), (long long)story->plans[i].step,
+               (long long)story->plans[i].reserved, (long long)story->plans[i].cap);
+}
+
+bool explain_site(struct desk *desk, const char *given, enum lang lang, bool is_json, struct fault *why)
+{
+    struct slice name, word = slice_trim(slice_str(given));
+    struct fault ignored;
+    struct board board;
+    struct site_story story;
+    if (!word.len || word.len > BOARD_NAME_MAX)
+        return fault_set(why, FAULT_INPUT, "explain site: a domain or a receiver's name, as in gmail.com or google");
+    if (!domain_normalise(word, &desk->arena, &name, &ignored))
+        name = arena_copy(&desk->arena, word); /* a site's name */
+    if (!desk_board(desk, name, &board, why))
+        return false;
+    for (int look = 0; look < ROUTE_LOOKS && board.node_count && is_awaited(&board, name); look++) {
+        world_pause(&desk->world, 2 * LOOK_MS);
+        if (!board_read(desk->reader, why, world_wall(&desk->world), &desk->arena, &board))
+            return false;
+    }
+    if (!site_story_read(desk->reader, why, name, &board, world_wall(&desk->world), &desk->arena, &story))
+        return false;
+    if (!is_json) {
+        print_story(desk, &story, lang);
+        return true;
+    }
+    SCOPED(buf) out = BUF(8 << 20);
+    struct json json = {&out};
+    site_story_json(&json, &story, &desk->arena);
+    printf("%.*s\n", (int)out.len, out.ptr);
+    return true;
+}

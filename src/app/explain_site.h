@@ -1,0 +1,16 @@
+/* explain_site.h - `todoke explain site`: what binds at a receiver now; asks the running servers through the store */
+#ifndef TODOKE_APP_EXPLAIN_SITE_H
+#define TODOKE_APP_EXPLAIN_SITE_H
+
+#include "app/desk.h"
+#include "bounce/words.h"
+#include "deliver/board.h"
+
+/* Ask the nodes about a name ("": whatever is busy) and read what they say. Without a living node, or when one does not
+ * answer within ANSWER_MS, what there is. */
+NODISCARD bool desk_board(struct desk *desk, struct slice name, struct board *board, struct fault *why);
+
+/* name: a domain, or a site. */
+NODISCARD bool explain_site(struct desk *desk, const char *name, enum lang lang, bool is_json, struct fault *why);
+
+#endif

@@ -1,0 +1,271 @@
+#include "report/site_story.h"
+
+#include "base/map.h"
+#include "shape/allowance.h"
+#include "shape/source.h"
+#include <stdlib.h>
+
+enum {
+    LOOKED_AT = 2000 /* of those that wait, for their last words */,
+    HOLDS_MOST = 100,
+    PLANS_MOST = 200,
+    STORY_DOMAINS_ASKED = 20
+};
+
+/* ── which site, which domains, which ways ── */
+
+static bool route_concerns(const struct site_story *story, const struct board_route *route)
+{
+    if (slice_equal(route->domain, story->name))
+        return true;
+    return route->site.len && (slice_equal(route->site, story->name) || slice_equal(route->site, story->site));
+}
+
+static bool domain_is_there(const struct site_story *story, struct slice domain)
+{
+    for (size_t i = 0; i < story->domain_count; i++)
+        if (slice_equal(story->domains[i], domain))
+            return true;
+    return false;
+}
+
+static void board_take(struct site_story *story, const struct board *board, struct arena *arena)
+{
+    story->domains = ARENA_ARRAY(arena, struct slice, board->route_count + 1);
+    story->ways = ARENA_ARRAY(arena, const struct board_way *, board->way_count + 1);
+    for (size_t i = 0; i < board->route_count; i++) /* the domain's own answer before others of its site */
+        if (board->routes[i].site.len && (slice_equal(board->routes[i].domain, story->name) ||
+                                          (!story->route && slice_equal(board->routes[i].site, story->name)))) {
+            story->route = &board->routes[i];
+            story->site = story->route->site;
+        }
+    for (size_t i = 0; i < board->way_count && !story->site.len; i++)
+        if (slice_equal(board->ways[i].site, story->name))
+            story->site = story->name;
+    for (size_t i = 0; i < board->route_count; i++) {
+        const struct board_route *route = &board->routes[i];
+        if (!route_concerns(story, route))
+            continue;
+        if (!story->route)
+            story->route = route;
+        if (route->domain.len && !domain_is_there(story, route->domain))
+            story->domains[story->domain_count++] = route->domain;
+    }
+    for (size_t i = 0; i < board->way_count; i++)
+        if (story->site.len && slice_equal(board->ways[i].site, story->site))
+            story->ways[story->way_count++] = &board->ways[i];
+    story->domains_left_out = board->routes_left_out;
+    if (!story->domain_count && slice_find(story->name, SLICE(".")) != SLICE_NPOS)
+        story->domains[story->domain_count++] = story->name;
+}
+
+/* ── what is owed ── */
+
+static int most_first(const void *a, const void *b)
+{
+    const struct story_retry *left = a, *right = b;
+    return left->n != right->n ? (left->n < right->n ? 1 : -1) : (int)left->reason - (int)right->reason;
+}
+
+/* One look at all domains: the counters have no index by domain. */
+static bool owed_read(struct db *db, struct fault *why, const struct map *domains, struct site_story *story,
+                      int64_t reasons[REASON_COUNT])
+{
+    {
+        SCOPED(rows) rows = {0};
+        if (!db_query(db, why, &rows,
+                      "SELECT domain, state, CAST(SUM(n) AS BIGINT) FROM count_state WHERE state >= 0 AND state <= 4 "
+                      "GROUP BY domain, state",
+                      NO_VALUES))
+            return false;
+        while (rows_next(&rows))
+            if (map_get(domains, rows_text(&rows, 0)))
+                story->owed[rows_int(&rows, 1)] += rows_int(&rows, 2);
+        if (!rows_end(&rows))
+            return false;
+    }
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "SELECT domain, reason, CAST(SUM(n) AS BIGINT) FROM count_reason WHERE state = 1 GROUP BY domain, "
+                  "reason",
+                  NO_VALUES))
+        return false;
+    while (rows_next(&rows))
+        if (map_get(domains, rows_text(&rows, 0)) && rows_int(&rows, 1) >= 0 && rows_int(&rows, 1) < REASON_COUNT)
+            reasons[rows_int(&rows, 1)] += rows_int(&rows, 2);
+    return rows_end(&rows);
+}
+
+static void reply_take(struct site_story *story, const struct rows *row, struct arena *arena)
+{
+    struct slice words = rows_text(row, 0);
+    time_ms at = rows_int(row, 2);
+    for (size_t i = 0; i < story->reply_count; i++)
+        if (slice_equal(story->replies[i].words, words)) {
+            story->replies[i].n++;
+            if (at > story->replies[i].at)
+                story->replies[i].at = at;
+            return;
+        }
+    if (story->reply_count < STORY_REPLIES_MOST)
+        story->replies[story->reply_count++] = (struct story_reply){
+            .words = arena_copy(arena, words), .remote = arena_copy(arena, rows_text(row, 1)), .at = at, .n = 1};
+}
+
+/* What some of those that wait heard last. */
+static bool replies_read(struct db *db, struct fault *why, struct slice domain, struct arena *arena,
+                         struct site_story *story)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "SELECT e.diagnostic, e.remote_mta, e.at_ms, e.site FROM (SELECT d.bucket, d.last_seq FROM lane l "
+                  "CROSS JOIN lease b JOIN delivery d ON d.bucket = b.bucket AND d.lane_id = l.id WHERE l.domain = $1 "
+                  "AND d.state <= 1 AND d.state = 1 LIMIT $2) "
+                  "w JOIN event e ON e.bucket = w.bucket AND e.seq = w.last_seq WHERE e.diagnostic <> '' ORDER BY "
+                  "e.at_ms DESC",
+                  VALUES(V_TEXT(domain), V_INT(LOOKED_AT))))
+        return false;
+    while (rows_next(&rows)) {
+        reply_take(story, &rows, arena);
+        if (!story->site.len) /* no server tells: the last reply does */
+            story->site = arena_copy(arena, rows_text(&rows, 3));
+    }
+    return rows_end(&rows);
+}
+
+static bool hold_read(struct db *db, struct fault *why, struct slice domain, struct arena *arena,
+                      struct site_story *story)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows, "SELECT why, since_ms FROM hold WHERE kind = 'domain' AND name = $1",
+                  VALUES(V_TEXT(domain))))
+        return false;
+    while (rows_next(&rows) && story->hold_count < HOLDS_MOST)
+        story->holds[story->hold_count++] =
+            (struct story_hold){domain, arena_copy(arena, rows_text(&rows, 0)), rows_int(&rows, 1)};
+    return rows_end(&rows);
+}
+
+/* ── warm-ups ── */
+
+static bool way_uses(const struct site_story *story, uint64_t source_id)
+{
+    for (size_t i = 0; i < story->way_count; i++)
+        if ((uint64_t)story->ways[i]->source_id == source_id)
+            return true;
+    return false;
+}
+
+static bool plans_read(struct db *db, struct fault *why, struct arena *arena, struct site_story *story)
+{
+    struct source *sources;
+    size_t count;
+    story->plans = ARENA_ARRAY(arena, struct story_plan, PLANS_MOST);
+    if (!source_list(db, why, arena, &sources, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct warm_up *plans;
+        size_t found;
+        char ip[IP_TEXT_ROOM];
+        if (!way_uses(story, sources[i].id))
+            continue;
+        if (!warm_up_list(db, why, sources[i].id, story->now, arena, &plans, &found))
+            return false;
+        for (size_t p = 0; p < found && story->plan_count < PLANS_MOST; p++) {
+            if (plans[p].cap < 0 ||
+                (!slice_equal(plans[p].group, SLICE("*")) && !slice_equal(plans[p].group, story->site)))
+                continue;
+            story->plans[story->plan_count++] = (struct story_plan){
+                .source = arena_copy(arena, slice_str(ip_text(&sources[i].ip, ip))),
+                .group = plans[p].group,
+                .cap = plans[p].cap,
+                .reserved = plans[p].reserved,
+                .step = plans[p].step + 1,
+            };
+        }
+    }
+    return true;
+}
+
+/* ── when it will be done ── */
+
+static void reckon(struct site_story *story)
+{
+    double now = 0, allowed = 0, a_day = 0;
+    bool is_unlimited = false, all_used_up = story->way_count > 0;
+    time_ms opens = INT64_MAX;
+    for (size_t i = 0; i < story->way_count; i++) {
+        const struct board_way *way = story->ways[i];
+        if (!way->is_usable)
+            continue;
+        time_ms until = way->suspended_until > way->guarded_until ? way->suspended_until : way->guarded_until;
+        if (way->breaker_until > until)
+            until = way->breaker_until;
+        opens = until < opens ? until : opens;
+        now += way->rate_now;
+        allowed += way->rate_allowed;
+        is_unlimited = is_unlimited || way->rate_allowed <= 0;
+        a_day += (double)way->cap / 86400;
+        all_used_up = all_used_up && way->is_used_up;
+    }
+    int64_t owed = story->owed[DELIVERY_WAITING] + story->owed[DELIVERY_DEFERRED];
+    story->is_rate_measured = now >= 0.05 && !all_used_up;
+    story->rate = all_used_up ? a_day : story->is_rate_measured ? now : is_unlimited ? 0 : allowed;
+    if (!owed || story->rate <= 0 || opens == INT64_MAX)
+        return;
+    time_ms start = opens > story->now ? opens : story->now;
+    double ms = (double)owed / story->rate * 1000;
+    story->done_at = ms < (double)DAYS_MS(10000) ? start + (time_ms)ms : 0;
+}
+
+static bool domains_read(struct db *db, struct fault *why, struct arena *arena, struct site_story *story,
+                         int64_t reasons[REASON_COUNT])
+{
+    struct map domains = {0};
+    for (size_t i = 0; i < story->domain_count; i++)
+        map_set(&domains, story->domains[i], story);
+    bool ok = owed_read(db, why, &domains, story, reasons);
+    map_release(&domains);
+    for (size_t i = 0; ok && i < story->domain_count && i < STORY_DOMAINS_ASKED; i++)
+        ok = hold_read(db, why, story->domains[i], arena, story) &&
+             replies_read(db, why, story->domains[i], arena, story);
+    return ok;
+}
+
+bool site_story_read(struct db *db, struct fault *why, struct slice name, const struct board *board, time_ms now,
+                     struct arena *arena, struct site_story *story)
+{
+    int64_t reasons[REASON_COUNT] = {0};
+    *story = (struct site_story){.name = arena_copy(arena, name), .now = now, .has_server = board->node_count > 0};
+    for (size_t i = 0; i < board->node_count; i++)
+        story->is_live |= board->nodes[i].at > now - 2 * BOARD_WISH_MS;
+    board_take(story, board, arena);
+    story->holds = ARENA_ARRAY(arena, struct story_hold, HOLDS_MOST);
+    if (!domains_read(db, why, arena, story, reasons))
+        return false;
+    for (int reason = 0; reason < REASON_COUNT; reason++)
+        if (reasons[reason] > 0)
+            story->retries[story->retry_count++] = (struct story_retry){(enum reason)reason, reasons[reason]};
+    qsort(story->retries, story->retry_count, sizeof(story->retries[0]), most_first);
+    if (!plans_read(db, why, arena, story))
+        return false;
+    reckon(story);
+    return true;
+}
+
+const struct board_way *site_story_best(const struct site_story *story)
+{
+    const struct board_way *best = NULL;
+    for (size_t i = 0; i < story->way_count; i++) {
+        const struct board_way *way = story->ways[i];
+        bool is_open = way->is_usable && !way->is_used_up;
+        bool best_is_open = best && best->is_usable && !best->is_used_up;
+        double rate = way->rate_allowed > 0 ? way->rate_allowed : 1e12,
+               best_rate = best && best->rate_allowed > 0 ? best->rate_allowed : 1e12;
+        if (!best || is_open > best_is_open ||
+            (is_open == best_is_open &&
+             (way->in_memory > best->in_memory || (way->in_memory == best->in_memory && rate > best_rate))))
+            best = way;
+    }
+    return best;
+}

@@ -1,0 +1,77 @@
+/* site_story.h - why mail to a receiver goes as fast as it goes: what binds, since when, by whose words, what waits and
+ * for how long (`todoke explain site`, GET /sites)
+ *
+ * Put together from the board (deliver/board.h: what the delivery threads of all nodes do now), the counters (what is
+ * owed), the last replies of those that wait, and what people decided. Without a running server: what the store
+ * knows. */
+#ifndef TODOKE_REPORT_SITE_STORY_H
+#define TODOKE_REPORT_SITE_STORY_H
+
+#include "base/json.h"
+#include "bounce/words.h"
+#include "deliver/board.h"
+#include "mail/delivery.h"
+#include "mail/verdict.h"
+
+enum { STORY_REPLIES_MOST = 5, STORY_DOMAINS_SHOWN = 100 };
+
+struct site_story {
+    struct slice name; /* as asked */
+    struct slice site; /* "" : not known which site it is */
+    bool has_server;   /* a node lives */
+    bool is_live;      /* and has answered */
+    time_ms now;
+    const struct board_route *route; /* one of it; NULL: none */
+    struct slice *domains;           /* of the site, as far as they are owed anything or were asked about */
+    size_t domain_count;
+    int64_t domains_left_out;
+    const struct board_way **ways;
+    size_t way_count;
+    int64_t owed[DELIVERY_IN_DOUBT + 1]; /* by the counters: what is on the wire is what it was before */
+    struct story_retry {
+        enum reason reason;
+        int64_t n;
+    } retries[REASON_COUNT]; /* deferred, most first */
+    size_t retry_count;
+    struct story_reply {
+        struct slice words, remote;
+        time_ms at;
+        int64_t n; /* of the newest ones that wait, so many heard these words */
+    } replies[STORY_REPLIES_MOST];
+    size_t reply_count;
+    struct story_hold {
+        struct slice name, why;
+        time_ms since;
+    } * holds; /* of its domains */
+    size_t hold_count;
+    struct story_plan {
+        struct slice source, group;
+        int64_t cap, reserved, step;
+    } * plans; /* warm-ups that hold for it */
+    size_t plan_count;
+    double rate; /* messages a second that it will go on with; 0: not known */
+    bool is_rate_measured;
+    time_ms done_at; /* of what is waiting or deferred, at that pace; 0: not known */
+};
+
+/* `name`: a domain or a site, lower-case. `board` as board_read gave it. */
+NODISCARD bool site_story_read(struct db *db, struct fault *why, struct slice name, const struct board *board,
+                               time_ms now, struct arena *arena, struct site_story *story);
+
+/* The way that decides how fast the site goes: the most open one. NULL: there is none. */
+const struct board_way *site_story_best(const struct site_story *story);
+
+/* "5 connections, as many as the rule allows (data/sites/google.yaml line 7)" */
+struct slice way_binding_text(const struct board_way *way, time_ms now, enum lang lang, struct arena *arena);
+/* "rate 30/s -> 12.3/s at 2026-11-23 01:59, by rcpt: 421 4.7.28 ..."; "" : never lowered */
+struct slice way_lowered_text(const struct board_way *way, enum lang lang, struct arena *arena);
+/* When it will be done, or why nobody can say. */
+struct slice site_story_done_text(const struct site_story *story, enum lang lang, struct arena *arena);
+
+/* One way, as an object. */
+void way_json(struct json *json, const struct board_way *way, time_ms now, struct arena *arena);
+void site_story_json(struct json *json, const struct site_story *story, struct arena *arena);
+/* All that are busy, by site, the fastest first: the "items" of GET /sites, into an open object. */
+void sites_json(struct json *json, const struct board *board, time_ms now, struct arena *arena);
+
+#endif

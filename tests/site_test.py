@@ -1,0 +1,101 @@
+"""Issue 4.5, S76: `todoke explain site` says what binds at a receiver now: the limit, its value, the rule's file and line, since when and by
+whose words; what is owed there, what waits for which reason, and when it will be done; from the running server, and from the store alone."""
+import threading
+
+from receiver import Receiver
+from tap import Tap
+from todoke import NET, PORT, Place, stores, until
+
+MX = f"{NET}.80"
+ANGRY = f"{NET}.81"
+RULE = """name: slowco
+label: Slow Company
+hosts: [slowco.example]
+connections: 2
+messages_per_connection: 100
+rate: 4/s
+new_connections: none
+daily: none
+tls: may
+reactions:
+  - id: slowco.go-away
+    text: ["go away for now"]
+    suspend: 1h
+    examples: ["421 4.7.0 go away for now, please"]
+    not: ["550 5.1.1 no such user"]
+"""
+
+
+class Mood:
+    """What the receivers say: nothing wrong, until somebody is told to be angry."""
+
+    def __init__(self):
+        self.is_angry = threading.Event()
+
+    def slow(self, address):
+        return "421 4.7.0 go away for now, please" if self.is_angry.is_set() else None
+
+    def limited(self, address):
+        return "421 4.7.0 Too many messages from your address, try again later"
+
+
+def story(tap, words, store):
+    mood = Mood()
+    with Place("site") as place:
+        receivers = [Receiver(MX, PORT, mood.slow), Receiver(ANGRY, PORT, mood.limited)]
+        place.cleanups += [receiver.end for receiver in receivers]
+        place.write("sites/slowco.yaml", RULE)
+        zone = {"mx.slowco.example": {"A": [MX]}, "mx.angry.example": {"A": [ANGRY]},
+                "angry.example": {"MX": [[10, "mx.angry.example"]]}, "never.example": {"MX": [[10, "mx.slowco.example"]]},
+                **{f"d{n}.example": {"MX": [[10, "mx.slowco.example"]]} for n in range(3)}}
+        todoke = place.installation(zone=zone, store=store, test__time_percent="100", sites__folder=place.path("sites"))
+        todoke.brand()
+        todoke.people([f"a{n}@d{n % 3}.example" for n in range(300)] + [f"b{n}@angry.example" for n in range(20)])
+        todoke.campaign("autumn")
+        todoke.serve()
+        todoke.ok("campaign", "send", "autumn")
+
+        def site(name):
+            return todoke.json("explain", "site", name)
+
+        def wait_for(name, question, what):
+            return until(lambda: (lambda said: said if question(said) else None)(site(name)), 40, what, 0.2)
+
+        said = wait_for("d1.example", lambda said: said["binds"] and said["binds"]["limit"] == "rule_rate" and said["done"]["is_measured"]
+                        and said["owed"]["waiting"], "the rule's rate binds")
+        tap.equal((said["site"], said["label"], said["route"]["rule"], said["is_live"]), ("slowco", "Slow Company", "slowco", True), f"{words}: a domain's site is named")
+        tap.ok(said["route"]["hosts"] == "10 mx.slowco.example" and said["route"]["file"].endswith("slowco.yaml"), f"{words}: with its MX and the file that made it", str(said["route"]))
+        tap.equal(sorted(said["domains"]), ["d0.example", "d1.example", "d2.example"], f"{words}: all domains of that MX are one site")
+        tap.ok(3.5 < said["binds"]["value"] <= 4 and said["binds"]["file"].endswith("slowco.yaml") and said["binds"]["line"] == 6, f"{words}: the limit, its value, file and line", str(said["binds"]))
+        tap.ok(said["ways"][0]["connections"]["rule"] == 2 and said["ways"][0]["connections"]["open"] <= 2 and said["ways"][0]["rate"]["now"] < 4.4, f"{words}: connections and rate", str(said["ways"]))
+        left = said["owed"]["waiting"] + said["owed"]["deferred"]
+        tap.ok(0 < left <= 300 and said["done"]["at"] and said["done"]["rate"] < 4.4, f"{words}: what is owed, and when it will be done", str(said["done"]))
+        tap.ok("slowco.yaml line 6" in todoke.ok("explain", "site", "slowco", "--lang", "en"), f"{words}: the site's own name does too")
+        tap.ok("slowco.yaml 6 行" in todoke.ok("explain", "site", "D1.Example", "--lang", "ja"), f"{words}: in Japanese too, whatever the case")
+        other = site("never.example")
+        tap.equal((other["site"], other["route"]["status"], sum(other["owed"].values()) > 0), ("slowco", "found", True), f"{words}: DNS is asked for a domain that is owed nothing")
+
+        said = wait_for("angry.example", lambda said: said["ways"] and said["ways"][0]["lowered"] and said["retries"], "the pace is lowered")
+        lowered = said["ways"][0]["lowered"]
+        tap.ok("421 4.7.0 Too many messages" in lowered["words"] and lowered["words"].startswith("rcpt:") and lowered["at"], f"{words}: why the pace was lowered, by whose words, when", str(lowered))
+        tap.ok(said["retries"][0]["reason"] == "rate_limited" and said["retries"][0]["n"] > 0, f"{words}: what waits for which reason", str(said["retries"]))
+        tap.ok("Too many messages" in said["replies"][0]["words"] and "mx.angry.example" in said["replies"][0]["remote"], f"{words}: the last replies", str(said["replies"]))
+
+        mood.is_angry.set()
+        said = wait_for("slowco", lambda said: said["binds"] and said["binds"]["limit"] == "reaction_suspend", "the reaction suspends the site")
+        tap.ok(said["binds"]["reaction"] == "slowco.go-away" and said["binds"]["line"] == 11 and said["binds"]["until"] and said["ways"][0]["suspended_until"], f"{words}: which reaction suspends it, until when", str(said["binds"]))
+        tap.ok(said["ways"][0]["lowered"]["by"] == "reaction_suspend" and "go away for now" in said["ways"][0]["lowered"]["words"], f"{words}: and by which words", str(said["ways"][0]["lowered"]))
+        todoke.ok("queue", "hold", "--domain", "d2.example", "--why", "their server moves")
+        said = site("slowco")
+        tap.equal([(hold["domain"], hold["why"]) for hold in said["holds"]], [("d2.example", "their server moves")], f"{words}: holds of its domains")
+
+        tap.equal(todoke.stop(), 0, f"{words}: it stops")
+        said = site("d0.example")
+        tap.ok(not said["is_live"] and not said["ways"] and said["owed"]["deferred"] + said["owed"]["waiting"] > 0, f"{words}: without a server, what the store knows", str(said))
+        tap.ok("no server runs" in todoke.ok("explain", "site", "d0.example", "--lang", "en"), f"{words}: and it says so")
+        tap.equal(todoke.run("explain", "site", "x" * 300).returncode, 2, f"{words}: a name that is none")
+
+
+with Tap() as shown:
+    for store_name, store_url in stores("site"):
+        story(shown, store_name, store_url)
