@@ -105,17 +105,10 @@ void api_contact_list(struct api *api, struct http_request *request)
     struct contact_rows rows = {&json, &request->arena};
     json_object_begin(&json);
     json_put_array(&json, "items");
-    if (ok && page.count) {
-        struct value *values = ARENA_ARRAY(&request->arena, struct value, page.count * 2);
-        for (size_t i = 0; i < page.count; i++) {
-            values[2 * i] = V_INT(id_bucket(page.ids[i]));
-            values[2 * i + 1] = V_INT((int64_t)page.ids[i]);
-        }
-        ok = db_query_many(api->db, &why,
-                           "SELECT id, written, name, fields, consent, created_ms, updated_ms FROM contact WHERE "
-                           "bucket = $1 AND id = $2",
-                           values, 2, page.count, contact_take, &rows);
-    }
+    ok = ok && page_rows(api->db, &page,
+                         "SELECT id, written, name, fields, consent, created_ms, updated_ms FROM contact WHERE "
+                         "bucket = $1 AND id = $2",
+                         contact_take, &rows, &request->arena, &why);
     if (!ok) {
         answer_fault(request, &why, 400);
         return;

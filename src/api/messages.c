@@ -244,17 +244,10 @@ void api_message_list(struct api *api, struct http_request *request)
     bool ok = page_ids(api->db, buf_cstr(&sql), more, count, before, limit, &request->arena, &page, &why);
     json_object_begin(&json);
     json_put_array(&json, "items");
-    if (ok && page.count) {
-        struct value *values = ARENA_ARRAY(&request->arena, struct value, page.count * 2);
-        for (size_t i = 0; i < page.count; i++) {
-            values[2 * i] = V_INT(id_bucket(page.ids[i]));
-            values[2 * i + 1] = V_INT((int64_t)page.ids[i]);
-        }
-        ok = db_query_many(api->db, &why,
-                           "SELECT id, brand_id, mail_from, subject, label, tags, created_ms, due_ms, "
-                           "length(deliveries) FROM message WHERE bucket = $1 AND id = $2",
-                           values, 2, page.count, message_take, &rows);
-    }
+    ok = ok && page_rows(api->db, &page,
+                         "SELECT id, brand_id, mail_from, subject, label, tags, created_ms, due_ms, "
+                         "length(deliveries) FROM message WHERE bucket = $1 AND id = $2",
+                         message_take, &rows, &request->arena, &why);
     if (!ok) {
         answer_fault(request, &why, 400);
         return;

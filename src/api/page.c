@@ -81,6 +81,17 @@ bool page_ids(struct db *db, const char *sql, const struct value *more, size_t m
     return ok;
 }
 
+bool page_rows(struct db *db, const struct page_ids *page, const char *sql, db_take take, void *context,
+               struct arena *arena, struct fault *why)
+{
+    struct value *values = ARENA_ARRAY(arena, struct value, page->count * 2 + 1);
+    for (size_t i = 0; i < page->count; i++) {
+        values[2 * i] = V_INT(id_bucket(page->ids[i]));
+        values[2 * i + 1] = V_INT((int64_t)page->ids[i]);
+    }
+    return !page->count || db_query_many(db, why, sql, values, 2, page->count, take, context);
+}
+
 void page_close(struct json *json, uint64_t last_id, bool has_more)
 {
     json_put_id(json, "next_cursor", has_more ? last_id : 0);

@@ -16,6 +16,9 @@ struct page_ids {
  * are `more`. before 0: from the newest. */
 NODISCARD bool page_ids(struct db *db, const char *sql, const struct value *more, size_t more_count, uint64_t before,
                         size_t limit, struct arena *arena, struct page_ids *page, struct fault *why);
+/* Each of them whole: sql "SELECT ... FROM t WHERE bucket = $1 AND id = $2". */
+NODISCARD bool page_rows(struct db *db, const struct page_ids *page, const char *sql, db_take take, void *context,
+                         struct arena *arena, struct fault *why);
 /* "next_cursor" and the end of the object. */
 void page_close(struct json *json, uint64_t last_id, bool has_more);
 /* limit and a cursor that is an id. False: answered. */
