@@ -79,6 +79,14 @@ static struct slice stage_command(enum stage stage)
     return (size_t)stage < COUNT_OF(words) ? words[stage] : SLICE("");
 }
 
+/* Keys are written as they stand, comma and quotes included: they are the same in every row. */
+static void field_put(struct buf *out, struct slice key, struct slice value)
+{
+    struct json json = {out};
+    buf_append(out, key);
+    json_text(&json, value);
+}
+
 void bounce_print_json(struct bounce_printer *printer, struct buf *out, const struct bounce_place *place,
                        const struct bounce *bounce, const struct bounce_row *row)
 {
@@ -91,43 +99,42 @@ void bounce_print_json(struct bounce_printer *printer, struct buf *out, const st
     if (row->code)
         buf_u64(&code, (uint64_t)row->code);
     struct json json = {out};
-    json_object_begin(&json);
+    buf_byte(out, '{');
     if (place->id.len) {
-        json_key(&json, "id");
-        json_raw(&json, place->id);
+        buf_text(out, "\"id\":");
+        buf_append(out, place->id);
+        buf_byte(out, ',');
     }
-    json_put_string(&json, "file", place->file);
-    json_put_int(&json, "mail", (int64_t)place->mail);
-    json_put_int(&json, "index", (int64_t)place->index);
-    json_put_string(&json, "kind", kind_word(row->kind));
-    json_put_string(&json, "recipient", row->recipient);
-    json_put_string(&json, "reply_code", buf_slice(&code));
-    json_put_string(&json, "status", status_text(row->status, status));
-    json_put_string(&json, "reason", is_row ? reason_word(row->verdict.reason) : SLICE(""));
-    json_put_bool(&json, "permanent", row->verdict.is_permanent);
-    json_put_string(&json, "action", is_row ? action_word(row->verdict.action) : SLICE(""));
-    json_put_string(&json, "scope", is_row ? scope_word(row->verdict.scope) : SLICE(""));
-    json_put_string(&json, "authenticity", is_row ? authenticity_word(bounce->authenticity) : SLICE(""));
-    json_put_string(&json, "diagnostic", row->diagnostic);
-    json_put_string(&json, "reporting_mta", row->reporting_mta);
-    json_put_string(&json, "remote_mta", row->remote_mta);
-    json_put_string(&json, "command", stage_command(row->stage));
-    json_put_string(&json, "rule", row->verdict.rule);
-    if (is_row)
-        buf_append(out, words_json(printer, &row->verdict));
-    else
-        buf_text(out, ",\"cause\":{},\"remedy\":{}");
-    json_key(&json, "facts");
+    field_put(out, SLICE("\"file\":"), place->file);
+    buf_text(out, ",\"mail\":");
+    buf_u64(out, place->mail);
+    buf_text(out, ",\"index\":");
+    buf_u64(out, place->index);
+    field_put(out, SLICE(",\"kind\":"), kind_word(row->kind));
+    field_put(out, SLICE(",\"recipient\":"), row->recipient);
+    field_put(out, SLICE(",\"reply_code\":"), buf_slice(&code));
+    field_put(out, SLICE(",\"status\":"), status_text(row->status, status));
+    field_put(out, SLICE(",\"reason\":"), is_row ? reason_word(row->verdict.reason) : SLICE(""));
+    buf_append(out, row->verdict.is_permanent ? SLICE(",\"permanent\":true") : SLICE(",\"permanent\":false"));
+    field_put(out, SLICE(",\"action\":"), is_row ? action_word(row->verdict.action) : SLICE(""));
+    field_put(out, SLICE(",\"scope\":"), is_row ? scope_word(row->verdict.scope) : SLICE(""));
+    field_put(out, SLICE(",\"authenticity\":"), is_row ? authenticity_word(bounce->authenticity) : SLICE(""));
+    field_put(out, SLICE(",\"diagnostic\":"), row->diagnostic);
+    field_put(out, SLICE(",\"reporting_mta\":"), row->reporting_mta);
+    field_put(out, SLICE(",\"remote_mta\":"), row->remote_mta);
+    field_put(out, SLICE(",\"command\":"), stage_command(row->stage));
+    field_put(out, SLICE(",\"rule\":"), row->verdict.rule);
+    buf_append(out, is_row ? words_json(printer, &row->verdict) : SLICE(",\"cause\":{},\"remedy\":{}"));
+    buf_text(out, ",\"facts\":");
     json_object_begin(&json);
     for (unsigned i = 0; i < row->facts.count; i++) {
         json_key_slice(&json, row->facts.list[i].name);
         json_text(&json, row->facts.list[i].value);
     }
     json_end(&json);
-    json_put_string(&json, "message_id", bounce ? bounce->message_id : SLICE(""));
-    json_put_string(&json, "feedback_type", row->feedback_type);
-    json_end(&json);
-    buf_byte(out, '\n');
+    field_put(out, SLICE(",\"message_id\":"), bounce ? bounce->message_id : SLICE(""));
+    field_put(out, SLICE(",\"feedback_type\":"), row->feedback_type);
+    buf_text(out, "}\n");
 }
 
 /* ---- for people ---- */
@@ -166,8 +173,9 @@ static const struct wording wordings[LANG_COUNT] = {
                  .nobody = "(宛先は書かれていません)",
                  .forged =
                      "注意        エラーメールを装った詐欺の疑いがあります。リンクや添付ファイルは開かないでください。",
-                 .actions = {"何もしません", "この宛先への配信を止めます", "エラーの回数に数え、続くようなら配信から外します",
-                             "時間をおいて再送します", "送る速さを落とします", "送信ドメイン認証を直す必要があります",
+                 .actions = {"何もしません", "この宛先への配信を止めます",
+                             "エラーの回数に数え、続くようなら配信から外します", "時間をおいて再送します",
+                             "送る速さを落とします", "送信ドメイン認証を直す必要があります",
                              "メールの内容を直す必要があります", "送信側の設定を直す必要があります",
                              "拒否リストからの解除を申請する必要があります", "受信者に確認する必要があります"}},
     [LANG_EN] =

@@ -108,7 +108,8 @@ static enum stage stage_of_command(struct slice command)
         {SLICE_INIT("auth"), STAGE_AUTH},       {SLICE_INIT("conn"), STAGE_CONNECT},
         {SLICE_INIT("dns"), STAGE_DNS},         {SLICE_INIT("queue"), STAGE_QUEUE},
     };
-    return (enum stage)scan_phrase(command, rows, COUNT_OF(rows), STAGE_UNKNOWN);
+    static struct phrases set = PHRASES(rows);
+    return (enum stage)scan_phrase(command, &set, STAGE_UNKNOWN);
 }
 
 static void reply_print(struct session *s, struct slice id, struct slice text, struct slice command,

@@ -31,15 +31,11 @@ static bool is_separator(struct slice rest)
 /* Where the next mail of an mbox begins, from `at` on (inside the first mail); the length of the text when nowhere. */
 static size_t separator_next(struct slice text, size_t at)
 {
-    while (at < text.len) {
-        const char *found = memchr(text.ptr + at, '\n', text.len - at);
-        if (!found)
+    for (;;) {
+        ptrdiff_t found = slice_find_pair(slice_from(text, at), "\nF");
+        if (found < 0)
             break;
-        size_t line = (size_t)(found - text.ptr) + 1;
-        if (line >= text.len || text.ptr[line] != 'F' || !slice_starts(slice_from(text, line), SLICE("From "))) {
-            at = line;
-            continue;
-        }
+        size_t line = at + (size_t)found + 1;
         bool is_after_blank = line >= 2 && (text.ptr[line - 2] == '\n' ||
                                             (line >= 4 && text.ptr[line - 2] == '\r' && text.ptr[line - 3] == '\n'));
         if (is_after_blank && is_separator(slice_from(text, line)))

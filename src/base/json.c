@@ -4,6 +4,9 @@
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 static void before_value(struct json *json)
 {
@@ -52,12 +55,24 @@ static const bool needs_care[256] = {
     [0x7f ... 0xff] = true,
 };
 
-/* How many bytes from the beginning stand for themselves. Eight at a time while none of eight can need care (a byte
- * above one that does may seem to need it, too: it is looked at alone then). */
+/* How many bytes from the beginning stand for themselves. Sixteen at a time, then eight while none of eight can need
+ * care (a byte above one that does may seem to need it, too: it is looked at alone then). */
 static size_t plain_length(struct slice s)
 {
     const uint64_t ones = 0x0101010101010101u, highs = ones * 0x80;
     size_t plain = 0;
+#ifdef __SSE2__
+    const __m128i quotes = _mm_set1_epi8('"'), slashes = _mm_set1_epi8('\\'), delete = _mm_set1_epi8(0x7f);
+    for (; plain + 16 <= s.len; plain += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + plain));
+        __m128i care = _mm_cmplt_epi8(x, _mm_set1_epi8(0x20)); /* and those beyond ASCII, as they are negative */
+        care = _mm_or_si128(care, _mm_cmpeq_epi8(x, quotes));
+        care = _mm_or_si128(care, _mm_or_si128(_mm_cmpeq_epi8(x, slashes), _mm_cmpeq_epi8(x, delete)));
+        unsigned bits = (unsigned)_mm_movemask_epi8(care);
+        if (bits)
+            return plain + (unsigned)__builtin_ctz(bits);
+    }
+#endif
     for (uint64_t x; plain + 8 <= s.len; plain += 8) {
         memcpy(&x, s.ptr + plain, 8);
         uint64_t quote = x ^ ones * '"', slash = x ^ ones * '\\';

@@ -1,6 +1,9 @@
 #include "base/slice.h"
 
 #include "base/memory.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 int ascii_hex_value(char c)
 {
@@ -82,6 +85,25 @@ ptrdiff_t slice_find_last_byte(struct slice s, char c)
     return at ? at - s.ptr : SLICE_NPOS;
 }
 
+ptrdiff_t slice_find_pair(struct slice s, const char two[2])
+{
+    size_t at = 0;
+#ifdef __SSE2__
+    __m128i first = _mm_set1_epi8(two[0]), second = _mm_set1_epi8(two[1]);
+    for (; at + 17 <= s.len; at += 16) {
+        __m128i here = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + at));
+        __m128i next = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + at + 1));
+        int both = _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(here, first), _mm_cmpeq_epi8(next, second)));
+        if (both)
+            return (ptrdiff_t)at + __builtin_ctz((unsigned)both);
+    }
+#endif
+    for (; at + 2 <= s.len; at++)
+        if (s.ptr[at] == two[0] && s.ptr[at + 1] == two[1])
+            return (ptrdiff_t)at;
+    return SLICE_NPOS;
+}
+
 ptrdiff_t slice_find(struct slice s, struct slice what)
 {
     if (what.len == 0)
@@ -130,6 +152,14 @@ bool slice_line(struct slice *rest, struct slice *line)
     if (rest->len == 0)
         return false;
     size_t end = 0;
+#ifdef __SSE2__
+    __m128i cr = _mm_set1_epi8('\r'), lf = _mm_set1_epi8('\n');
+    for (int ends = 0; !ends && end + 16 <= rest->len; end += ends ? 0 : 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(rest->ptr + end));
+        ends = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(bytes, cr), _mm_cmpeq_epi8(bytes, lf)));
+        end += ends ? (size_t)__builtin_ctz((unsigned)ends) : 0;
+    }
+#endif
     while (end < rest->len && rest->ptr[end] != '\r' && rest->ptr[end] != '\n')
         end++;
     *line = slice_head(*rest, end);

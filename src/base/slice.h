@@ -114,6 +114,8 @@ bool slice_ends_caseless(struct slice s, struct slice with);
  */
 ptrdiff_t slice_find_byte(struct slice s, char c);
 ptrdiff_t slice_find_last_byte(struct slice s, char c);
+/* Where these two bytes stand side by side: "\nF" finds lines that begin with an F in one go. */
+ptrdiff_t slice_find_pair(struct slice s, const char two[2]);
 ptrdiff_t slice_find(struct slice s, struct slice what);
 ptrdiff_t slice_find_caseless(struct slice s, struct slice what);
 

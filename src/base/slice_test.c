@@ -62,6 +62,35 @@ static void finding(void **state)
 }
 
 /* Eight bytes at a time must say what one at a time says: every pair of bytes, at every place of every short length. */
+/* At every place of a text longer than what is looked at in one go; a line's beginning alone, or its end, is none. */
+static void finding_pairs(void **state)
+{
+    char text[70];
+    for (size_t at = 0; at + 1 < sizeof(text); at++) {
+        memset(text, '\n', sizeof(text));
+        text[at + 1] = 'F';
+        assert_int_equal(slice_find_pair(slice_of(text, sizeof(text)), "\nF"), (ptrdiff_t)at);
+        assert_int_equal(slice_find_pair(slice_of(text, at + 1), "\nF"), SLICE_NPOS);
+    }
+    assert_int_equal(slice_find_pair(SLICE(""), "\nF"), SLICE_NPOS);
+    assert_int_equal(slice_find_pair(SLICE("F"), "\nF"), SLICE_NPOS);
+}
+
+/* Line ends beyond the first sixteen bytes, each kind. */
+static void long_lines(void **state)
+{
+    char text[64];
+    for (size_t at = 0; at < sizeof(text); at++)
+        for (int kind = 0; kind < 2; kind++) {
+            memset(text, 'x', sizeof(text));
+            text[at] = kind ? '\r' : '\n';
+            struct slice rest = slice_of(text, sizeof(text)), line;
+            assert_true(slice_line(&rest, &line));
+            assert_int_equal(line.len, at);
+            assert_int_equal(rest.len, sizeof(text) - at - 1);
+        }
+}
+
 static void caseless_is_exact(void **state)
 {
     char a[24], b[24];
@@ -100,6 +129,8 @@ int main(void)
         cmocka_unit_test(split_gives_empty_pieces_too),
         cmocka_unit_test(numbers),
         cmocka_unit_test(finding),
+        cmocka_unit_test(finding_pairs),
+        cmocka_unit_test(long_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

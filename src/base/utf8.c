@@ -1,5 +1,9 @@
 #include "base/utf8.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* Length and value of the sequence at the front; 0 when it is not UTF-8. */
 static size_t decode(struct slice s, uint32_t *code_point)
 {
@@ -27,6 +31,14 @@ static size_t decode(struct slice s, uint32_t *code_point)
 bool slice_is_ascii(struct slice s)
 {
     size_t at = 0;
+#ifdef __SSE2__
+    for (; at + 32 <= s.len; at += 32) {
+        __m128i one = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + at));
+        __m128i two = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + at + 16));
+        if (_mm_movemask_epi8(_mm_or_si128(one, two)))
+            return false;
+    }
+#endif
     for (uint64_t word; at + 8 <= s.len; at += 8) {
         memcpy(&word, s.ptr + at, 8);
         if (word & 0x8080808080808080u)

@@ -18,7 +18,8 @@ static bool asks_for_proof(struct slice text)
         {SLICE_INIT("boxbe"), 1},
         {SLICE_INIT("spamarrest"), 1},
     };
-    return scan_any(text, rows, COUNT_OF(rows));
+    static struct phrases set = PHRASES(rows);
+    return scan_any(text, &set);
 }
 
 /* The mailbox is given up, says its own answer. */
@@ -31,7 +32,8 @@ static bool tells_end(struct slice text)
         {SLICE_INIT("現在使われておりません"), 1},  {SLICE_INIT("現在使用しておりません"), 1},
         {SLICE_INIT("使用を終了しました"), 1},
     };
-    return scan_any(text, rows, COUNT_OF(rows));
+    static struct phrases set = PHRASES(rows);
+    return scan_any(text, &set);
 }
 
 bool autoreply_read(struct reading *r, struct slice text)

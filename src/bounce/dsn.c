@@ -134,18 +134,15 @@ bool dsn_read(struct slice body, struct arena *arena, struct dsn *dsn)
     return dsn->count > 0;
 }
 
-ptrdiff_t dsn_find(struct slice text)
+bool dsn_begins(struct slice line)
 {
     static const struct slice starts[] = {SLICE_INIT("Reporting-MTA:"), SLICE_INIT("Final-Recipient:"),
                                           SLICE_INIT("Original-Recipient:"), SLICE_INIT("Original-Envelope-Id:")};
-    for (const char *at = text.ptr, *end = text.ptr + text.len; at && at < end;) {
-        struct slice rest = slice_of(at, (size_t)(end - at));
-        if (*at == 'R' || *at == 'F' || *at == 'O' || *at == 'f' || *at == 'r' || *at == 'o')
-            for (size_t i = 0; i < COUNT_OF(starts); i++)
-                if (slice_starts_caseless(rest, starts[i]))
-                    return at - text.ptr;
-        at = memchr(at, '\n', rest.len);
-        at = at ? at + 1 : NULL;
-    }
-    return SLICE_NPOS;
+    char first = line.len ? line.ptr[0] | 0x20 : 0;
+    if (first != 'r' && first != 'f' && first != 'o')
+        return false;
+    for (size_t i = 0; i < COUNT_OF(starts); i++)
+        if (slice_starts_caseless(line, starts[i]))
+            return true;
+    return false;
 }

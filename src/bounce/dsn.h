@@ -29,7 +29,7 @@ struct dsn {
  * time without one begins anew, because programs forget the blank line. False when there is no recipient in it. */
 bool dsn_read(struct slice body, struct arena *arena, struct dsn *dsn);
 
-/* Where such fields begin in a free text, at the beginning of a line; SLICE_NPOS when they do not. */
-ptrdiff_t dsn_find(struct slice text);
+/* Such a field, as they begin in the middle of a free text. */
+bool dsn_begins(struct slice line);
 
 #endif

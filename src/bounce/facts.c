@@ -1,5 +1,7 @@
 #include "bounce/facts.h"
 
+#include "bounce/scan.h"
+
 enum fact_kind {
     FACT_IP,
     FACT_LIST,
@@ -121,81 +123,82 @@ static void result_take(struct finder *f, size_t at)
 /* The names of DNS blocklists, as they stand in refusals. */
 static void list_take(struct finder *f, size_t at)
 {
-    static const struct slice lists[] = {
-        SLICE_INIT("zen.spamhaus.org"),
-        SLICE_INIT("sbl.spamhaus.org"),
-        SLICE_INIT("xbl.spamhaus.org"),
-        SLICE_INIT("pbl.spamhaus.org"),
-        SLICE_INIT("dbl.spamhaus.org"),
-        SLICE_INIT("sbl-xbl.spamhaus.org"),
-        SLICE_INIT("bl.spamcop.net"),
-        SLICE_INIT("b.barracudacentral.org"),
-        SLICE_INIT("dnsbl.sorbs.net"),
-        SLICE_INIT("psbl.surriel.com"),
-        SLICE_INIT("ix.dnsbl.manitu.net"),
-        SLICE_INIT("dnsbl-1.uceprotect.net"),
-        SLICE_INIT("dnsbl-2.uceprotect.net"),
-        SLICE_INIT("dnsbl-3.uceprotect.net"),
-        SLICE_INIT("bl.mailspike.net"),
-        SLICE_INIT("truncate.gbudb.net"),
-        SLICE_INIT("cbl.abuseat.org"),
-        SLICE_INIT("rbl.interserver.net"),
-        SLICE_INIT("all.rbl.jp"),
-        SLICE_INIT("short.rbl.jp"),
-        SLICE_INIT("virus.rbl.jp"),
-        SLICE_INIT("multi.surbl.org"),
-        SLICE_INIT("bl.score.senderscore.com"),
-        SLICE_INIT("dnsbl.spfbl.net"),
-        SLICE_INIT("hostkarma.junkemailfilter.com"),
-        SLICE_INIT("bad.psky.me"),
-        SLICE_INIT("spam.abuse.ch"),
-        SLICE_INIT("proofpoint.com/dnsbl"),
-        SLICE_INIT("spamhaus"),
-        SLICE_INIT("spamcop"),
-        SLICE_INIT("barracudacentral"),
-        SLICE_INIT("sorbs"),
-        SLICE_INIT("uceprotect"),
-        SLICE_INIT("invaluement"),
-        SLICE_INIT("cloudmark"),
+    enum { WHOLE = 1, FAMILY }; /* a list's name, or only whose it is */
+    static const struct phrase rows[] = {
+        {SLICE_INIT("zen.spamhaus.org"), WHOLE},
+        {SLICE_INIT("sbl.spamhaus.org"), WHOLE},
+        {SLICE_INIT("xbl.spamhaus.org"), WHOLE},
+        {SLICE_INIT("pbl.spamhaus.org"), WHOLE},
+        {SLICE_INIT("dbl.spamhaus.org"), WHOLE},
+        {SLICE_INIT("sbl-xbl.spamhaus.org"), WHOLE},
+        {SLICE_INIT("bl.spamcop.net"), WHOLE},
+        {SLICE_INIT("b.barracudacentral.org"), WHOLE},
+        {SLICE_INIT("dnsbl.sorbs.net"), WHOLE},
+        {SLICE_INIT("psbl.surriel.com"), WHOLE},
+        {SLICE_INIT("ix.dnsbl.manitu.net"), WHOLE},
+        {SLICE_INIT("dnsbl-1.uceprotect.net"), WHOLE},
+        {SLICE_INIT("dnsbl-2.uceprotect.net"), WHOLE},
+        {SLICE_INIT("dnsbl-3.uceprotect.net"), WHOLE},
+        {SLICE_INIT("bl.mailspike.net"), WHOLE},
+        {SLICE_INIT("truncate.gbudb.net"), WHOLE},
+        {SLICE_INIT("cbl.abuseat.org"), WHOLE},
+        {SLICE_INIT("rbl.interserver.net"), WHOLE},
+        {SLICE_INIT("all.rbl.jp"), WHOLE},
+        {SLICE_INIT("short.rbl.jp"), WHOLE},
+        {SLICE_INIT("virus.rbl.jp"), WHOLE},
+        {SLICE_INIT("multi.surbl.org"), WHOLE},
+        {SLICE_INIT("bl.score.senderscore.com"), WHOLE},
+        {SLICE_INIT("dnsbl.spfbl.net"), WHOLE},
+        {SLICE_INIT("hostkarma.junkemailfilter.com"), WHOLE},
+        {SLICE_INIT("bad.psky.me"), WHOLE},
+        {SLICE_INIT("spam.abuse.ch"), WHOLE},
+        {SLICE_INIT("proofpoint.com/dnsbl"), WHOLE},
+        {SLICE_INIT("spamhaus"), FAMILY},
+        {SLICE_INIT("spamcop"), FAMILY},
+        {SLICE_INIT("barracudacentral"), FAMILY},
+        {SLICE_INIT("sorbs"), FAMILY},
+        {SLICE_INIT("uceprotect"), FAMILY},
+        {SLICE_INIT("invaluement"), FAMILY},
+        {SLICE_INIT("cloudmark"), FAMILY},
     };
-    struct slice rest = slice_from(f->text, at);
-    if (f->found[FACT_LIST].len && memchr(f->found[FACT_LIST].ptr, '.', f->found[FACT_LIST].len))
+    static struct phrases set = PHRASES(rows);
+    struct slice *found = &f->found[FACT_LIST], rest = slice_from(f->text, at);
+    if (found->len && memchr(found->ptr, '.', found->len))
         return;
-    char first = ascii_lower(rest.ptr[0]), second = rest.len > 1 ? ascii_lower(rest.ptr[1]) : 0;
-    for (size_t i = 0; i < COUNT_OF(lists); i++) {
-        if (first == lists[i].ptr[0] && second == lists[i].ptr[1] && slice_starts_caseless(rest, lists[i])) {
-            if (!f->found[FACT_LIST].len || memchr(lists[i].ptr, '.', lists[i].len))
-                f->found[FACT_LIST] = lists[i];
-            return;
-        }
-    }
+    size_t row = scan_front(rest, &set);
+    if (row < set.count && (!found->len || rows[row].value == WHOLE))
+        *found = rows[row].text;
 }
 
 /* "S3150", "TSS04", "CS01", "AUP#In-1310", "OFR_506", "LPN007_405", "HL:REP": the provider's own code. */
 static void code_take(struct finder *f, size_t at)
 {
-    static const struct slice starts[] = {
-        SLICE_INIT("TSS"),   SLICE_INIT("TS0"),  SLICE_INIT("IPTS"), SLICE_INIT("AUP#"), SLICE_INIT("OFR"),
-        SLICE_INIT("LPN"),   SLICE_INIT("SC-0"), SLICE_INIT("DY-0"), SLICE_INIT("OU-0"), SLICE_INIT("RL0"),
-        SLICE_INIT("HL:"),   SLICE_INIT("DT:"),  SLICE_INIT("S31"),  SLICE_INIT("S77"),  SLICE_INIT("S84"),
-        SLICE_INIT("BS0"),   SLICE_INIT("HCM"),  SLICE_INIT("CS0"),  SLICE_INIT("RP-0"), SLICE_INIT("PH0"),
-        SLICE_INIT("VS98-"), SLICE_INIT("ofr_"), SLICE_INIT("lpn_")};
+    static const struct phrase rows[] = {
+        {SLICE_INIT("tss"), 1},   {SLICE_INIT("ts0"), 1}, {SLICE_INIT("ipts"), 1}, {SLICE_INIT("aup#"), 1},
+        {SLICE_INIT("ofr"), 1},   {SLICE_INIT("lpn"), 1}, {SLICE_INIT("sc-0"), 1}, {SLICE_INIT("dy-0"), 1},
+        {SLICE_INIT("ou-0"), 1},  {SLICE_INIT("rl0"), 1}, {SLICE_INIT("hl:"), 1},  {SLICE_INIT("dt:"), 1},
+        {SLICE_INIT("s31"), 1},   {SLICE_INIT("s77"), 1}, {SLICE_INIT("s84"), 1},  {SLICE_INIT("bs0"), 1},
+        {SLICE_INIT("hcm"), 1},   {SLICE_INIT("cs0"), 1}, {SLICE_INIT("rp-0"), 1}, {SLICE_INIT("ph0"), 1},
+        {SLICE_INIT("vs98-"), 1},
+    };
+    static struct phrases set = PHRASES(rows);
     struct slice rest = slice_from(f->text, at);
     if (f->found[FACT_CODE].len)
         return;
-    for (size_t i = 0; i < COUNT_OF(starts); i++) {
-        if (rest.ptr[0] != starts[i].ptr[0] || !slice_starts(rest, starts[i]))
-            continue;
-        size_t len = starts[i].len;
-        bool has_more = false;
-        while (len < rest.len && (ascii_is_alnum(rest.ptr[len]) || memchr("-_#", rest.ptr[len], 3))) {
-            has_more = true;
-            len++;
-        }
-        if (has_more && len <= 24)
-            f->found[FACT_CODE] = slice_head(rest, len);
+    size_t row = scan_front(rest, &set);
+    if (row == set.count)
         return;
+    size_t len = rows[row].text.len;
+    bool is_code = slice_starts(rest, SLICE("ofr_")) || slice_starts(rest, SLICE("lpn_")), has_more = false;
+    for (size_t i = 0; i < len && !is_code; i++)
+        if (ascii_upper(rest.ptr[i]) != rest.ptr[i])
+            return;
+    while (len < rest.len && (ascii_is_alnum(rest.ptr[len]) || memchr("-_#", rest.ptr[len], 3))) {
+        has_more = true;
+        len++;
     }
+    if (has_more && len <= 24)
+        f->found[FACT_CODE] = slice_head(rest, len);
 }
 
 /* A number of bytes near the word "size" or "limit": "fixed limit 10485760", "limit of 25 MB", "size limit is 10240
@@ -244,41 +247,88 @@ static void moved_take(struct finder *f, size_t at)
     }
 }
 
-/* What words are made of here; a fact begins where one does. */
-static const bool in_word[256] = {
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['.'] = true, ['-'] = true};
+/* What words are made of here (OF_WORD), and which facts may begin with a byte. */
+enum {
+    OF_WORD = 1,
+    BEGINS_IP = 2,
+    BEGINS_URL = 4,
+    BEGINS_LIMIT = 8,
+    BEGINS_MOVED = 16,
+    BEGINS_RESULT = 32,
+    BEGINS_LIST = 64,
+    BEGINS_CODE = 128,
+};
+#define BOTH(lower, upper, flags) [lower] = OF_WORD | (flags), [upper] = OF_WORD | (flags)
+static const uint8_t flags[256] = {
+    ['.'] = OF_WORD,
+    ['-'] = OF_WORD,
+    ['0' ... '9'] = OF_WORD | BEGINS_IP,
+    ['a'] = OF_WORD | BEGINS_LIST,
+    ['A'] = OF_WORD | BEGINS_LIST | BEGINS_CODE,
+    ['b'] = OF_WORD | BEGINS_LIST,
+    ['B'] = OF_WORD | BEGINS_LIST | BEGINS_CODE,
+    ['c'] = OF_WORD | BEGINS_LIST,
+    ['C'] = OF_WORD | BEGINS_LIST | BEGINS_CODE,
+    ['d'] = OF_WORD | BEGINS_LIST | BEGINS_RESULT,
+    ['D'] = OF_WORD | BEGINS_LIST | BEGINS_RESULT | BEGINS_CODE,
+    BOTH('e', 'E', 0),
+    BOTH('f', 'F', BEGINS_MOVED),
+    BOTH('g', 'G', 0),
+    ['h'] = OF_WORD | BEGINS_LIST | BEGINS_URL,
+    ['H'] = OF_WORD | BEGINS_LIST | BEGINS_URL | BEGINS_CODE,
+    ['i'] = OF_WORD | BEGINS_LIST,
+    ['I'] = OF_WORD | BEGINS_LIST | BEGINS_CODE,
+    BOTH('j', 'J', 0),
+    BOTH('k', 'K', 0),
+    ['l'] = OF_WORD | BEGINS_LIMIT | BEGINS_CODE,
+    ['L'] = OF_WORD | BEGINS_LIMIT | BEGINS_CODE,
+    BOTH('m', 'M', BEGINS_LIST | BEGINS_LIMIT | BEGINS_MOVED),
+    BOTH('n', 'N', BEGINS_MOVED),
+    ['o'] = OF_WORD | BEGINS_CODE,
+    ['O'] = OF_WORD | BEGINS_CODE,
+    ['p'] = OF_WORD | BEGINS_LIST | BEGINS_MOVED,
+    ['P'] = OF_WORD | BEGINS_LIST | BEGINS_MOVED | BEGINS_CODE,
+    BOTH('q', 'Q', 0),
+    ['r'] = OF_WORD | BEGINS_LIST,
+    ['R'] = OF_WORD | BEGINS_LIST | BEGINS_CODE,
+    ['s'] = OF_WORD | BEGINS_LIST | BEGINS_RESULT,
+    ['S'] = OF_WORD | BEGINS_LIST | BEGINS_RESULT | BEGINS_CODE,
+    ['t'] = OF_WORD | BEGINS_LIST,
+    ['T'] = OF_WORD | BEGINS_LIST | BEGINS_CODE,
+    BOTH('u', 'U', BEGINS_LIST),
+    ['v'] = OF_WORD | BEGINS_LIST,
+    ['V'] = OF_WORD | BEGINS_LIST | BEGINS_CODE,
+    BOTH('w', 'W', 0),
+    BOTH('x', 'X', BEGINS_LIST),
+    BOTH('y', 'Y', 0),
+    BOTH('z', 'Z', BEGINS_LIST),
+};
+#undef BOTH
 
 void facts_find(struct slice text, struct arena *arena, struct facts *facts)
 {
     struct finder f = {.text = text, .arena = arena};
     for (size_t i = 0, next; i < text.len; i = next) {
+        uint8_t begins = flags[(unsigned char)text.ptr[i]];
         next = i + 1;
-        if (!in_word[(unsigned char)text.ptr[i]])
+        if (!begins)
             continue;
-        while (next < text.len && in_word[(unsigned char)text.ptr[next]])
+        while (next < text.len && flags[(unsigned char)text.ptr[next]])
             next++;
         char c = text.ptr[i];
-        if (!ascii_is_alnum(c))
-            continue;
-        if (ascii_is_digit(c) || (i + 4 < text.len && memchr(text.ptr + i, ':', 5) && ascii_hex_value(c) >= 0))
+        if (begins & BEGINS_IP || (i + 4 < text.len && ascii_hex_value(c) >= 0 && memchr(text.ptr + i, ':', 5)))
             ip_take(&f, i);
-        if (ascii_is_digit(c))
-            continue;
-        switch (ascii_lower(c)) {
-        case 'h': url_take(&f, i); break;
-        case 'l': limit_take(&f, i); break;
-        case 'm': limit_take(&f, i), moved_take(&f, i); break;
-        case 'd': result_take(&f, i); break;
-        case 'f':
-        case 'n': moved_take(&f, i); break;
-        case 'p': moved_take(&f, i); break;
-        default: break;
-        }
-        if (ascii_lower(c) == 's')
+        if (begins & BEGINS_URL)
+            url_take(&f, i);
+        if (begins & BEGINS_LIMIT)
+            limit_take(&f, i);
+        if (begins & BEGINS_MOVED)
+            moved_take(&f, i);
+        if (begins & BEGINS_RESULT)
             result_take(&f, i);
-        if (memchr("zsxpdbictaruhm", ascii_lower(c), 14))
+        if (begins & BEGINS_LIST)
             list_take(&f, i);
-        if (memchr("TIAOLSDRHBCPVol", c, 15))
+        if (begins & BEGINS_CODE)
             code_take(&f, i);
     }
     facts->count = 0;

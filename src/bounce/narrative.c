@@ -46,12 +46,22 @@ static bool begins_original(struct slice line)
     while (indent < line.len && indent < 4 && (line.ptr[indent] == ' ' || line.ptr[indent] == '|'))
         indent++;
     line = slice_from(line, indent);
-    if (line.len < 8 || !memchr("RrDdAaXxMm", line.ptr[0], 10))
+    static const bool opens[256] = {['R'] = true, ['r'] = true, ['D'] = true, ['d'] = true, ['A'] = true,
+                                    ['a'] = true, ['X'] = true, ['x'] = true, ['M'] = true, ['m'] = true};
+    if (line.len < 8 || !opens[(unsigned char)line.ptr[0]])
         return false;
     return is_field(line, "Received") || is_field(line, "Return-Path") || is_field(line, "DKIM-Signature") ||
            is_field(line, "Delivered-To") || is_field(line, "ARC-Seal") || is_field(line, "X-Received") ||
            is_field(line, "X-Google-Smtp-Source") || is_field(line, "MIME-Version") ||
            is_field(line, "X-Originating-IP");
+}
+
+/* What rules and frames are drawn with. */
+static bool is_rule_char(char c)
+{
+    static const bool chars[256] = {
+        ['-'] = true, ['='] = true, ['_'] = true, ['*'] = true, ['|'] = true, ['#'] = true, ['+'] = true};
+    return chars[(unsigned char)c];
 }
 
 static bool announces_original(struct slice line)
@@ -92,22 +102,21 @@ static bool announces_original(struct slice line)
         {SLICE_INIT("元のメッセージ"), 1},
         {SLICE_INIT("元のメール"), 1},
     };
+    static struct phrases set = PHRASES(rows);
     if (line.len < 12 || line.len > 120)
         return false;
     struct slice bare = line; /* it is a title: it begins with a rule, or ends like one */
-    while (bare.len && (ascii_is_space(bare.ptr[0]) || memchr("-=_*|#>+", bare.ptr[0], 8)))
+    while (bare.len && (ascii_is_space(bare.ptr[0]) || is_rule_char(bare.ptr[0]) || bare.ptr[0] == '>'))
         bare = slice_from(bare, 1);
     if (!bare.len)
         return false;
-    bool has_rule = bare.ptr > line.ptr && memchr("-=_*|#+", bare.ptr[-1], 7);
-    has_rule = has_rule || (bare.ptr - line.ptr >= 2 && memchr("-=_*|#+", bare.ptr[-2], 7));
+    bool has_rule = bare.ptr > line.ptr && is_rule_char(bare.ptr[-1]);
+    has_rule = has_rule || (bare.ptr - line.ptr >= 2 && is_rule_char(bare.ptr[-2]));
     struct slice whole = slice_trim(line);
-    if (has_rule || memchr(":-=_*|#", whole.ptr[whole.len - 1], 7))
-        return scan_any(bare, rows, COUNT_OF(rows));
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (rows[i].text.ptr[0] == ascii_lower(bare.ptr[0]) && slice_starts_caseless(bare, rows[i].text))
-            return true;
-    return false;
+    char last = whole.ptr[whole.len - 1];
+    if (has_rule || last == ':' || (is_rule_char(last) && last != '+'))
+        return scan_any(bare, &set);
+    return scan_front(bare, &set) < set.count;
 }
 
 /* ---- entries ---- */
@@ -172,7 +181,8 @@ static struct slice without_bullet(struct slice line)
 {
     line = slice_trim(line);
     size_t at = 0;
-    while (at < line.len && memchr(">*-|#+", line.ptr[at], 6))
+    while (at < line.len &&
+           (line.ptr[at] == '>' || (is_rule_char(line.ptr[at]) && line.ptr[at] != '=' && line.ptr[at] != '_')))
         at++;
     if (at && at < line.len && (line.ptr[at] == ' ' || line.ptr[at] == '\t' || line.ptr[at] == '<'))
         return slice_trim(slice_from(line, at));
@@ -245,6 +255,7 @@ static enum key line_key(struct slice line, struct slice *value)
         {SLICE_INIT("destinat"), KEY_RECIPIENT},   {SLICE_INIT("empfänger"), KEY_RECIPIENT},
         {SLICE_INIT("получател"), KEY_RECIPIENT},  {SLICE_INIT("收件"), KEY_RECIPIENT},
     };
+    static struct phrases set = PHRASES(rows);
     struct slice head = slice_head(line, 80);
     ptrdiff_t colon = slice_find_byte(head, ':');
     ptrdiff_t wide = slice_find(head, SLICE("：")); /* the full-width one */
@@ -259,7 +270,7 @@ static enum key line_key(struct slice line, struct slice *value)
     *value = slice_trim(slice_from(line, (size_t)colon + skip));
     if (!memchr(value->len ? value->ptr : "", '@', value->len) || memchr(name.ptr, '@', name.len))
         return KEY_NONE;
-    enum key key = (enum key)scan_phrase(name, rows, COUNT_OF(rows), KEY_NONE);
+    enum key key = (enum key)scan_phrase(name, &set, KEY_NONE);
     return key == KEY_TO && slice_trim(name).len > 12 ? KEY_RECIPIENT : key;
 }
 
@@ -275,18 +286,24 @@ static bool tells_failure(struct slice line)
         {SLICE_INIT("duplicated"), 1}, {SLICE_INIT("zugestellt"), 1},   {SLICE_INIT("remis"), 1},
         {SLICE_INIT("entreg"), 1},     {SLICE_INIT("доставлен"), 1},
     };
+    static struct phrases set = PHRASES(rows);
     for (size_t i = 0; i < line.len; i++)
         if ((unsigned char)line.ptr[i] >= 0xe0) /* Chinese, Japanese, Korean: no words to begin with */
             return true;
-    return scan_any(line, rows, COUNT_OF(rows));
+    return scan_any(line, &set);
 }
 
 /* ">>> RCPT To:<a@b>", "<<< 550 ...", " In:  DATA", " Out: 550 ...". True: the line was a transcript's. */
 static bool transcript_take(struct teller *t, struct slice line)
 {
-    struct slice trimmed = slice_trim(line);
-    char first = trimmed.len > 3 ? trimmed.ptr[0] : 0;
+    size_t indent = 0;
+    while (indent < line.len && ascii_is_space(line.ptr[indent]))
+        indent++;
+    char first = indent < line.len ? line.ptr[indent] : 0;
     if (first != '>' && first != '<' && first != '-' && first != 'I' && first != 'O')
+        return false;
+    struct slice trimmed = slice_trim(line);
+    if (trimmed.len < 4)
         return false;
     bool is_command = slice_starts(trimmed, SLICE(">>> ")) || slice_starts(trimmed, SLICE("In: ")) ||
                       slice_starts(trimmed, SLICE("--> "));
@@ -303,7 +320,8 @@ static bool transcript_take(struct teller *t, struct slice line)
             {SLICE_INIT("mail"), STAGE_MAIL},    {SLICE_INIT("rcpt"), STAGE_RCPT},
             {SLICE_INIT("auth"), STAGE_AUTH},    {SLICE_INIT("quit"), STAGE_UNKNOWN},
         };
-        enum stage stage = (enum stage)scan_phrase(slice_head(rest, 16), rows, COUNT_OF(rows), STAGE_COUNT);
+        static struct phrases set = PHRASES(rows);
+        enum stage stage = (enum stage)scan_phrase(slice_head(rest, 16), &set, STAGE_COUNT);
         if (stage == STAGE_COUNT)
             return false;
         t->stage = stage;
@@ -480,11 +498,10 @@ void narrative_read(struct slice text, struct slice own, struct slice to, struct
     t.has_session = slice_find(text, SLICE("ranscript of session")) >= 0;
     narrative->text = narrative->preamble = text;
     struct slice rest = text, line;
-    ptrdiff_t fields = dsn_find(text);
     char newline = text.len && !memchr(text.ptr, '\n', text.len) ? '\r' : '\n';
     while (line_next(&rest, newline, &line)) {
         size_t at = (size_t)(line.ptr - text.ptr);
-        if (fields >= 0 && at == (size_t)fields) {
+        if ((newline == '\n' || !at) && dsn_begins(line)) {
             narrative->fields = slice_from(text, at);
             narrative->text = slice_head(text, at);
             break;

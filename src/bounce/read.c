@@ -107,7 +107,8 @@ static enum kind kind_of_action(struct slice action)
         {SLICE_INIT("relayed"), KIND_DELIVERED}, {SLICE_INIT("expanded"), KIND_DELIVERED},
         {SLICE_INIT("expired"), KIND_BOUNCE},
     };
-    return (enum kind)scan_phrase(slice_head(action, 32), rows, COUNT_OF(rows), KIND_NONE);
+    static struct phrases set = PHRASES(rows);
+    return (enum kind)scan_phrase(slice_head(action, 32), &set, KIND_NONE);
 }
 
 /* Without an Action: by the class of its status (RFC 3463). */
@@ -370,12 +371,13 @@ static bool is_phish(const struct reading *r, struct slice text)
         {SLICE_INIT("パスワード"), 1},       {SLICE_INIT("アカウントを確認"), 1}, {SLICE_INIT("こちらをクリック"), 1},
         {SLICE_INIT("ログインして"), 1},
     };
+    static struct phrases lures_set = PHRASES(lures);
     if (s->status_part != PART_NONE || s->has_failed_recipients || s->has_null_path || s->html_part == PART_NONE ||
         r->original_part != PART_NONE)
         return false;
     struct slice html = mime_body(&r->mail->parts[s->html_part], 65536, r->arena);
     bool has_link = slice_find(html, SLICE("http")) >= 0;
-    return has_link && scan_any(text, lures, COUNT_OF(lures)) && said_find(slice_head(text, 4096)) < 0;
+    return has_link && scan_any(text, &lures_set) && said_find(slice_head(text, 4096)) < 0;
 }
 
 /* ---- all together ---- */

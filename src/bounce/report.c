@@ -10,9 +10,10 @@ bool report_read(struct reading *r)
                                            {SLICE_INIT("dmarc report"), 1},
                                            {SLICE_INIT("tls report"), 1},
                                            {SLICE_INIT("tlsrpt"), 1}};
+    static struct phrases titles_set = PHRASES(titles);
     bool is_report = slice_equal_caseless(s->report_type, SLICE("tlsrpt")) ||
                      mime_header(r->mail, 0, SLICE("TLS-Report-Domain")).ptr;
-    bool has_title = !s->is_answer && scan_any(s->subject, titles, COUNT_OF(titles));
+    bool has_title = !s->is_answer && scan_any(s->subject, &titles_set);
     for (unsigned i = 0; i < r->mail->part_count && has_title && !is_report; i++) {
         const struct mime_part *part = &r->mail->parts[i];
         is_report =

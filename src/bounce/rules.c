@@ -38,6 +38,8 @@ struct rules_scratch {
 
 /* ---- opening ---- */
 
+static void hosts_index(struct rules_part *part);
+
 static bool database_open(struct rules_part *part, struct fault *why)
 {
     const struct blob *blob = part->blob;
@@ -61,6 +63,7 @@ static bool part_open(struct rules *rules, const struct blob *blob, char *owned,
     *part = (struct rules_part){.blob = blob, .owned = owned};
     if (blob->magic != BLOB_MAGIC)
         return fault_set(why, FAULT_INPUT, "these bounce rules are of another version");
+    hosts_index(part);
     return database_open(part, why);
 }
 
@@ -122,20 +125,25 @@ void rules_scratch_free(struct rules_scratch *scratch)
 
 /* ---- the text ---- */
 
+enum take { TAKE_AS_IS, TAKE_SPACE, TAKE_CAPITAL, TAKE_BEYOND };
+static const uint8_t takes[256] = {
+    ['\t' ... '\r'] = TAKE_SPACE, [' '] = TAKE_SPACE, ['A' ... 'Z'] = TAKE_CAPITAL, [0x80 ... 0xff] = TAKE_BEYOND};
+
 static void text_take(struct rules_scratch *scratch, struct slice text)
 {
     text = slice_head(text, RULES_TEXT_MAX);
     size_t len = 0;
+    bool is_space_before = false, has_letters_beyond = false;
     for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        if (ascii_is_space(c)) {
-            if (len && scratch->text[len - 1] == ' ')
-                continue;
-            c = ' ';
-        }
-        scratch->text[len++] = c;
+        unsigned char c = (unsigned char)text.ptr[i], how = takes[c];
+        bool is_space = how == TAKE_SPACE;
+        scratch->text[len] = is_space ? ' ' : (char)(c + (how == TAKE_CAPITAL) * 32);
+        len += !(is_space && is_space_before);
+        is_space_before = is_space;
+        has_letters_beyond = has_letters_beyond || how == TAKE_BEYOND;
     }
-    blob_lower(scratch->text, len);
+    if (has_letters_beyond)
+        blob_lower(scratch->text, len);
     scratch->is_collapsed = len != text.len;
     scratch->len = len;
 }
@@ -314,8 +322,43 @@ static bool conditions_meet(const struct blob *blob, const struct blob_rule *rul
     return ok;
 }
 
+/* Of a host's name: from the end, so that all domains above a name are met on the way to it. */
+static uint32_t hash_step(uint32_t hash, char c)
+{
+    return (hash ^ (unsigned char)c) * 0x01000193u;
+}
+
+static void hosts_index(struct rules_part *part)
+{
+    const struct blob_host *hosts = BLOB_AT(part->blob, struct blob_host, part->blob->hosts);
+    for (uint32_t i = 0; i < part->blob->hosts.count; i++) {
+        struct slice name = blob_slice(part->blob, hosts[i].suffix);
+        uint32_t hash = 0;
+        for (size_t k = name.len; k-- > 0;)
+            hash = hash_step(hash, name.ptr[k]);
+        part->hosts_seen[hash >> 6 & (HOSTS_SEEN - 1)] |= 1ull << (hash & 63);
+    }
+}
+
+/* Providers whose hosts have this name. */
+static void host_meets(const struct blob *blob, struct slice name, uint8_t tier, uint8_t tiers[])
+{
+    const struct blob_host *hosts = BLOB_AT(blob, struct blob_host, blob->hosts);
+    uint32_t low = 0, high = blob->hosts.count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (slice_compare(blob_slice(blob, hosts[middle].suffix), name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < blob->hosts.count && slice_equal(blob_slice(blob, hosts[low].suffix), name); low++)
+        if (tiers[hosts[low].provider] > tier)
+            tiers[hosts[low].provider] = tier;
+}
+
 /* Providers whose hosts have this name or a domain above it. */
-static void hosts_meet(const struct blob *blob, struct slice name, uint8_t tier, uint8_t tiers[])
+static void hosts_meet(const struct rules_part *part, struct slice name, uint8_t tier, uint8_t tiers[])
 {
     char lower[256];
     if (!name.len || name.len >= sizeof(lower))
@@ -324,24 +367,12 @@ static void hosts_meet(const struct blob *blob, struct slice name, uint8_t tier,
         lower[i] = ascii_lower(name.ptr[i]);
     if (lower[name.len - 1] == '.')
         name.len--;
-    const struct blob_host *hosts = BLOB_AT(blob, struct blob_host, blob->hosts);
-    struct slice rest = slice_of(lower, name.len);
-    for (;;) {
-        uint32_t low = 0, high = blob->hosts.count;
-        while (low < high) {
-            uint32_t middle = (low + high) / 2;
-            if (slice_compare(blob_slice(blob, hosts[middle].suffix), rest) < 0)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        for (; low < blob->hosts.count && slice_equal(blob_slice(blob, hosts[low].suffix), rest); low++)
-            if (tiers[hosts[low].provider] > tier)
-                tiers[hosts[low].provider] = tier;
-        ptrdiff_t dot = slice_find_byte(rest, '.');
-        if (dot < 0)
-            return;
-        rest = slice_from(rest, (size_t)dot + 1);
+    uint32_t hash = 0;
+    for (size_t i = name.len; i-- > 0;) {
+        hash = hash_step(hash, lower[i]);
+        bool is_name = i == 0 || lower[i - 1] == '.';
+        if (is_name && part->hosts_seen[hash >> 6 & (HOSTS_SEEN - 1)] & 1ull << (hash & 63))
+            host_meets(part->blob, slice_of(lower + i, name.len - i), tier, tiers);
     }
 }
 
@@ -437,9 +468,9 @@ static bool part_judge(const struct rules_part *part, struct rules_scratch *scra
     const struct blob *blob = part->blob;
     memset(scratch->tier, TIER_NONE, blob->providers.count);
     scratch->tier[BLOB_GENERAL] = TIER_GENERAL;
-    hosts_meet(blob, refusal->remote_mta, 0, scratch->tier);
-    hosts_meet(blob, refusal->receiver, 0, scratch->tier);
-    hosts_meet(blob, refusal->reporting_mta, 2, scratch->tier);
+    hosts_meet(part, refusal->remote_mta, 0, scratch->tier);
+    hosts_meet(part, refusal->receiver, 0, scratch->tier);
+    hosts_meet(part, refusal->reporting_mta, 2, scratch->tier);
     return tiers_judge(part, scratch, refusal, true, best);
 }
 

@@ -7,11 +7,15 @@
 
 struct hs_database;
 
-enum { RULES_PARTS_MAX = 2 }; /* the embedded one and an operator's */
+enum {
+    RULES_PARTS_MAX = 2, /* the embedded one and an operator's */
+    HOSTS_SEEN = 64,
+};
 struct rules_part {
     const struct blob *blob;
     struct hs_database *database;
-    char *owned; /* the blob's memory when it is ours */
+    char *owned;                     /* the blob's memory when it is ours */
+    uint64_t hosts_seen[HOSTS_SEEN]; /* a bit for each host's name: most names are nobody's */
 };
 struct rules {
     struct rules_part parts[RULES_PARTS_MAX];

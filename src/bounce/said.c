@@ -2,6 +2,9 @@
 
 #include "base/buf.h"
 #include "mail/reply.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 static bool code_at(struct slice s, int *code)
 {
@@ -79,19 +82,33 @@ void said_parse(struct slice diagnostic, struct arena *arena, struct said *said)
     if (said->code)
         rest = without_repeats(rest, said->code, arena);
     if (!said->status[0]) {
-        ptrdiff_t at = slice_find(rest, SLICE("(#"));
+        ptrdiff_t at = slice_find_pair(rest, "(#");
         if (at >= 0 && !status_at(slice_from(rest, (size_t)at), said->status, &after))
             said->status[0] = said->status[1] = said->status[2] = 0;
     }
     said->text = rest;
 }
 
+/* The next byte, from `at` on, with which a code may begin; the length of the text when there is none. */
+static size_t code_digit_next(struct slice text, size_t at)
+{
+#ifdef __SSE2__
+    for (; at + 16 <= text.len; at += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(text.ptr + at));
+        __m128i above = _mm_sub_epi8(bytes, _mm_set1_epi8('2'));
+        int found = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8('5' - '2')), above));
+        if (found)
+            return at + (unsigned)__builtin_ctz((unsigned)found);
+    }
+#endif
+    while (at < text.len && (text.ptr[at] < '2' || text.ptr[at] > '5'))
+        at++;
+    return at;
+}
+
 ptrdiff_t said_find(struct slice text)
 {
-    for (size_t i = 0; i + 3 <= text.len; i++) {
-        char c = text.ptr[i];
-        if (c < '2' || c > '5')
-            continue;
+    for (size_t i = code_digit_next(text, 0); i + 3 <= text.len; i = code_digit_next(text, i + 1)) {
         char before = i ? text.ptr[i - 1] : ' ';
         int code;
         struct slice digits = slice_head(slice_from(text, i), 3);

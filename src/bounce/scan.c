@@ -1,18 +1,40 @@
 #include "bounce/scan.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
 
+enum { OF_LOCAL = 1, OF_DOMAIN = 2 };
+static const uint8_t address_chars[256] = {
+    ['0' ... '9'] = OF_LOCAL | OF_DOMAIN,
+    ['A' ... 'Z'] = OF_LOCAL | OF_DOMAIN,
+    ['a' ... 'z'] = OF_LOCAL | OF_DOMAIN,
+    [0x80 ... 0xff] = OF_LOCAL | OF_DOMAIN,
+    ['-'] = OF_LOCAL | OF_DOMAIN,
+    ['.'] = OF_LOCAL | OF_DOMAIN,
+    ['_'] = OF_LOCAL | OF_DOMAIN,
+    ['!'] = OF_LOCAL,
+    ['#' ... '\''] = OF_LOCAL,
+    ['*'] = OF_LOCAL,
+    ['+'] = OF_LOCAL,
+    ['/'] = OF_LOCAL,
+    ['='] = OF_LOCAL,
+    ['?'] = OF_LOCAL,
+    ['^'] = OF_LOCAL,
+    ['`'] = OF_LOCAL,
+    ['{' ... '~'] = OF_LOCAL,
+};
+
 static bool is_local_char(char c)
 {
-    return ascii_is_alnum(c) || (unsigned char)c >= 0x80 || (c && strchr("!#$%&'*+-/=?^_`{|}~.", c));
+    return address_chars[(unsigned char)c] & OF_LOCAL;
 }
 
 static bool is_domain_char(char c)
 {
-    return ascii_is_alnum(c) || (unsigned char)c >= 0x80 || c == '-' || c == '.' || c == '_';
+    return address_chars[(unsigned char)c] & OF_DOMAIN;
 }
 
 bool scan_address(struct slice text, size_t *at, struct slice *address)
@@ -49,8 +71,8 @@ bool scan_address(struct slice text, size_t *at, struct slice *address)
                 bool is_ascii_char = !(text.ptr[to] & 0x80);
                 if (is_start)
                     is_ascii = is_ascii_char;
-                if ((is_ascii && !is_ascii_char) || slice_starts(slice_from(text, to), SLICE("\xe3\x80")) ||
-                    slice_starts(slice_from(text, to), SLICE("\xef\xbc")))
+                if (!is_ascii_char && (is_ascii || slice_starts(slice_from(text, to), SLICE("\xe3\x80")) ||
+                                       slice_starts(slice_from(text, to), SLICE("\xef\xbc"))))
                     break;
                 to++;
             }
@@ -120,12 +142,12 @@ static bool looks_like_host(struct slice host)
     return dot > 0 && (size_t)dot + 1 < host.len && host.len > 3;
 }
 
-/* Two letters of a phrase or a text, of any case, as one of 256 bits: what is not set cannot begin any phrase. */
+/* Two letters of a phrase or a text, of any case, as one of PAIR_BITS: what is not set cannot begin any phrase. */
 static unsigned pair_bit(const char *two)
 {
     uint16_t pair;
     memcpy(&pair, two, sizeof(pair));
-    return (pair | 0x2020u) * 0x9e37u >> 8 & 255u;
+    return (pair | 0x2020u) * 0x9e37u >> 6 & (PHRASE_PAIR_BITS - 1);
 }
 
 /* Where a phrase may begin in a text: at the beginning of a word, and at every byte that is neither of a word nor a
@@ -160,60 +182,102 @@ static unsigned beginnings(const unsigned char *bytes, unsigned *in_word)
 }
 #endif
 
-/* A table of phrases by the first two letters. */
-enum { ROWS_MAX = 128, HEADS = 64 };
-struct phrase_heads {
-    const struct phrase *rows;
-    uint64_t pairs[4];
-    uint8_t heads[HEADS], others[ROWS_MAX]; /* rows numbered from 1, the first row first; 0: no more */
-};
-
-static void heads_make(struct phrase_heads *table, const struct phrase *rows, size_t count)
+/* The first four bytes of a phrase, letters in lower case (other bytes may be alike that are not: the whole phrase is
+ * compared afterwards), and which of them count. */
+static uint32_t front_of(const char *bytes, size_t len)
 {
-    assert(count <= ROWS_MAX);
-    table->rows = rows;
-    memset(table->pairs, 0, sizeof(table->pairs));
-    memset(table->heads, 0, sizeof(table->heads));
+    uint32_t front = 0;
+    if (len >= sizeof(front))
+        memcpy(&front, bytes, sizeof(front));
+    else
+        memcpy(&front, bytes, len);
+    return front | 0x20202020u;
+}
+
+static uint32_t front_mask(size_t len)
+{
+    static const char ones[] = "\xff\xff\xff\xff";
+    uint32_t mask = 0;
+    memcpy(&mask, ones, len < sizeof(mask) ? len : sizeof(mask));
+    return mask;
+}
+
+static void heads_make(struct phrase_heads *heads, const struct phrase *rows, size_t count)
+{
+    assert(count <= PHRASES_MAX);
+    memset(heads->pairs, 0, sizeof(heads->pairs));
+    memset(heads->heads, 0, sizeof(heads->heads));
     for (size_t i = count; i-- > 0;) {
         unsigned bit = pair_bit(rows[i].text.ptr);
-        table->pairs[bit >> 6] |= 1ull << (bit & 63);
-        table->others[i] = table->heads[bit % HEADS];
-        table->heads[bit % HEADS] = (uint8_t)(i + 1);
+        heads->pairs[bit >> 6] |= 1ull << (bit & 63);
+        heads->others[i] = heads->heads[bit % PHRASE_HEADS];
+        heads->heads[bit % PHRASE_HEADS] = (uint8_t)(i + 1);
+        heads->front[i] = front_of(rows[i].text.ptr, rows[i].text.len) & front_mask(rows[i].text.len);
+        heads->mask[i] = front_mask(rows[i].text.len);
     }
 }
 
-/* The first row that stands at the beginning of `rest`, when it is one before `best`; else best. */
-static size_t row_at(const struct phrase_heads *table, struct slice rest, size_t best)
+/* The set's own, made by whoever comes first; one who comes meanwhile makes his own in `spare`: nobody waits. */
+enum { UNMADE, MAKING, MADE };
+static __attribute__((noinline)) const struct phrase_heads *heads_first(struct phrases *set, struct phrase_heads *spare)
 {
-    unsigned bit = pair_bit(rest.ptr);
-    if (!(table->pairs[bit >> 6] & 1ull << (bit & 63)))
-        return best;
-    for (size_t row = table->heads[bit % HEADS]; row && row <= best; row = table->others[row - 1])
-        if (slice_starts_caseless(rest, table->rows[row - 1].text))
+    int state = UNMADE;
+    if (atomic_compare_exchange_strong(&set->state, &state, MAKING)) {
+        heads_make(&set->heads, set->rows, set->count);
+        atomic_store_explicit(&set->state, MADE, memory_order_release);
+        return &set->heads;
+    }
+    heads_make(spare, set->rows, set->count);
+    return spare;
+}
+
+static inline const struct phrase_heads *heads_of(struct phrases *set, struct phrase_heads *spare)
+{
+    bool is_made = atomic_load_explicit(&set->state, memory_order_acquire) == MADE;
+    return is_made ? &set->heads : heads_first(set, spare);
+}
+
+static inline bool may_begin(const struct phrase_heads *heads, unsigned bit)
+{
+    return heads->pairs[bit >> 6] >> (bit & 63) & 1;
+}
+
+/* The first row that stands at the beginning of `rest`, when it is one before `best`; else best. */
+static __attribute__((noinline)) size_t row_at(const struct phrase_heads *heads, const struct phrase *rows,
+                                               struct slice rest, unsigned bit, size_t best)
+{
+    uint32_t front = front_of(rest.ptr, rest.len);
+    for (size_t row = heads->heads[bit % PHRASE_HEADS]; row && row <= best; row = heads->others[row - 1])
+        if ((front & heads->mask[row - 1]) == heads->front[row - 1] && slice_starts_caseless(rest, rows[row - 1].text))
             return row - 1;
     return best;
 }
 
 /* The row that is found: the first of the table, or with is_any the first of the text. `count` when none is. */
-static size_t row_find(struct slice text, const struct phrase *rows, size_t count, bool is_any, size_t *at)
+static size_t row_find(struct slice text, struct phrases *set, bool is_any, size_t *at)
 {
-    struct phrase_heads table;
+    struct phrase_heads spare;
+    size_t best = set->count;
     text = slice_head(text, SCAN_PHRASE_BYTES);
     if (text.len < 2)
-        return count;
-    heads_make(&table, rows, count);
-    size_t best = count;
+        return best;
+    const struct phrase_heads *heads = heads_of(set, &spare);
     unsigned in_word = 0;
     for (size_t from = 0; from + 1 < text.len; from += STRIDE) {
-        unsigned char tail[STRIDE] = "               "; /* spaces: nothing begins there */
+        unsigned char tail[STRIDE];
         const unsigned char *bytes = (const unsigned char *)text.ptr + from;
-        if (text.len - from < STRIDE)
+        if (text.len - from < STRIDE) {
+            memset(tail, ' ', sizeof(tail)); /* nothing begins there */
             bytes = memcpy(tail, bytes, text.len - from);
+        }
         for (unsigned begins = beginnings(bytes, &in_word); begins; begins &= begins - 1) {
             size_t i = from + (unsigned)__builtin_ctz(begins);
             if (i + 1 >= text.len)
                 break;
-            size_t row = row_at(&table, slice_from(text, i), best);
+            unsigned bit = pair_bit(text.ptr + i);
+            if (!may_begin(heads, bit))
+                continue;
+            size_t row = row_at(heads, set->rows, slice_of(text.ptr + i, text.len - i), bit, best);
             if (row == best)
                 continue;
             best = row;
@@ -225,22 +289,32 @@ static size_t row_find(struct slice text, const struct phrase *rows, size_t coun
     return best;
 }
 
-int scan_phrase_at(struct slice text, const struct phrase *rows, size_t count, int none, size_t *at)
+int scan_phrase_at(struct slice text, struct phrases *set, int none, size_t *at)
 {
-    size_t row = row_find(text, rows, count, false, at);
-    return row < count ? rows[row].value : none;
+    size_t row = row_find(text, set, false, at);
+    return row < set->count ? set->rows[row].value : none;
 }
 
-bool scan_any(struct slice text, const struct phrase *rows, size_t count)
+bool scan_any(struct slice text, struct phrases *set)
 {
     size_t at;
-    return row_find(text, rows, count, true, &at) < count;
+    return row_find(text, set, true, &at) < set->count;
 }
 
-int scan_phrase(struct slice text, const struct phrase *rows, size_t count, int none)
+size_t scan_front(struct slice text, struct phrases *set)
+{
+    if (text.len < 2)
+        return set->count;
+    struct phrase_heads spare;
+    const struct phrase_heads *heads = heads_of(set, &spare);
+    unsigned bit = pair_bit(text.ptr);
+    return may_begin(heads, bit) ? row_at(heads, set->rows, text, bit, set->count) : set->count;
+}
+
+int scan_phrase(struct slice text, struct phrases *set, int none)
 {
     size_t at;
-    return scan_phrase_at(text, rows, count, none, &at);
+    return scan_phrase_at(text, set, none, &at);
 }
 
 struct slice scan_speaker(struct slice text)
@@ -252,6 +326,7 @@ struct slice scan_speaker(struct slice text)
         {SLICE_INIT("host: "), 6},         {SLICE_INIT("connection with "), 16},
         {SLICE_INIT("remote mta "), 11},   {SLICE_INIT("smtp:rcpt host "), 15},
     };
+    static struct phrases set = PHRASES(rows);
     text = slice_head(text, 2048);
     /* Gmail: "by the server for the recipient domain example.com by mx.example.com. [192.0.2.1]." */
     ptrdiff_t domain = slice_find(text, SLICE("the recipient domain "));
@@ -263,7 +338,7 @@ struct slice scan_speaker(struct slice text)
     }
     size_t at = 0;
     for (struct slice rest = text; rest.len;) {
-        int len = scan_phrase_at(rest, rows, COUNT_OF(rows), 0, &at);
+        int len = scan_phrase_at(rest, &set, 0, &at);
         if (!len)
             break;
         rest = slice_from(rest, at + (size_t)len);
@@ -332,7 +407,8 @@ enum stage scan_stage(struct slice text)
         {SLICE_INIT("refused to talk to me"), STAGE_CONNECT},
         {SLICE_INIT("greeting failed"), STAGE_CONNECT},
     };
-    return (enum stage)scan_phrase(text, rows, COUNT_OF(rows), STAGE_UNKNOWN);
+    static struct phrases set = PHRASES(rows);
+    return (enum stage)scan_phrase(text, &set, STAGE_UNKNOWN);
 }
 
 struct slice scan_squeeze(struct slice text, struct arena *arena)

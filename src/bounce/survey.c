@@ -82,6 +82,7 @@ static const struct phrase bounce_titles[] = {
     {SLICE_INIT("배달되지"), 1},
     {SLICE_INIT("반송"), 1},
 };
+static struct phrases bounce_titles_set = PHRASES(bounce_titles);
 
 static const struct phrase auto_titles[] = {
     {SLICE_INIT("automatic reply"), 1},
@@ -116,6 +117,7 @@ static const struct phrase auto_titles[] = {
     {SLICE_INIT("부재"), 1},
     {SLICE_INIT("자동 회신"), 1},
 };
+static struct phrases auto_titles_set = PHRASES(auto_titles);
 
 static bool name_is_daemon(struct slice name)
 {
@@ -129,7 +131,8 @@ static bool name_is_daemon(struct slice name)
         {SLICE_INIT("mail subsystem"), 1},       {SLICE_INIT("double-bounce"), 1},
         {SLICE_INIT("e-mail interconnect"), 1},
     };
-    return scan_any(name, rows, COUNT_OF(rows));
+    static struct phrases set = PHRASES(rows);
+    return scan_any(name, &set);
 }
 
 static bool address_is_daemon(struct slice address)
@@ -140,7 +143,8 @@ static bool address_is_daemon(struct slice address)
         {SLICE_INIT("double-bounce"), 1},     {SLICE_INIT("mail.delivery.system"), 1}, {SLICE_INIT("mailer_daemon"), 1},
         {SLICE_INIT("microsoftexchange"), 1}, {SLICE_INIT("mail-deamon"), 1},
     };
-    return scan_any(slice_head(address, 40), rows, COUNT_OF(rows));
+    static struct phrases set = PHRASES(rows);
+    return scan_any(slice_head(address, 40), &set);
 }
 
 /* What stands outside every attached message: depth counts only message parts above. */
@@ -220,9 +224,10 @@ void survey_take(const struct mime_mail *mail, struct arena *arena, struct surve
     static const struct phrase answers[] = {{SLICE_INIT("re:"), 1}, {SLICE_INIT("fw:"), 1}, {SLICE_INIT("fwd:"), 1},
                                             {SLICE_INIT("aw:"), 1}, {SLICE_INIT("wg:"), 1}, {SLICE_INIT("tr:"), 1},
                                             {SLICE_INIT("sv:"), 1}};
-    s->is_answer = scan_any(slice_head(s->subject, 4), answers, COUNT_OF(answers));
-    s->is_bounce_title = scan_any(s->subject, bounce_titles, COUNT_OF(bounce_titles));
-    s->is_auto_title = scan_any(s->subject, auto_titles, COUNT_OF(auto_titles));
+    static struct phrases answers_set = PHRASES(answers);
+    s->is_answer = scan_any(slice_head(s->subject, 4), &answers_set);
+    s->is_bounce_title = scan_any(s->subject, &bounce_titles_set);
+    s->is_auto_title = scan_any(s->subject, &auto_titles_set);
     struct slice submitted = mime_header(mail, 0, SLICE("Auto-Submitted"));
     s->is_auto = (submitted.ptr && !slice_starts_caseless(submitted, SLICE("no"))) ||
                  mime_header(mail, 0, SLICE("X-Autoreply")).ptr || mime_header(mail, 0, SLICE("X-Autorespond")).ptr ||
@@ -313,7 +318,8 @@ bool survey_tells_failure(struct slice text)
         {SLICE_INIT("배달하지 못"), 1},
         {SLICE_INIT("전송되지"), 1},
     };
-    return scan_any(text, rows, COUNT_OF(rows));
+    static struct phrases set = PHRASES(rows);
+    return scan_any(text, &set);
 }
 
 bool survey_tells_delay(struct slice text)
@@ -342,7 +348,8 @@ bool survey_tells_delay(struct slice text)
         {SLICE_INIT("配信が遅延"), 1},
         {SLICE_INIT("再送を続け"), 1},
     };
-    return scan_any(text, rows, COUNT_OF(rows));
+    static struct phrases set = PHRASES(rows);
+    return scan_any(text, &set);
 }
 
 bool survey_tells_absence(struct slice text)
@@ -378,5 +385,6 @@ bool survey_tells_absence(struct slice text)
         {SLICE_INIT("不在にして"), 1},
         {SLICE_INIT("不在のため"), 1},
     };
-    return scan_any(text, rows, COUNT_OF(rows));
+    static struct phrases set = PHRASES(rows);
+    return scan_any(text, &set);
 }

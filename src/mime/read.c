@@ -52,11 +52,19 @@ static void *grown(struct arena *arena, void *old, size_t size, size_t count, si
     return fresh;
 }
 
-static void header_add(struct reader *r, struct slice name, struct slice value)
+/* One of 64 bits for each name: what no header of a part has set, is not there. */
+static uint64_t seen_bit(uint32_t key)
+{
+    return 1ull << (key * 0x9e3779b1u >> 26);
+}
+
+static void header_add(struct reader *r, struct mime_part *part, struct slice name, struct slice value)
 {
     struct mime_mail *mail = r->mail;
+    uint32_t key = key_of(name);
+    part->seen |= seen_bit(key);
     mail->headers = grown(r->arena, mail->headers, sizeof(*mail->headers), mail->header_count, &r->header_room);
-    mail->headers[mail->header_count++] = (struct mime_header){name, slice_trim(value), key_of(name)};
+    mail->headers[mail->header_count++] = (struct mime_header){name, slice_trim(value), key};
 }
 
 /* Does the line open or close one of the open multiparts, innermost first? */
@@ -98,8 +106,10 @@ static const char *after_line(const struct reader *r, const char *end)
  */
 static const char *field_colon(const char *line, const char *end)
 {
+    /* what a name is made of: bytes above the space, as signed ones, so nothing beyond ASCII */
+    static const bool in_name[256] = {['!' ... '9'] = true, [';' ... '~'] = true};
     const char *at = line;
-    while (at<end && * at> ' ' && *at != ':' && *at != 0x7f)
+    while (at < end && in_name[(unsigned char)*at])
         at++;
     const char *name_end = at;
     while (at < end && (*at == ' ' || *at == '\t'))
@@ -158,7 +168,8 @@ static bool head_read(struct reader *r, struct mime_part *part, struct delimiter
         const char *name_end = colon;
         while (name_end > line && (name_end[-1] == ' ' || name_end[-1] == '\t'))
             name_end--;
-        header_add(r, slice_of(line, (size_t)(name_end - line)), slice_of(colon + 1, (size_t)(text_end - colon) - 1));
+        header_add(r, part, slice_of(line, (size_t)(name_end - line)),
+                   slice_of(colon + 1, (size_t)(text_end - colon) - 1));
         r->at = next;
     }
     (void)is_blank;
@@ -276,23 +287,29 @@ static bool part_begin(struct reader *r, unsigned parent, bool is_message, struc
     }
 }
 
+/* The next line behind `from` that begins with "-"; the end when there is none. */
+static const char *dash_line_next(const struct reader *r, const char *from)
+{
+    char two[2] = {r->newline, '-'};
+    ptrdiff_t at = slice_find_pair(slice_of(from, (size_t)(r->end - from)), two);
+    return at >= 0 ? from + at + 1 : r->end;
+}
+
 /* The next delimiter from r->at on; false at the end of the mail. */
 static bool delimiter_next(struct reader *r, struct delimiter *found)
 {
     if (!r->depth)
         return false;
-    for (const char *line = r->at; line < r->end;) {
-        if (*line != '-') {
-            line = after_line(r, line_end(r, line));
-            continue;
-        }
+    const char *line = r->at;
+    if (line < r->end && *line != '-')
+        line = dash_line_next(r, line);
+    for (; line < r->end; line = dash_line_next(r, line)) {
         const char *end = line_end(r, line);
         if (is_delimiter(r, line, end, found)) {
             found->line = line;
             found->after = after_line(r, end);
             return true;
         }
-        line = after_line(r, end);
     }
     return false;
 }
@@ -408,6 +425,8 @@ struct slice mime_header_nth(const struct mime_mail *mail, unsigned part, struct
     const struct mime_part *in = &mail->parts[part];
     const struct mime_header *header = mail->headers + in->header_from;
     uint32_t key = key_of(name);
+    if (!(in->seen & seen_bit(key)))
+        return (struct slice){0};
     for (unsigned i = 0; i < in->header_count; i++)
         if (header[i].key == key && slice_equal_caseless(header[i].name, name) && nth-- == 0)
             return header[i].value;

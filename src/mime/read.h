@@ -45,6 +45,7 @@ struct mime_part {
     struct slice head; /* the header block's bytes */
     struct slice body; /* raw; of a container: everything in it */
     unsigned header_from, header_count;
+    uint64_t seen;   /* which names its headers may have (private to read.c) */
     unsigned parent; /* of part 0: 0 */
     unsigned end;    /* index after the last part inside this one */
     unsigned depth;

@@ -258,7 +258,7 @@ struct slice mime_text(struct slice value, struct arena *arena)
 {
     if (!value.len)
         return SLICE("");
-    bool has_word = value.len >= 2 && slice_find(value, SLICE("=?")) >= 0;
+    bool has_word = value.len >= 2 && slice_find_pair(value, "=?") >= 0;
     if (!has_word && !memchr(value.ptr, '\n', value.len) && !memchr(value.ptr, '\r', value.len))
         return charset_to_utf8(value, SLICE(""), arena);
     SCOPED(buf) out = BUF(value.len * 4 + 16);
