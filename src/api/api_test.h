@@ -1,8 +1,8 @@
 /* api_test.h - the whole API over a real socket, beside a store with something in it (for the tests of api/ only)
  *
- *     FIXTURE(f, state);                                                        - skips where there is no such store
+ *     FIXTURE(f, state);                                                       - skips where there is no such store
  *     struct answer answer = ask(&f, "GET", "/api/v1/health", "", NULL);       - one request, one connection
- *     struct answer answer = fitting(&f, "GET", "/home", "/home", NULL, 200);   - an answer that keeps to openapi.yaml */
+ *     struct answer answer = fitting(&f, "GET", "/home", "/home", NULL);      - an answer that keeps to openapi.yaml */
 #ifndef TODOKE_API_API_TEST_H
 #define TODOKE_API_API_TEST_H
 
