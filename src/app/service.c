@@ -4,7 +4,9 @@
 #include "app/alarm_mail.h"
 #include "app/certificate.h"
 #include "app/door.h"
+#include "app/finisher.h"
 #include "app/keyring.h"
+#include "app/mail_door.h"
 #include "app/noticer.h"
 #include "app/orders.h"
 #include "app/sweeper.h"
@@ -16,39 +18,12 @@
 #include "net/proxy.h"
 #include "receive/arrivals.h"
 #include "receive/collect.h"
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-    FINISH_MS = 300,      /* between two looks for campaigns that owe nothing any more */
-    FINISH_MOST = 100,    /* campaigns looked at in one go */
-    DOMAINS_MS = 5000,    /* between two readings of the return paths' domains */
     JST_OFFSET_MIN = 540, /* Date headers speak the time of Japan */
-};
-
-/* ── the listener for error mail, on a thread of its own ── */
-struct mail_in_thread {
-    struct service *service;
-    pthread_t thread;
-    struct loop *loop;
-    struct mail_in *in;
-    struct db *reader;
-    struct map domains; /* return paths' domains that are ours */
-    struct timer refresh;
-    _Atomic bool is_stopping;
-    bool is_running;
-};
-
-/* ── campaigns that owe nothing are finished ── */
-struct finisher {
-    struct store_watch watch;
-    struct write_job job;
-    struct service *service;
-    _Atomic bool is_running;
-    _Atomic time_ms last;
 };
 
 struct service {
@@ -71,8 +46,8 @@ struct service {
     struct join_reader *join;
     struct collector *collector;
     struct alarm_watch *alarm;
-    struct mail_in_thread mail_in;
-    struct finisher finisher;
+    struct mail_door *mail_door;
+    struct finisher *finisher;
     struct sweeper *sweeper;
     struct door *door;
     struct noticer *noticer;
@@ -146,227 +121,6 @@ fail:
     return false;
 }
 
-/* ── error mail comes in ── */
-
-static bool read_domains(struct mail_in_thread *in, struct fault *why)
-{
-    struct map domains = {0};
-    SCOPED(rows) rows = {0};
-    if (!db_query(in->reader, why, &rows, "SELECT return_path_domain FROM brand", NO_VALUES))
-        return false;
-    while (rows_next(&rows))
-        map_set(&domains, rows_text(&rows, 0), in);
-    if (!rows_end(&rows)) {
-        map_release(&domains);
-        return false;
-    }
-    map_release(&in->domains);
-    in->domains = domains;
-    return true;
-}
-
-static void refresh_domains(struct timer *timer)
-{
-    struct mail_in_thread *in = timer->owner;
-    struct fault why = {0};
-    if (!read_domains(in, &why))
-        log_warn("app", "brands cannot be read: %s", why.text);
-    timer_set(timer, DOMAINS_MS);
-}
-
-static bool is_ours(void *self, struct slice domain)
-{
-    return map_get(&((struct mail_in_thread *)self)->domains, domain) != NULL;
-}
-
-struct keep_job {
-    struct write_job job;
-    struct inbound_mail *mail;
-    time_ms now;
-};
-
-static bool keep_run(struct write_job *job, struct db *db, struct fault *why)
-{
-    struct keep_job *keep = (struct keep_job *)job;
-    char peer[ENDPOINT_TEXT_ROOM];
-    endpoint_text(&keep->mail->peer, peer);
-    for (size_t i = 0; i < keep->mail->recipient_count; i++) {
-        struct inbound_row row = {
-            .mail_from = keep->mail->mail_from,
-            .rcpt_to = keep->mail->recipients[i].address,
-            .peer = slice_str(peer),
-            .helo = slice_head(keep->mail->helo, 255),
-            .raw = keep->mail->bytes,
-        };
-        if (!inbound_save(db, why, &row, keep->now))
-            return false;
-    }
-    return true;
-}
-
-static void keep_done(struct write_job *job, const struct fault *why)
-{
-    struct keep_job *keep = (struct keep_job *)job;
-    if (why)
-        log_warn("receive", "mail could not be kept, its sender hears 451: %s", why->text);
-    inbound_done(keep->mail, why == NULL);
-    free(keep);
-}
-
-static void keep_mail(void *self, struct inbound_mail *mail)
-{
-    struct mail_in_thread *in = self;
-    struct keep_job *keep = NEW(struct keep_job);
-    keep->job.run = keep_run;
-    keep->job.done = keep_done;
-    keep->job.rows = (unsigned)mail->recipient_count;
-    keep->job.fails_fast = true;
-    keep->mail = mail;
-    keep->now = world_wall(in->service->options.world);
-    store_write(in->service->store, &keep->job);
-}
-
-static void *mail_in_main(void *arg)
-{
-    struct mail_in_thread *in = arg;
-    loop_run(in->loop);
-    mail_in_stop(in->in);
-    while (mail_in_pending(in->in)) /* mails that wait for their commit */
-        loop_turn(in->loop, 10);
-    return NULL;
-}
-
-/* The named mailboxes: those that every mail host has, and where reports come in (setting report.addresses). */
-enum { MAILBOXES_MOST = 16 };
-static size_t mailboxes_of(const struct config *config, struct slice *mailboxes)
-{
-    size_t count = 0;
-    mailboxes[count++] = SLICE("postmaster");
-    mailboxes[count++] = SLICE("abuse");
-    mailboxes[count++] = SLICE("fbl");
-    struct slice rest = slice_str(config->report_addresses.text), word;
-    while (count < MAILBOXES_MOST && slice_split(&rest, ',', &word)) {
-        word = slice_trim(word);
-        ptrdiff_t at = slice_find_byte(word, '@'); /* the domain is the return path's anyway */
-        word = at >= 0 ? slice_head(word, (size_t)at) : word;
-        if (word.len)
-            mailboxes[count++] = word;
-    }
-    return count;
-}
-
-static bool mail_in_begin(struct service *service, struct fault *why)
-{
-    struct slice mailboxes[MAILBOXES_MOST];
-    size_t mailbox_count = mailboxes_of(service->options.config, mailboxes);
-    struct mail_in_thread *in = &service->mail_in;
-    in->service = service;
-    if (!(in->reader = store_reader_open(service->store, why)) || !read_domains(in, why))
-        return false;
-    in->loop = loop_new(service->options.world);
-    const struct mail_in_options options = {
-        .session = {.listener = {.at = service->options.config->mail_in_listen.endpoint,
-                                 .cure_setting = "mail_in.listen"},
-                    .smtp = {.host_name = slice_str(service->ehlo_name)},
-                    .tls = certificates_server(service->certificates)},
-        .ring = keyring_ring(service->keyring),
-        .mailboxes = mailboxes,
-        .mailbox_count = mailbox_count,
-    };
-    const struct inbound inbound = {.self = in, .is_ours = is_ours, .accept = keep_mail};
-    in->in = mail_in_new(in->loop, &options, &inbound, why);
-    if (!in->in)
-        return false;
-    timer_init(&in->refresh, in->loop, refresh_domains, in);
-    timer_set(&in->refresh, DOMAINS_MS);
-    if (pthread_create(&in->thread, NULL, mail_in_main, in) != 0)
-        abort();
-    in->is_running = true;
-    return true;
-}
-
-static void mail_in_end(struct service *service)
-{
-    struct mail_in_thread *in = &service->mail_in;
-    if (in->is_running) {
-        loop_stop(in->loop);
-        pthread_join(in->thread, NULL);
-        timer_clear(&in->refresh);
-    }
-    if (in->in)
-        mail_in_free(in->in);
-    if (in->loop)
-        loop_free(in->loop);
-    map_release(&in->domains);
-    db_free(in->reader);
-}
-
-/* ── finishing campaigns ── */
-
-static bool finish_run(struct write_job *job, struct db *db, struct fault *why)
-{
-    struct finisher *finisher = (struct finisher *)((char *)job - offsetof(struct finisher, job));
-    uint64_t ids[FINISH_MOST], lag, watched;
-    size_t count;
-    if (!campaign_in_state(db, why, CAMPAIGN_SENDING, ids, FINISH_MOST, &count))
-        return false;
-    if (count == 0)
-        return true;
-    if (!event_reader_lag(db, why, REPORT_READER, &lag) || !event_reader_lag(db, why, ALARM_READER, &watched))
-        return false;
-    /* counters that run behind say nothing about the end, and the guard may take a refusal back */
-    for (size_t i = 0; i < count && lag == 0 && watched == 0; i++) {
-        struct report_totals totals;
-        if (!report_totals(db, why, ids[i], &totals))
-            return false;
-        int64_t owed = 0;
-        for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
-            owed += delivery_is_owed((enum delivery_state)state) ? totals.states[state] : 0;
-        if (owed == 0 && !campaign_finish(db, why, ids[i], world_wall(finisher->service->options.world)))
-            return false;
-    }
-    return true;
-}
-
-static void finish_done(struct write_job *job, const struct fault *why)
-{
-    struct finisher *finisher = (struct finisher *)((char *)job - offsetof(struct finisher, job));
-    if (why)
-        log_warn("app", "campaigns cannot be finished now: %s", why->text);
-    atomic_store(&finisher->is_running, false);
-}
-
-static void finish_wake(struct store_watch *watch, unsigned marks)
-{
-    struct finisher *finisher = (struct finisher *)((char *)watch - offsetof(struct finisher, watch));
-    time_ms now = world_monotonic(finisher->service->options.world);
-    if (now - atomic_load(&finisher->last) < FINISH_MS || atomic_exchange(&finisher->is_running, true))
-        return;
-    atomic_store(&finisher->last, now);
-    store_write(finisher->service->store, &finisher->job);
-}
-
-static void finisher_begin(struct service *service)
-{
-    struct finisher *finisher = &service->finisher;
-    finisher->service = service;
-    finisher->job.run = finish_run;
-    finisher->job.done = finish_done;
-    finisher->watch.wake = finish_wake;
-    store_watch_add(service->store, &finisher->watch);
-}
-
-static void finisher_end(struct service *service)
-{
-    struct finisher *finisher = &service->finisher;
-    if (!finisher->service)
-        return;
-    store_watch_remove(service->store, &finisher->watch);
-    const struct timespec pause = {.tv_nsec = 2000000};
-    while (atomic_load(&finisher->is_running))
-        nanosleep(&pause, NULL);
-}
-
 /* ── running ── */
 
 static void on_submitted(void *owner, const struct submit_news *news, size_t count)
@@ -392,7 +146,7 @@ static void on_metrics(void *owner, struct api_metrics *metrics)
 {
     struct service *service = owner;
     const struct engine_figures engine = engine_figures(service->engine);
-    const struct mail_in_counts in = mail_in_counts(service->mail_in.in);
+    const struct mail_in_counts in = mail_door_counts(service->mail_door);
     *metrics = (struct api_metrics){.delivered = engine.delivered,
                                     .refused = engine.refused,
                                     .deferred = engine.deferred,
@@ -563,6 +317,19 @@ static bool hooks_begin(struct service *service, struct fault *why)
     return (service->hooks = hook_runner_start(&hooks, why)) != NULL;
 }
 
+static bool mail_door_begin(struct service *service, struct fault *why)
+{
+    const struct mail_door_options options = {
+        .config = service->options.config,
+        .store = service->store,
+        .world = service->options.world,
+        .ring = keyring_ring(service->keyring),
+        .host_name = service->ehlo_name,
+        .tls = certificates_server(service->certificates),
+    };
+    return (service->mail_door = mail_door_start(&options, why)) != NULL;
+}
+
 static bool door_begin(struct service *service, struct fault *why)
 {
     const struct door_options options = {
@@ -598,12 +365,12 @@ bool service_run(struct service *service, struct fault *why)
         .jail = options->jail,
         .arrivals = service->arrivals,
     };
-    if (!(service->join = join_reader_start(&join, why)) || !mail_in_begin(service, why) ||
+    if (!(service->join = join_reader_start(&join, why)) || !mail_door_begin(service, why) ||
         !(service->collector = collector_start(service->store, options->world, &service->seal, why)))
         return false;
     alarm_begin(service);
     certificates_watch(service->certificates, service->store, options->world);
-    finisher_begin(service);
+    service->finisher = finisher_start(service->store, options->world);
     const struct ledger ledger = ledger_of(service);
     service->canceller = canceller_start(service->store, options->world, &ledger);
     const struct orders_options orders = {.store = service->store,
@@ -653,7 +420,7 @@ void service_stop(struct service *service, time_ms drain_ms)
         return;
     api_stop(service->api);
     certificates_stop(service->certificates);
-    finisher_end(service);
+    finisher_stop(service->finisher);
     canceller_stop(service->canceller);
     orders_stop(service->orders);
     hook_runner_stop(service->hooks);
@@ -662,7 +429,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     sweeper_stop(service->sweeper);
     keyring_stop(service->keyring);
     expander_stop(service->expander);
-    mail_in_end(service);
+    mail_door_stop(service->mail_door);
     collector_stop(service->collector);
     join_reader_stop(service->join);
     arrivals_stop(service->arrivals);
@@ -671,6 +438,7 @@ void service_stop(struct service *service, time_ms drain_ms)
         engine_stop(service->engine, drain_ms);
     if (service->report)
         report_stop(service->report);
+    mail_door_free(service->mail_door);
     api_free(service->api); /* until here the counters could still tell it that they moved */
     certificates_free(service->certificates);
     mailer_free(service->mailer);
@@ -712,5 +480,5 @@ struct endpoint service_http(struct service *service)
 }
 struct mail_in_counts service_mail_in_counts(struct service *service)
 {
-    return mail_in_counts(service->mail_in.in);
+    return mail_door_counts(service->mail_door);
 }
