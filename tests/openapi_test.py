@@ -43,14 +43,14 @@ def seed(api, brand, mark):
 
 
 def id_for(path, ids):
-    for word, kind in [("/lists", "list"), ("/contacts", "contact"), ("/contents", "content"), ("/campaigns", "campaign"), ("/messages", "message"), ("/deliveries", "delivery")]:
+    for word, kind in [("/lists", "list"), ("/contacts", "contact"), ("/contents", "content"), ("/campaigns", "campaign"), ("/messages", "message"), ("/deliveries", "delivery"), ("/explain/message", "delivery")]:
         if path.startswith(word):
             return ids[kind]
     return "123456789"
 
 
 def places(path, ids):
-    return {"id": id_for(path, ids), "contact_id": ids["contact"], "email": ids["email"], "kind": "domain", "name": "held.example"}
+    return {"id": id_for(path, ids), "contact_id": ids["contact"], "email": ids["email"], "kind": "domain", "name": "held.example", "site": "held.example"}
 
 
 def is_ours(contract, path, operation):

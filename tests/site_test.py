@@ -1,7 +1,9 @@
 """Issue 4.5, S76: `todoke explain site` says what binds at a receiver now: the limit, its value, the rule's file and line, since when and by
 whose words; what is owed there, what waits for which reason, and when it will be done; from the running server, and from the store alone."""
 import threading
+import urllib.parse
 
+from contract import Api, Contract
 from receiver import Receiver
 from tap import Tap
 from todoke import NET, PORT, Place, stores, until
@@ -39,6 +41,33 @@ class Mood:
         return "421 4.7.0 Too many messages from your address, try again later"
 
 
+def by_api(tap, words, contract, todoke):
+    api = Api(todoke.http, todoke.ok("key", "add", "looks").strip().split()[-1])
+
+    def ask(path, template):
+        status, _, answer = api.ask("GET", path)
+        schema = contract.typed["paths"][template]["get"]["responses"][str(status)]
+        misfit = contract.misfit(schema["content"]["application/json"]["schema"], answer) if status == 200 else ""
+        tap.ok(not misfit, f"{words}: GET {template} is as the contract says", f"{misfit}: {answer}")
+        return status, answer
+
+    status, said = ask("/sites/d1.example", "/sites/{site}")
+    tap.ok(status == 200 and said["site"] == "slowco" and said["binds"]["limit"] == "rule_rate" and "slowco.yaml" in said["binds"]["text"]["ja"], f"{words}: the API tells the same", f"{status} {said}")
+    status, said = ask("/sites", "/sites")
+    tap.ok("slowco" in [row["site"] for row in said["items"]] and said["items"][0]["rate"] > 0, f"{words}: the sites that are busy, the fastest first", str(said)[:2000])
+    tap.equal([api.ask("GET", f"/sites/{name}")[0] for name in ("nonsense", "a%0D%0Ab", "x" * 300)], [404] * 3, f"{words}: what is no site is a 404")
+    status, said = ask("/explain/queue", "/explain/queue")
+    tap.ok(said["lanes"][0]["owed"] > 0 and "todoke explain site" in said["lanes"][0]["waits_for"]["en"], f"{words}: what the queue waits for", str(said))
+    delivery = todoke.rows("queue", "list", "--limit", "1")[0]["delivery"]
+    status, said = ask(f"/explain/message/{delivery}", "/explain/message/{id}")
+    tap.ok(said["items"][0]["delivery_id"] == delivery and said["items"][0]["timeline"][0]["kind"] == "accepted" and said["items"][0]["next"]["ja"], f"{words}: where a mail is", str(said))
+    tap.equal([api.ask("GET", f"/explain/message/{urllib.parse.quote(name, safe='')}")[0] for name in ("12345", "<nobody@x.example>", "\r\n")], [404] * 3, f"{words}: a mail that is not there is a 404")
+    brands = {row["name"]: row["id"] for row in api.ask("GET", "/brands")[2]["items"]}
+    other = Api(todoke.http, api.ask("POST", "/keys", {"name": "other", "scopes": ["queue:read", "messages:read"], "brand_ids": [brands["Other"]]})[2]["secret"])
+    tap.equal((other.ask("GET", "/sites")[0], other.ask("GET", "/sites/d1.example")[0], other.ask("GET", f"/explain/message/{delivery}")[0], other.ask("GET", "/explain/queue")[2]["lanes"]),
+              (403, 403, 404, []), f"{words}: another brand's key sees none of it (X17)")
+
+
 def story(tap, words, store):
     mood = Mood()
     with Place("site") as place:
@@ -52,6 +81,7 @@ def story(tap, words, store):
         todoke.brand()
         todoke.people([f"a{n}@d{n % 3}.example" for n in range(300)] + [f"b{n}@angry.example" for n in range(20)])
         todoke.campaign("autumn")
+        todoke.brand("Other", "other <news@other.example>", "bounce.other.example")
         todoke.serve()
         todoke.ok("campaign", "send", "autumn")
 
@@ -75,6 +105,7 @@ def story(tap, words, store):
         other = site("never.example")
         tap.equal((other["site"], other["route"]["status"], sum(other["owed"].values()) > 0), ("slowco", "found", True), f"{words}: DNS is asked for a domain that is owed nothing")
 
+        by_api(tap, words, Contract(), todoke)
         said = wait_for("angry.example", lambda said: said["ways"] and said["ways"][0]["lowered"] and said["retries"], "the pace is lowered")
         lowered = said["ways"][0]["lowered"]
         tap.ok("421 4.7.0 Too many messages" in lowered["words"] and lowered["words"].startswith("rcpt:") and lowered["at"], f"{words}: why the pace was lowered, by whose words, when", str(lowered))

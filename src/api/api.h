@@ -74,6 +74,8 @@ struct api_options {
     time_ms expires_after; /* a delivery is given up this long after its due time, unless the request says otherwise */
     /* After a commit that paused or resumed, on the writer's thread: engine_holds_changed. May be NULL. */
     void (*holds_changed)(void *owner);
+    /* Somebody asks what goes on now (deliver/board.h): engine_board_asked. From any thread. May be NULL. */
+    void (*board_asked)(void *owner);
     /* From the api's thread. NULL: nothing is known. */
     void (*metrics)(void *owner, struct api_metrics *metrics);
     void *owner;

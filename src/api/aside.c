@@ -23,8 +23,8 @@ struct errand {
 bool may_read_aside(api_handler *handler)
 {
     static api_handler *const readers[] = {
-        api_contact_list, api_error_list,  api_delivery_list, api_message_list, api_suppression_list,
-        api_queue_show,   api_queue_audit, api_event_list,    api_list_list,    api_content_list,
+        api_contact_list, api_error_list, api_delivery_list, api_message_list, api_suppression_list, api_queue_show,
+        api_queue_audit,  api_event_list, api_list_list,     api_content_list, api_explain_queue,
     };
     for (size_t i = 0; i < COUNT_OF(readers); i++)
         if (readers[i] == handler)

@@ -4,8 +4,7 @@
 #include "app/explain_message.h"
 #include "app/explain_site.h"
 
-#include "base/json.h"
-#include "mail/delivery.h"
+#include "api/queue_story.h"
 #include <stdio.h>
 
 static const char usage[] =
@@ -24,86 +23,34 @@ static const char usage[] =
     "the store knows.\n"
     "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
 
-enum { LANES_SHOWN = 10 };
 #define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))
 
-struct big_lane {
-    uint64_t brand_id, campaign_id;
-    struct slice domain, hold;
-    int64_t owed, due_now;
-    time_ms next;
-};
-
-static struct slice lane_waits(struct desk *desk, const struct big_lane *lane, enum lang lang)
-{
-    if (lane->hold.len)
-        return arena_printf(&desk->arena, SAY(lang, "保留中(%.*s)", "held (%.*s)"), SLICE_ARG(lane->hold));
-    if (lane->due_now)
-        return arena_printf(&desk->arena,
-                            SAY(lang, "%lld 通はいつでも送れます(受信先のペース次第)",
-                                "%lld are due: as fast as the receiver's pace allows"),
-                            (long long)lane->due_now);
-    return arena_printf(&desk->arena, SAY(lang, "次の再送は %.*s UTC", "the next one is due at %.*s UTC"),
-                        SLICE_ARG(desk_time(desk, lane->next)));
-}
-
-static bool lanes_read(struct desk *desk, struct big_lane *lanes, size_t *count, struct fault *why)
-{
-    {
-        SCOPED(rows) rows = {0};
-        *count = 0;
-        if (!db_query(
-                desk->reader, why, &rows,
-                "SELECT l.brand_id, l.campaign_id, l.domain, COUNT(*), CAST(SUM(CASE WHEN d.due_ms <= $1 THEN 1 "
-                "ELSE 0 END) AS BIGINT), MIN(d.due_ms) FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE "
-                "d.state <= 1 GROUP BY l.id, l.brand_id, l.campaign_id, l.domain ORDER BY COUNT(*) DESC, l.domain "
-                "LIMIT $2",
-                VALUES(V_INT(world_wall(&desk->world)), V_INT(LANES_SHOWN))))
-            return false;
-        while (*count < LANES_SHOWN && rows_next(&rows))
-            lanes[(*count)++] = (struct big_lane){.brand_id = (uint64_t)rows_int(&rows, 0),
-                                                  .campaign_id = (uint64_t)rows_int(&rows, 1),
-                                                  .domain = arena_copy(&desk->arena, rows_text(&rows, 2)),
-                                                  .owed = rows_int(&rows, 3),
-                                                  .due_now = rows_int(&rows, 4),
-                                                  .next = rows_int(&rows, 5)};
-        if (!rows_end(&rows))
-            return false;
-    }
-    for (size_t i = 0; i < *count; i++)
-        if (!explain_hold(desk, lanes[i].brand_id, lanes[i].campaign_id, lanes[i].domain, &lanes[i].hold, why))
-            return false;
-    return true;
-}
-
-static void queue_json(struct desk *desk, const int64_t *states, const time_ms *oldest, const struct big_lane *lanes,
-                       size_t count, enum lang lang)
+/* What scripts read: one language, empty strings instead of nulls. */
+static void queue_json(struct desk *desk, const struct queue_story *story, enum lang lang)
 {
     SCOPED(buf) out = BUF(1 << 20);
     struct json json = {&out};
     json_object_begin(&json);
-    json_key_slice(&json, SLICE("owed"));
-    json_object_begin(&json);
+    json_put_object(&json, "owed");
     for (int state = 0; state <= DELIVERY_IN_DOUBT; state++) {
         json_key_slice(&json, delivery_word((enum delivery_state)state));
         json_object_begin(&json);
-        json_put_int(&json, "n", states[state]);
-        json_put_string(&json, "oldest", oldest[state] ? desk_time(desk, oldest[state]) : SLICE(""));
+        json_put_int(&json, "n", story->states[state]);
+        json_put_string(&json, "oldest", story->oldest[state] ? desk_time(desk, story->oldest[state]) : SLICE(""));
         json_end(&json);
     }
     json_end(&json);
-    json_key_slice(&json, SLICE("lanes"));
-    json_array_begin(&json);
-    for (size_t i = 0; i < count; i++) {
+    json_put_array(&json, "lanes");
+    for (size_t i = 0; i < story->lane_count; i++) {
+        const struct queue_lane *lane = &story->lanes[i];
         json_object_begin(&json);
-        json_put_string(&json, "domain", lanes[i].domain);
-        json_put_string(&json, "brand", arena_printf(&desk->arena, "%llu", (unsigned long long)lanes[i].brand_id));
-        json_put_string(&json, "campaign",
-                        arena_printf(&desk->arena, "%llu", (unsigned long long)lanes[i].campaign_id));
-        json_put_int(&json, "owed", lanes[i].owed);
-        json_put_int(&json, "due", lanes[i].due_now);
-        json_put_string(&json, "hold", lanes[i].hold);
-        json_put_string(&json, "waits_for", lane_waits(desk, &lanes[i], lang));
+        json_put_string(&json, "domain", lane->domain);
+        json_put_string(&json, "brand", arena_printf(&desk->arena, "%llu", (unsigned long long)lane->brand_id));
+        json_put_string(&json, "campaign", arena_printf(&desk->arena, "%llu", (unsigned long long)lane->campaign_id));
+        json_put_int(&json, "owed", lane->owed);
+        json_put_int(&json, "due", lane->due_now);
+        json_put_string(&json, "hold", lane->hold);
+        json_put_string(&json, "waits_for", queue_lane_waits(lane, lang, &desk->arena));
         json_end(&json);
     }
     json_end(&json);
@@ -113,35 +60,22 @@ static void queue_json(struct desk *desk, const int64_t *states, const time_ms *
 
 static bool explain_queue(struct desk *desk, enum lang lang, bool is_json, struct fault *why)
 {
-    struct big_lane lanes[LANES_SHOWN];
-    int64_t states[DELIVERY_STATE_COUNT] = {0};
-    time_ms oldest[DELIVERY_STATE_COUNT] = {0};
-    size_t count;
-    {
-        SCOPED(rows) rows = {0};
-        if (!db_query(desk->reader, why, &rows,
-                      "SELECT state, COUNT(*), MIN(accepted_ms) FROM delivery WHERE state <= 4 GROUP BY state",
-                      NO_VALUES))
-            return false;
-        while (rows_next(&rows)) {
-            states[rows_int(&rows, 0)] = rows_int(&rows, 1);
-            oldest[rows_int(&rows, 0)] = rows_int(&rows, 2);
-        }
-        if (!rows_end(&rows))
-            return false;
-    }
-    if (!lanes_read(desk, lanes, &count, why))
+    const struct brands all = {0};
+    struct queue_story story;
+    if (!queue_story_read(desk->reader, why, &all, world_wall(&desk->world), &desk->arena, &story))
         return false;
     if (is_json) {
-        queue_json(desk, states, oldest, lanes, count, lang);
+        queue_json(desk, &story, lang);
         return true;
     }
     for (int state = 0; state <= DELIVERY_IN_DOUBT; state++)
         printf("%-9.*s %9lld  %s %.*s\n", SLICE_ARG(delivery_word((enum delivery_state)state)),
-               (long long)states[state], SAY(lang, "最古", "oldest"), SLICE_ARG(desk_time(desk, oldest[state])));
-    for (size_t i = 0; i < count; i++) {
-        desk_cell(lanes[i].domain, 32);
-        printf(" %9lld  %.*s\n", (long long)lanes[i].owed, SLICE_ARG(lane_waits(desk, &lanes[i], lang)));
+               (long long)story.states[state], SAY(lang, "最古", "oldest"),
+               SLICE_ARG(desk_time(desk, story.oldest[state])));
+    for (size_t i = 0; i < story.lane_count; i++) {
+        desk_cell(story.lanes[i].domain, 32);
+        printf(" %9lld  %.*s\n", (long long)story.lanes[i].owed,
+               SLICE_ARG(queue_lane_waits(&story.lanes[i], lang, &desk->arena)));
     }
     return true;
 }

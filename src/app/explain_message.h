@@ -11,8 +11,4 @@
 NODISCARD bool explain_message(struct desk *desk, const struct rules *rules, const char *name, enum lang lang,
                                bool is_json, struct fault *why);
 
-/* Why is this brand's, campaign's or domain's mail not sent at all? "": no hold. The three in this order. */
-NODISCARD bool explain_hold(struct desk *desk, uint64_t brand_id, uint64_t campaign_id, struct slice domain,
-                            struct slice *hold, struct fault *why);
-
 #endif

@@ -141,6 +141,11 @@ static void on_holds(void *owner)
     engine_holds_changed(((struct service *)owner)->engine);
 }
 
+static void on_board(void *owner)
+{
+    engine_board_asked(((struct service *)owner)->engine);
+}
+
 /* Each of these may be asked from any thread. */
 static void on_metrics(void *owner, struct api_metrics *metrics)
 {
@@ -398,6 +403,7 @@ bool service_run(struct service *service, struct fault *why)
     api.has_proxy_head = strcmp(options->config->http_proxy_protocol.text, "on") == 0;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;
+    api.board_asked = on_board;
     api.metrics = on_metrics;
     api.submitted = on_submitted;
     api.seal = &service->seal;

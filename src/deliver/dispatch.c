@@ -372,6 +372,11 @@ void engine_holds_changed(struct engine *engine)
     post_control(engine, CONTROL_READ_HOLDS);
 }
 
+void engine_board_asked(struct engine *engine)
+{
+    post_control(engine, CONTROL_LOOK_AT_BOARD);
+}
+
 static void control_arrived(struct mailbox *mailbox, struct mail_item *batch)
 {
     struct dispatcher *dispatcher = mailbox->owner;
@@ -381,6 +386,7 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *batch)
         batch = batch->next;
         switch (item->what) {
         case CONTROL_READ_HOLDS: refresh_holds(dispatcher); break;
+        case CONTROL_LOOK_AT_BOARD: telling_look(dispatcher); break;
         case CONTROL_READ_LANES:
             if (!dispatcher->is_stopping && !lanes_load(dispatcher->lanes, &why)) {
                 log_warn("deliver", "lanes cannot be read: %s", why.text);

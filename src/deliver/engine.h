@@ -60,6 +60,8 @@ void engine_stop(struct engine *engine, time_ms drain_ms);
 void engine_submitted(struct engine *engine, const struct submit_news *news, size_t count);
 /* The hold table has changed: read it now instead of within a second. From any thread. */
 void engine_holds_changed(struct engine *engine);
+/* Somebody asks what goes on now (board.h): look now instead of within a second. From any thread. */
+void engine_board_asked(struct engine *engine);
 
 struct engine_figures {
     uint64_t delivered, refused, deferred, in_doubt, connections;

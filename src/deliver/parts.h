@@ -231,7 +231,7 @@ struct composer_thread {
     struct mailbox jobs;
 };
 
-enum dispatcher_control { CONTROL_READ_HOLDS, CONTROL_READ_LANES, CONTROL_STOP_CLAIMING };
+enum dispatcher_control { CONTROL_READ_HOLDS, CONTROL_READ_LANES, CONTROL_LOOK_AT_BOARD, CONTROL_STOP_CLAIMING };
 struct control_item {
     struct mail_item item;
     enum dispatcher_control what;

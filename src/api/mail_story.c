@@ -1,0 +1,218 @@
+#include "api/mail_story.h"
+
+#include "mail/message_id.h"
+
+enum { TIMELINE_MAX = 500 };
+
+#define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))
+
+bool mail_hold_read(struct db *db, struct fault *why, uint64_t brand_id, uint64_t campaign_id, struct slice domain,
+                    struct arena *arena, struct slice *hold)
+{
+    SCOPED(buf) brand = BUF(24);
+    SCOPED(buf) campaign = BUF(24);
+    SCOPED(rows) rows = {0};
+    buf_u64(&brand, brand_id);
+    buf_u64(&campaign, campaign_id);
+    *hold = SLICE("");
+    if (!db_query(db, why, &rows,
+                  "SELECT kind, name, why FROM hold WHERE (kind = 'brand' AND name = $1) OR (kind = 'campaign' AND "
+                  "name = $2) OR (kind = 'domain' AND name = $3) ORDER BY kind LIMIT 1",
+                  VALUES(V_TEXT(buf_slice(&brand)), V_TEXT(buf_slice(&campaign)), V_TEXT(domain))))
+        return false;
+    if (rows_next(&rows))
+        *hold = arena_printf(arena, "%.*s %.*s: %.*s", SLICE_ARG(rows_text(&rows, 0)), SLICE_ARG(rows_text(&rows, 1)),
+                             SLICE_ARG(rows_text(&rows, 2)));
+    return rows_end(&rows);
+}
+
+/* How long it was in each state, by what moved it. */
+static void spend(struct mail_story *story, time_ms now)
+{
+    enum delivery_state state = DELIVERY_WAITING;
+    time_ms since = story->accepted;
+    for (size_t i = 0; i < story->page.count; i++) {
+        const struct event *event = &story->page.events[i];
+        if (event->state_after >= DELIVERY_STATE_COUNT || event->kind == EVENT_ACCEPTED)
+            continue;
+        story->spent[state] += event->at > since ? event->at - since : 0;
+        state = event->state_after;
+        since = event->at;
+    }
+    if (delivery_is_owed(state))
+        story->spent[state] += now > since ? now - since : 0;
+}
+
+bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now, struct arena *arena,
+                     struct mail_story *story, bool *found)
+{
+    int64_t guarded;
+    *story = (struct mail_story){.id = id, .now = now};
+    {
+        SCOPED(rows) rows = {0};
+        if (!db_query(db, why, &rows,
+                      "SELECT d.brand_id, d.campaign_id, d.written, l.domain, d.state, d.due_ms, d.accepted_ms, "
+                      "d.expires_ms, d.changed_ms, d.attempts, (SELECT b.in_doubt FROM brand b WHERE b.id = "
+                      "d.brand_id) FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND d.id = $2",
+                      VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id))))
+            return false;
+        *found = rows_next(&rows);
+        if (*found) {
+            story->brand_id = (uint64_t)rows_int(&rows, 0);
+            story->campaign_id = (uint64_t)rows_int(&rows, 1);
+            story->address = arena_copy(arena, rows_text(&rows, 2));
+            story->domain = arena_copy(arena, rows_text(&rows, 3));
+            story->state = (enum delivery_state)rows_int(&rows, 4);
+            story->due = rows_int(&rows, 5);
+            story->accepted = rows_int(&rows, 6);
+            story->expires = rows_int(&rows, 7);
+            story->changed = rows_int(&rows, 8);
+            story->attempts = rows_int(&rows, 9);
+            story->holds_doubts = slice_equal(rows_text(&rows, 10), SLICE("hold"));
+        }
+        if (!rows_end(&rows))
+            return false;
+    }
+    if (!*found)
+        return true;
+    if (!event_timeline(db, why, id, TIMELINE_MAX, arena, &story->page) ||
+        !mail_hold_read(db, why, story->brand_id, story->campaign_id, story->domain, arena, &story->hold) ||
+        !db_query_ints(db, why, "SELECT COUNT(*) FROM held_verdict WHERE bucket = $1 AND delivery_id = $2",
+                       VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id)), &guarded, 1, NULL))
+        return false;
+    story->is_guarded = guarded > 0;
+    spend(story, now);
+    return true;
+}
+
+/* "2026-11-22 22:30"; "-" for 0. */
+static struct slice minute(struct arena *arena, time_ms at)
+{
+    SCOPED(buf) text = BUF(64);
+    if (!at)
+        return SLICE("-");
+    time_rfc3339(&text, at);
+    text.ptr[10] = ' ';
+    return arena_copy(arena, slice_head(buf_slice(&text), 16));
+}
+
+struct slice mail_story_next(const struct mail_story *story, enum lang lang, struct arena *arena)
+{
+    time_ms now = story->now;
+    struct slice due = minute(arena, story->due), expires = minute(arena, story->expires);
+    switch (story->state) {
+    case DELIVERY_WAITING:
+    case DELIVERY_DEFERRED:
+        if (story->hold.len)
+            return arena_printf(arena,
+                                SAY(lang, "保留が解かれるまで送りません(%.*s)。期限 %.*s UTC",
+                                    "not before its hold is released (%.*s); given up at %.*s UTC"),
+                                SLICE_ARG(story->hold), SLICE_ARG(expires));
+        if (story->due <= now)
+            return arena_printf(arena,
+                                SAY(lang, "いつでも送れます。受信先に空きができ次第です。期限 %.*s UTC",
+                                    "due now: as soon as its receiver has room; given up at %.*s UTC"),
+                                SLICE_ARG(expires));
+        return arena_printf(
+            arena,
+            story->attempts ? SAY(lang, "%.*s UTC に再送します(最後の応答への再送間隔、%lld 回試行済み)。期限 %.*s UTC",
+                                  "tried again at %.*s UTC: the retry hours of its last reply, after %lld attempts; "
+                                  "given up at %.*s UTC")
+                            : SAY(lang, "%.*s UTC に送ります(予約、%lld 回試行済み)。期限 %.*s UTC",
+                                  "scheduled for %.*s UTC, after %lld attempts; given up at %.*s UTC"),
+            SLICE_ARG(due), (long long)story->attempts, SLICE_ARG(expires));
+    case DELIVERY_HELD:
+        return story->is_guarded ? slice_str(SAY(lang, "受信先の応答が信用できないため止めています(todoke guard)",
+                                                 "held because its receiver is not believed now (todoke guard)"))
+                                 : slice_str(SAY(lang, "人が解除するまで止めています(todoke queue release)",
+                                                 "held until a person releases it (todoke queue release)"));
+    case DELIVERY_ON_WIRE:
+        return slice_str(SAY(lang, "いま受信先と通信中です", "in conversation with its receiver just now"));
+    case DELIVERY_IN_DOUBT:
+        if (story->holds_doubts)
+            return slice_str(SAY(lang, "届いたか不明なため、人の判断を待っています(ブランドの設定)",
+                                 "waits for a person: its brand wants doubtful mails held"));
+        return arena_printf(arena,
+                            SAY(lang, "届いたか不明です。%.*s UTC に同じメールとして再送します",
+                                "not known whether it arrived: tried again at %.*s UTC as the same mail"),
+                            SLICE_ARG(due));
+    case DELIVERY_DELIVERED:
+    case DELIVERY_BOUNCED:
+    case DELIVERY_EXPIRED:
+    case DELIVERY_SUPPRESSED:
+    case DELIVERY_CANCELLED:
+        return arena_printf(arena, SAY(lang, "%.*s UTC に終わりました", "ended at %.*s UTC"),
+                            SLICE_ARG(minute(arena, story->changed)));
+    case DELIVERY_STATE_COUNT: break;
+    }
+    return SLICE("");
+}
+
+/* Which deliveries the name means. */
+bool mail_story_ids(struct db *db, struct fault *why, struct slice name, uint64_t ids[MAIL_STORY_SHOWN_MOST],
+                    size_t *count)
+{
+    struct slice text = slice_trim(name);
+    *count = 1;
+    if (slice_to_u64(text, &ids[0]) || message_id_delivery(text, &ids[0]))
+        return true;
+    *count = 0;
+    SCOPED(buf) bracketed = BUF(1100);
+    if (text.len > 998)
+        return fault_set(why, FAULT_INPUT, "a Message-ID has at most 998 octets");
+    bool has_brackets = text.len && text.ptr[0] == '<';
+    buf_printf(&bracketed, has_brackets ? "%.*s" : "<%.*s>", SLICE_ARG(text));
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "SELECT d.id FROM message m JOIN delivery d ON d.message_id = m.id WHERE m.message_id = $1 ORDER BY "
+                  "d.id LIMIT $2",
+                  VALUES(V_TEXT(buf_slice(&bracketed)), V_INT(MAIL_STORY_SHOWN_MOST))))
+        return false;
+    while (*count < MAIL_STORY_SHOWN_MOST && rows_next(&rows))
+        ids[(*count)++] = (uint64_t)rows_int(&rows, 0);
+    return rows_end(&rows) &&
+           (*count || fault_set(why, FAULT_INPUT, "no mail has the Message-ID %.*s", SLICE_ARG(buf_slice(&bracketed))));
+}
+
+static void json_times(struct json *json, const struct mail_story *story)
+{
+    json_put_object(json, "spent_ms");
+    for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
+        if (delivery_is_owed((enum delivery_state)state)) {
+            json_key_slice(json, delivery_word((enum delivery_state)state));
+            json_int(json, story->spent[state]);
+        }
+    json_end(json);
+}
+
+void mail_story_json(struct json *json, const struct rules *rules, const struct mail_story *story, struct arena *arena)
+{
+    const struct text next = {mail_story_next(story, LANG_JA, arena), mail_story_next(story, LANG_EN, arena)};
+    json_object_begin(json);
+    json_put_id(json, "delivery_id", story->id);
+    json_put_string(json, "email", story->address);
+    json_put_string(json, "state", delivery_word(story->state));
+    json_put_int(json, "attempts", story->attempts);
+    json_put_time(json, "accepted_at", story->accepted);
+    json_put_time(json, "due_at", delivery_is_owed(story->state) ? story->due : 0);
+    json_put_time(json, "expires_at", story->expires);
+    json_put_string(json, "hold", story->hold);
+    json_put_both(json, "next", next);
+    json_times(json, story);
+    json_put_array(json, "timeline");
+    for (size_t i = 0; i < story->page.count; i++) {
+        const struct event *event = &story->page.events[i];
+        json_object_begin(json);
+        json_put_time(json, "at", event->at);
+        json_put_string(json, "kind", event_word(event->kind));
+        json_put_both(json, "text", timeline_text(rules, event, arena));
+        json_put_string(json, "site", event->site);
+        json_put_string(json, "remote_mta", event->remote_mta);
+        json_put_string(json, "diagnostic", event->diagnostic);
+        json_put_time(json, "next_attempt_at", event->next_attempt_at);
+        json_put_string(json, "note", event->note);
+        json_end(json);
+    }
+    json_end(json);
+    json_end(json);
+}

@@ -1,0 +1,39 @@
+/* mail_story.h - one delivery's story: where it is, what was said, how long in each state, what comes next and why
+ *
+ * From the store alone; `todoke explain message` and GET /explain/message/{id} tell it. */
+#ifndef TODOKE_API_MAIL_STORY_H
+#define TODOKE_API_MAIL_STORY_H
+
+#include "api/explained.h"
+#include "event/event.h"
+#include "mail/delivery.h"
+
+enum { MAIL_STORY_SHOWN_MOST = 20 /* deliveries of one Message-ID */ };
+
+struct mail_story {
+    uint64_t id, brand_id, campaign_id;
+    struct slice address, domain;
+    enum delivery_state state;
+    time_ms now, due, accepted, expires, changed;
+    int64_t attempts,
+        spent[DELIVERY_STATE_COUNT]; /* ms; the mark writes no event: what is on the wire counts as before */
+    bool is_guarded, holds_doubts;   /* held by a receiver's guard; the brand wants doubtful ones held */
+    struct slice hold;               /* "domain example.jp: why"; "" : none */
+    struct event_page page;
+};
+
+/* name: a delivery's id, or a Message-ID (of ours, or as a program gave it). INPUT: there is none. */
+NODISCARD bool mail_story_ids(struct db *db, struct fault *why, struct slice name, uint64_t ids[MAIL_STORY_SHOWN_MOST],
+                              size_t *count);
+NODISCARD bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now, struct arena *arena,
+                               struct mail_story *story, bool *found);
+/* What will happen next, and why then. */
+struct slice mail_story_next(const struct mail_story *story, enum lang lang, struct arena *arena);
+/* In both languages, as the contract's explained_message. */
+void mail_story_json(struct json *json, const struct rules *rules, const struct mail_story *story, struct arena *arena);
+
+/* Why is this brand's, campaign's or domain's mail not sent at all? "": no hold. The three in this order. */
+NODISCARD bool mail_hold_read(struct db *db, struct fault *why, uint64_t brand_id, uint64_t campaign_id,
+                              struct slice domain, struct arena *arena, struct slice *hold);
+
+#endif
