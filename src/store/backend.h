@@ -53,7 +53,11 @@ struct db {
     bool is_lost;
 };
 
-enum db_use { DB_WRITER, DB_READER };
+enum db_use {
+    DB_WRITER,
+    DB_SERVER, /* the writer of a server that runs for long, on a thread of its own */
+    DB_READER
+};
 /* `where` is the path, or the URL. */
 struct db *sqlite_db_open(const char *where, enum db_use use, struct fault *why);
 struct db *postgres_db_open(const char *where, enum db_use use, struct fault *why);

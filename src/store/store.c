@@ -131,7 +131,7 @@ struct store *store_open(const char *url, const struct store_options *options, s
     struct db *db = NULL;
     if (!url_read(url, store, why) || (serves && !store->is_postgres && !serve_lock(store, why)))
         goto fail_store;
-    db = connection_open(store, DB_WRITER, why);
+    db = connection_open(store, serves && !options->is_stepped ? DB_SERVER : DB_WRITER, why);
     if (!db || !schema_migrate(db, why) || !floor_ids(db, why, &store->ids))
         goto fail_store;
     store->writer = writer_start(db, store->node, options && options->is_stepped);

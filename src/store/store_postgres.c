@@ -117,7 +117,7 @@ static bool connect_server(struct postgres_db *pg, struct fault *why)
     }
     PQsetNoticeProcessor(pg->handle, notice, NULL);
     pg->db.is_lost = false;
-    return pg->use == DB_WRITER || postgres_script(&pg->db, why, "SET default_transaction_read_only = on");
+    return pg->use != DB_READER || postgres_script(&pg->db, why, "SET default_transaction_read_only = on");
 }
 
 static bool postgres_reconnect(struct db *db, struct fault *why)

@@ -4,6 +4,8 @@
  * auto_vacuum must be chosen before the first table, so the pragmas come first. A transaction that SQLite has rolled
  * back by itself (full disk, I/O error) is seen by sqlite3_get_autocommit. */
 #include "store/backend.h"
+#include "store/checkpoint.h"
+#include "store/wal_vfs.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -21,6 +23,7 @@ struct sqlite_db {
     sqlite3 *handle;
     char *path;
     enum db_use use;
+    struct checkpointer *checkpointer; /* of a server's writer */
 };
 
 static struct sqlite_db *sqlite_of(struct db *db)
@@ -294,10 +297,27 @@ static bool make_file(const char *path, struct fault *why)
     return true;
 }
 
+static int log_has_grown(void *context, sqlite3 *handle, const char *name, int frames)
+{
+    checkpointer_committed(context, handle, frames);
+    return SQLITE_OK;
+}
+
+/* A server's writer has somebody beside it who copies the log; a command does so itself, after a commit. */
+static bool connect_checkpointer(struct sqlite_db *lite, struct fault *why)
+{
+    if (lite->use != DB_SERVER)
+        return true;
+    if (!lite->checkpointer && !(lite->checkpointer = checkpointer_start(lite->path, why)))
+        return false;
+    sqlite3_wal_hook(lite->handle, log_has_grown, lite->checkpointer); /* instead of SQLite's own */
+    return true;
+}
+
 static bool connect_file(struct sqlite_db *lite, struct fault *why)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    int code = sqlite3_open_v2(lite->path, &lite->handle, flags, NULL);
+    int code = sqlite3_open_v2(lite->path, &lite->handle, flags, wal_vfs());
     if (code != SQLITE_OK) {
         sqlite_fault(lite, code, why, "open");
         sqlite3_close(lite->handle);
@@ -313,9 +333,9 @@ static bool connect_file(struct sqlite_db *lite, struct fault *why)
     static const char reader[] = "PRAGMA cache_size=-16384; PRAGMA mmap_size=268435456; PRAGMA temp_store=MEMORY;"
                                  "PRAGMA query_only=1";
     struct stat file;
-    bool is_fresh = lite->use == DB_WRITER && stat(lite->path, &file) == 0 && file.st_size == 0;
+    bool is_fresh = lite->use != DB_READER && stat(lite->path, &file) == 0 && file.st_size == 0;
     if ((is_fresh && !sqlite_script(&lite->db, why, fresh)) ||
-        !sqlite_script(&lite->db, why, lite->use == DB_WRITER ? writer : reader)) {
+        !sqlite_script(&lite->db, why, lite->use == DB_READER ? reader : writer) || !connect_checkpointer(lite, why)) {
         disconnect(lite);
         return false;
     }
@@ -336,6 +356,7 @@ static bool sqlite_reconnect(struct db *db, struct fault *why)
 static void sqlite_close(struct db *db)
 {
     struct sqlite_db *lite = sqlite_of(db);
+    checkpointer_stop(lite->checkpointer);
     disconnect(lite);
     free(lite->path);
     free(lite);
@@ -362,19 +383,21 @@ static const struct backend sqlite_backend = {
 static void sqlite_set_up(void)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    wal_vfs();
 }
 
 struct db *sqlite_db_open(const char *path, enum db_use use, struct fault *why)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, sqlite_set_up);
-    if (use == DB_WRITER && !make_file(path, why))
+    if (use != DB_READER && !make_file(path, why))
         return NULL;
     struct sqlite_db *lite = NEW(struct sqlite_db);
     lite->db.backend = &sqlite_backend;
     lite->path = slice_dup(slice_str(path));
     lite->use = use;
     if (!connect_file(lite, why)) {
+        checkpointer_stop(lite->checkpointer);
         free(lite->path);
         free(lite);
         return NULL;

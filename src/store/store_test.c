@@ -355,6 +355,61 @@ static void watchers_hear_of_commits_only(void **state)
     test_store_end(&test);
 }
 
+/* ── the log ── */
+
+static bool a_megabyte(struct db *db, struct fault *why, void *context)
+{
+    int64_t *number = context;
+    char *bytes = memory_zero(1 << 20, 1);
+    bool ok = db_do(db, why,
+                    "INSERT INTO inbound (bucket, id, at_ms, state, mail_from, rcpt_to, peer, raw) VALUES (1, $1, 0, "
+                    "0, '', '', '', $2)",
+                    VALUES(V_INT(++*number), V_BYTES(slice_of(bytes, 1 << 20))), NULL);
+    free(bytes);
+    return ok;
+}
+/* SQLite counts in its header how often the log has begun anew. */
+static unsigned log_begun(const struct test_store *test)
+{
+    char path[128];
+    unsigned char header[16] = {0};
+    snprintf(path, sizeof(path), "%s/store.db-wal", test->dir);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fread(header, 1, sizeof(header), file), sizeof(header));
+    fclose(file);
+    return (unsigned)header[14] << 8 | header[15];
+}
+static void the_log_of_a_server_is_copied_while_commits_go_on(void **state)
+{
+    enum { LONG_MB = 34, MOST_MS = 60000 };
+    struct store_options serve = {.role = STORE_SERVE, .node = 1};
+    struct fault why = {0};
+    TEST_STORE(test, state);
+    test_store_close(&test);
+    test.store = store_open(test.url, &serve, &why);
+    test.reader = store_reader_open(test.store, &why);
+    assert_non_null(test.reader);
+    int64_t megabytes = 0;
+    test_write(test.store, nothing, NULL);
+    unsigned before = log_begun(&test);
+    while (megabytes < LONG_MB)
+        test_write(test.store, a_megabyte, &megabytes);
+    for (int waited = 0; log_begun(&test) == before; waited += 5) {
+        if (waited > MOST_MS)
+            fail_msg("the log has not begun anew");
+        usleep(5000);
+        test_write(test.store, nothing, NULL);
+    }
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM inbound"), LONG_MB);
+    test_store_close(&test);
+    test_store_reopen(&test);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM inbound WHERE length(raw) = 1048576"), LONG_MB);
+    assert_int_equal(
+        test_number(test.reader, "SELECT COUNT(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
+    test_store_end(&test);
+}
+
 #define ON_SQLITE(test)                                                                                                \
     {                                                                                                                  \
 #test " (sqlite)", test, NULL, NULL, (void *)(uintptr_t) "sqlite"                                              \
@@ -363,12 +418,19 @@ static void watchers_hear_of_commits_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(values_come_back_as_they_went_in),   ON_BOTH(bad_statements_and_values_are_input_faults),
-        ON_BOTH(many_rows_of_one_statement),         ON_BOTH(jobs_are_grouped_and_a_bad_one_fails_alone),
-        ON_BOTH(closing_writes_what_is_queued),      ON_BOTH(a_newer_schema_is_refused),
-        ON_BOTH(ids_start_above_those_in_the_store), ON_BOTH(watchers_hear_of_commits_only),
-        ON_SQLITE(one_server_for_one_sqlite_store),  cmocka_unit_test(schema_lines_for_one_store_only),
-        cmocka_unit_test(bad_urls_are_refused),      cmocka_unit_test(a_url_is_printed_without_its_password),
+        ON_BOTH(values_come_back_as_they_went_in),
+        ON_BOTH(bad_statements_and_values_are_input_faults),
+        ON_BOTH(many_rows_of_one_statement),
+        ON_BOTH(jobs_are_grouped_and_a_bad_one_fails_alone),
+        ON_BOTH(closing_writes_what_is_queued),
+        ON_BOTH(a_newer_schema_is_refused),
+        ON_BOTH(ids_start_above_those_in_the_store),
+        ON_BOTH(watchers_hear_of_commits_only),
+        ON_SQLITE(one_server_for_one_sqlite_store),
+        ON_SQLITE(the_log_of_a_server_is_copied_while_commits_go_on),
+        cmocka_unit_test(schema_lines_for_one_store_only),
+        cmocka_unit_test(bad_urls_are_refused),
+        cmocka_unit_test(a_url_is_printed_without_its_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
