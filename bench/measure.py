@@ -177,13 +177,15 @@ def spread(values, form="{:.0f}"):
 
 
 def signature_ms():
-    """What one RSA-2048 signature costs on this machine now, by `openssl speed`; None without openssl."""
+    """Milliseconds of one core for an RSA-2048 signature on this machine now, by `openssl speed`; None without openssl. One process
+    for each core, as the program signs: a core whose neighbour works too is slower (power, caches, threads of one core)."""
+    cores = os.cpu_count() or 1
     try:
-        done = subprocess.run(["openssl", "speed", "-seconds", "1", "rsa2048"], capture_output=True, text=True, check=False)
+        done = subprocess.run(["openssl", "speed", "-seconds", "1", "-multi", str(cores), "rsa2048"], capture_output=True, text=True, check=False)
     except OSError:
         return None
     found = re.search(r"^rsa\s+2048 bits\s+\S+\s+\S+\s+([\d.]+)", done.stdout, re.M)
-    return 1000 / float(found.group(1)) if found else None
+    return 1000 * cores / float(found.group(1)) if found else None
 
 
 def until(question, seconds, what, every=0.02):
