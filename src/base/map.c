@@ -1,7 +1,7 @@
 #include "base/map.h"
 
-#include "base/random.h"
 #include <assert.h>
+#include <sys/auxv.h>
 
 /* Multiply-and-fold over eight bytes at a time (the construction of wyhash). */
 static uint64_t fold(uint64_t a, uint64_t b)
@@ -27,6 +27,18 @@ uint64_t hash_bytes(struct slice s, uint64_t seed)
     if (at < s.len)
         memcpy(&word, s.ptr + at, s.len - at);
     return fold(hash ^ word, 0xe7037ed1a0b428dbu ^ seed);
+}
+
+/* No stranger knows it, and it costs no system call: maps are made by the thousand. 16 random octets came with the
+ * process (getauxval); they are folded, so that no order of entries tells them. */
+static uint64_t seed_of(const void *map)
+{
+    uint64_t secret[2] = {0};
+    const void *given = (const void *)(uintptr_t)getauxval(AT_RANDOM);
+    if (given)
+        memcpy(secret, given, sizeof(secret));
+    return fold(fold(secret[0] ^ 0xa0761d6478bd642fu, secret[1] ^ 0xe7037ed1a0b428dbu),
+                (uint64_t)(uintptr_t)map ^ 0x8ebc6af09c88c6e3u);
 }
 
 enum { ROOM_FIRST = 16 };
@@ -66,7 +78,7 @@ static void map_grow(struct map *map)
     map->entries = NEW_ARRAY(struct map_entry, map->room);
     map->used = old.count;
     if (!old.room)
-        random_bytes(&map->seed, sizeof(map->seed));
+        map->seed = seed_of(map);
     for (size_t i = 0; i < old.room; i++) {
         if (!entry_is_live(&old.entries[i]))
             continue;
@@ -167,7 +179,7 @@ void id_map_set(struct id_map *map, uint64_t id, void *value)
         map->room = old.room ? old.room * 2 : ROOM_FIRST;
         map->entries = NEW_ARRAY(struct id_map_entry, map->room);
         if (!old.room)
-            random_bytes(&map->seed, sizeof(map->seed));
+            map->seed = seed_of(map);
         map->count = 0;
         for (size_t i = 0; i < old.room; i++)
             if (old.entries[i].id)

@@ -1,6 +1,6 @@
 /* map.h - hash maps: by text (struct map) and by 64-bit id (struct id_map)
  *
- * Open addressing, keyed SipHash-free hashing with a random seed for each map, so that strangers cannot choose
+ * Open addressing, keyed SipHash-free hashing with a seed that no stranger knows, so that nobody can choose
  * collisions. `struct map` copies its keys. Values are pointers that the map does not own. A zeroed map is an empty
  * map. Not ordered; do not add or remove while walking, except map_walk's current entry may be removed. */
 #ifndef TODOKE_BASE_MAP_H

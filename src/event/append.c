@@ -36,6 +36,10 @@ static bool number_bucket(void *context, size_t index, const struct rows *row, s
     return true;
 }
 
+#define COUNT_UP                                                                                                       \
+    "INSERT INTO bucket_counter (bucket, seq) VALUES ($1, $2) ON CONFLICT (bucket) DO UPDATE SET seq = "               \
+    "bucket_counter.seq + excluded.seq"
+
 static bool number(struct db *db, struct fault *why, struct event *events, const size_t starts[ID_BUCKETS + 1],
                    const size_t *order)
 {
@@ -52,10 +56,15 @@ static bool number(struct db *db, struct fault *why, struct event *events, const
         rows++;
     }
     struct numbering numbering = {events, starts, order, buckets};
-    return db_query_many(db, why,
-                         "INSERT INTO bucket_counter (bucket, seq) VALUES ($1, $2) ON CONFLICT (bucket) DO UPDATE SET "
-                         "seq = bucket_counter.seq + excluded.seq RETURNING seq",
-                         values, 2, rows, number_bucket, &numbering);
+    if (!db_is_postgres(db)) { /* SQLite builds a table in memory for each RETURNING; here nobody else writes */
+        struct value keys[ID_BUCKETS];
+        for (size_t i = 0; i < rows; i++)
+            keys[i] = values[i * 2];
+        return db_do_many(db, why, COUNT_UP, values, 2, rows, NULL) &&
+               db_query_many(db, why, "SELECT seq FROM bucket_counter WHERE bucket = $1", keys, 1, rows, number_bucket,
+                             &numbering);
+    }
+    return db_query_many(db, why, COUNT_UP " RETURNING seq", values, 2, rows, number_bucket, &numbering);
 }
 
 bool event_append(struct db *db, struct fault *why, struct event *events, size_t count)

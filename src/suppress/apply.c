@@ -45,41 +45,63 @@ bool strike_get(struct db *db, struct fault *why, struct slice identity, int *co
     return true;
 }
 
-/* Successes of one run of events, in one round trip. */
+/* Successes of one run of events, in two round trips at most. */
 struct successes {
+    const size_t *which;          /* statement -> index */
     bool *had_strikes, *is_empty; /* by index */
 };
+
+static bool strike_seen(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    ((bool *)context)[index] = true;
+    return true;
+}
 
 static bool success_take(void *context, size_t index, const struct rows *row, struct fault *why)
 {
     struct successes *successes = context;
-    successes->had_strikes[index] = rows_int(row, 0) > 0;
-    successes->is_empty[index] = rows_int(row, 0) == 0;
+    successes->had_strikes[successes->which[index]] = rows_int(row, 0) > 0;
+    successes->is_empty[successes->which[index]] = rows_int(row, 0) == 0;
     return true;
 }
 
-/* values: (bucket, address) of each. */
+/* The pairs of `values` that are chosen; their places go to `which`. */
+static size_t choose(const struct value *values, size_t count, const bool *chosen, struct value *to, size_t *which)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!chosen[i])
+            continue;
+        to[rows * 2] = values[i * 2];
+        to[rows * 2 + 1] = values[i * 2 + 1];
+        which[rows++] = i;
+    }
+    return rows;
+}
+
+/* values: (bucket, address) of each. Nearly nobody has a strike: that is asked first, since SQLite builds a table in
+ * memory for each RETURNING. */
 static bool strikes_reset(struct db *db, struct fault *why, const struct value *values, size_t count, bool *had_strikes)
 {
-    bool *is_empty = NEW_ARRAY(bool, count);
-    struct value *empty = NEW_ARRAY(struct value, count * 2);
-    size_t empties = 0;
-    struct successes successes = {had_strikes, is_empty};
+    bool *chosen = NEW_ARRAY(bool, count);
+    struct value *some = NEW_ARRAY(struct value, count * 2);
+    size_t *which = NEW_ARRAY(size_t, count);
+    struct successes successes = {which, had_strikes, chosen};
     memset(had_strikes, 0, sizeof(bool) * count);
-    bool ok = db_query_many(db, why,
-                            "UPDATE strike SET kept = count, count = 0 WHERE bucket = $1 AND address = $2 RETURNING "
-                            "kept",
-                            values, 2, count, success_take, &successes);
-    for (size_t i = 0; ok && i < count; i++) {
-        if (!is_empty[i])
-            continue;
-        empty[empties * 2] = values[i * 2];
-        empty[empties++ * 2 + 1] = values[i * 2 + 1];
-    }
+    bool ok = db_query_many(db, why, "SELECT 1 FROM strike WHERE bucket = $1 AND address = $2", values, 2, count,
+                            strike_seen, chosen);
+    size_t rows = ok ? choose(values, count, chosen, some, which) : 0;
+    memset(chosen, 0, sizeof(bool) * count);
+    ok = ok && db_query_many(db, why,
+                             "UPDATE strike SET kept = count, count = 0 WHERE bucket = $1 AND address = $2 RETURNING "
+                             "kept",
+                             some, 2, rows, success_take, &successes);
+    rows = ok ? choose(values, count, chosen, some, which) : 0;
     ok = ok && db_do_many(db, why, "DELETE FROM strike WHERE bucket = $1 AND address = $2 AND count = 0 AND kept = 0",
-                          empty, 2, empties, NULL);
-    free(empty);
-    free(is_empty);
+                          some, 2, rows, NULL);
+    free(which);
+    free(some);
+    free(chosen);
     return ok;
 }
 
