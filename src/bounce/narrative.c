@@ -66,41 +66,47 @@ static bool is_rule_char(char c)
 
 static bool announces_original(struct slice line)
 {
+    enum { ANYHOW = 1, TITLE }; /* a TITLE alone on its line: a sentence may begin with the same words */
     static const struct phrase rows[] = {
-        {SLICE_INIT("this is a copy of"), 1},
-        {SLICE_INIT("below this line is a copy"), 1},
-        {SLICE_INIT("copy of the original message"), 1},
-        {SLICE_INIT("copy of the message header"), 1},
-        {SLICE_INIT("copy of your message"), 1},
-        {SLICE_INIT("copy of the first part of the message"), 1},
-        {SLICE_INIT("original message follow"), 1},
-        {SLICE_INIT("original message header"), 1},
-        {SLICE_INIT("original message -"), 1},
-        {SLICE_INIT("original message:"), 1},
-        {SLICE_INIT("original mail info"), 1},
-        {SLICE_INIT("original mail -"), 1},
-        {SLICE_INIT("original mail as follows"), 1},
-        {SLICE_INIT("message headers follow"), 1},
-        {SLICE_INIT("message header follow"), 1},
-        {SLICE_INIT("message text follow"), 1},
-        {SLICE_INIT("message header:"), 1},
-        {SLICE_INIT("unsent message"), 1},
-        {SLICE_INIT("returned message"), 1},
-        {SLICE_INIT("header of the original message"), 1},
-        {SLICE_INIT("headers of the original message"), 1},
-        {SLICE_INIT("header of original message"), 1},
-        {SLICE_INIT("bounced e-mail"), 1},
-        {SLICE_INIT("bounced email"), 1},
-        {SLICE_INIT("start of original message"), 1},
-        {SLICE_INIT("start of forwarded message"), 1},
-        {SLICE_INIT("rejected message"), 1},
-        {SLICE_INIT("forwarded message"), 1},
-        {SLICE_INIT("ursprüngliche nachricht"), 1},
-        {SLICE_INIT("message d'origine"), 1},
-        {SLICE_INIT("mensaje original"), 1},
-        {SLICE_INIT("исходное сообщение"), 1},
-        {SLICE_INIT("元のメッセージ"), 1},
-        {SLICE_INIT("元のメール"), 1},
+        {SLICE_INIT("this is a copy of"), ANYHOW},
+        {SLICE_INIT("below this line is a copy"), ANYHOW},
+        {SLICE_INIT("copy of the original message"), ANYHOW},
+        {SLICE_INIT("copy of the message header"), ANYHOW},
+        {SLICE_INIT("copy of your message"), ANYHOW},
+        {SLICE_INIT("copy of the first part of the message"), ANYHOW},
+        {SLICE_INIT("original message follow"), ANYHOW},
+        {SLICE_INIT("original message header"), ANYHOW},
+        {SLICE_INIT("original message -"), ANYHOW},
+        {SLICE_INIT("original message:"), ANYHOW},
+        {SLICE_INIT("original mail info"), ANYHOW},
+        {SLICE_INIT("original mail -"), ANYHOW},
+        {SLICE_INIT("original mail as follows"), ANYHOW},
+        {SLICE_INIT("message headers follow"), ANYHOW},
+        {SLICE_INIT("message header follow"), ANYHOW},
+        {SLICE_INIT("message text follow"), ANYHOW},
+        {SLICE_INIT("message header:"), ANYHOW},
+        {SLICE_INIT("unsent message"), ANYHOW},
+        {SLICE_INIT("returned message"), ANYHOW},
+        {SLICE_INIT("header of the original message"), ANYHOW},
+        {SLICE_INIT("headers of the original message"), ANYHOW},
+        {SLICE_INIT("header of original message"), ANYHOW},
+        {SLICE_INIT("bounced e-mail"), ANYHOW},
+        {SLICE_INIT("bounced email"), ANYHOW},
+        {SLICE_INIT("start of original message"), ANYHOW},
+        {SLICE_INIT("start of forwarded message"), ANYHOW},
+        {SLICE_INIT("rejected message"), ANYHOW},
+        {SLICE_INIT("forwarded message"), ANYHOW},
+        {SLICE_INIT("ursprüngliche nachricht"), TITLE},
+        {SLICE_INIT("message d'origine"), TITLE},
+        {SLICE_INIT("mensaje original"), TITLE},
+        {SLICE_INIT("исходное сообщение"), TITLE},
+        {SLICE_INIT("元のメッセージ"), TITLE},
+        {SLICE_INIT("元のメール"), TITLE},
+        {SLICE_INIT("原始邮件"), TITLE},
+        {SLICE_INIT("原始郵件"), TITLE},
+        {SLICE_INIT("원본 메시지"), TITLE},
+        {SLICE_INIT("messaggio originale"), TITLE},
+        {SLICE_INIT("mensagem original"), TITLE},
     };
     static struct phrases set = PHRASES(rows);
     if (line.len < 12 || line.len > 120)
@@ -116,7 +122,8 @@ static bool announces_original(struct slice line)
     char last = whole.ptr[whole.len - 1];
     if (has_rule || last == ':' || (is_rule_char(last) && last != '+'))
         return scan_any(bare, &set);
-    return scan_front(bare, &set) < set.count;
+    size_t row = scan_front(bare, &set);
+    return row < set.count && (rows[row].value == ANYHOW || bare.len - rows[row].text.len <= 4);
 }
 
 /* ---- entries ---- */
@@ -278,13 +285,14 @@ static enum key line_key(struct slice line, struct slice *value)
 static bool tells_failure(struct slice line)
 {
     static const struct phrase rows[] = {
-        {SLICE_INIT("deliver"), 1},    {SLICE_INIT("undeliver"), 1},    {SLICE_INIT("reach"), 1},
-        {SLICE_INIT("mailbox"), 1},    {SLICE_INIT("unknown"), 1},      {SLICE_INIT("returned"), 1},
-        {SLICE_INIT("failed"), 1},     {SLICE_INIT("no such"), 1},      {SLICE_INIT("not found"), 1},
-        {SLICE_INIT("rejected"), 1},   {SLICE_INIT("quota"), 1},        {SLICE_INIT("full"), 1},
-        {SLICE_INIT("address"), 1},    {SLICE_INIT("could not be"), 1}, {SLICE_INIT("member"), 1},
-        {SLICE_INIT("duplicated"), 1}, {SLICE_INIT("zugestellt"), 1},   {SLICE_INIT("remis"), 1},
-        {SLICE_INIT("entreg"), 1},     {SLICE_INIT("доставлен"), 1},
+        {SLICE_INIT("deliver"), 1},   {SLICE_INIT("undeliver"), 1},  {SLICE_INIT("reach"), 1},
+        {SLICE_INIT("mailbox"), 1},   {SLICE_INIT("unknown"), 1},    {SLICE_INIT("returned"), 1},
+        {SLICE_INIT("failed"), 1},    {SLICE_INIT("no such"), 1},    {SLICE_INIT("not found"), 1},
+        {SLICE_INIT("not known"), 1}, {SLICE_INIT("bezorgd"), 1},    {SLICE_INIT("recapitat"), 1},
+        {SLICE_INIT("distribué"), 1}, {SLICE_INIT("rejected"), 1},   {SLICE_INIT("quota"), 1},
+        {SLICE_INIT("full"), 1},      {SLICE_INIT("address"), 1},    {SLICE_INIT("could not be"), 1},
+        {SLICE_INIT("member"), 1},    {SLICE_INIT("duplicated"), 1}, {SLICE_INIT("zugestellt"), 1},
+        {SLICE_INIT("remis"), 1},     {SLICE_INIT("entreg"), 1},     {SLICE_INIT("доставлен"), 1},
     };
     static struct phrases set = PHRASES(rows);
     for (size_t i = 0; i < line.len; i++)

@@ -1,5 +1,6 @@
 #include "bounce/scan.h"
 
+#include "bounce/blob.h"
 #include <assert.h>
 #include <stdatomic.h>
 #ifdef __SSE2__
@@ -142,11 +143,19 @@ static bool looks_like_host(struct slice host)
     return dot > 0 && (size_t)dot + 1 < host.len && host.len > 3;
 }
 
+/* The two bytes at the front of a letter beyond ASCII, in lower case: the second half of the Cyrillic capitals has
+ * another first byte than its small letters (blob.h). */
+static unsigned pair_beyond(const unsigned char *two)
+{
+    return two[0] == 0xd0 && two[1] >= 0xa0 && two[1] <= 0xaf ? 0xd1u | (two[1] - 0x20u) << 8
+                                                              : two[0] | (unsigned)two[1] << 8;
+}
+
 /* Two letters of a phrase or a text, of any case, as one of PAIR_BITS: what is not set cannot begin any phrase. */
 static unsigned pair_bit(const char *two)
 {
-    uint16_t pair;
-    memcpy(&pair, two, sizeof(pair));
+    const unsigned char *bytes = (const unsigned char *)two;
+    unsigned pair = bytes[0] & 0x80 ? pair_beyond(bytes) : bytes[0] | (unsigned)bytes[1] << 8;
     return (pair | 0x2020u) * 0x9e37u >> 6 & (PHRASE_PAIR_BITS - 1);
 }
 
@@ -183,7 +192,7 @@ static unsigned beginnings(const unsigned char *bytes, unsigned *in_word)
 #endif
 
 /* The first four bytes of a phrase, letters in lower case (other bytes may be alike that are not: the whole phrase is
- * compared afterwards), and which of them count. */
+ * compared afterwards), and which of them count: those before its first space, which may be any white space. */
 static uint32_t front_of(const char *bytes, size_t len)
 {
     uint32_t front = 0;
@@ -194,9 +203,11 @@ static uint32_t front_of(const char *bytes, size_t len)
     return front | 0x20202020u;
 }
 
-static uint32_t front_mask(size_t len)
+static uint32_t front_mask(struct slice phrase)
 {
     static const char ones[] = "\xff\xff\xff\xff";
+    ptrdiff_t space = slice_find_byte(phrase, ' ');
+    size_t len = space >= 0 ? (size_t)space : phrase.len;
     uint32_t mask = 0;
     memcpy(&mask, ones, len < sizeof(mask) ? len : sizeof(mask));
     return mask;
@@ -212,8 +223,8 @@ static void heads_make(struct phrase_heads *heads, const struct phrase *rows, si
         heads->pairs[bit >> 6] |= 1ull << (bit & 63);
         heads->others[i] = heads->heads[bit % PHRASE_HEADS];
         heads->heads[bit % PHRASE_HEADS] = (uint8_t)(i + 1);
-        heads->front[i] = front_of(rows[i].text.ptr, rows[i].text.len) & front_mask(rows[i].text.len);
-        heads->mask[i] = front_mask(rows[i].text.len);
+        heads->mask[i] = front_mask(rows[i].text);
+        heads->front[i] = front_of(rows[i].text.ptr, rows[i].text.len) & heads->mask[i];
     }
 }
 
@@ -242,13 +253,35 @@ static inline bool may_begin(const struct phrase_heads *heads, unsigned bit)
     return heads->pairs[bit >> 6] >> (bit & 63) & 1;
 }
 
+/* Does the phrase stand at the front of the text, whatever the case of its letters, any white space for its spaces? */
+static bool stands_at(struct slice rest, struct slice phrase)
+{
+    enum { PHRASE_BYTES_MAX = 96 };
+    char folded[PHRASE_BYTES_MAX * 2];
+    if (slice_starts_caseless(rest, phrase))
+        return true;
+    bool is_ascii = !((rest.ptr[0] | phrase.ptr[phrase.len - 1]) & 0x80);
+    if (is_ascii && !memchr(phrase.ptr, ' ', phrase.len))
+        return false;
+    size_t len = 0; /* as much of the text as the phrase may need, white space as one space */
+    for (size_t i = 0; i < rest.len && len < phrase.len && i < sizeof(folded); i++) {
+        bool is_space = ascii_is_space(rest.ptr[i]);
+        if (!is_space || (len && folded[len - 1] != ' '))
+            folded[len++] = is_space ? ' ' : rest.ptr[i];
+    }
+    blob_lower(folded, len);
+    return len == phrase.len && memcmp(folded, phrase.ptr, len) == 0;
+}
+
 /* The first row that stands at the beginning of `rest`, when it is one before `best`; else best. */
 static __attribute__((noinline)) size_t row_at(const struct phrase_heads *heads, const struct phrase *rows,
                                                struct slice rest, unsigned bit, size_t best)
 {
+    bool is_ascii = !(rest.ptr[0] & 0x80);
     uint32_t front = front_of(rest.ptr, rest.len);
     for (size_t row = heads->heads[bit % PHRASE_HEADS]; row && row <= best; row = heads->others[row - 1])
-        if ((front & heads->mask[row - 1]) == heads->front[row - 1] && slice_starts_caseless(rest, rows[row - 1].text))
+        if ((!is_ascii || (front & heads->mask[row - 1]) == heads->front[row - 1]) &&
+            stands_at(rest, rows[row - 1].text))
             return row - 1;
     return best;
 }

@@ -1,5 +1,6 @@
 #include "bounce/survey.h"
 
+#include "bounce/dsn.h"
 #include "bounce/scan.h"
 
 static const struct phrase bounce_titles[] = {
@@ -158,6 +159,14 @@ static bool is_ours(const struct mime_mail *mail, unsigned index)
     return true;
 }
 
+static bool begins_status(struct slice body)
+{
+    body = slice_head(body, 512);
+    while (body.len && ascii_is_space(body.ptr[0]))
+        body = slice_from(body, 1);
+    return dsn_begins(body);
+}
+
 static void parts_survey(struct survey *s)
 {
     const struct mime_mail *mail = s->mail;
@@ -194,6 +203,8 @@ static void parts_survey(struct survey *s)
                     s->html_part = index;
             } else if (s->text_part == PART_NONE) {
                 s->text_part = index;
+            } else if (s->status_part == PART_NONE && begins_status(part->body)) {
+                s->status_part = index; /* its type was forgotten */
             } else if (s->headers_part == PART_NONE &&
                        slice_find(slice_head(part->body, 4096), SLICE("\nReceived:")) >= 0) {
                 s->headers_part = index;
@@ -312,6 +323,28 @@ bool survey_tells_failure(struct slice text)
         {SLICE_INIT("配送できません"), 1},
         {SLICE_INIT("お届けできません"), 1},
         {SLICE_INIT("届けることができません"), 1},
+        {SLICE_INIT("échec de la remise"), 1},
+        {SLICE_INIT("la remise a échoué"), 1},
+        {SLICE_INIT("n'a pas pu être distribué"), 1},
+        {SLICE_INIT("error de entrega"), 1},
+        {SLICE_INIT("no se ha podido entregar"), 1},
+        {SLICE_INIT("falha na entrega"), 1},
+        {SLICE_INIT("não pode ser entregue"), 1},
+        {SLICE_INIT("non è stato recapitato"), 1},
+        {SLICE_INIT("non è stato possibile recapitare"), 1},
+        {SLICE_INIT("kon niet worden bezorgd"), 1},
+        {SLICE_INIT("niet worden afgeleverd"), 1},
+        {SLICE_INIT("fehler bei der nachrichtenzustellung"), 1},
+        {SLICE_INIT("не удалось выполнить доставку"), 1},
+        {SLICE_INIT("не доставлено"), 1},
+        {SLICE_INIT("nie mogła zostać dostarczona"), 1},
+        {SLICE_INIT("配信に失敗しました"), 1},
+        {SLICE_INIT("配信されませんでした"), 1},
+        {SLICE_INIT("受信を拒否されました"), 1},
+        {SLICE_INIT("传递邮件失败"), 1},
+        {SLICE_INIT("邮件被退回"), 1},
+        {SLICE_INIT("退信原因"), 1},
+        {SLICE_INIT("傳遞至下列"), 1},
         {SLICE_INIT("无法送达"), 1},
         {SLICE_INIT("无法投递"), 1},
         {SLICE_INIT("無法傳遞"), 1},
@@ -376,6 +409,14 @@ bool survey_tells_absence(struct slice text)
         {SLICE_INIT("bin ich nicht im büro"), 1},
         {SLICE_INIT("nicht im hause"), 1},
         {SLICE_INIT("je suis absent"), 1},
+        {SLICE_INIT("estou de férias"), 1},
+        {SLICE_INIT("sono in ferie"), 1},
+        {SLICE_INIT("en vacances"), 1},
+        {SLICE_INIT("de vacaciones"), 1},
+        {SLICE_INIT("im urlaub"), 1},
+        {SLICE_INIT("в отпуске"), 1},
+        {SLICE_INIT("正在休假"), 1},
+        {SLICE_INIT("휴가"), 1},
         {SLICE_INIT("fuera de la oficina"), 1},
         {SLICE_INIT("自動返信"), 1},
         {SLICE_INIT("自動的に返信"), 1},

@@ -24,6 +24,7 @@ static const struct {
     {SLICE_INIT("cp50221"), SLICE_INIT("ISO-2022-JP-3")},
     {SLICE_INIT("gb2312"), SLICE_INIT("GB18030")},
     {SLICE_INIT("gbk"), SLICE_INIT("GB18030")},
+    {SLICE_INIT("eucgb2312_cn"), SLICE_INIT("GB18030")}, /* as Python calls it */
     {SLICE_INIT("x-gbk"), SLICE_INIT("GB18030")},
     {SLICE_INIT("cp936"), SLICE_INIT("GB18030")},
     {SLICE_INIT("big5"), SLICE_INIT("BIG5-HKSCS")},
