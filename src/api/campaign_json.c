@@ -113,6 +113,8 @@ static void faults_write(struct json *json, const struct counted_faults *faults)
 static struct text left_out_label(struct slice why)
 {
     enum suppress_why word;
+    if (slice_equal(why, SLICE("unconfirmed")))
+        return TEXT("登録の確認がまだ", "Not confirmed yet");
     if (!suppress_of(why, &word))
         return (struct text){why, why};
     switch (word) {

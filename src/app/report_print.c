@@ -135,6 +135,8 @@ static void print_totals(struct buf *out, struct arena *arena, const struct repo
         struct slice name = left[i].why;
         if (suppress_of(left[i].why, &why))
             name = slice_str(left_out_names[why][lang]);
+        else if (slice_equal(name, SLICE("unconfirmed")) && lang == LANG_JA)
+            name = SLICE("登録の確認がまだ");
         buf_printf(out, "%s%.*s %.*s", i ? ", " : " (", SLICE_ARG(name), SLICE_ARG(print_number(arena, left[i].n)));
     }
     buf_str(out, left_count ? ")\n" : "\n");

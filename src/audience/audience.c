@@ -1,8 +1,10 @@
 #include "audience/audience.h"
 
-/* Which suppression rows speak of contact c: of nobody or of this brand ($2), of all topics, not expired ($3). */
+/* Which suppression rows speak of contact c: of nobody or of this brand ($2), of everything, of campaigns or of this
+ * list ($1), not expired ($3). */
 #define SUPPRESSION_OF_C                                                                                               \
-    "s.bucket = c.bucket AND s.address = c.address AND (s.brand_id = 0 OR s.brand_id = $2) AND s.topic = '' AND "      \
+    "s.bucket = c.bucket AND s.address = c.address AND (s.brand_id = 0 OR s.brand_id = $2) AND (s.topic = '' OR "      \
+    "s.topic = 'campaigns' OR s.topic = 'list:' || CAST($1 AS BIGINT)) AND "                                           \
     "(s.expires_ms = 0 OR s.expires_ms > $3)"
 
 /* Two rows may speak of one contact (all brands, and this one): the subqueries take the first. */
@@ -16,7 +18,8 @@ bool audience_next_batch(struct db *db, struct fault *why, uint64_t list_id, uin
     if (!db_query(db, why, &found,
                   "SELECT c.id, c.address, c.written, c.name, (SELECT s.why FROM suppression s WHERE " SUPPRESSION_OF_C
                   " ORDER BY s.brand_id LIMIT 1), (SELECT s.reason FROM suppression s WHERE " SUPPRESSION_OF_C
-                  " ORDER BY s.brand_id LIMIT 1) FROM list_member m JOIN contact c ON c.bucket = m.bucket AND c.id = "
+                  " ORDER BY s.brand_id LIMIT 1), c.unconfirmed FROM list_member m JOIN contact c ON c.bucket = "
+                  "m.bucket AND c.id = "
                   "m.contact_id WHERE m.bucket = $4 AND m.list_id = $1 AND m.contact_id > $5 AND c.moved_to = 0 ORDER "
                   "BY m.contact_id LIMIT $6",
                   VALUES(V_INT((int64_t)list_id), V_INT((int64_t)brand_id), V_INT(now), V_INT(bucket),
@@ -30,6 +33,7 @@ bool audience_next_batch(struct db *db, struct fault *why, uint64_t list_id, uin
             .written = arena_copy(arena, rows_text(&found, 2)),
             .name = arena_copy(arena, rows_text(&found, 3)),
             .is_suppressed = !rows_is_null(&found, 4),
+            .is_unconfirmed = rows_int(&found, 6) != 0,
         };
         int64_t reason = rows_int(&found, 5);
         row->reason = reason > 0 && reason < REASON_COUNT ? (enum reason)reason : REASON_UNDEFINED;
@@ -45,11 +49,12 @@ bool audience_count(struct db *db, struct fault *why, uint64_t list_id, uint64_t
     /* from the suppression side: there are far fewer of those */
     static const char excluded[] =
         "SELECT COUNT(*) FROM (SELECT DISTINCT c.bucket, c.id FROM suppression s JOIN contact c ON " SUPPRESSION_OF_C
-        " JOIN list_member m ON m.bucket = c.bucket AND m.list_id = $1 AND m.contact_id = c.id WHERE c.moved_to = 0) "
+        " JOIN list_member m ON m.bucket = c.bucket AND m.list_id = $1 AND m.contact_id = c.id WHERE c.moved_to = 0 "
+        "AND c.unconfirmed = 0) "
         "AS found";
     static const char all[] =
         "SELECT COUNT(*) FROM list_member m JOIN contact c ON c.bucket = m.bucket AND c.id = m.contact_id WHERE "
-        "m.list_id = $1 AND c.moved_to = 0";
+        "m.list_id = $1 AND c.moved_to = 0 AND c.unconfirmed = 0";
     return db_query_ints(db, why, all, VALUES(V_INT((int64_t)list_id)), members, 1, NULL) &&
            db_query_ints(db, why, excluded, VALUES(V_INT((int64_t)list_id), V_INT((int64_t)brand_id), V_INT(now)),
                          suppressed, 1, NULL);

@@ -1,12 +1,25 @@
 #include "audience/contact.h"
 
 #include <assert.h>
+#include <jansson.h>
 
 /* ── rows ── */
 
 #define CONTACT_COLUMNS                                                                                                \
-    "bucket, id, address, written, name, fields, rfc_violation, consent, moved_to, created_ms, updated_ms"
-enum { CONTACT_WIDTH = 10, PAGE_MAX = 10000 };
+    "bucket, id, address, written, name, fields, rfc_violation, consent, moved_to, created_ms, updated_ms, "           \
+    "unconfirmed"
+enum { CONTACT_WIDTH = 11, PAGE_MAX = 10000 };
+
+static struct slice lang_of(struct slice fields)
+{
+    if (slice_find(fields, SLICE("\"lang\"")) == SLICE_NPOS)
+        return SLICE("");
+    json_t *object = json_loadb(fields.ptr, fields.len, 0, NULL);
+    const char *lang = json_string_value(json_object_get(object, "lang"));
+    bool is_ja = lang && strncmp(lang, "ja", 2) == 0, is_en = lang && strncmp(lang, "en", 2) == 0;
+    json_decref(object);
+    return is_ja ? SLICE("ja") : is_en ? SLICE("en") : SLICE("");
+}
 
 static void contact_from_row(const struct rows *rows, struct arena *arena, struct contact *contact)
 {
@@ -22,7 +35,9 @@ static void contact_from_row(const struct rows *rows, struct arena *arena, struc
         .moved_to = (uint64_t)rows_int(rows, 8),
         .created = rows_int(rows, 9),
         .updated = rows_int(rows, 10),
+        .is_unconfirmed = rows_int(rows, 11) != 0,
     };
+    contact->lang = lang_of(contact->fields);
 }
 
 static bool contact_one(struct db *db, struct fault *why, const char *sql, const struct value *values, size_t count,
@@ -93,6 +108,7 @@ bool contact_save(struct db *db, struct fault *why, struct contact *contacts, si
             V_TEXT(contact->consent),
             V_INT(now),
             V_INT(now),
+            V_INT(contact->is_unconfirmed),
         };
         memcpy(&values[i * CONTACT_WIDTH], row, sizeof(row));
     }
@@ -100,11 +116,13 @@ bool contact_save(struct db *db, struct fault *why, struct contact *contacts, si
     bool ok = db_query_many(
         db, why,
         "INSERT INTO contact (bucket, id, address, written, name, fields, rfc_violation, consent, created_ms, "
-        "updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (bucket, address) DO UPDATE SET "
+        "updated_ms, unconfirmed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (bucket, address) "
+        "DO UPDATE SET "
         "written = excluded.written, name = CASE WHEN excluded.name <> '' THEN excluded.name ELSE contact.name END, "
         "fields = CASE WHEN excluded.fields <> '{}' THEN excluded.fields ELSE contact.fields END, consent = CASE WHEN "
         "excluded.consent <> '' THEN excluded.consent ELSE contact.consent END, rfc_violation = "
-        "excluded.rfc_violation, updated_ms = excluded.updated_ms RETURNING id",
+        "excluded.rfc_violation, updated_ms = excluded.updated_ms, unconfirmed = CASE WHEN excluded.consent <> '' THEN "
+        "excluded.unconfirmed ELSE contact.unconfirmed END RETURNING id",
         values, CONTACT_WIDTH, count, save_take, &saving);
     free(fresh);
     free(values);
@@ -120,6 +138,29 @@ bool contact_change(struct db *db, struct fault *why, const struct contact *cont
                         V_TEXT(contact->fields.len ? contact->fields : SLICE("{}")), V_TEXT(contact->consent),
                         V_INT(now)),
                  NULL);
+}
+
+bool contact_speaks(struct db *db, struct fault *why, uint64_t id, struct slice lang, time_ms now)
+{
+    SCOPED(arena) arena = {0};
+    struct contact contact;
+    bool found;
+    if (!contact_by_id(db, why, id, &arena, &contact, &found))
+        return false;
+    if (!found || slice_equal(contact.lang, lang))
+        return true;
+    json_t *fields = json_loadb(contact.fields.ptr, contact.fields.len, 0, NULL);
+    if (!json_is_object(fields)) {
+        json_decref(fields);
+        fields = json_object();
+    }
+    json_object_set_new(fields, "lang", json_stringn(lang.ptr, lang.len));
+    char *text = json_dumps(fields, JSON_COMPACT);
+    json_decref(fields);
+    contact.fields = slice_str(text);
+    bool ok = contact.fields.len > CONTACT_FIELDS_MAX || contact_change(db, why, &contact, now);
+    free(text);
+    return ok;
 }
 
 bool contact_delete(struct db *db, struct fault *why, uint64_t id, bool *was_there)

@@ -20,6 +20,8 @@ struct contact {
     struct slice fields; /* JSON object of further columns */
     bool has_rfc_violation;
     struct slice consent; /* where the permission comes from (L2) */
+    struct slice lang;    /* "ja" or "en" of its field "lang"; else empty */
+    bool is_unconfirmed;  /* somebody typed the address and nobody confirmed it (optin.h): it gets no campaign */
     uint64_t moved_to;    /* 0, or the id of the contact that took over */
     time_ms created, updated;
 };
@@ -37,6 +39,8 @@ NODISCARD bool contact_save(struct db *db, struct fault *why, struct contact *co
 
 /* Inside a write job: name, fields and consent of the row with this id become these, empty ones too. */
 NODISCARD bool contact_change(struct db *db, struct fault *why, const struct contact *contact, time_ms now);
+/* Inside a write job: the field "lang" becomes this. */
+NODISCARD bool contact_speaks(struct db *db, struct fault *why, uint64_t id, struct slice lang, time_ms now);
 /* Inside a write job: the person and his memberships. What was sent to him stays in the books. */
 NODISCARD bool contact_delete(struct db *db, struct fault *why, uint64_t id, bool *was_there);
 
@@ -53,6 +57,9 @@ NODISCARD bool contact_search(struct db *db, struct fault *why, uint64_t list_id
 struct list {
     uint64_t id, brand_id;
     struct slice name;
+    struct slice title;  /* for the people on it, on the form and their preferences; empty: shown to nobody */
+    struct slice notice; /* what they agree to */
+    bool has_form;       /* anybody may ask to be on it */
     time_ms created;
     int64_t members;
 };
@@ -67,6 +74,8 @@ NODISCARD bool list_by_id(struct db *db, struct fault *why, uint64_t id, struct 
                           bool *found);
 /* All lists by name, with how many members each has. */
 NODISCARD bool list_all(struct db *db, struct fault *why, struct arena *arena, struct list **lists, size_t *count);
+/* Inside a write job: title, notice and has_form become these. */
+NODISCARD bool list_publish(struct db *db, struct fault *why, const struct list *list);
 NODISCARD bool list_add(struct db *db, struct fault *why, uint64_t list_id, const uint64_t *contact_ids, size_t count,
                         time_ms now);
 NODISCARD bool list_remove(struct db *db, struct fault *why, uint64_t list_id, uint64_t contact_id, bool *was_there);

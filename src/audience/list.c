@@ -1,5 +1,7 @@
 #include "audience/contact.h"
 
+#define LIST_COLUMNS "id, brand_id, name, created_ms, title, notice, has_form"
+
 bool list_create(struct db *db, struct fault *why, uint64_t brand_id, struct slice name, time_ms now, uint64_t *id,
                  bool *is_new)
 {
@@ -31,7 +33,10 @@ static void list_from_row(const struct rows *rows, struct arena *arena, struct l
     *list = (struct list){.id = (uint64_t)rows_int(rows, 0),
                           .brand_id = (uint64_t)rows_int(rows, 1),
                           .name = arena_copy(arena, rows_text(rows, 2)),
-                          .created = rows_int(rows, 3)};
+                          .created = rows_int(rows, 3),
+                          .title = arena_copy(arena, rows_text(rows, 4)),
+                          .notice = arena_copy(arena, rows_text(rows, 5)),
+                          .has_form = rows_int(rows, 6) != 0};
 }
 
 bool list_find(struct db *db, struct fault *why, struct slice name_or_id, struct arena *arena, struct list *list)
@@ -41,7 +46,7 @@ bool list_find(struct db *db, struct fault *why, struct slice name_or_id, struct
     {
         SCOPED(rows) rows = {0};
         if (!db_query(db, why, &rows,
-                      "SELECT id, brand_id, name, created_ms FROM list WHERE name = $1 OR id = $2 ORDER BY created_ms, "
+                      "SELECT " LIST_COLUMNS " FROM list WHERE name = $1 OR id = $2 ORDER BY created_ms, "
                       "id LIMIT 1",
                       VALUES(V_TEXT(name_or_id), V_INT(is_number ? id : 0))))
             return false;
@@ -62,8 +67,7 @@ bool list_by_id(struct db *db, struct fault *why, uint64_t id, struct arena *are
     *found = false;
     {
         SCOPED(rows) rows = {0};
-        if (!db_query(db, why, &rows, "SELECT id, brand_id, name, created_ms FROM list WHERE id = $1",
-                      VALUES(V_INT((int64_t)id))))
+        if (!db_query(db, why, &rows, "SELECT " LIST_COLUMNS " FROM list WHERE id = $1", VALUES(V_INT((int64_t)id))))
             return false;
         if (rows_next(&rows)) {
             *found = true;
@@ -83,8 +87,7 @@ bool list_all(struct db *db, struct fault *why, struct arena *arena, struct list
     *count = 0;
     {
         SCOPED(rows) rows = {0};
-        if (!db_query(db, why, &rows, "SELECT id, brand_id, name, created_ms FROM list ORDER BY name, id LIMIT 10000",
-                      NO_VALUES))
+        if (!db_query(db, why, &rows, "SELECT " LIST_COLUMNS " FROM list ORDER BY name, id LIMIT 10000", NO_VALUES))
             return false;
         while (rows_next(&rows))
             list_from_row(&rows, arena, &found[(*count)++]);
@@ -96,6 +99,13 @@ bool list_all(struct db *db, struct fault *why, struct arena *arena, struct list
             return false;
     *lists = found;
     return true;
+}
+
+bool list_publish(struct db *db, struct fault *why, const struct list *list)
+{
+    return db_do(db, why, "UPDATE list SET title = $2, notice = $3, has_form = $4 WHERE id = $1",
+                 VALUES(V_INT((int64_t)list->id), V_TEXT(list->title), V_TEXT(list->notice), V_INT(list->has_form)),
+                 NULL);
 }
 
 bool list_add(struct db *db, struct fault *why, uint64_t list_id, const uint64_t *contact_ids, size_t count,

@@ -266,7 +266,7 @@ static bool expand_batch(struct db *db, struct fault *why, const struct campaign
     size_t row_count = 0, left_count = 0;
     for (size_t i = 0; i < count; i++) {
         const struct audience_row *member = &members[i];
-        if (!member->is_suppressed) {
+        if (!member->is_suppressed && !member->is_unconfirmed) {
             rows[row_count++] = (struct submit_row){
                 .contact_id = member->contact_id, .address = member->address, .written = member->written};
             continue;
@@ -281,7 +281,7 @@ static bool expand_batch(struct db *db, struct fault *why, const struct campaign
             .address = member->address,
             .domain = slice_from(member->address, (size_t)slice_find_last_byte(member->address, '@') + 1),
             .verdict = {.reason = member->reason},
-            .note = suppress_word(member->why),
+            .note = member->is_suppressed ? suppress_word(member->why) : SLICE("unconfirmed"),
             .state_before = DELIVERY_STATE_COUNT,
             .state_after = DELIVERY_STATE_COUNT,
         };

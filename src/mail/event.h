@@ -31,7 +31,9 @@
     X(CLICKED, clicked, 18)       /* likewise; code: the link's number; note: where it leads */                        \
     X(UNVERIFIED, unverified, 19) /* an error mail that proves nothing: counted, changes nobody */                     \
     X(MOVED_TO_WIRE, moved_to_wire, 20)                                                                                \
-    X(CONTACT_RECOVERED, contact_recovered, 21) /* a success reset the error counter */
+    X(CONTACT_RECOVERED, contact_recovered, 21) /* a success reset the error counter */                                \
+    X(SUBSCRIBED, subscribed, 22)               /* a person is on a list by his own wish; note: "list:<id>" */         \
+    X(DOWNLOADED, downloaded, 23)               /* as clicked; code: the file's number; note: its name */
 
 #define EVENT_ENUM(NAME, word, number) EVENT_##NAME = number,
 enum event_kind { EVENT_KINDS(EVENT_ENUM) EVENT_KIND_END };

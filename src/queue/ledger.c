@@ -18,13 +18,23 @@ static bool our_buckets(const struct ledger *ledger, struct db *db, struct fault
 
 enum { MARK_WIDTH = 7 };
 
+/* Does suppression s speak of delivery d? Of everything; or, where a campaign sends it, of campaigns or of its list.
+ * Who left by himself and now asks to be on a list gets the mail that asks whether it was he (audience/optin.h). Looked
+ * at only where there is a row for the address: it costs the others nothing. */
+#define SPEAKS_OF(d)                                                                                                   \
+    "(s.topic = '' OR (" d ".campaign_id IS NOT NULL AND (s.topic = 'campaigns' OR s.topic = (SELECT 'list:' || "      \
+    "c.list_id FROM campaign c WHERE c.id = " d ".campaign_id)))) AND NOT (s.why = 'unsubscribed' AND " d              \
+    ".message_id IS NOT NULL AND EXISTS (SELECT 1 FROM optin o WHERE o.bucket = " d ".bucket AND o.address = " d       \
+    ".address AND o.message_id = " d ".message_id AND o.confirmed_ms = 0))"
+
 /* The plus keeps SQLite from building a table in memory for IN or OR, for each mark anew. */
-static const char mark_sql[] = "UPDATE delivery SET state = 3, node = $4, version_id = $5, date_ms = $6, changed_ms = "
-                               "$7 WHERE bucket = $1 AND id = $2 AND "
-                               "state <= 1 AND attempts = $3 AND NOT EXISTS (SELECT 1 FROM suppression s WHERE "
-                               "s.bucket = delivery.bucket AND s.address = "
-                               "delivery.address AND (+s.brand_id = 0 OR +s.brand_id = delivery.brand_id) AND "
-                               "s.topic = '' AND (s.expires_ms = 0 OR s.expires_ms > $7))";
+static const char mark_sql[] =
+    "UPDATE delivery SET state = 3, node = $4, version_id = $5, date_ms = $6, changed_ms = "
+    "$7 WHERE bucket = $1 AND id = $2 AND "
+    "state <= 1 AND attempts = $3 AND NOT EXISTS (SELECT 1 FROM suppression s WHERE "
+    "s.bucket = delivery.bucket AND s.address = "
+    "delivery.address AND (+s.brand_id = 0 OR +s.brand_id = delivery.brand_id) AND " SPEAKS_OF(
+        "delivery") " AND (s.expires_ms = 0 OR s.expires_ms > $7))";
 
 /* One that could not be marked: excluded, or simply gone. */
 static bool mark_refused(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_mark *mark,
@@ -32,15 +42,16 @@ static bool mark_refused(const struct ledger *ledger, struct db *db, struct faul
 {
     mark->result = LEDGER_GONE;
     SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows,
-                  "SELECT d.address, d.campaign_id, d.contact_id, d.brand_id, l.domain, s.reason, s.why FROM delivery "
-                  "d JOIN lane l ON "
-                  "l.id = d.lane_id JOIN suppression s ON s.bucket = d.bucket AND s.address = d.address AND s.brand_id "
-                  "IN (0, "
-                  "d.brand_id) AND s.topic = '' AND (s.expires_ms = 0 OR s.expires_ms > $4) WHERE d.bucket = $1 AND "
-                  "d.id = $2 AND "
-                  "d.state <= 1 AND d.attempts = $3 LIMIT 1",
-                  VALUES(V_INT(id_bucket(mark->id)), V_INT((int64_t)mark->id), V_INT(mark->attempts), V_INT(now))))
+    if (!db_query(
+            db, why, &rows,
+            "SELECT d.address, d.campaign_id, d.contact_id, d.brand_id, l.domain, s.reason, s.why FROM delivery "
+            "d JOIN lane l ON "
+            "l.id = d.lane_id JOIN suppression s ON s.bucket = d.bucket AND s.address = d.address AND s.brand_id "
+            "IN (0, "
+            "d.brand_id) AND " SPEAKS_OF("d") " AND (s.expires_ms = 0 OR s.expires_ms > $4) WHERE d.bucket = $1 AND "
+                                              "d.id = $2 AND "
+                                              "d.state <= 1 AND d.attempts = $3 LIMIT 1",
+            VALUES(V_INT(id_bucket(mark->id)), V_INT((int64_t)mark->id), V_INT(mark->attempts), V_INT(now))))
         return false;
     if (!rows_next(&rows))
         return rows_end(&rows);

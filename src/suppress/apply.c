@@ -153,6 +153,19 @@ static bool exclude(struct db *db, struct fault *why, const struct event *cause,
     return true;
 }
 
+/* One list of the brand is refused; the address is excluded from nothing else. */
+static bool leave(struct db *db, struct fault *why, const struct event *cause)
+{
+    const struct suppression row = {.address = cause->address,
+                                    .brand_id = cause->brand_id,
+                                    .topic = cause->note,
+                                    .why = SUPPRESS_UNSUBSCRIBED,
+                                    .since = cause->at,
+                                    .event_id = cause->id,
+                                    .campaign_id = cause->campaign_id};
+    return suppress_add(db, why, &row, NULL);
+}
+
 bool suppress_brand_policy(struct db *db, struct fault *why, const struct policies *policies, uint64_t brand_id,
                            struct brand_policy *chosen)
 {
@@ -210,6 +223,8 @@ static bool apply_one(struct db *db, struct fault *why, struct event *event, con
     case EVENT_EXPIRED: return apply_error(db, why, event, policy, extra, extra_count);
     case EVENT_COMPLAINT: return exclude(db, why, event, SUPPRESS_COMPLAINT, event->brand_id, 1, extra, extra_count);
     case EVENT_UNSUBSCRIBED:
+        if (slice_starts(event->note, SLICE("list:")))
+            return leave(db, why, event);
         return exclude(db, why, event, SUPPRESS_UNSUBSCRIBED, event->brand_id, 1, extra, extra_count);
     case EVENT_ACCEPTED:
     case EVENT_LEFT_OUT:
@@ -228,6 +243,8 @@ static bool apply_one(struct db *db, struct fault *why, struct event *event, con
     case EVENT_UNVERIFIED:
     case EVENT_MOVED_TO_WIRE:
     case EVENT_CONTACT_RECOVERED:
+    case EVENT_SUBSCRIBED:
+    case EVENT_DOWNLOADED:
     case EVENT_KIND_END: break;
     }
     return true;

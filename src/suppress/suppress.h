@@ -1,10 +1,10 @@
 /* suppress.h - may we write to this address, from this brand, about this topic?
  *
- * A suppression row excludes an identity (mail/address.h) from one brand or (brand 0) from all, about one topic or ('')
- * all. Rows are written in the transaction of the event that causes them. Which errors count against a contact, and how
- * many it takes, the policy says (policy.h); by the presets' default only those of the address itself: an unknown user
- * at once, a full mailbox or a personal filter as a strike. Strikes in a row add up and are forgotten at the next
- * success. */
+ * A suppression row excludes an identity (mail/address.h) from one brand or (brand 0) from all, about everything (topic
+ * ''), about campaigns ("campaigns") or about those to one list ("list:<id>"). Rows are written in the transaction of
+ * the event that causes them. Which errors count against a contact, and how many it takes, the policy says (policy.h);
+ * by the presets' default only those of the address itself: an unknown user at once, a full mailbox or a personal
+ * filter as a strike. Strikes in a row add up and are forgotten at the next success. */
 #ifndef TODOKE_SUPPRESS_SUPPRESS_H
 #define TODOKE_SUPPRESS_SUPPRESS_H
 
@@ -115,6 +115,7 @@ NODISCARD bool suppress_brand_policy(struct db *db, struct fault *why, const str
  *     DELIVERED                                       strikes forgotten -> CONTACT_RECOVERED, if there were any
  *     COMPLAINT, UNSUBSCRIBED                         excluded from the event's brand -> EXCLUDED (note: complaint,
  *                                                     unsubscribed)
+ *     UNSUBSCRIBED (note: list:<id>)                  excluded from campaigns to that list of the brand
  *
  * An error excludes for all brands, or for the event's only where that brand has a policy of its own.
  * An error of a brand with a policy of its own gets that policy's action into its verdict.
