@@ -135,6 +135,19 @@ static void a_failed_handshake_goes_on_in_clear(void **state)
     leave(fixture);
 }
 
+/* F5, R26: a handshake that never ends has its time, and then the mail goes on (R31) */
+static void a_handshake_without_end_goes_on_in_clear(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.offers_tls = true, .script = {{STAGE_STARTTLS, "SILENT", 0}}};
+    open_house(fixture);
+    crowd(fixture, 3, "r0.example");
+    submit(fixture);
+    wait_until_state(fixture, "endless handshake", DELIVERY_DELIVERED, 3);
+    assert_int_equal(events(fixture, EVENT_IN_DOUBT), 0);
+    leave(fixture);
+}
+
 /* R14, R16 */
 static void routes_that_lead_nowhere(void **state)
 {
@@ -309,6 +322,7 @@ int main(int argc, char **argv)
         ON_BOTH(dropped_after_the_dot_is_in_doubt_and_goes_again_as_the_same_mail),
         ON_BOTH(one_refusal_fails_nobody_else),
         ON_BOTH(a_failed_handshake_goes_on_in_clear),
+        ON_BOTH(a_handshake_without_end_goes_on_in_clear),
         ON_BOTH(routes_that_lead_nowhere),
         ON_BOTH(who_unsubscribes_while_the_mail_is_made_gets_none),
         ON_BOTH(a_hold_in_the_middle),

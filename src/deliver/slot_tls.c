@@ -80,6 +80,8 @@ void slot_start_tls(struct slot *slot, time_ms deadline)
         .also_name = slot->kept->policy.domain.len ? arena_str(&arena, slot->kept->policy.domain) : NULL,
     };
     stream_deadline(slot->stream, deadline, "TLS handshake");
+    if (slot->client) /* the conversation has no deadline of its own meanwhile: it must not clear this one */
+        slot->step = smtp_client_step(slot->client);
     stream_start_tls_client(slot->stream, &want);
     arena_release(&arena);
 }
