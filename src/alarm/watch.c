@@ -109,8 +109,14 @@ struct alarm_watch *alarm_watch_start(const struct alarm_options *options)
     watch->job.done = tick_done;
     watch->job.fails_fast = true;
     watch->ticker.wake = wake;
-    const struct event_follower_options follower = {
-        .name = ALARM_READER, .sink = take, .context = watch, .interval_ms = INTERVAL_MS, .after = after};
+    const struct event_follower_options follower = {.name = ALARM_READER,
+                                                    .sink = take,
+                                                    .context = watch,
+                                                    .kinds = EVENT_BIT(EVENT_DELIVERED) | EVENT_BIT(EVENT_DEFERRED) |
+                                                             EVENT_BIT(EVENT_BOUNCED) | EVENT_BIT(EVENT_EXPIRED) |
+                                                             EVENT_BIT(EVENT_UNVERIFIED),
+                                                    .interval_ms = INTERVAL_MS,
+                                                    .after = after};
     watch->follower = event_follow(options->store, &follower);
     store_watch_add(options->store, &watch->ticker);
     return watch;

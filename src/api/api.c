@@ -128,7 +128,7 @@ static void close_all(struct api *api)
     api->db = NULL;
     callers_release(&api->callers);
     senders_release(&api->senders);
-    clicks_release(api);
+    clicked_release(&api->clicked);
     rules_scratch_free(api->scratch);
     api->scratch = NULL;
 }

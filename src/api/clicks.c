@@ -2,70 +2,53 @@
  *
  * A click leads where the mail said and nowhere else: the token names the delivery and the number of the link, the
  * content version that the delivery was made from says the address. The answer waits for its event's commit, so no
- * click that was answered is lost. HEAD counts nothing. Nothing but counts is changed by any of them. */
+ * click that was answered is lost. HEAD counts nothing. Nothing but counts is changed by any of them.
+ *
+ * What comes in one turn of the loop is one batch:
+ *
+ *   follow_begin: token good --> batch_turn, at the turn's end: what is not kept is read, in one go
+ *     something to count  --> one write job --commit--> every request resumed: answered
+ *     nothing to count    -->                           every request resumed: answered */
 #include "api/clicks.h"
 #include "api/agent.h"
 #include "api/public_page.h"
-#include "campaign/brand.h"
-#include "content/links.h"
 #include "mailauth/token.h"
 
-enum { CONTENTS_KEPT = 256, AGENT_KEPT = 300 };
+enum { AGENT_KEPT = 300 };
 
-struct clicked_content {
-    struct arena arena;
-    struct slice *targets;
-    size_t count;
+enum follow_end {
+    FOLLOW_LED,   /* to where the link leads, or the pixel */
+    FOLLOW_LOST,  /* there is no such link */
+    FOLLOW_LATER, /* the store does not answer */
 };
-
-void clicks_release(struct api *api)
-{
-    size_t at = 0;
-    for (struct id_map_entry *entry; (entry = id_map_walk(&api->clicked, &at));) {
-        struct clicked_content *content = entry->value;
-        arena_release(&content->arena);
-        free(content);
-    }
-    id_map_release(&api->clicked);
-}
-
-/* The link targets of a content version; NULL: why, or there is no such version (kind NONE). */
-static struct clicked_content *targets_of(struct api *api, uint64_t version_id, struct fault *why)
-{
-    struct clicked_content *content = id_map_get(&api->clicked, version_id);
-    if (content || !version_id)
-        return content;
-    SCOPED(arena) arena = {0};
-    struct content_version version;
-    if (!content_version_find(api->db, why, version_id, &arena, &version))
-        return NULL;
-    if (api->clicked.count >= CONTENTS_KEPT)
-        clicks_release(api);
-    content = NEW(struct clicked_content);
-    if (version.counts_clicks)
-        content->targets = links_targets(version.html, &content->arena, &content->count);
-    id_map_set(&api->clicked, version_id, content);
-    return content;
-}
 
 struct follow {
     struct http_later later;
     struct follow *next; /* of its batch */
     struct click_batch *batch;
-    struct api *api;
-    struct event event;
-    struct arena arena;
+    uint64_t delivery_id;
+    unsigned number; /* of the link */
+    enum event_kind kind;
+    enum event_origin origin;
+    bool is_counted;
+    enum follow_end end;
+    struct slice agent, target;
 };
 #define FOLLOW_OF(ptr, member) ((struct follow *)(void *)((char *)(ptr)-offsetof(struct follow, member)))
 
-/* What came while the batch before it was being committed: one job, one append for all of them. */
 struct click_batch {
     struct write_job job;
+    struct api *api;
+    struct arena arena; /* everything of it */
     struct follow *first, **last;
     size_t count, unanswered;
+    struct event *events;
+    size_t event_count;
     bool has_failed;
 };
 #define BATCH_OF(ptr) ((struct click_batch *)(void *)((char *)(ptr)-offsetof(struct click_batch, job)))
+
+/* ── answers ── */
 
 static void answer_pixel(struct http_request *request)
 {
@@ -82,30 +65,36 @@ static void answer_redirect(struct http_request *request, struct slice target)
     http_respond(request, 302, "text/plain", SLICE(""));
 }
 
-static void answer_followed(struct http_request *request, const struct event *event)
+static void answer(const struct follow *follow, struct http_request *request)
 {
-    if (event->kind == EVENT_CLICKED)
-        answer_redirect(request, event->note);
-    else
-        answer_pixel(request);
+    enum follow_end end = follow->is_counted && follow->batch->has_failed ? FOLLOW_LATER : follow->end;
+    switch (end) {
+    case FOLLOW_LED:
+        if (follow->kind == EVENT_CLICKED)
+            answer_redirect(request, follow->target);
+        else
+            answer_pixel(request);
+        return;
+    case FOLLOW_LOST: public_page(request, 404, PUBLIC_PAGE_LOST); return;
+    case FOLLOW_LATER: public_page(request, 503, PUBLIC_PAGE_LATER); return;
+    }
 }
 
-static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
+static void follow_resumed(struct http_later *later, struct http_request *request)
 {
-    struct click_batch *batch = BATCH_OF(job);
-    struct event *events = NEW_ARRAY(struct event, batch->count);
-    size_t count = 0;
-    for (const struct follow *follow = batch->first; follow; follow = follow->next)
-        events[count++] = follow->event;
-    bool ok = event_append(db, why, events, count);
-    free(events);
-    return ok;
+    const struct follow *follow = FOLLOW_OF(later, later);
+    struct click_batch *batch = follow->batch;
+    batch->api->writes--;
+    if (request)
+        answer(follow, request);
+    if (--batch->unanswered == 0) {
+        arena_release(&batch->arena);
+        free(batch);
+    }
 }
 
-static void batch_done(struct write_job *job, const struct fault *why)
+static void batch_resume(struct click_batch *batch)
 {
-    struct click_batch *batch = BATCH_OF(job);
-    batch->has_failed = why != NULL;
     struct follow *follow = batch->first;
     while (follow) { /* the last of them may take the batch with it */
         struct follow *next = follow->next;
@@ -114,120 +103,156 @@ static void batch_done(struct write_job *job, const struct fault *why)
     }
 }
 
-/* Hand over what waits, unless a batch is with the writer. */
-static void batch_begin(struct api *api)
+/* ── counting ── */
+
+/* On SQLite one node owns all buckets, and every bucket's events are a place of their own in the file: the clicks of
+ * one minute go to one bucket, so that a commit of many touches a page or two and not one for each. */
+static void gather(struct click_batch *batch)
 {
-    struct click_batch *batch = api->clicks_waiting;
-    if (!batch || api->clicks_written)
+    for (size_t i = 0; i < batch->event_count; i++)
+        batch->events[i].bucket = (unsigned)((uint64_t)batch->events[0].at / 60000 % ID_BUCKETS);
+}
+
+static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct click_batch *batch = BATCH_OF(job);
+    if (!db_is_postgres(db))
+        gather(batch);
+    return event_append(db, why, batch->events, batch->event_count);
+}
+
+static void batch_done(struct write_job *job, const struct fault *why)
+{
+    struct click_batch *batch = BATCH_OF(job);
+    batch->has_failed = why != NULL;
+    batch_resume(batch);
+}
+
+static void count(struct click_batch *batch, const struct follow *follow, const struct clicked_delivery *delivery,
+                  time_ms now)
+{
+    struct slice address = arena_copy(&batch->arena, delivery->address);
+    batch->events[batch->event_count++] = (struct event){
+        .bucket = id_bucket(follow->delivery_id),
+        .at = now,
+        .kind = follow->kind,
+        .origin = follow->origin,
+        .delivery_id = follow->delivery_id,
+        .campaign_id = delivery->campaign_id,
+        .contact_id = delivery->contact_id,
+        .brand_id = delivery->brand_id,
+        .address = address,
+        .domain = slice_from(address, (size_t)(slice_find_last_byte(address, '@') + 1)),
+        .state_before = delivery->state,
+        .state_after = delivery->state,
+        .code = (int)follow->number,
+        .remote_mta = follow->agent,
+        .note = follow->target,
+    };
+}
+
+/* Where it leads; counted when it should be. */
+static void settle(struct api *api, struct click_batch *batch, struct follow *follow, time_ms now)
+{
+    struct fault why = {0};
+    const struct clicked_delivery *delivery = clicked_delivery(&api->clicked, follow->delivery_id, now);
+    const struct clicked_content *content =
+        delivery ? clicked_content(&api->clicked, api->db, delivery->version_id, &why) : NULL;
+    if (!content && why.kind != FAULT_NONE && why.kind != FAULT_INPUT)
+        follow->end = FOLLOW_LATER;
+    else if (!content || (follow->kind == EVENT_CLICKED && follow->number >= content->count))
+        follow->end = FOLLOW_LOST;
+    if (follow->end != FOLLOW_LED) {
+        follow->is_counted = false;
         return;
-    api->clicks_waiting = NULL;
-    api->clicks_written = batch;
+    }
+    if (follow->kind == EVENT_CLICKED)
+        follow->target = arena_copy(&batch->arena, content->targets[follow->number]);
+    else
+        follow->number = 0;
+    if (follow->is_counted)
+        count(batch, follow, delivery, now);
+}
+
+/* Read what is asked for and not kept. False: the store does not answer. */
+static bool read_deliveries(struct api *api, struct click_batch *batch, time_ms now)
+{
+    struct fault why;
+    size_t missing = 0;
+    uint64_t *ids = ARENA_ARRAY(&batch->arena, uint64_t, batch->count);
+    clicked_make_room(&api->clicked, batch->count);
+    for (const struct follow *follow = batch->first; follow; follow = follow->next)
+        if (!clicked_delivery(&api->clicked, follow->delivery_id, now))
+            ids[missing++] = follow->delivery_id;
+    return clicked_read(&api->clicked, api->db, ids, missing, now, &why);
+}
+
+static void batch_turn(struct deferred *turn)
+{
+    struct api *api = turn->owner;
+    struct click_batch *batch = api->clicks;
+    time_ms now = api_now(api);
+    api->clicks = NULL;
     batch->unanswered = batch->count;
+    batch->events = ARENA_ARRAY(&batch->arena, struct event, batch->count);
+    bool is_read = read_deliveries(api, batch, now);
+    for (struct follow *follow = batch->first; follow; follow = follow->next) {
+        if (is_read) {
+            settle(api, batch, follow, now);
+            continue;
+        }
+        follow->is_counted = false;
+        follow->end = FOLLOW_LATER;
+    }
+    if (!batch->event_count) {
+        batch_resume(batch);
+        return;
+    }
     batch->job.run = batch_run;
     batch->job.done = batch_done;
     batch->job.fails_fast = true;
+    batch->job.rows = (unsigned)batch->event_count;
     store_write(api->options.store, &batch->job);
 }
 
-static void follow_resumed(struct http_later *later, struct http_request *request)
-{
-    struct follow *follow = FOLLOW_OF(later, later);
-    struct click_batch *batch = follow->batch;
-    struct api *api = follow->api;
-    api->writes--;
-    if (request && batch->has_failed)
-        public_page(request, 503, PUBLIC_PAGE_LATER);
-    else if (request)
-        answer_followed(request, &follow->event);
-    arena_release(&follow->arena);
-    free(follow);
-    if (--batch->unanswered == 0) {
-        if (api->clicks_written == batch)
-            api->clicks_written = NULL;
-        free(batch);
-        batch_begin(api);
-    }
-}
+/* ── coming ── */
 
-static void follow_wait(struct api *api, struct follow *follow)
+static struct click_batch *batch_of_turn(struct api *api)
 {
-    struct click_batch *batch = api->clicks_waiting;
-    if (!batch) {
-        batch = api->clicks_waiting = NEW(struct click_batch);
-        batch->last = &batch->first;
-    }
-    follow->batch = batch;
-    *batch->last = follow;
-    batch->last = &follow->next;
-    batch->count++;
-    batch_begin(api);
-}
-
-/* The delivery as an event needs it. *version_id 0: there is no such delivery. */
-static bool read_delivery(struct api *api, uint64_t id, struct arena *arena, struct event *event, uint64_t *version_id,
-                          struct fault *why)
-{
-    SCOPED(rows) rows = {0};
-    *version_id = 0;
-    if (!db_query(
-            api->db, why, &rows,
-            "SELECT campaign_id, contact_id, brand_id, address, state, version_id FROM delivery WHERE bucket = $1 "
-            "AND id = $2",
-            VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id))))
-        return false;
-    if (rows_next(&rows)) {
-        event->campaign_id = (uint64_t)rows_int(&rows, 0);
-        event->contact_id = (uint64_t)rows_int(&rows, 1);
-        event->brand_id = (uint64_t)rows_int(&rows, 2);
-        event->address = arena_copy(arena, rows_text(&rows, 3));
-        event->domain = slice_from(event->address, (size_t)(slice_find_last_byte(event->address, '@') + 1));
-        event->state_before = event->state_after = (enum delivery_state)rows_int(&rows, 4);
-        *version_id = (uint64_t)rows_int(&rows, 5);
-    }
-    return rows_end(&rows);
+    if (api->clicks)
+        return api->clicks;
+    struct click_batch *batch = api->clicks = NEW(struct click_batch);
+    batch->api = api;
+    batch->last = &batch->first;
+    deferred_ask(&api->clicks_turn);
+    return batch;
 }
 
 static void follow_begin(struct api *api, struct http_request *request, enum event_kind kind)
 {
-    uint64_t version_id = 0;
     struct token link = {0};
-    struct fault why = {0};
     enum token_result token = token_check(api->options.ring, kind == EVENT_CLICKED ? TOKEN_CLICK : TOKEN_OPEN,
                                           http_param(request, "token"), api_now(api), &link);
-    uint64_t id = link.id;
-    unsigned number = link.number;
     if (token != TOKEN_GOOD && token != TOKEN_EXPIRED) {
         public_page(request, 404, PUBLIC_PAGE_LOST);
         return;
     }
-    struct follow *follow = NEW(struct follow);
-    struct event *event = &follow->event;
-    *event = (struct event){.bucket = id_bucket(id), .delivery_id = id, .kind = kind, .at = api_now(api)};
-    bool ok = read_delivery(api, id, &follow->arena, event, &version_id, &why);
-    const struct clicked_content *content = ok ? targets_of(api, version_id, &why) : NULL;
-    bool is_there = content && (kind == EVENT_OPENED || number < content->count);
-    if (is_there && kind == EVENT_CLICKED) {
-        event->code = (int)number;
-        event->note = arena_copy(&follow->arena, content->targets[number]);
+    struct click_batch *batch = batch_of_turn(api);
+    struct follow *follow = ARENA_NEW(&batch->arena, struct follow);
+    follow->batch = batch;
+    follow->delivery_id = link.id;
+    follow->number = link.number;
+    follow->kind = kind;
+    follow->is_counted = token == TOKEN_GOOD && slice_equal(request->head.method, SLICE("GET"));
+    if (follow->is_counted) { /* an old link still leads there, uncounted */
+        follow->origin = agent_of(request);
+        follow->agent = arena_copy(&batch->arena, slice_head(http_header(request, "User-Agent"), AGENT_KEPT));
     }
-    bool is_counted = is_there && token == TOKEN_GOOD && slice_equal(request->head.method, SLICE("GET"));
-    if (is_counted) {
-        event->origin = agent_of(request);
-        event->remote_mta = arena_copy(&follow->arena, slice_head(http_header(request, "User-Agent"), AGENT_KEPT));
-        follow->api = api;
-        api->writes++;
-        http_suspend(request, &follow->later, follow_resumed);
-        follow_wait(api, follow);
-        return;
-    }
-    if (is_there) /* an old link still leads there, uncounted */
-        answer_followed(request, event);
-    else if (!content && why.kind != FAULT_NONE && why.kind != FAULT_INPUT)
-        public_page(request, 503, PUBLIC_PAGE_LATER);
-    else
-        public_page(request, 404, PUBLIC_PAGE_LOST);
-    arena_release(&follow->arena);
-    free(follow);
+    *batch->last = follow;
+    batch->last = &follow->next;
+    batch->count++;
+    api->writes++;
+    http_suspend(request, &follow->later, follow_resumed);
 }
 
 static void follow_click(struct http_request *request, void *user)
@@ -244,6 +269,7 @@ static void follow_open(struct http_request *request, void *user)
 
 void clicks_routes(struct api *api)
 {
+    deferred_init(&api->clicks_turn, api->loop, batch_turn, api);
     http_router_add(api->router, &(struct http_route){"GET", "/c/{token}", follow_click, api, 0});
     http_router_add(api->router, &(struct http_route){"GET", "/o/{token}", follow_open, api, 0});
 }

@@ -4,8 +4,7 @@
 
 #include "api/inside.h"
 
+/* After the loop is there. */
 void clicks_routes(struct api *api);
-/* Forget what was kept of contents. */
-void clicks_release(struct api *api);
 
 #endif

@@ -7,6 +7,7 @@
 #include "api/answer.h"
 #include "api/api.h"
 #include "api/caller.h"
+#include "api/clicked.h"
 #include "api/live.h"
 #include "api/sender.h"
 #include "api/sign_in.h"
@@ -32,8 +33,9 @@ struct api {
     struct sessions sessions;
     struct limiter limiter;
     struct callers callers;
-    struct id_map clicked;                               /* content version -> what its links lead to (clicks.c) */
-    struct click_batch *clicks_waiting, *clicks_written; /* the next batch; the one with the writer */
+    struct clicked clicked;      /* what clicks must know of their mails */
+    struct click_batch *clicks;  /* what came in this turn (clicks.c) */
+    struct deferred clicks_turn; /* its end */
     struct senders senders;
     struct live live;
     struct stream_page *streams; /* open event streams */

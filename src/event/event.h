@@ -52,7 +52,8 @@ NODISCARD bool event_problems(struct db *db, struct fault *why, const struct eve
 enum { EVENT_COUNTED_MAX = 100000 };
 NODISCARD bool event_problem_faults(struct db *db, struct fault *why, const struct event_filter *filter,
                                     uint64_t n[WHOSE_COUNT]);
-/* Everything that happened to one delivery, oldest first; it begins with ACCEPTED, made from the delivery's row. */
+/* Everything that happened to one delivery, oldest first; it begins with ACCEPTED, made from the delivery's row. Of its
+ * opens and clicks the newest 32 (report/engaged.h), as soon as the report's reader has seen them. */
 NODISCARD bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size_t limit, struct arena *arena,
                               struct event_page *page);
 /* One event by its id. False without a fault text (kind NONE): there is none. */

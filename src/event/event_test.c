@@ -255,6 +255,7 @@ struct seen {
     uint64_t next[ID_BUCKETS];
     size_t total, fail_after;
     const struct bucket_set *buckets;
+    uint64_t kinds;
     size_t max, batches;
     size_t count;
     bool has_more;
@@ -279,8 +280,8 @@ static bool seen_sink(void *context, struct db *db, struct fault *why, const str
 static bool read_batch(struct db *db, struct fault *why, void *context)
 {
     struct seen *seen = context;
-    return event_reader_next_batch(db, why, "test", seen->buckets, seen->max, seen_sink, seen, &seen->count,
-                                   &seen->has_more);
+    return event_reader_next_batch(db, why, "test", seen->buckets, seen->kinds, seen->max, seen_sink, seen,
+                                   &seen->count, &seen->has_more);
 }
 static void a_reader_sees_each_event_once_whatever_fails(void **state)
 {
@@ -308,6 +309,33 @@ static void a_reader_sees_each_event_once_whatever_fails(void **state)
     assert_int_equal(test_number(test.reader, "SELECT n FROM count_state WHERE bucket = 200"), N / 10);
     test_write(test.store, read_batch, &rest);
     assert_int_equal(rest.count, 0);
+    assert_true(event_reader_lag(test.reader, &why, "test", &lag));
+    assert_int_equal(lag, 0);
+    free(events);
+    test_store_end(&test);
+}
+
+/* One bucket with nearly everything, as clicks make it: nobody waits for the others' small shares, and nobody starves.
+ */
+static void a_reader_takes_what_it_wants_and_all_it_may(void **state)
+{
+    TEST_STORE(test, state);
+    enum { N = 1000 };
+    struct event *events = NEW_ARRAY(struct event, N);
+    for (int i = 0; i < N; i++)
+        events[i] = plain(i % 20 == 0 ? (unsigned)i / 20 : 77, i % 2 ? EVENT_CLICKED : EVENT_DELIVERED);
+    put(&test, events, N);
+    struct seen most = {.max = 500};
+    test_write(test.store, read_batch, &most);
+    assert_int_equal(most.count, 500);
+    assert_true(most.has_more);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM count_state"), 51); /* each bucket had its turn */
+    struct seen clicks = {.max = N, .kinds = EVENT_BIT(EVENT_CLICKED)};
+    test_write(test.store, read_batch, &clicks);
+    assert_false(clicks.has_more);
+    assert_true(clicks.count > 200 && clicks.count < 300); /* the others were passed over */
+    struct fault why = {0};
+    uint64_t lag;
     assert_true(event_reader_lag(test.reader, &why, "test", &lag));
     assert_int_equal(lag, 0);
     free(events);
@@ -429,6 +457,49 @@ static bool make_delivery(struct db *db, struct fault *why, void *context)
         VALUES(V_INT(last->bucket), V_INT((int64_t)last->delivery_id), V_INT(NOW - 10), V_INT((int64_t)last->seq)),
         NULL);
 }
+/* Clicks stand where their batch stood, whatever bucket the delivery is in; the row of what came of it tells where. */
+static bool make_engaged(struct db *db, struct fault *why, void *context)
+{
+    return db_do(db, why,
+                 "INSERT INTO engaged (bucket, delivery_id, opens, clicks, opened_ms, clicked_ms, burst_ms, "
+                 "burst_links, burst_clicks, events) VALUES (3, $1, 0, 0, 0, 0, 0, 0, 0, $2)",
+                 VALUES(V_INT(77 << 8 | 3), V_STR(context)), NULL);
+}
+static void a_timeline_has_the_clicks_in_their_time(void **state)
+{
+    TEST_STORE(test, state);
+    static const enum event_kind kinds[] = {EVENT_DEFERRED, EVENT_OPENED, EVENT_DELAY_NOTICE, EVENT_CLICKED};
+    struct event events[4];
+    for (size_t i = 0; i < 4; i++) {
+        events[i] = plain(i % 2 ? 200 : 3, kinds[i]);
+        events[i].delivery_id = 77 << 8 | 3;
+        events[i].at = NOW + (time_ms)i;
+    }
+    events[0].state_after = DELIVERY_DEFERRED;
+    put(&test, events, 4);
+    test_write(test.store, make_delivery, &events[0]);
+    char places[100];
+    snprintf(places, sizeof(places), "200.%llu x 3 200.999 200.%llu", (unsigned long long)events[1].seq,
+             (unsigned long long)events[3].seq);
+    test_write(test.store, make_engaged, places);
+    struct arena arena = {0};
+    struct fault why = {0};
+    struct event_page page;
+    assert_true(event_timeline(test.reader, &why, 77 << 8 | 3, 100, &arena, &page));
+    static const enum event_kind want[] = {EVENT_ACCEPTED, EVENT_DEFERRED, EVENT_OPENED, EVENT_DELAY_NOTICE,
+                                           EVENT_CLICKED};
+    struct event found[5];
+    size_t count = 0;
+    for (size_t i = 0; i < page.count; i++)
+        if (page.events[i].kind != EVENT_DELIVERED && count < 5)
+            found[count++] = page.events[i];
+    assert_int_equal(count, 5);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(found[i].kind, want[i]);
+    arena_release(&arena);
+    test_store_end(&test);
+}
+
 static void a_timeline_tells_the_250_before_the_late_bounce(void **state)
 {
     TEST_STORE(test, state);
@@ -476,8 +547,10 @@ int main(void)
         ON_BOTH(seqs_have_no_gap_and_keep_order),
         ON_BOTH(a_later_commit_never_overtakes),
         ON_BOTH(a_reader_sees_each_event_once_whatever_fails),
+        ON_BOTH(a_reader_takes_what_it_wants_and_all_it_may),
         ON_BOTH(a_follower_is_woken_by_commits),
         ON_BOTH(error_lists_by_filter_and_page),
+        ON_BOTH(a_timeline_has_the_clicks_in_their_time),
         ON_BOTH(a_timeline_tells_the_250_before_the_late_bounce),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

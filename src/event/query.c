@@ -185,6 +185,10 @@ static bool accepted_event(struct db *db, struct fault *why, uint64_t delivery_i
     return rows_end(&rows);
 }
 
+/* Left to itself, SQLite walks through the whole bucket by its primary key. */
+#define MOVES_FROM  "SELECT " EVENT_COLUMNS " FROM "
+#define MOVES_WHERE "WHERE bucket = $1 AND delivery_id = $2 AND kind NOT IN (1, 3, 17, 18) ORDER BY seq LIMIT $3"
+
 /* DELIVERED is not in the index by delivery (most events are): it is looked for among the bucket's events between what
  * came before it and what came after it. */
 static bool delivered_event(struct db *db, struct fault *why, uint64_t delivery_id, uint64_t after_seq,
@@ -199,6 +203,48 @@ static bool delivered_event(struct db *db, struct fault *why, uint64_t delivery_
                       1, arena, page);
 }
 
+/* Opens and clicks are in no index: the row of what came of the delivery says where they stand. */
+static bool engaged_places(struct db *db, struct fault *why, uint64_t delivery_id, struct value *values, size_t most,
+                           size_t *count)
+{
+    SCOPED(rows) rows = {0};
+    *count = 0;
+    if (!db_query(db, why, &rows, "SELECT events FROM engaged WHERE bucket = $1 AND delivery_id = $2",
+                  VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)delivery_id))))
+        return false;
+    while (rows_next(&rows)) {
+        struct slice rest = rows_text(&rows, 0), word, bucket;
+        uint64_t number, seq;
+        while (*count < most && slice_split(&rest, ' ', &word)) {
+            if (!slice_split(&word, '.', &bucket) || !slice_to_u64(bucket, &number) || !slice_to_u64(word, &seq))
+                continue;
+            values[*count * 2] = V_INT((int64_t)number);
+            values[*count * 2 + 1] = V_INT((int64_t)seq);
+            ++*count;
+        }
+    }
+    return rows_end(&rows);
+}
+
+struct taking {
+    struct event_page *page;
+    struct arena *arena;
+};
+
+/* Among what is there, by its time. */
+static bool take_engaged(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    struct taking *taking = context;
+    struct event_page *page = taking->page;
+    struct event event;
+    event_from_row(row, taking->arena, &event);
+    size_t at = page->count++;
+    for (; at && page->events[at - 1].at > event.at; at--)
+        page->events[at] = page->events[at - 1];
+    page->events[at] = event;
+    return true;
+}
+
 bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size_t limit, struct arena *arena,
                     struct event_page *page)
 {
@@ -208,11 +254,11 @@ bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size
     int64_t state = DELIVERY_WAITING;
     bool found;
     if (!accepted_event(db, why, delivery_id, arena, &accepted, &state, &found) ||
-        !page_fetch(db, why,
-                    "SELECT " EVENT_COLUMNS " FROM event WHERE bucket = $1 AND delivery_id = $2 AND kind NOT IN (1, 3) "
-                    "ORDER BY seq LIMIT $3",
-                    VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)delivery_id), V_INT((int64_t)limit + 1)),
-                    limit, arena, &moves))
+        !page_fetch(
+            db, why,
+            db_pick(db, MOVES_FROM "event INDEXED BY event_delivery " MOVES_WHERE, MOVES_FROM "event " MOVES_WHERE),
+            VALUES(V_INT(id_bucket(delivery_id)), V_INT((int64_t)delivery_id), V_INT((int64_t)limit + 1)), limit, arena,
+            &moves))
         return false;
     uint64_t after = 0, before = INT64_MAX;
     bool was_delivered = state == DELIVERY_DELIVERED;
@@ -225,8 +271,13 @@ bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size
     }
     if (was_delivered && !delivered_event(db, why, delivery_id, after, before, arena, &delivered))
         return false;
-    *page =
-        (struct event_page){.events = ARENA_ARRAY(arena, struct event, moves.count + 2), .has_more = moves.has_more};
+    enum { ENGAGED_MOST = 64 };
+    struct value places[ENGAGED_MOST * 2];
+    size_t engaged;
+    if (!engaged_places(db, why, delivery_id, places, ENGAGED_MOST, &engaged))
+        return false;
+    *page = (struct event_page){.events = ARENA_ARRAY(arena, struct event, moves.count + 2 + engaged),
+                                .has_more = moves.has_more};
     if (found)
         page->events[page->count++] = accepted;
     for (size_t i = 0; i < moves.count; i++) {
@@ -238,7 +289,9 @@ bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size
     }
     if (delivered.count)
         page->events[page->count++] = delivered.events[0];
-    return true;
+    struct taking taking = {page, arena};
+    return db_query_many(db, why, "SELECT " EVENT_COLUMNS " FROM event WHERE bucket = $1 AND seq = $2", places, 2,
+                         engaged, take_engaged, &taking);
 }
 
 /* ── single events, and in order ── */

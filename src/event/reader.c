@@ -18,6 +18,7 @@
 struct news {
     unsigned buckets[ID_BUCKETS];
     uint64_t from[ID_BUCKETS], counter[ID_BUCKETS]; /* by place, not by bucket */
+    uint64_t until[ID_BUCKETS];                     /* what this batch takes */
     size_t count;
 };
 
@@ -47,48 +48,73 @@ struct batch {
     struct arena arena;
     struct event *events;
     size_t count, room;
-    uint64_t last[ID_BUCKETS]; /* seq of the last event read, by place in the news */
 };
 
 static bool batch_take(void *context, size_t index, const struct rows *row, struct fault *why)
 {
     struct batch *batch = context;
     assert(batch->count < batch->room);
-    struct event *event = &batch->events[batch->count++];
-    event_from_row(row, &batch->arena, event);
-    batch->last[index] = event->seq;
+    event_from_row(row, &batch->arena, &batch->events[batch->count++]);
     return true;
 }
 
-static bool batch_read(struct db *db, struct fault *why, const struct news *news, size_t max, struct batch *batch)
+/* How far each bucket is read: every bucket has its turn, and what some do not need the others get. */
+static size_t news_share(struct news *news, size_t max)
 {
-    size_t each = max / news->count + 1; /* every bucket has its turn */
-    batch->room = each * news->count;
-    batch->events = ARENA_ARRAY(&batch->arena, struct event, batch->room);
-    struct value values[ID_BUCKETS * 3];
-    for (size_t i = 0; i < news->count; i++) {
-        values[i * 3] = V_INT(news->buckets[i]);
-        values[i * 3 + 1] = V_INT((int64_t)news->from[i]);
-        values[i * 3 + 2] = V_INT((int64_t)each);
+    size_t all = 0;
+    for (size_t i = 0; i < news->count; i++)
+        news->until[i] = news->from[i];
+    for (size_t open = news->count; open && all < max;) {
+        size_t share = (max - all) / open ? (max - all) / open : 1;
+        open = 0;
+        for (size_t i = 0; i < news->count && all < max; i++) {
+            uint64_t left = news->counter[i] - news->until[i];
+            uint64_t more = left < share ? left : share;
+            news->until[i] += more;
+            all += (size_t)more;
+            open += news->until[i] < news->counter[i];
+        }
     }
-    return db_query_many(db, why,
-                         "SELECT " EVENT_COLUMNS " FROM event WHERE bucket = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-                         values, 3, news->count, batch_take, batch);
+    return all;
 }
 
-static bool cursors_move(struct db *db, struct fault *why, const char *reader, const struct news *news,
-                         const struct batch *batch, bool *has_more)
+static bool batch_read(struct db *db, struct fault *why, struct news *news, uint64_t kinds, size_t max,
+                       struct batch *batch)
+{
+    SCOPED(buf) sql = BUF(2000);
+    struct value values[ID_BUCKETS * 3];
+    size_t rows = 0;
+    batch->room = news_share(news, max);
+    batch->events = arena_alloc(&batch->arena, sizeof(struct event) * batch->room);
+    for (size_t i = 0; i < news->count; i++) {
+        if (news->until[i] == news->from[i])
+            continue;
+        values[rows * 3] = V_INT(news->buckets[i]);
+        values[rows * 3 + 1] = V_INT((int64_t)news->from[i]);
+        values[rows++ * 3 + 2] = V_INT((int64_t)news->until[i]);
+    }
+    buf_text(&sql, "SELECT " EVENT_COLUMNS " FROM event WHERE bucket = $1 AND seq > $2 AND seq <= $3");
+    if (kinds)
+        buf_text(&sql, " AND kind IN (0"); /* no kind has number 0 */
+    for (unsigned kind = 0; kinds && kind < EVENT_KIND_END; kind++)
+        if (kinds & EVENT_BIT(kind))
+            buf_printf(&sql, ", %u", kind);
+    buf_str(&sql, kinds ? ") ORDER BY seq" : " ORDER BY seq");
+    return db_query_many(db, why, buf_cstr(&sql), values, 3, rows, batch_take, batch);
+}
+
+static bool cursors_move(struct db *db, struct fault *why, const char *reader, const struct news *news, bool *has_more)
 {
     struct value values[ID_BUCKETS * 3];
     size_t rows = 0;
     *has_more = false;
     for (size_t i = 0; i < news->count; i++) {
-        if (!batch->last[i])
+        *has_more |= news->until[i] < news->counter[i];
+        if (news->until[i] == news->from[i])
             continue;
-        *has_more |= batch->last[i] < news->counter[i];
         values[rows * 3] = V_STR(reader);
         values[rows * 3 + 1] = V_INT(news->buckets[i]);
-        values[rows * 3 + 2] = V_INT((int64_t)batch->last[i]);
+        values[rows * 3 + 2] = V_INT((int64_t)news->until[i]);
         rows++;
     }
     return db_do_many(db, why,
@@ -98,7 +124,7 @@ static bool cursors_move(struct db *db, struct fault *why, const char *reader, c
 }
 
 bool event_reader_next_batch(struct db *db, struct fault *why, const char *reader, const struct bucket_set *buckets,
-                             size_t max, event_sink sink, void *context, size_t *seen, bool *has_more)
+                             uint64_t kinds, size_t max, event_sink sink, void *context, size_t *seen, bool *has_more)
 {
     struct news news;
     struct batch batch = {0};
@@ -110,9 +136,9 @@ bool event_reader_next_batch(struct db *db, struct fault *why, const char *reade
         return false;
     if (!news.count)
         return true;
-    bool ok = batch_read(db, why, &news, max, &batch) &&
+    bool ok = batch_read(db, why, &news, kinds, max, &batch) &&
               (!batch.count || sink(context, db, why, batch.events, batch.count)) &&
-              cursors_move(db, why, reader, &news, &batch, &more);
+              cursors_move(db, why, reader, &news, &more);
     *seen = batch.count;
     if (has_more)
         *has_more = more;
@@ -186,8 +212,8 @@ static bool follower_run(struct write_job *job, struct db *db, struct fault *why
 {
     struct event_follower *follower = follower_of(job);
     const struct event_follower_options *options = &follower->options;
-    return event_reader_next_batch(db, why, options->name, NULL, options->batch, options->sink, options->context,
-                                   &follower->seen, &follower->has_more);
+    return event_reader_next_batch(db, why, options->name, NULL, options->kinds, options->batch, options->sink,
+                                   options->context, &follower->seen, &follower->has_more);
 }
 
 static void follower_done(struct write_job *job, const struct fault *why)
@@ -234,8 +260,8 @@ static bool catch_up_run(struct write_job *job, struct db *db, struct fault *why
 {
     struct catch_up *catch_up = (struct catch_up *)job;
     const struct event_follower_options *options = &catch_up->follower->options;
-    return event_reader_next_batch(db, why, options->name, NULL, options->batch, options->sink, options->context,
-                                   &catch_up->seen, &catch_up->has_more);
+    return event_reader_next_batch(db, why, options->name, NULL, options->kinds, options->batch, options->sink,
+                                   options->context, &catch_up->seen, &catch_up->has_more);
 }
 
 /* Comes behind the commit. */

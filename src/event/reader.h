@@ -12,11 +12,12 @@
  * from them. Runs inside a write job: may run again with the same events when that job is repeated. */
 typedef bool (*event_sink)(void *context, struct db *db, struct fault *why, const struct event *events, size_t count);
 
-/* Inside a write job: hand about `max` unseen events to the sink (at most max + 256) and move the cursors. *seen: how
- * many; *has_more (may be NULL): there were more. buckets NULL: all. */
+/* Inside a write job: hand at most `max` unseen events of these kinds (EVENT_BIT; 0: all) to the sink and move the
+ * cursors past them and what lies between. *seen: how many; *has_more (may be NULL): there were more. buckets NULL:
+ * all. */
 NODISCARD bool event_reader_next_batch(struct db *db, struct fault *why, const char *reader,
-                                       const struct bucket_set *buckets, size_t max, event_sink sink, void *context,
-                                       size_t *seen, bool *has_more);
+                                       const struct bucket_set *buckets, uint64_t kinds, size_t max, event_sink sink,
+                                       void *context, size_t *seen, bool *has_more);
 /* How many events the reader has not seen. */
 NODISCARD bool event_reader_lag(struct db *db, struct fault *why, const char *reader, uint64_t *lag);
 
@@ -27,6 +28,7 @@ struct event_follower_options {
     const char *name; /* of the cursor */
     event_sink sink;
     void *context;
+    uint64_t kinds;                              /* EVENT_BIT of all that the sink wants; 0: any */
     size_t batch;                                /* events a transaction; 0: 2,000 */
     time_ms interval_ms;                         /* least time between two batches while there is little to do */
     void (*after)(void *context, size_t events); /* after each commit, on the writer thread; may be NULL */

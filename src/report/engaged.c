@@ -5,8 +5,9 @@
 /* The row of a delivery, and the counts of a (bucket, campaign): read and changed once for a whole batch of events. */
 struct engaged {
     int64_t opens, clicks, opened_ms, clicked_ms, burst_ms, burst_links, burst_clicks;
+    struct slice events; /* "bucket.seq" of the newest, by a space each */
 };
-enum { COLUMNS = 7 };
+enum { COLUMNS = 8 };
 struct delivery_row {
     unsigned bucket;
     uint64_t delivery_id;
@@ -32,9 +33,10 @@ static bool is_ours(const struct event *event)
 
 static bool row_read(void *context, size_t index, const struct rows *row, struct fault *why)
 {
-    struct engaged *engaged = &((struct batch *)context)->in_order[index]->engaged;
-    *engaged = (struct engaged){rows_int(row, 0), rows_int(row, 1), rows_int(row, 2), rows_int(row, 3),
-                                rows_int(row, 4), rows_int(row, 5), rows_int(row, 6)};
+    struct batch *batch = context;
+    batch->in_order[index]->engaged = (struct engaged){
+        rows_int(row, 0), rows_int(row, 1), rows_int(row, 2), rows_int(row, 3),
+        rows_int(row, 4), rows_int(row, 5), rows_int(row, 6), arena_copy(&batch->arena, rows_text(row, 7))};
     return true;
 }
 
@@ -46,7 +48,7 @@ static bool read_rows(struct db *db, struct fault *why, const struct event *even
         if (!is_ours(&events[i]) || id_map_get(&batch->rows, events[i].delivery_id))
             continue;
         struct delivery_row *row = ARENA_NEW(&batch->arena, struct delivery_row);
-        *row = (struct delivery_row){.bucket = events[i].bucket, .delivery_id = events[i].delivery_id};
+        *row = (struct delivery_row){.bucket = id_bucket(events[i].delivery_id), .delivery_id = events[i].delivery_id};
         id_map_set(&batch->rows, row->delivery_id, row);
         keys[batch->row_count * 2] = V_INT(row->bucket);
         keys[batch->row_count * 2 + 1] = V_INT((int64_t)row->delivery_id);
@@ -54,7 +56,7 @@ static bool read_rows(struct db *db, struct fault *why, const struct event *even
     }
     return db_query_many(
         db, why,
-        "SELECT opens, clicks, opened_ms, clicked_ms, burst_ms, burst_links, burst_clicks FROM engaged "
+        "SELECT opens, clicks, opened_ms, clicked_ms, burst_ms, burst_links, burst_clicks, events FROM engaged "
         "WHERE bucket = $1 AND delivery_id = $2",
         keys, 2, batch->row_count, row_read, batch);
 }
@@ -72,16 +74,31 @@ static bool write_rows(struct db *db, struct fault *why, struct batch *batch)
                                               V_INT(row->clicked_ms),
                                               V_INT(row->burst_ms),
                                               V_INT(row->burst_links),
-                                              V_INT(row->burst_clicks)};
+                                              V_INT(row->burst_clicks),
+                                              V_TEXT(row->events)};
         memcpy(&values[i * (COLUMNS + 2)], of, sizeof(of));
     }
-    return db_do_many(db, why,
-                      "INSERT INTO engaged (bucket, delivery_id, opens, clicks, opened_ms, clicked_ms, burst_ms, "
-                      "burst_links, burst_clicks) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (bucket, "
-                      "delivery_id) DO UPDATE SET opens = excluded.opens, clicks = excluded.clicks, opened_ms = "
-                      "excluded.opened_ms, clicked_ms = excluded.clicked_ms, burst_ms = excluded.burst_ms, burst_links "
-                      "= excluded.burst_links, burst_clicks = excluded.burst_clicks",
-                      values, COLUMNS + 2, batch->row_count, NULL);
+    return db_do_many(
+        db, why,
+        "INSERT INTO engaged (bucket, delivery_id, opens, clicks, opened_ms, clicked_ms, burst_ms, "
+        "burst_links, burst_clicks, events) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (bucket, "
+        "delivery_id) DO UPDATE SET opens = excluded.opens, clicks = excluded.clicks, opened_ms = "
+        "excluded.opened_ms, clicked_ms = excluded.clicked_ms, burst_ms = excluded.burst_ms, burst_links "
+        "= excluded.burst_links, burst_clicks = excluded.burst_clicks, events = excluded.events",
+        values, COLUMNS + 2, batch->row_count, NULL);
+}
+
+/* Remember where it stands, for the delivery's timeline; the oldest give way. */
+static void remember(const struct event *event, struct engaged *row, struct arena *arena)
+{
+    size_t count = row->events.len ? 1 : 0;
+    for (size_t i = 0; i < row->events.len; i++)
+        count += row->events.ptr[i] == ' ';
+    struct slice kept = row->events;
+    for (; count >= ENGAGED_EVENTS_KEPT; count--)
+        kept = slice_from(kept, (size_t)slice_find_byte(kept, ' ') + 1);
+    row->events = arena_printf(arena, "%.*s%s%u.%llu", SLICE_ARG(kept), kept.len ? " " : "", event->bucket,
+                               (unsigned long long)event->seq);
 }
 
 static void take_open(const struct event *event, struct engaged *row, int64_t n[ENGAGED_COUNT])
@@ -173,6 +190,7 @@ bool engaged_take(struct db *db, struct fault *why, const struct event *events, 
         if (!is_ours(&events[i]))
             continue;
         struct delivery_row *row = id_map_get(&batch.rows, events[i].delivery_id);
+        remember(&events[i], &row->engaged, &batch.arena);
         (events[i].kind == EVENT_OPENED ? take_open : take_click)(&events[i], &row->engaged,
                                                                   counts_of(&batch, &events[i]));
     }

@@ -9,7 +9,7 @@
 
 #include "event/event.h"
 
-enum { ENGAGED_BURST_MS = 1000, ENGAGED_BURST_LINKS = 3 };
+enum { ENGAGED_BURST_MS = 1000, ENGAGED_BURST_LINKS = 3, ENGAGED_EVENTS_KEPT = 32 /* a delivery, for its timeline */ };
 
 enum engaged_what {                      /* numbers in the store: never change */
                     ENGAGED_OPENS,       /* by people */

@@ -100,15 +100,14 @@ static bool differences_write(struct db *db, struct fault *why, struct differenc
 
 static bool is_move(const struct event *event)
 {
-    return event->delivery_id && event->state_before < DELIVERY_STATE_COUNT &&
-           event->state_after < DELIVERY_STATE_COUNT;
+    return event->delivery_id && event->kind != EVENT_OPENED && event->kind != EVENT_CLICKED &&
+           event->state_before < DELIVERY_STATE_COUNT && event->state_after < DELIVERY_STATE_COUNT;
 }
 
 /* At its first attempt a delivery has no reason yet: most events need not ask. */
 static bool may_have_reason(const struct event *event)
 {
-    return is_move(event) && event->kind != EVENT_OPENED && event->kind != EVENT_CLICKED &&
-           !(event->state_before == DELIVERY_WAITING && event->attempt == 1);
+    return is_move(event) && !(event->state_before == DELIVERY_WAITING && event->attempt == 1);
 }
 
 static bool has_reason(const struct event *event)
@@ -149,9 +148,13 @@ static bool reasons_before(struct db *db, struct fault *why, const struct event 
         which[rows++] = i;
     }
     struct asking asking = {before, which};
+#define REASON_BEFORE                                                                                                  \
+    "WHERE bucket = $1 AND delivery_id = $2 AND seq < $3 AND kind NOT IN (1, 3, 17, 18) AND kind IN (4, 5, 6) ORDER "  \
+    "BY seq DESC LIMIT 1"
+    /* left to itself, SQLite walks back through the whole bucket by its primary key */
     return db_query_many(db, why,
-                         "SELECT reason, whose FROM event WHERE bucket = $1 AND delivery_id = $2 AND seq < $3 AND kind "
-                         "NOT IN (1, 3) AND kind IN (4, 5, 6) ORDER BY seq DESC LIMIT 1",
+                         db_pick(db, "SELECT reason, whose FROM event INDEXED BY event_delivery " REASON_BEFORE,
+                                 "SELECT reason, whose FROM event " REASON_BEFORE),
                          values, 3, rows, before_take, &asking);
 }
 

@@ -108,7 +108,7 @@ static bool read_some(struct db *db, struct fault *why, void *context)
 {
     struct history *history = context;
     size_t seen;
-    if (!event_reader_next_batch(db, why, REPORT_READER, NULL, 1 + random_below(&history->random, 300), report_take,
+    if (!event_reader_next_batch(db, why, REPORT_READER, NULL, 0, 1 + random_below(&history->random, 300), report_take,
                                  NULL, &seen, NULL))
         return false;
     return !history->fails || fault_set(why, FAULT_INPUT, "on purpose");
