@@ -10,6 +10,7 @@
 #ifndef TODOKE_API_API_H
 #define TODOKE_API_API_H
 
+#include "api/robots.h"
 #include "base/arena.h"
 #include "bounce/rules.h"
 #include "mailauth/return_path.h"
@@ -62,6 +63,7 @@ struct api_options {
     bool has_proxy_head;           /* as there */
     struct endpoint listen;        /* port 0: the kernel chooses, see api_endpoint */
     const struct token_ring *ring; /* of public links; NULL: there are none */
+    const struct robots *robots;   /* who clicks; wanted where there are links */
     bool is_playground;
     struct api_inbox inbox;              /* list NULL: there is none (404) */
     struct slice brand_name, brand_from; /* whom GET /session names; empty: the first brand of the store */

@@ -245,7 +245,7 @@ static void follow_begin(struct api *api, struct http_request *request, enum eve
     follow->kind = kind;
     follow->is_counted = token == TOKEN_GOOD && slice_equal(request->head.method, SLICE("GET"));
     if (follow->is_counted) { /* an old link still leads there, uncounted */
-        follow->origin = agent_of(request);
+        follow->origin = agent_of(api->options.robots, request);
         follow->agent = arena_copy(&batch->arena, slice_head(http_header(request, "User-Agent"), AGENT_KEPT));
     }
     *batch->last = follow;

@@ -32,6 +32,7 @@ struct service {
     struct seal_key seal;
     struct rules *rules;
     struct sites *sites;
+    struct robots *robots;
     struct policies *policies;
     struct keyring *keyring;
     struct leases leases;
@@ -109,6 +110,7 @@ bool service_open(const struct service_options *options, struct service **servic
     if (!http_is_safe(service, why) ||
         !certificates_open(options->config, service->ehlo_name, &service->certificates, why) ||
         !rules_open(&service->rules, why) || !sites_open(&sites, &service->sites, why) ||
+        !robots_open(options->config->robots_folder.text, &service->robots, why) ||
         !policies_open(options->config->policy.text, options->config->policy_folder.text, &service->policies, why) ||
         !seal_key_load(&service->seal, options->config->key_file.text, why) ||
         !(service->store = store_open(options->config->store.text, &store_options, why)) ||
@@ -397,6 +399,7 @@ bool service_run(struct service *service, struct fault *why)
     api.rules = service->rules;
     api.report = service->report;
     api.ring = keyring_ring(service->keyring);
+    api.robots = service->robots;
     api.listen = options->config->http_listen.endpoint;
     api.tls = strcmp(options->config->http_tls.text, "on") == 0 ? certificates_server(service->certificates) : NULL;
     api.proxies = &service->proxies;
@@ -454,6 +457,7 @@ void service_stop(struct service *service, time_ms drain_ms)
         tls_roots_free(service->roots);
     rules_free(service->rules);
     sites_free(service->sites);
+    robots_free(service->robots);
     policies_free(service->policies);
     seal_key_release(&service->seal);
     keyring_free(service->keyring);

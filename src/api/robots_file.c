@@ -1,0 +1,234 @@
+/* robots_file.c - one file of data/robots: YAML (libyaml's document tree, which knows the lines) -> rows
+ *
+ * Everything is checked here: whatever could never fit is an error with its line. */
+#include "api/robots_inside.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <yaml.h>
+
+enum { TEXT_MOST = 1000, NETWORK_TEXT_MOST = 64 };
+
+struct reader {
+    struct robots *robots;
+    struct robot_file *file;
+    const char *path;
+    yaml_document_t *document;
+    struct fault *why;
+};
+
+static bool complain(struct reader *reader, const yaml_node_t *node, const char *format, ...) PRINTF_LIKE(3, 4);
+static bool complain(struct reader *reader, const yaml_node_t *node, const char *format, ...)
+{
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    return fault_set(reader->why, FAULT_INPUT, "%s line %zu: %s", reader->path, node ? node->start_mark.line + 1 : 1,
+                     text);
+}
+
+static struct slice scalar(const yaml_node_t *node)
+{
+    return node->type == YAML_SCALAR_NODE ? slice_of(node->data.scalar.value, node->data.scalar.length)
+                                          : (struct slice){0};
+}
+
+/* ── maps of words ── */
+
+struct field {
+    const char *name;
+    const yaml_node_t *value; /* NULL: not there */
+};
+
+/* Each "key: value" to the field of that name; twice or unknown is an error. */
+static bool read_map(struct reader *reader, const yaml_node_t *map, struct field *fields, size_t count)
+{
+    if (map->type != YAML_MAPPING_NODE)
+        return complain(reader, map, "\"key: value\" lines are wanted here");
+    for (yaml_node_pair_t *pair = map->data.mapping.pairs.start; pair < map->data.mapping.pairs.top; pair++) {
+        const yaml_node_t *key = yaml_document_get_node(reader->document, pair->key);
+        size_t i = 0;
+        while (i < count && !slice_equal(scalar(key), slice_str(fields[i].name)))
+            i++;
+        if (i == count)
+            return complain(reader, key, "unknown key \"%.*s\"", SLICE_ARG(scalar(key)));
+        if (fields[i].value)
+            return complain(reader, key, "\"%s\" is written twice", fields[i].name);
+        fields[i].value = yaml_document_get_node(reader->document, pair->value);
+    }
+    return true;
+}
+
+static bool read_text(struct reader *reader, const yaml_node_t *map, const struct field *field, struct slice *text)
+{
+    if (!field->value)
+        return complain(reader, map, "\"%s\" is missing", field->name);
+    *text = scalar(field->value);
+    if (!text->len || text->len > TEXT_MOST)
+        return complain(reader, field->value, "\"%s\": words are wanted, at most %d octets", field->name, TEXT_MOST);
+    *text = arena_copy(&reader->robots->arena, *text);
+    return true;
+}
+
+static bool read_who(struct reader *reader, const yaml_node_t *map, const struct field *field, enum event_origin *who)
+{
+    struct slice text;
+    if (!read_text(reader, map, field, &text))
+        return false;
+    *who = slice_equal(text, SLICE("robot"))    ? EVENT_ORIGIN_ROBOT
+           : slice_equal(text, SLICE("proxy"))  ? EVENT_ORIGIN_PROXY
+           : slice_equal(text, SLICE("person")) ? EVENT_ORIGIN_PERSON
+                                                : EVENT_ORIGIN_NONE;
+    return *who != EVENT_ORIGIN_NONE ||
+           complain(reader, field->value, "who is robot, proxy or person, not \"%.*s\"", SLICE_ARG(text));
+}
+
+/* Calls `each` for every item of a list that may be absent; room for all of them is `*to`. */
+static bool read_list(struct reader *reader, const struct field *field, size_t size, void **to, size_t *count,
+                      bool (*each)(struct reader *reader, const yaml_node_t *item, void *to))
+{
+    const yaml_node_t *node = field->value;
+    if (!node)
+        return true;
+    if (node->type != YAML_SEQUENCE_NODE)
+        return complain(reader, node, "\"%s\": a list is wanted", field->name);
+    size_t most = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
+    *to = arena_zero(&reader->robots->arena, (most + 1) * size);
+    for (size_t i = 0; i < most; i++) {
+        const yaml_node_t *item = yaml_document_get_node(reader->document, node->data.sequence.items.start[i]);
+        if (!each(reader, item, (char *)*to + i * size))
+            return false;
+    }
+    *count = most;
+    return true;
+}
+
+/* ── rows ── */
+
+static bool read_agent(struct reader *reader, const yaml_node_t *item, void *to)
+{
+    struct robot_agent *agent = to;
+    struct field fields[] = {{"part", 0}, {"is", 0}, {"who", 0}, {"about", 0}};
+    struct slice about;
+    if (!read_map(reader, item, fields, COUNT_OF(fields)))
+        return false;
+    agent->is_whole = fields[1].value != NULL;
+    agent->line = (unsigned)item->start_mark.line + 1;
+    if (agent->is_whole && fields[0].value)
+        return complain(reader, item, "an agent's row has `part` or `is`, not both");
+    if (!read_text(reader, item, &fields[agent->is_whole], &agent->text) ||
+        !read_who(reader, item, &fields[2], &agent->who) ||
+        (fields[3].value && !read_text(reader, item, &fields[3], &about)))
+        return false;
+    if (agent->text.len < 3 || agent->text.len > ROBOT_PART_MOST)
+        return complain(reader, item, "an agent's row has 3 to %d octets", ROBOT_PART_MOST);
+    char *lower = arena_str(&reader->robots->arena, agent->text);
+    for (size_t i = 0; i < agent->text.len; i++) {
+        if ((unsigned char)lower[i] < ' ')
+            return complain(reader, item, "no User-Agent has such a character");
+        lower[i] = ascii_lower(lower[i]);
+    }
+    agent->text.ptr = lower;
+    return true;
+}
+
+static bool read_network(struct reader *reader, const yaml_node_t *item, void *to)
+{
+    struct robot_network *network = to;
+    struct field fields[] = {{"network", 0}, {"who", 0}, {"about", 0}};
+    struct slice text, about, address;
+    uint64_t bits;
+    if (!read_map(reader, item, fields, COUNT_OF(fields)) || !read_text(reader, item, &fields[0], &text) ||
+        !read_who(reader, item, &fields[1], &network->who) ||
+        (fields[2].value && !read_text(reader, item, &fields[2], &about)))
+        return false;
+    struct slice rest = text;
+    if (!slice_split(&rest, '/', &address) || !rest.ptr || !ip_parse(address, &network->prefix) ||
+        !slice_to_u64(rest, &bits) || bits > (network->prefix.family == 4 ? 32 : 128))
+        return complain(reader, fields[0].value, "\"%.*s\" is not a network (192.0.2.0/24, 2001:db8::/32)",
+                        SLICE_ARG(slice_head(text, NETWORK_TEXT_MOST)));
+    if (bits < (network->prefix.family == 4 ? 8 : 16))
+        return complain(reader, fields[0].value, "\"%.*s\" is too large to be one owner's",
+                        SLICE_ARG(slice_head(text, NETWORK_TEXT_MOST)));
+    network->bits = (unsigned)bits;
+    return true;
+}
+
+static bool read_example(struct reader *reader, const yaml_node_t *item, void *to)
+{
+    struct robot_example *example = to;
+    struct field fields[] = {{"agent", 0}, {"ip", 0}, {"who", 0}};
+    struct slice ip;
+    example->line = (unsigned)item->start_mark.line + 1;
+    if (!read_map(reader, item, fields, COUNT_OF(fields)) || !read_text(reader, item, &fields[0], &example->agent) ||
+        !read_who(reader, item, &fields[2], &example->who) ||
+        (fields[1].value && !read_text(reader, item, &fields[1], &ip)))
+        return false;
+    return !fields[1].value || ip_parse(ip, &example->ip) ||
+           complain(reader, fields[1].value, "\"%.*s\" is not an IP address",
+                    SLICE_ARG(slice_head(ip, NETWORK_TEXT_MOST)));
+}
+
+/* ── the file ── */
+
+static bool read_root(struct reader *reader, const yaml_node_t *root)
+{
+    struct robot_file *file = reader->file;
+    struct field fields[] = {{"name", 0}, {"about", 0}, {"agents", 0}, {"networks", 0}, {"examples", 0}};
+    struct slice about;
+    if (!read_map(reader, root, fields, COUNT_OF(fields)) || !read_text(reader, root, &fields[0], &file->name) ||
+        (fields[1].value && !read_text(reader, root, &fields[1], &about)) ||
+        !read_list(reader, &fields[2], sizeof(*file->agents), (void **)&file->agents, &file->agent_count, read_agent) ||
+        !read_list(reader, &fields[3], sizeof(*file->networks), (void **)&file->networks, &file->network_count,
+                   read_network) ||
+        !read_list(reader, &fields[4], sizeof(*file->examples), (void **)&file->examples, &file->example_count,
+                   read_example))
+        return false;
+    if (file->agent_count && !file->example_count)
+        return complain(reader, root, "agents without `examples`: at least one shows what is meant");
+    return true;
+}
+
+static bool take(struct reader *reader, const struct robot_file *file, bool replaces)
+{
+    struct robots *robots = reader->robots;
+    for (size_t i = 0; i < robots->file_count; i++) {
+        if (!slice_equal(robots->files[i].name, file->name))
+            continue;
+        if (!replaces)
+            return fault_set(reader->why, FAULT_INPUT, "%s: \"%.*s\" is the name of %s already", reader->path,
+                             SLICE_ARG(file->name), robots->files[i].path);
+        robots->file_count--; /* ours makes room; the operator's rows come last */
+        memmove(&robots->files[i], &robots->files[i + 1], (robots->file_count - i) * sizeof(*file));
+        break;
+    }
+    if (robots->file_count == ROBOT_FILES_MOST)
+        return fault_set(reader->why, FAULT_INPUT, "%s: more than %d files", reader->path, ROBOT_FILES_MOST);
+    robots->files[robots->file_count++] = *file;
+    return true;
+}
+
+bool robots_read(struct robots *robots, const char *path, struct slice yaml, bool replaces, struct fault *why)
+{
+    yaml_parser_t parser;
+    yaml_document_t document;
+    struct robot_file file = {.path = path};
+    struct reader reader = {robots, &file, path, &document, why};
+    if (!yaml_parser_initialize(&parser))
+        return fault_set(why, FAULT_WORLD, "%s: no YAML reader", path);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)yaml.ptr, yaml.len);
+    bool ok = yaml_parser_load(&parser, &document);
+    if (!ok) {
+        fault_set(why, FAULT_INPUT, "%s line %zu: %s", path, parser.problem_mark.line + 1,
+                  parser.problem ? parser.problem : "this is not YAML");
+    } else {
+        const yaml_node_t *root = yaml_document_get_root_node(&document);
+        ok = root ? read_root(&reader, root) && take(&reader, &file, replaces)
+                  : complain(&reader, NULL, "the file is empty");
+        yaml_document_delete(&document);
+    }
+    yaml_parser_delete(&parser);
+    return ok;
+}
