@@ -197,7 +197,7 @@ CREATE TABLE delivery (
 --sqlite WITHOUT ROWID
 ;
 CREATE INDEX delivery_due ON delivery (bucket, lane_id, due_ms, id) WHERE state <= 1;
-CREATE INDEX delivery_apart ON delivery (bucket, state, due_ms) WHERE state IN (2, 3, 4);
+CREATE INDEX delivery_apart ON delivery (bucket, state, due_ms) WHERE state IN (2, 3, 4); -- mistake: allowed, because 0020_predicate.sql makes it anew
 
 -- A stored mail of a transactional delivery; bucketed by its own id.
 CREATE TABLE message (
@@ -266,8 +266,8 @@ CREATE TABLE event (
 ;
 CREATE INDEX event_delivery ON event (bucket, delivery_id, seq) WHERE kind NOT IN (1, 3);
 -- what the pages of error mail list, newest first
-CREATE INDEX event_problem ON event (id) WHERE kind IN (4, 5, 6, 12, 13, 14, 19);
-CREATE INDEX event_problem_campaign ON event (campaign_id, id) WHERE kind IN (4, 5, 6, 12, 13, 14, 19);
+CREATE INDEX event_problem ON event (id) WHERE kind IN (4, 5, 6, 12, 13, 14, 19); -- mistake: allowed, because 0020_predicate.sql makes it anew
+CREATE INDEX event_problem_campaign ON event (campaign_id, id) WHERE kind IN (4, 5, 6, 12, 13, 14, 19); -- mistake: allowed, because 0020_predicate.sql makes it anew
 CREATE INDEX event_left_out ON event (campaign_id, note) WHERE kind = 2;
 
 -- Mail from strangers as it came (error mail, complaints, replies), durable before it is read; bucketed by its own id.

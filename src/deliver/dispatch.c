@@ -294,9 +294,10 @@ static bool any_doubtful(struct dispatcher *dispatcher)
     struct fault ignored;
     int64_t one;
     bool found;
-    return db_query_ints(dispatcher->reader, &ignored,
-                         "SELECT 1 FROM delivery WHERE state IN (2, 3, 4) AND state = 4 AND due_ms <= $1 LIMIT 1",
-                         VALUES(V_INT(wall(dispatcher))), &one, 1, &found) &&
+    return db_query_ints(
+               dispatcher->reader, &ignored,
+               "SELECT 1 FROM delivery WHERE state >= 2 AND state <= 4 AND state = 4 AND due_ms <= $1 LIMIT 1",
+               VALUES(V_INT(wall(dispatcher))), &one, 1, &found) &&
            found;
 }
 

@@ -374,8 +374,9 @@ bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *wh
             size_t batch;
             if (!moves_of_query(db, why,
                                 /* in the order of delivery_apart, so that SQLite takes it: the whole bucket is long */
-                                ROW_COLUMNS "WHERE d.bucket = $1 AND d.state IN (2, 3, 4) AND d.state = 3 ORDER BY "
-                                            "d.due_ms LIMIT $2",
+                                ROW_COLUMNS
+                                "WHERE d.bucket = $1 AND d.state >= 2 AND d.state <= 4 AND d.state = 3 ORDER BY "
+                                "d.due_ms LIMIT $2",
                                 VALUES(V_INT(bucket), V_INT(BATCH)), BATCH, &like, &arena, &moves, &batch) ||
                 !ledger_settle(ledger, db, why, moves, batch))
                 return false;
@@ -394,7 +395,8 @@ static bool doubtful_of_bucket(struct db *db, struct fault *why, unsigned bucket
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows,
                   "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id, l.id, l.priority FROM "
-                  "delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND d.state IN (2, 3, 4) AND d.state "
+                  "delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND d.state >= 2 AND d.state <= 4 "
+                  "AND d.state "
                   "= 4 AND d.due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM brand b WHERE b.id = d.brand_id AND b.in_doubt "
                   "= 'hold') ORDER BY d.due_ms LIMIT $3",
                   VALUES(V_INT(bucket), V_INT(now), V_INT((int64_t)(most - *count)))))
@@ -440,7 +442,7 @@ bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct 
     int64_t any;
     bool is_there;
     if (!db_query_ints(db, why,
-                       "SELECT 1 FROM delivery WHERE state IN (2, 3, 4) AND state = 4 AND due_ms <= $1 LIMIT 1",
+                       "SELECT 1 FROM delivery WHERE state >= 2 AND state <= 4 AND state = 4 AND due_ms <= $1 LIMIT 1",
                        VALUES(V_INT(now)), &any, 1, &is_there))
         return false;
     if (!is_there)

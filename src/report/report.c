@@ -149,7 +149,7 @@ static bool reasons_before(struct db *db, struct fault *why, const struct event 
     }
     struct asking asking = {before, which};
 #define REASON_BEFORE                                                                                                  \
-    "WHERE bucket = $1 AND delivery_id = $2 AND seq < $3 AND kind NOT IN (1, 3, 17, 18) AND kind IN (4, 5, 6) ORDER "  \
+    "WHERE bucket = $1 AND delivery_id = $2 AND seq < $3 AND ((393226 >> kind) & 1) = 0 AND kind IN (4, 5, 6) ORDER "  \
     "BY seq DESC LIMIT 1"
     /* left to itself, SQLite walks back through the whole bucket by its primary key */
     return db_query_many(db, why,

@@ -410,6 +410,17 @@ static void the_log_of_a_server_is_copied_while_commits_go_on(void **state)
     test_store_end(&test);
 }
 
+/* SQLite would build a table in memory for it, for each row that is written, whether the row belongs there or not. */
+static void no_partial_index_asks_with_a_long_IN(void **state)
+{
+    TEST_STORE(test, state);
+    assert_int_equal(
+        test_number(test.reader,
+                    "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'index' AND sql LIKE '% WHERE %IN (%,%,%)%'"),
+        0);
+    test_store_end(&test);
+}
+
 #define ON_SQLITE(test)                                                                                                \
     {                                                                                                                  \
 #test " (sqlite)", test, NULL, NULL, (void *)(uintptr_t) "sqlite"                                              \
@@ -427,6 +438,7 @@ int main(void)
         ON_BOTH(ids_start_above_those_in_the_store),
         ON_BOTH(watchers_hear_of_commits_only),
         ON_SQLITE(one_server_for_one_sqlite_store),
+        ON_SQLITE(no_partial_index_asks_with_a_long_IN),
         ON_SQLITE(the_log_of_a_server_is_copied_while_commits_go_on),
         cmocka_unit_test(schema_lines_for_one_store_only),
         cmocka_unit_test(bad_urls_are_refused),

@@ -211,7 +211,7 @@ void suppress_brands_condition(const struct brands *brands, struct buf *sql)
         return;
     buf_text(sql, " AND ((1 = 1");
     brands_condition(brands, "brand_id", sql);
-    buf_text(sql, ") OR (brand_id = 0 AND EXISTS (SELECT 1 FROM event e WHERE e.kind IN (4, 5, 6, 12, 13, 14, 19) AND "
+    buf_text(sql, ") OR (brand_id = 0 AND EXISTS (SELECT 1 FROM event e WHERE ((553072 >> e.kind) & 1) = 1 AND "
                   "e.id = suppression.event_id");
     brands_condition(brands, "e.brand_id", sql);
     buf_text(sql, ")))");
