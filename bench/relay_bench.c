@@ -115,7 +115,7 @@ static bool run(struct write_job *job, struct db *db, struct fault *why)
     size_t seen;
     if ((bench->counted += bench->group) >= COUNTED_EACH) {
         bench->counted = 0;
-        if (!event_reader_next_batch(db, why, REPORT_READER, NULL, 2000, report_take, NULL, &seen, NULL))
+        if (!event_reader_next_batch(db, why, REPORT_READER, NULL, 0, 2000, report_take, NULL, &seen, NULL))
             return false;
     }
     return accept_group(bench, db, why, now) && mark_group(bench, db, why, now) && settle_group(bench, db, why, now);

@@ -113,7 +113,7 @@ static bool settle(struct bench *bench, struct db *db, struct fault *why)
 
 static bool report(struct bench *bench, struct db *db, struct fault *why)
 {
-    return event_reader_next_batch(db, why, REPORT_READER, NULL, GROUP, report_take, NULL, &bench->count, NULL);
+    return event_reader_next_batch(db, why, REPORT_READER, NULL, 0, GROUP, report_take, NULL, &bench->count, NULL);
 }
 
 /* A campaign expands bucket by bucket. */
