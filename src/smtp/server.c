@@ -168,8 +168,10 @@ static enum line_found line_read(struct smtp_server *server, struct slice *recei
         refusal = "500 5.5.2 a control character stands in the line";
     server->line_is_skipped = false;
     if (refusal) {
-        if (server->state == SERVER_AUTH)
+        if (server->state == SERVER_AUTH) {
             server->state = SERVER_COMMAND;
+            server_auth_wipe(server);
+        }
         server_refuse(server, refusal);
         return LINE_BAD;
     }

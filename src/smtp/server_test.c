@@ -208,6 +208,11 @@ static void tls_and_auth(void **state)
                "C: AUTH SCRAM-SHA-256 cD10bHMtdW5pcXVlLCxuPXVzZXIscj1hYmM=\nS: 501 5.5.2\nC: NOOP\nS: 250\nC: MAIL "
                "FROM:<>\nS: 530 5.7.0\n",
          {.has_auth = true, .has_scram = true, .may_auth_clear = true, .needs_auth = true}},
+        {"SCRAM broken off by a line that is none",
+         HELLO "C: AUTH SCRAM-SHA-256 biwsbj11c2VyLHI9YWJj\nS: 334 \nC: a\\rb\nS: 500 5.5.2\n"
+               "C: AUTH SCRAM-SHA-256 biwsbj11c2VyLHI9YWJj\nS: 334 \nC: a\\rb\nS: 500 5.5.2\n"
+               "C: AUTH PLAIN AHUAcA==\nS: 235 2.7.0\n",
+         {.has_auth = true, .has_scram = true, .may_auth_clear = true}},
         {"SCRAM is not offered",
          HELLO "C: AUTH SCRAM-SHA-256\nS: 504 5.5.4\n",
          {.has_auth = true, .may_auth_clear = true}},
