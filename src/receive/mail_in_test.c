@@ -32,9 +32,9 @@ static void accept_mail(void *self, struct inbound_mail *mail)
         f->mails[f->mail_count++] = mail;
 }
 
-static void start(struct fixture *f, struct session_limits limits)
+static void start_with(struct fixture *f, struct session_limits limits, bool is_tls_first)
 {
-    struct mail_in_options options = {.session = {.limits = limits, .tls = f->tls}};
+    struct mail_in_options options = {.session = {.limits = limits, .tls = f->tls, .is_tls_first = is_tls_first}};
     struct fault why;
     options.session.smtp.host_name = SLICE("mx.example.jp");
     options.session.smtp.size_max = 20000;
@@ -43,6 +43,11 @@ static void start(struct fixture *f, struct session_limits limits)
     const struct inbound inbound = {.self = f, .is_ours = is_ours, .accept = accept_mail};
     f->in = mail_in_new(f->loop, &options, &inbound, &why);
     assert_non_null(f->in);
+}
+
+static void start(struct fixture *f, struct session_limits limits)
+{
+    start_with(f, limits, false);
 }
 
 static int set_up(void **state)
@@ -316,6 +321,22 @@ static void slow_clients(void **state)
     assert_true(slice_find(buf_slice(&f->peer.got), SLICE("421 4.4.2")) >= 0);
 }
 
+/* F5, M6: who connects to a port that begins with TLS and says nothing has the time of a handshake, no more. */
+static void a_handshake_that_never_begins(void **state)
+{
+    struct fixture *f = *state;
+    start_with(f, (struct session_limits){0}, true);
+    connect_peer(f, &f->peer);
+    until(f->loop, f->peer.opened);
+    for (int i = 0; i < 5; i++)
+        loop_turn(f->loop, 5);
+    world_advance(&f->world, SECONDS_MS(61));
+    for (int i = 0; i < 200 && !f->peer.closed; i++)
+        loop_turn(f->loop, 5);
+    assert_true(f->peer.closed);
+    assert_int_equal(f->peer.got.len, 0);
+}
+
 static void too_many(void **state)
 {
     struct fixture *f = *state;
@@ -388,6 +409,7 @@ int main(void)
         TEST(the_answer_is_overdue),
         TEST(the_sender_leaves_first),
         TEST(slow_clients),
+        TEST(a_handshake_that_never_begins),
         TEST(too_many),
         TEST(memory_is_bounded),
         TEST(a_circle),

@@ -171,12 +171,18 @@ static bool replies_write(struct session *session)
     return true;
 }
 
+/* Does the policy owe an answer? During a handshake the greeting waits, and nobody was asked for it yet. */
+static bool waits_for_answer(const struct session *session)
+{
+    return smtp_server_is_asking(session->machine) && !session->is_in_handshake;
+}
+
 /* When to look again: the session's own end, a silent client, a policy that does not answer. */
 static void timer_arm(struct session *session, bool has_moved)
 {
     const struct session_limits *limits = &session->front->options.limits;
     time_ms now = loop_now(session->front->loop), left = session->ends_at - now;
-    bool is_asking = smtp_server_is_asking(session->machine);
+    bool is_asking = waits_for_answer(session);
     time_ms wait = session->is_in_handshake ? HANDSHAKE_MS : smtp_server_timeout_ms(session->machine);
     if (is_asking && !session->was_asking)
         session->asked_at = now;
@@ -246,7 +252,7 @@ static void session_timer(struct timer *timer)
     time_ms now = loop_now(front->loop);
     if (now >= session->ends_at) {
         session_says_last(session, SLICE("421 4.4.2 this has taken long enough"));
-    } else if (!smtp_server_is_asking(session->machine)) {
+    } else if (!waits_for_answer(session)) {
         session_says_last(session, SLICE("421 4.4.2 nothing was heard for too long"));
     } else {
         session->depth++;
