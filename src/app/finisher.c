@@ -19,6 +19,7 @@ struct finisher {
     struct world *world;
     _Atomic bool is_running;
     _Atomic time_ms last;
+    unsigned bucket; /* the writer's: where something was owed last */
 };
 
 static bool finish_run(struct write_job *job, struct db *db, struct fault *why)
@@ -34,13 +35,10 @@ static bool finish_run(struct write_job *job, struct db *db, struct fault *why)
         return false;
     /* counters that run behind say nothing about the end, and the guard may take a refusal back */
     for (size_t i = 0; i < count && lag == 0 && watched == 0; i++) {
-        struct report_totals totals;
-        if (!report_totals(db, why, ids[i], &totals))
+        bool owes;
+        if (!report_owes(db, why, ids[i], &finisher->bucket, &owes))
             return false;
-        int64_t owed = 0;
-        for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
-            owed += delivery_is_owed((enum delivery_state)state) ? totals.states[state] : 0;
-        if (owed == 0 && !campaign_finish(db, why, ids[i], world_wall(finisher->world)))
+        if (!owes && !campaign_finish(db, why, ids[i], world_wall(finisher->world)))
             return false;
     }
     return true;

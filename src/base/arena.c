@@ -4,7 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { BLOCK_BYTES = 16 * 1024, ALIGN = 16 };
+/* What holds a domain's route needs some hundred bytes, and there may be 50,000 of them. */
+enum { BLOCK_BYTES_LEAST = 1024, BLOCK_BYTES_MOST = 16 * 1024, ALIGN = 16 };
 
 struct arena_block {
     struct arena_block *older;
@@ -39,12 +40,23 @@ void arena_reset(struct arena *arena)
     arena->used_bytes = 0;
 }
 
+/* Each block twice as large as the one before; a big piece gets one of its own. */
+static size_t next_block(const struct arena *arena, size_t size)
+{
+    size_t room = arena->blocks ? arena->blocks->size * 2 : BLOCK_BYTES_LEAST;
+    while (room < size * 4 && room < BLOCK_BYTES_MOST)
+        room *= 2;
+    if (room > BLOCK_BYTES_MOST)
+        room = BLOCK_BYTES_MOST;
+    return size > room / 4 ? size : room;
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     assert(size < SIZE_MAX / 2);
     if (size > (size_t)(arena->end - arena->next)) {
-        size_t room = size > BLOCK_BYTES / 4 ? size : BLOCK_BYTES;
+        size_t room = next_block(arena, size);
         struct arena_block *block = memory_alloc(sizeof(*block) + room);
         block->size = room;
         if (room == size && arena->blocks) { /* a big one of its own: behind the block in use, which stays in use */

@@ -1,7 +1,7 @@
 /* arena.h - memory for one piece of work: a request, a session, a batch
  *
- * Everything allocated from it goes at once with arena_release (or arena_reset, which keeps the first block). No single
- * frees. Aligned for any type. */
+ * Everything allocated from it goes at once with arena_release (or arena_reset, which keeps the last block). No single
+ * frees. Aligned for any type. Blocks begin at 1 KiB and grow to 16. */
 #ifndef TODOKE_BASE_ARENA_H
 #define TODOKE_BASE_ARENA_H
 

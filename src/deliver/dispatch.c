@@ -8,6 +8,10 @@ enum {
     SITE_READY_FACTOR = 32, /* recipients in memory for each connection a site may have */
     URGENT_ROOM = 200,      /* transactional ones beyond that: they do not wait for room */
     FAILURES_READY = 1000,  /* of a destination without a route: nothing but bookkeeping */
+    CLAIMED_PLENTY = 20000, /* recipients in memory, of all sites: beyond that, enough for a site's connections; */
+    CLAIMED_MANY = 60000,   /* beyond that, */
+    SCARCE_READY = 2,       /* so many of each site; */
+    CLAIMED_MOST = 250000,  /* and beyond that only transactional ones */
     DOUBTFUL_BATCH = 500,
     CLOCK_STEP_MS = 60000, /* what a clock is corrected by without anybody noticing */
     RENEW_MS = LEASE_MS / 3,
@@ -21,9 +25,15 @@ struct news_item {
     time_ms due;
 };
 
-static size_t site_most(const struct site *site)
+/* How many recipients of a site may be in memory: with 50,000 sites fewer of each. */
+static size_t site_most(const struct dispatcher *dispatcher, const struct site *site)
 {
-    size_t most = site->is_failure ? FAILURES_READY : (size_t)site->rule->connections * SITE_READY_FACTOR;
+    size_t claimed = atomic_load_explicit(&dispatcher->engine->claimed, memory_order_relaxed);
+    size_t factor = claimed < CLAIMED_PLENTY ? SITE_READY_FACTOR : 2;
+    size_t most = claimed >= CLAIMED_MOST   ? 0
+                  : claimed >= CLAIMED_MANY ? SCARCE_READY
+                  : site->is_failure        ? FAILURES_READY
+                                            : (size_t)site->rule->connections * factor;
     size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed);
     return appetite && appetite < most ? appetite : most;
 }
@@ -53,8 +63,8 @@ static void woken(void *owner, struct lane_group *group)
 
 static void fill_site(struct dispatcher *dispatcher, struct site *site)
 {
-    size_t most = site_most(site), count;
-    bool is_full = site->outstanding > most / 2;
+    size_t most = site_most(dispatcher, site), count;
+    bool is_full = most == 0 || site->outstanding > most / 2;
     bool has_urgent = lane_group_has_urgent(&site->group) && site->outstanding < most + URGENT_ROOM;
     if (atomic_load_explicit(&site->has_no_way, memory_order_relaxed))
         return; /* each second asks again */

@@ -127,7 +127,7 @@ void worker_compose_ahead(struct worker *worker, struct site *site)
     if (appetite && appetite < window)
         window = appetite;
     for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {
-        while (destination->raw.count &&
+        while (destination->raw.count && destination->slot_count && /* who has no connection needs no memory for it */
                (site->composing + destination->ready.count < window || recipients_has_urgent(&destination->raw))) {
             struct recipient *recipient = raw_pop(destination);
             if (worker_is_held(worker, recipient)) {
@@ -135,6 +135,7 @@ void worker_compose_ahead(struct worker *worker, struct site *site)
                 continue;
             }
             site->composing++;
+            destination->composing++;
             pool_compose(worker->engine, recipient);
         }
     }
@@ -196,7 +197,7 @@ static void close_idle(struct site *site)
 {
     for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
         for (struct slot *slot = destination->slots; slot; slot = slot->next) {
-            if (slot->state == SLOT_OPEN && slot->under_way_count == 0 && destination->ready.count == 0)
+            if (slot->state == SLOT_OPEN && slot->under_way_count == 0 && !destination_waits(destination))
                 timer_set(&slot->idle, 0);
         }
     }
@@ -229,12 +230,18 @@ static bool open_connection(struct worker *worker, struct destination *destinati
 
 /* ── free ── */
 
+/* Something to be sent; without a connection, something to be composed while one is on its way. */
+static bool has_work(const struct destination *destination)
+{
+    return destination->ready.count || (destination->raw.count && !destination->slot_count);
+}
+
 /* Those without a connection of their own come first. */
 static struct destination *destination_with_work(const struct site *site, time_ms now)
 {
     struct destination *more = NULL;
     for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {
-        if (!destination->ready.count || is_closed(destination, now))
+        if (!has_work(destination) || is_closed(destination, now))
             continue;
         if (!destination->slot_count)
             return destination;
@@ -284,13 +291,21 @@ static bool goes_before(const struct recipient *a, const struct recipient *b)
     return a->priority != b->priority ? a->priority < b->priority : a->turn < b->turn;
 }
 
+static const struct recipient *first_of(const struct destination *destination)
+{
+    const struct recipient *raw = destination->raw.first, *ready = destination->ready.first;
+    if (destination->slot_count || !raw)
+        return ready;
+    return ready && goes_before(ready, raw) ? ready : raw;
+}
+
 /* Whose turn it is: the destination with the oldest claim that was not looked at in this pass. */
 static struct destination *destination_in_turn(struct site *site)
 {
     struct destination *best = NULL;
     for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy)
-        if (destination->ready.count && destination->passed_at != site->pass &&
-            (!best || goes_before(destination->ready.first, best->ready.first)))
+        if (has_work(destination) && destination->passed_at != site->pass &&
+            (!best || goes_before(first_of(destination), first_of(best))))
             best = destination;
     return best;
 }
@@ -456,7 +471,7 @@ void worker_pump(struct worker *worker, struct site *site)
         pump_gated(worker, site, now);
     struct destination *waits = destination_with_work(site, now);
     site->is_crowded = waits && waits->slot_count == 0 && site->slots > 0;
-    site->urgent_waits = site->is_crowded && recipients_has_urgent(&waits->ready);
+    site->urgent_waits = site->is_crowded && first_of(waits)->priority == 0;
     if (site->is_crowded)
         close_idle(site);
     worker_compose_ahead(worker, site);

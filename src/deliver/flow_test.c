@@ -319,6 +319,91 @@ static void a_listed_source_drains(void **state)
     leave(fixture);
 }
 
+/* A resolver that gives no answer until it is opened. */
+struct slow_resolver {
+    struct resolver resolver;
+    struct resolver *inner;
+    pthread_mutex_t lock;
+    struct dns_request *held[4000];
+    size_t count;
+    bool is_open, has_urgent;
+};
+
+static void slow_ask(struct resolver *resolver, struct dns_request *request)
+{
+    struct slow_resolver *slow = (struct slow_resolver *)resolver;
+    pthread_mutex_lock(&slow->lock);
+    bool is_open = slow->is_open;
+    slow->has_urgent |= strcmp(request->name, "r0.example") == 0;
+    if (!is_open)
+        slow->held[slow->count++] = request;
+    pthread_mutex_unlock(&slow->lock);
+    if (is_open)
+        slow->inner->ask(slow->inner, request);
+}
+
+static size_t slow_count(struct slow_resolver *slow, bool *has_urgent)
+{
+    pthread_mutex_lock(&slow->lock);
+    size_t count = slow->count;
+    *has_urgent = slow->has_urgent;
+    pthread_mutex_unlock(&slow->lock);
+    return count;
+}
+
+static void slow_open(struct slow_resolver *slow)
+{
+    pthread_mutex_lock(&slow->lock);
+    slow->is_open = true;
+    pthread_mutex_unlock(&slow->lock);
+    for (size_t i = 0; i < slow->count; i++)
+        slow->inner->ask(slow->inner, slow->held[i]);
+}
+
+/* F9: a campaign to thousands of domains asks for some hundred routes at a time, and transactional mail to one more
+ * domain does not wait for their answers. */
+static void many_domains_are_no_flood_of_questions(void **state)
+{
+    enum { DOMAINS = 3000 };
+    HOUSE(fixture, state, 1);
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    struct slow_resolver *slow = NEW(struct slow_resolver);
+    slow->resolver.ask = slow_ask;
+    slow->inner = fixture->world.resolver;
+    pthread_mutex_init(&slow->lock, NULL);
+    fixture->world.resolver = &slow->resolver;
+    start(fixture);
+    for (int i = 0; i < DOMAINS; i++) {
+        char domain[32];
+        snprintf(domain, sizeof(domain), "d%d.example", i);
+        person(fixture, "p", domain);
+    }
+    submit(fixture);
+    bool has_urgent = false;
+    for (int i = 0; i < 4000 && slow_count(slow, &has_urgent) < 500; i++)
+        receiver_pause(5);
+    receiver_pause(50);
+    assert_int_equal(slow_count(slow, &has_urgent), 500);
+    assert_false(has_urgent);
+    fixture->count = 0;
+    person(fixture, "urgent", "r0.example");
+    submit_as(fixture, 7, 0);
+    for (int i = 0; i < 4000 && !has_urgent; i++, receiver_pause(5))
+        slow_count(slow, &has_urgent);
+    assert_true(has_urgent);
+    assert_int_equal(slow_count(slow, &has_urgent), 501);
+    slow_open(slow);
+    wait_until_accepted(&receivers[0], 1);
+    wait_until_state(fixture, "unknown domains", DELIVERY_BOUNCED, DOMAINS);
+    engine_stop(fixture->engine, 2000);
+    fixture->engine = NULL;
+    fixture->world.resolver = slow->inner;
+    pthread_mutex_destroy(&slow->lock);
+    free(slow);
+    leave(fixture);
+}
+
 /* What the store has no part in, once. */
 #define ON_SQLITE(test)                                                                                                \
     {                                                                                                                  \
@@ -338,6 +423,7 @@ int main(int argc, char **argv)
         ON_SQLITE(one_by_one_the_weights_hold),
         ON_BOTH(a_warm_up_holds_across_restarts),
         ON_SQLITE(a_listed_source_drains),
+        ON_SQLITE(many_domains_are_no_flood_of_questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,7 @@ struct destination {
     time_ms closed_until;    /* its hosts failed while others of the site stood */
     struct recipients raw;   /* not composed yet */
     struct recipients ready; /* composed, waiting for a slot */
+    size_t composing;        /* between the two */
     struct slot *slots;
     int slot_count;
     bool has_doubts; /* a connection failed and none stands: no more of them until one of those on their way does */
@@ -170,6 +171,7 @@ struct slot {
     struct security security;  /* what this connection must be */
     enum tls_fault tls_fault;  /* was_tls_failure: what was wrong */
     struct tls_info *tls_info; /* once TLS stands */
+    char *opened_for;          /* the domain of a recipient that it was opened for */
     char *policy_domain;       /* whose session this counts as (RFC 8460) */
     bool hangs_up;             /* a mail that must not go was begun: hang up as soon as it is the only one */
     struct reply_kept {        /* why it ended, when it ended before READY */
@@ -252,6 +254,10 @@ struct dispatcher {
     struct tls_counts tls_counts;
     unsigned seconds;                       /* since the start: what is done every few of them */
     struct map sites, destinations, routes; /* by name, by key, by domain (struct domain_route) */
+    struct route_queue {
+        struct domain_route *first, *last;
+    } to_ask[LANE_PRIORITIES]; /* routes that wait for others to be answered */
+    unsigned asking;           /* routes that are being asked for */
     struct timer wake, second;
     struct deferred fill;
     struct site *to_fill;
@@ -295,7 +301,7 @@ void dispatcher_home(struct engine *engine, struct recipient *recipient);
 
 /* routing.c: where domains go */
 NODISCARD bool routing_begin(struct dispatcher *dispatcher, struct fault *why);
-void routing_want(void *owner, struct slice name); /* owner: the dispatcher */
+void routing_want(void *owner, struct slice name, bool is_urgent); /* owner: the dispatcher */
 /* Read what people decided; where it has changed, every route is asked for anew. WORLD. */
 NODISCARD bool routing_directions(struct dispatcher *dispatcher, struct fault *why);
 void routing_notes(struct mailbox *mailbox, struct mail_item *items);
@@ -367,6 +373,10 @@ void health_release(struct dispatcher *dispatcher);
 void site_meet(struct worker *worker, struct site *site);
 void site_release(struct site *site);
 void destination_meet(struct worker *worker, struct destination *destination);
+static inline bool destination_waits(const struct destination *destination)
+{
+    return destination->ready.count || destination->raw.count || destination->composing;
+}
 void raw_push(struct destination *destination, struct recipient *recipient);
 struct recipient *raw_pop(struct destination *destination);
 void ready_push(struct destination *destination, struct recipient *recipient);

@@ -13,6 +13,8 @@ enum {
     ROUTE_TTL_MOST_S = 3600,
     ROUTE_AGAIN_S = 60, /* after a DNS failure */
     ROUTE_STALE_MOST_MS = 86400000,
+    ASKED_MOST = 500, /* routes asked for at a time; a campaign to 50,000 domains is no flood of questions */
+    ASKED_MOST_URGENT = 700,
 };
 
 /* What is known of a domain's route, and until when. */
@@ -29,7 +31,10 @@ struct domain_route {
     enum route_status status;
     const char *tls; /* what demands TLS of the first host: a literal */
     time_ms good_until;
-    time_ms found_at; /* 0: never */
+    time_ms found_at;          /* 0: never */
+    bool is_asked;             /* counted in dispatcher->asking */
+    struct route_queue *queue; /* in which it waits to be asked for; NULL: none */
+    struct domain_route *queue_before, *queue_next;
 };
 
 /* ── sites and destinations ── */
@@ -184,6 +189,48 @@ static struct destination *destination_get(struct dispatcher *dispatcher, struct
 
 /* ── routes ── */
 
+static void ask_now(struct domain_route *known);
+
+static void queue_out(struct domain_route *known)
+{
+    struct route_queue *queue = known->queue;
+    if (!queue)
+        return;
+    *(known->queue_before ? &known->queue_before->queue_next : &queue->first) = known->queue_next;
+    *(known->queue_next ? &known->queue_next->queue_before : &queue->last) = known->queue_before;
+    known->queue_before = known->queue_next = NULL;
+    known->queue = NULL;
+}
+
+static void queue_in(struct route_queue *queue, struct domain_route *known)
+{
+    queue_out(known);
+    known->queue = queue;
+    known->queue_before = queue->last;
+    *(queue->last ? &queue->last->queue_next : &queue->first) = known;
+    queue->last = known;
+}
+
+static void ask_next(struct dispatcher *dispatcher)
+{
+    static const unsigned most[LANE_PRIORITIES] = {ASKED_MOST_URGENT, ASKED_MOST};
+    for (size_t i = 0; i < COUNT_OF(most) && !dispatcher->is_stopping; i++) {
+        while (dispatcher->to_ask[i].first && dispatcher->asking < most[i]) {
+            struct domain_route *known = dispatcher->to_ask[i].first;
+            queue_out(known);
+            ask_now(known);
+        }
+    }
+}
+
+/* Nothing is awaited for it any more: somebody else's turn. */
+static void answered(struct domain_route *known)
+{
+    known->dispatcher->asking -= known->is_asked;
+    known->is_asked = false;
+    ask_next(known->dispatcher);
+}
+
 /* Route and policy are known: where the lanes go from now on. */
 static void settle(struct domain_route *known)
 {
@@ -203,6 +250,7 @@ static void settle(struct domain_route *known)
     known->destination = destination;
     lanes_route(dispatcher->lanes, known->name, &destination->site->group, destination);
     timer_set(&dispatcher->wake, 0);
+    answered(known);
 }
 
 static void on_route(void *owner, const struct route *route)
@@ -220,6 +268,7 @@ static void on_route(void *owner, const struct route *route)
         if (known->found)
             route_kept_drop(known->found);
         known->found = NULL;
+        answered(known);
         return;
     }
     struct security_policy policy = {0};
@@ -259,7 +308,7 @@ static void ask_relay(struct domain_route *known)
     const struct route locked = {
         .status = ROUTE_TRY_LATER, .enhanced = {4, 3, 5}, .text = SLICE("the smart host's password cannot be opened")};
     if (!relay) /* taken away: its lanes go elsewhere */
-        return;
+        return answered(known);
     if (known->found)
         route_kept_drop(known->found);
     known->found = route_kept_new(&locked, &policy);
@@ -268,11 +317,11 @@ static void ask_relay(struct domain_route *known)
     known->query = route_ask(dispatcher->dns, relay->host, &dispatcher->engine->relay_options, on_route, known);
 }
 
-static void ask(struct domain_route *known)
+static void ask_now(struct domain_route *known)
 {
     struct dispatcher *dispatcher = known->dispatcher;
-    if (known->query || known->sts)
-        return;
+    known->is_asked = true;
+    dispatcher->asking++;
     if (!known->domain.len)
         return ask_relay(known);
     known->query = route_ask(dispatcher->dns, known->domain, &dispatcher->engine->route_options, on_route, known);
@@ -280,7 +329,17 @@ static void ask(struct domain_route *known)
         known->sts = sts_ask(dispatcher->sts, known->domain, on_policy, known);
 }
 
-void routing_want(void *owner, struct slice name)
+/* As soon as there is room for the question, those of transactional mail first. */
+static void ask(struct domain_route *known, bool is_urgent)
+{
+    struct dispatcher *dispatcher = known->dispatcher;
+    if (known->is_asked || (known->queue && !is_urgent))
+        return;
+    queue_in(&dispatcher->to_ask[is_urgent ? 0 : LANE_PRIORITIES - 1], known);
+    ask_next(dispatcher);
+}
+
+void routing_want(void *owner, struct slice name, bool is_urgent)
 {
     struct dispatcher *dispatcher = owner;
     struct domain_route *known = map_get(&dispatcher->routes, name);
@@ -295,11 +354,12 @@ void routing_want(void *owner, struct slice name)
         known->pool = read.pool;
         map_set(&dispatcher->routes, known->name, known);
     }
-    ask(known);
+    ask(known, is_urgent);
 }
 
 static void route_forget(struct domain_route *known)
 {
+    queue_out(known);
     route_cancel(known->query);
     sts_cancel(known->sts);
     if (known->found)
@@ -315,13 +375,13 @@ void routing_refresh(struct dispatcher *dispatcher)
     time_ms now = loop_now(dispatcher->loop);
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));) {
         struct domain_route *known = entry->value;
-        if (known->query || known->sts || known->good_until >= now)
+        if (known->is_asked || known->queue || known->good_until >= now)
             continue;
         if (lanes_forget(dispatcher->lanes, known->name)) {
             map_remove(&dispatcher->routes, known->name);
             route_forget(known);
         } else {
-            ask(known);
+            ask(known, false);
         }
     }
 }
@@ -380,7 +440,7 @@ static void tell_later(struct dispatcher *dispatcher, struct slice domain)
     SCOPED(buf) name = BUF(1024);
     const struct lane_key key = {.domain = domain, .priority = 1};
     directions_name(dispatcher->directions, &key, &name);
-    routing_want(dispatcher, buf_slice(&name));
+    routing_want(dispatcher, buf_slice(&name), true);
 }
 
 void routing_tell(struct dispatcher *dispatcher, struct slice name, struct arena *arena, struct board_route **routes,

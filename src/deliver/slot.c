@@ -68,6 +68,7 @@ static void slot_free(struct slot *slot)
     buf_release(&slot->remote);
     buf_release(&slot->last_words.text);
     free(slot->tls_info);
+    free(slot->opened_for);
     free(slot->policy_domain);
     free(slot);
     worker_slot_gone(worker);
@@ -236,7 +237,8 @@ static void offer_work(struct slot *slot)
         smtp_client_quit(slot->client);
     } else if (slot->under_way_count == 0) {
         time_ms idle = slot->worker->engine->options.idle_ms;
-        bool is_wanted = slot->worker->first_short || slot->destination->site->is_crowded;
+        bool is_wanted =
+            (slot->worker->first_short || slot->destination->site->is_crowded) && !destination_waits(slot->destination);
         timer_set(&slot->idle, is_wanted ? 0 : idle ? idle : IDLE_MS);
     }
 }
@@ -628,6 +630,8 @@ void slot_open(struct worker *worker, struct destination *destination, struct eg
     slot->egress = egress;
     slot->kept = destination->kept;
     slot->kept->held++;
+    const struct recipient *waits = destination->ready.first ? destination->ready.first : destination->raw.first;
+    slot->opened_for = slice_dup(waits ? waits->domain : SLICE(""));
     buf_init(&slot->remote, 512);
     buf_init(&slot->last_words.text, 4096);
     timer_init(&slot->idle, worker->loop, idle_over, slot);

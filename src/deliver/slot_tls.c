@@ -105,7 +105,7 @@ static struct slice session_domain(const struct slot *slot)
         return destination->ready.first->domain;
     if (slot->under_way_count)
         return slot->under_way[0]->domain;
-    return destination->raw.first ? destination->raw.first->domain : SLICE("");
+    return slice_str(slot->opened_for);
 }
 
 static void tlsa_text(const struct route_host *host, struct buf *text)

@@ -191,6 +191,7 @@ static void composed_arrived(struct mailbox *mailbox, struct mail_item *batch)
         batch = batch->next;
         struct site *site = recipient->destination->site;
         site->composing--;
+        recipient->destination->composing--;
         if (recipient->compose_fault)
             composing_failed(worker, recipient);
         else if (worker->is_stopping)

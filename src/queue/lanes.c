@@ -29,7 +29,7 @@ struct domain {
     struct lane *lanes;
     struct lane_group *group;
     struct destination *destination;
-    bool is_asked;
+    bool is_asked, is_asked_urgently;
 };
 
 struct lanes {
@@ -315,32 +315,10 @@ static void lane_has_now(struct lane *lane, unsigned bucket)
         look_from_the_start(lane);
 }
 
-bool lanes_load(struct lanes *lanes, struct fault *why)
-{
-    SCOPED(rows) rows = {0};
-    if (!db_query(lanes->reader, why, &rows,
-                  "SELECT l.id, l.brand_id, l.campaign_id, l.priority, l.domain, d.bucket, d.due FROM (SELECT bucket, "
-                  "lane_id, MIN(due_ms) AS due FROM delivery WHERE state <= 1 GROUP BY bucket, lane_id) d JOIN lane l "
-                  "ON l.id = d.lane_id",
-                  NO_VALUES))
-        return false;
-    while (rows_next(&rows)) {
-        struct lane_key key = {
-            .id = (uint64_t)rows_int(&rows, 0),
-            .brand_id = (uint64_t)rows_int(&rows, 1),
-            .campaign_id = (uint64_t)rows_int(&rows, 2),
-            .priority = (int)rows_int(&rows, 3),
-            .domain = rows_text(&rows, 4),
-        };
-        lanes_added(lanes, &key, (unsigned)rows_int(&rows, 5), rows_int(&rows, 6));
-    }
-    return rows_end(&rows);
-}
-
-void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucket, time_ms due)
+/* Rows of this lane are owed in this bucket. */
+static void lane_owes(struct lanes *lanes, struct lane *lane, unsigned bucket, time_ms due)
 {
     assert(bucket < BUCKETS);
-    struct lane *lane = lane_get(lanes, key);
     bit_set(lane->owed, bucket);
     if (lane->turn)
         lane_has_now(lane, bucket);
@@ -348,10 +326,81 @@ void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucke
         lane_due(lanes, lane, due);
 }
 
+/* A lane that was not in memory; NULL and why->kind FAULT_NONE: there is no such lane. */
+static struct lane *lane_read(struct lanes *lanes, uint64_t id, struct fault *why)
+{
+    struct lane *lane = NULL;
+    SCOPED(rows) rows = {0};
+    *why = (struct fault){0};
+    if (!db_query(lanes->reader, why, &rows, "SELECT brand_id, campaign_id, priority, domain FROM lane WHERE id = $1",
+                  VALUES(V_INT((int64_t)id))))
+        return NULL;
+    if (rows_next(&rows)) {
+        struct lane_key key = {
+            .id = id,
+            .brand_id = (uint64_t)rows_int(&rows, 0),
+            .campaign_id = (uint64_t)rows_int(&rows, 1),
+            .priority = (int)rows_int(&rows, 2),
+            .domain = rows_text(&rows, 3),
+        };
+        lane = lane_get(lanes, &key);
+    }
+    return rows_end(&rows) ? lane : NULL;
+}
+
+/* From the index alone; each lane is looked up once, not for each of its buckets. */
+static bool load_bucket(struct lanes *lanes, unsigned bucket, struct fault *why)
+{
+    struct met {
+        uint64_t id;
+        time_ms due;
+    } *fresh = NULL;
+    size_t count = 0, room = 0;
+    SCOPED(rows) rows = {0};
+    if (!db_query(lanes->reader, why, &rows,
+                  "SELECT lane_id, MIN(due_ms) FROM delivery WHERE bucket = $1 AND state <= 1 GROUP BY bucket, lane_id",
+                  VALUES(V_INT(bucket))))
+        return false;
+    while (rows_next(&rows)) {
+        uint64_t id = (uint64_t)rows_int(&rows, 0);
+        struct lane *lane = id_map_get(&lanes->by_id, id);
+        if (lane) {
+            lane_owes(lanes, lane, bucket, rows_int(&rows, 1));
+            continue;
+        }
+        if (count == room)
+            fresh = memory_resize(fresh, room = room ? room * 2 : 64, sizeof(*fresh));
+        fresh[count++] = (struct met){id, rows_int(&rows, 1)};
+    }
+    bool ok = rows_end(&rows);
+    for (size_t i = 0; ok && i < count; i++) {
+        struct lane *lane = lane_read(lanes, fresh[i].id, why);
+        if (lane)
+            lane_owes(lanes, lane, bucket, fresh[i].due);
+        ok = why->kind == FAULT_NONE;
+    }
+    free(fresh);
+    return ok;
+}
+
+bool lanes_load(struct lanes *lanes, struct fault *why)
+{
+    *why = (struct fault){0};
+    for (unsigned bucket = 0; bucket < BUCKETS; bucket++)
+        if (!load_bucket(lanes, bucket, why))
+            return false;
+    return true;
+}
+
+void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucket, time_ms due)
+{
+    lane_owes(lanes, lane_get(lanes, key), bucket, due);
+}
+
 void lanes_route(struct lanes *lanes, struct slice name, struct lane_group *group, struct destination *destination)
 {
     struct domain *domain = domain_get(lanes, name);
-    domain->is_asked = false;
+    domain->is_asked = domain->is_asked_urgently = false;
     domain->destination = destination;
     if (domain->group == group)
         return;
@@ -397,10 +446,12 @@ time_ms lanes_wake(struct lanes *lanes, time_ms now)
             continue;
         }
         heap_remove(lanes, lane); /* lanes_route puts it back */
-        if (!domain->is_asked) {
-            domain->is_asked = true;
-            lanes->want_route(lanes->owner, domain->name);
-        }
+        bool is_urgent = lane->key.priority == 0;
+        if (domain->is_asked && (domain->is_asked_urgently || !is_urgent))
+            continue;
+        domain->is_asked = true;
+        domain->is_asked_urgently = is_urgent;
+        lanes->want_route(lanes->owner, domain->name, is_urgent);
     }
     return lanes->heap_count ? lanes->heap[1]->next_due : INT64_MAX;
 }

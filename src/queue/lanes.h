@@ -36,9 +36,9 @@ static inline bool lane_group_has_urgent(const struct lane_group *group)
     return group->brands[0] != NULL;
 }
 
-/* What a domain needs before its lanes can be claimed: called once when its first lane wakes; answer with lanes_route.
- */
-typedef void (*lanes_want_route)(void *owner, struct slice domain);
+/* What a domain needs before its lanes can be claimed: called once when its first lane wakes, and once more when the
+ * first transactional one does; answer with lanes_route. */
+typedef void (*lanes_want_route)(void *owner, struct slice domain, bool is_urgent);
 /* Work has become due in this group. */
 typedef void (*lanes_woken)(void *owner, struct lane_group *group);
 

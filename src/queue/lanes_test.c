@@ -18,7 +18,7 @@ struct fixture {
     size_t count;
 };
 
-static void want_route(void *owner, struct slice domain)
+static void want_route(void *owner, struct slice domain, bool is_urgent)
 {
     struct fixture *fixture = owner;
     assert_true(fixture->asked_count < ASKED_MOST);

@@ -1,5 +1,6 @@
 #include "report/report.h"
 
+#include "base/id.h"
 #include <assert.h>
 
 static void totals_add(struct report_totals *totals, int64_t state, int64_t n)
@@ -24,6 +25,24 @@ bool report_totals(struct db *db, struct fault *why, uint64_t campaign_id, struc
     while (rows_next(&rows))
         totals_add(totals, rows_int(&rows, 0), rows_int(&rows, 1));
     return rows_end(&rows);
+}
+
+bool report_owes(struct db *db, struct fault *why, uint64_t campaign_id, unsigned *bucket, bool *owes)
+{
+    for (unsigned seen = 0; seen < ID_BUCKETS; seen++) {
+        int64_t one;
+        *bucket %= ID_BUCKETS;
+        if (!db_query_ints(db, why,
+                           "SELECT 1 FROM count_state WHERE bucket = $1 AND campaign_id = $2 AND state >= 0 AND state "
+                           "<= $3 AND n > 0 LIMIT 1",
+                           VALUES(V_INT(*bucket), V_INT((int64_t)campaign_id), V_INT(DELIVERY_IN_DOUBT)), &one, 1,
+                           owes))
+            return false;
+        if (*owes)
+            return true;
+        ++*bucket;
+    }
+    return true;
 }
 
 /* Most accepted first, then by name. */

@@ -29,6 +29,9 @@ struct report_totals {
 };
 /* campaign_id 0: everything. */
 NODISCARD bool report_totals(struct db *db, struct fault *why, uint64_t campaign_id, struct report_totals *totals);
+/* Does the campaign owe anything? Cheap while it does, even to a million recipients at 50,000 domains: the search
+ * begins in *bucket, where something was found last. */
+NODISCARD bool report_owes(struct db *db, struct fault *why, uint64_t campaign_id, unsigned *bucket, bool *owes);
 
 struct report_domain {
     struct slice domain;

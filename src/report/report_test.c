@@ -131,6 +131,13 @@ static void check_against_truth(struct test_store *test, const struct history *h
     }
     assert_true(report_totals(test->reader, &why, campaign_id, &got));
     assert_int_equal(got.accepted, want.accepted);
+    int64_t owed = 0;
+    for (int state = 0; state <= DELIVERY_IN_DOUBT; state++)
+        owed += want.states[state];
+    unsigned bucket = (unsigned)(want.accepted * 7);
+    bool owes;
+    assert_true(report_owes(test->reader, &why, campaign_id, &bucket, &owes));
+    assert_int_equal(owes, campaign_id && owed > 0);
     for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
         assert_int_row("state", got.states[state], want.states[state]);
     struct report_reason *rows;
