@@ -4,10 +4,10 @@ import threading
 
 
 class Receiver:
-    """receiver.mails: (mail_from, rcpt_to, bytes), in the order they were taken. judge(address): the reply that refuses it, or None."""
+    """receiver.mails: (mail_from, rcpt_to, bytes), in the order they were taken; receiver.peers: whose address each came from. judge(address): the reply that refuses it, or None."""
 
     def __init__(self, ip, port, judge=lambda address: None):
-        self.mails, self.lock, self.judge = [], threading.Lock(), judge
+        self.mails, self.peers, self.lock, self.judge = [], [], threading.Lock(), judge
         keep = self
 
         class Conversation(socketserver.StreamRequestHandler):
@@ -45,6 +45,7 @@ class Receiver:
                         with keep.lock:
                             for recipient in recipients:
                                 keep.mails.append((sender, recipient, b"".join(lines)))
+                                keep.peers.append(self.client_address[0])
                         self.say("250 2.0.0 taken")
                     elif verb == b"QUIT":
                         self.say("221 2.0.0 bye")

@@ -9,29 +9,34 @@
 #include "store/store.h"
 #include <stdio.h>
 
-static const char usage[] = "usage: todoke queue list [--state STATE] [--campaign ID] [--limit N] [--json]\n"
-                            "       todoke queue audit [--campaign ID] [--json]\n"
-                            "       todoke queue hold|release|purge FILTER... [--dry-run] [--why TEXT] [--json]\n"
-                            "       todoke queue orders [--json]\n"
-                            "       todoke queue show DELIVERY [--lang ja|en] [--json]   as todoke explain message\n"
-                            "FILTER: --brand NAME, --campaign NAME-OR-ID, --domain DOMAIN, --site SITE, --older-than "
-                            "2d; with several, all must be true\n"
-                            "\n"
-                            "list prints delivery, receiver, state, since, due and attempts; STATE is one of waiting, "
-                            "deferred, held, on_wire, in_doubt\n"
-                            "(default: all that is owed). audit counts the ten states three ways: accepted = their "
-                            "sum, and counters = rows. Exit status 1\n"
-                            "when they disagree.\n"
-                            "hold: what matches waits until it is released; of a brand, campaign or domain alone it "
-                            "stands, for mails of later too.\n"
-                            "release: what was held is due now (what a receiver's guard holds: todoke guard). purge: "
-                            "what matches is cancelled; what is on\n"
-                            "the wire ends as it ends. All speak of what was accepted until now, or longer ago than "
-                            "--older-than; --site is that of a\n"
-                            "delivery's last reply. --dry-run only counts. The running server carries an order out "
-                            "in slices; without one it waits for\n"
-                            "its start. orders: who ordered what, and how far it is.\n"
-                            "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+static const char usage[] =
+    "usage: todoke queue list [--state STATE] [--campaign ID] [--limit N] [--json]\n"
+    "       todoke queue audit [--campaign ID] [--json]\n"
+    "       todoke queue hold|release|purge FILTER... [--dry-run] [--why TEXT] [--json]\n"
+    "       todoke queue move --to POOL FILTER... [--dry-run] [--why TEXT] [--json]\n"
+    "       todoke queue orders [--json]\n"
+    "       todoke queue show DELIVERY [--lang ja|en] [--json]   as todoke explain message\n"
+    "FILTER: --brand NAME, --campaign NAME-OR-ID, --domain DOMAIN, --site SITE, --source IP, "
+    "--pool NAME, --older-than 2d; with several, all must be true\n"
+    "\n"
+    "list prints delivery, receiver, state, since, due and attempts; STATE is one of waiting, "
+    "deferred, held, on_wire, in_doubt\n"
+    "(default: all that is owed). audit counts the ten states three ways: accepted = their "
+    "sum, and counters = rows. Exit status 1\n"
+    "when they disagree.\n"
+    "hold: what matches waits until it is released; of a brand, campaign or domain alone it "
+    "stands, for mails of later too.\n"
+    "move: mail of these brands or campaigns to these domains (whole lanes) leaves by another pool of sources, later "
+    "mail of them too; --to brand: by\n"
+    "the brand's own again. --source, --pool: what leaves by its pool, by that pool.\n"
+    "release: what was held is due now (what a receiver's guard holds: todoke guard). purge: "
+    "what matches is cancelled; what is on\n"
+    "the wire ends as it ends. All speak of what was accepted until now, or longer ago than "
+    "--older-than; --site is that of a\n"
+    "delivery's last reply. --dry-run only counts. The running server carries an order out "
+    "in slices; without one it waits for\n"
+    "its start. orders: who ordered what, and how far it is.\n"
+    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
 
 struct queue_arguments {
     const char *store, *state, *campaign, *limit;
@@ -186,6 +191,9 @@ int cmd_queue(int argc, char **argv)
         {"--site", &wish.site, NULL},
         {"--older-than", &wish.older_than, NULL},
         {"--why", &wish.why, NULL},
+        {"--source", &wish.source, NULL},
+        {"--pool", &wish.pool, NULL},
+        {"--to", &wish.to, NULL},
         {"--lang", &lang, NULL},
         {"--dry-run", NULL, &wish.is_dry_run},
         {NULL, NULL, NULL},

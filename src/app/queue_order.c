@@ -4,6 +4,7 @@
 #include "app/config.h"
 #include "base/json.h"
 #include "campaign/campaign.h"
+#include "campaign/queue_order.h"
 #include "mail/address.h"
 #include <pwd.h>
 #include <stdio.h>
@@ -24,17 +25,17 @@ static struct slice person(struct desk *desk)
 }
 
 static bool order_read(struct desk *desk, const struct queue_order_arguments *arguments, enum order_verb verb,
-                       struct queue_order *order, struct campaign *campaign, struct fault *why)
+                       struct queue_order *order, struct fault *why)
 {
     time_ms now = world_wall(&desk->world), age = 0;
-    *campaign = (struct campaign){0};
+    struct campaign campaign = {0};
     *order = (struct queue_order){.at = now, .verb = verb, .who = person(desk)};
     if (arguments->brand && !desk_brand(desk, arguments->brand, &order->brand_id, why))
         return false;
     if (arguments->campaign &&
-        !campaign_find(desk->reader, why, slice_str(arguments->campaign), &desk->arena, campaign))
+        !campaign_find(desk->reader, why, slice_str(arguments->campaign), &desk->arena, &campaign))
         return false;
-    order->campaign_id = campaign->id;
+    order->campaign_id = campaign.id;
     if (arguments->domain && !domain_normalise(slice_str(arguments->domain), &desk->arena, &order->domain, why))
         return fault_prefix(why, "--domain %.100s: ", arguments->domain);
     if (arguments->site)
@@ -46,34 +47,25 @@ static bool order_read(struct desk *desk, const struct queue_order_arguments *ar
     order->why = arguments->why ? slice_str(arguments->why) : SLICE("by hand");
     if (order->why.len > 400)
         return fault_set(why, FAULT_INPUT, "--why: at most 400 octets");
-    if (!arguments->brand && !arguments->campaign && !arguments->domain && !arguments->site && !age)
-        return fault_set(why, FAULT_INPUT, "say of which mails: --brand, --campaign, --domain, --site or --older-than");
-    return true;
+    if (arguments->source)
+        order->source = slice_str(arguments->source);
+    if (arguments->pool)
+        order->pool = slice_str(arguments->pool);
+    if ((verb == ORDER_MOVE) != (arguments->to != NULL))
+        return fault_set(why, FAULT_INPUT,
+                         "a move needs --to POOL (or --to brand: back to the brand's own), others none");
+    if (arguments->to && strcmp(arguments->to, "brand") != 0)
+        order->to_pool = slice_str(arguments->to);
+    if (!arguments->brand && !arguments->campaign && !arguments->domain && !arguments->site && !arguments->source &&
+        !arguments->pool && !age)
+        return fault_set(why, FAULT_INPUT,
+                         "say of which mails: --brand, --campaign, --domain, --site, --source, --pool or --older-than");
+    return queue_order_ready(desk->reader, why, order, &desk->arena);
 }
 
-static bool is_only_campaign(const struct queue_order *order)
-{
-    return order->campaign_id && !order->brand_id && !order->domain.len && !order->site.len &&
-           order->accepted_until == order->at;
-}
-
-/* A campaign's hold is its pause: its state follows. */
-struct given {
-    struct queue_order order;
-    struct campaign campaign;
-};
 static bool give_run(struct db *db, struct fault *why, void *context)
 {
-    struct given *given = context;
-    const struct queue_order *order = &given->order;
-    if (is_only_campaign(order) && order->verb == ORDER_HOLD &&
-        (given->campaign.state == CAMPAIGN_SENDING || given->campaign.state == CAMPAIGN_EXPANDING) &&
-        !campaign_pause(db, why, order->campaign_id, order->why, order->at))
-        return false;
-    if (is_only_campaign(order) && order->verb == ORDER_RELEASE && given->campaign.state == CAMPAIGN_PAUSED &&
-        !campaign_resume(db, why, order->campaign_id, order->at))
-        return false;
-    return order_give(db, why, &given->order);
+    return queue_order_begin(db, why, context);
 }
 
 static bool count(struct desk *desk, const struct queue_order *order, bool is_json, struct fault *why)
@@ -111,21 +103,21 @@ static bool count(struct desk *desk, const struct queue_order *order, bool is_js
 bool queue_order_give(struct desk *desk, const struct queue_order_arguments *arguments, enum order_verb verb,
                       struct fault *why)
 {
-    struct given given;
-    if (!order_read(desk, arguments, verb, &given.order, &given.campaign, why))
+    struct queue_order order;
+    if (!order_read(desk, arguments, verb, &order, why))
         return false;
     if (arguments->is_dry_run)
-        return count(desk, &given.order, arguments->is_json, why);
-    if (!store_change(desk->store, give_run, &given, why))
+        return count(desk, &order, arguments->is_json, why);
+    if (!store_change(desk->store, give_run, &order, why))
         return false;
     if (arguments->is_json)
-        printf("{\"order\":\"%llu\",\"verb\":\"%.*s\"}\n", (unsigned long long)given.order.id,
+        printf("{\"order\":\"%llu\",\"verb\":\"%.*s\"}\n", (unsigned long long)order.id,
                SLICE_ARG(order_verb_word(verb)));
-    else if (order_is_standing(&given.order) && verb == ORDER_HOLD)
-        printf("order %llu: held from now on, mails that come later too\n", (unsigned long long)given.order.id);
+    else if (order_is_standing(&order) && verb == ORDER_HOLD)
+        printf("order %llu: held from now on, mails that come later too\n", (unsigned long long)order.id);
     else
         printf("order %llu: the server carries it out; `todoke queue orders` tells how far it is\n",
-               (unsigned long long)given.order.id);
+               (unsigned long long)order.id);
     return true;
 }
 
@@ -141,6 +133,12 @@ static void filter_write(const struct queue_order *order, struct buf *out)
         buf_printf(out, " domain %.*s", SLICE_ARG(order->domain));
     if (order->site.len)
         buf_printf(out, " site %.*s", SLICE_ARG(order->site));
+    if (order->source.len)
+        buf_printf(out, " source %.*s", SLICE_ARG(order->source));
+    else if (order->pool.len)
+        buf_printf(out, " pool %.*s", SLICE_ARG(order->pool));
+    if (order->verb == ORDER_MOVE)
+        buf_printf(out, " to %.*s", SLICE_ARG(order->to_pool.len ? order->to_pool : SLICE("the brand's pool")));
     if (order->accepted_until < order->at) {
         buf_text(out, " accepted before ");
         time_rfc3339(out, order->accepted_until);
@@ -172,6 +170,9 @@ static void order_json(struct desk *desk, const struct queue_order *order)
     json_put_int(&json, "campaign", (int64_t)order->campaign_id);
     json_put_string(&json, "domain", order->domain);
     json_put_string(&json, "site", order->site);
+    json_put_string(&json, "source", order->source);
+    json_put_string(&json, "pool", order->pool);
+    json_put_string(&json, "to_pool", order->to_pool);
     json_put_string(&json, "accepted_until", stamp(desk, order->accepted_until));
     json_put_string(&json, "why", order->why);
     json_put_int(&json, "moved", order->moved);
@@ -197,10 +198,11 @@ bool queue_order_list(struct desk *desk, bool is_json, struct fault *why)
             continue;
         }
         filter_write(order, &filter);
-        printf("%llu  %.*s  %.*s  %.*s%.*s  (%.*s): %lld moved, ", (unsigned long long)order->id,
+        printf("%llu  %.*s  %.*s  %.*s%.*s  (%.*s): %lld%s moved, ", (unsigned long long)order->id,
                SLICE_ARG(desk_time(desk, order->at)), SLICE_ARG(order->who),
                SLICE_ARG(order->verb < ORDER_VERB_COUNT ? order_verb_word(order->verb) : SLICE("?")),
-               SLICE_ARG(buf_slice(&filter)), SLICE_ARG(order->why), (long long)order->moved);
+               SLICE_ARG(buf_slice(&filter)), SLICE_ARG(order->why), (long long)order->moved,
+               order->verb == ORDER_MOVE ? " lanes" : "");
         if (order->done)
             puts("done");
         else

@@ -1,4 +1,4 @@
-/* queue_order.h - `todoke queue hold | release | purge | orders` */
+/* queue_order.h - `todoke queue hold | release | purge | move | orders` */
 #ifndef TODOKE_APP_QUEUE_ORDER_H
 #define TODOKE_APP_QUEUE_ORDER_H
 
@@ -6,7 +6,7 @@
 #include "queue/order.h"
 
 struct queue_order_arguments {
-    const char *brand, *campaign, *domain, *site, *older_than, *why;
+    const char *brand, *campaign, *domain, *site, *older_than, *why, *source, *pool, *to;
     bool is_dry_run, is_json;
 };
 /* Give the order and say what follows; with is_dry_run only count. */

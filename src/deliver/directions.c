@@ -94,11 +94,32 @@ static const char *pool_of(const struct directions *directions, uint64_t brand_i
     return pool || !directions ? pool : directions->default_pool;
 }
 
+/* Lanes that were moved (queue/order.h). */
+static bool read_moved(struct directions *directions, struct db *reader, struct fault *why)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(reader, why, &rows, "SELECT id, pool FROM lane WHERE pool <> ''", NO_VALUES))
+        return false;
+    while (rows_next(&rows)) {
+        uint64_t lane_id = (uint64_t)rows_int(&rows, 0);
+        char *pool = arena_str(&directions->arena, rows_text(&rows, 1));
+        id_map_set(&directions->moved, lane_id, pool);
+        directions->digest += hash_bytes(slice_str(pool), hash_u64(lane_id, 6));
+    }
+    return rows_end(&rows);
+}
+
+const char *directions_lane_pool(const struct directions *directions, const struct lane_key *key)
+{
+    const char *moved = directions && key->id ? id_map_get(&directions->moved, key->id) : NULL;
+    return moved ? moved : pool_of(directions, key->brand_id);
+}
+
 struct directions *directions_read(struct db *reader, const struct seal_key *seal, struct fault *why)
 {
     struct directions *directions = NEW(struct directions);
     if (read_rules(directions, reader, why) && read_relays(directions, reader, seal, why) &&
-        read_pools(directions, reader, why))
+        read_pools(directions, reader, why) && read_moved(directions, reader, why))
         return directions;
     directions_free(directions);
     return NULL;
@@ -117,6 +138,7 @@ void directions_free(struct directions *directions)
     map_release(&directions->rules);
     id_map_release(&directions->relays);
     id_map_release(&directions->pools);
+    id_map_release(&directions->moved);
     arena_release(&directions->arena);
     free(directions);
 }
@@ -160,7 +182,7 @@ void directions_name(const struct directions *directions, const struct lane_key 
         buf_printf(name, "relay %llu", (unsigned long long)key->brand_id);
         return;
     }
-    const char *pool = pool_of(directions, key->brand_id);
+    const char *pool = directions_lane_pool(directions, key);
     if (pool)
         buf_printf(name, "pool %s ", pool);
     if (directions && directions->rules.count && brand_rule(directions, key->brand_id) > 0)

@@ -1,5 +1,5 @@
 /* directions.h - what people decided about the way of mail: TLS rules, smart hosts, pools of sources (tables tls_rule,
- * relay, brand.pool)
+ * relay, brand.pool, lane.pool)
  *
  * A small snapshot, read again every few seconds by the dispatcher and replaced when anything in it has changed. It
  * gives each lane the name of its route: the domain; "brand 12 example.jp" where a brand has a TLS rule of its own;
@@ -18,6 +18,7 @@ struct directions {
     struct map rules;         /* "domain example.jp" -> enum tls_rule + 1, as a pointer */
     struct id_map relays;     /* brand -> struct relay */
     struct id_map pools;      /* brand -> the name of its pool, NUL-terminated */
+    struct id_map moved;      /* lane -> the pool that a person sent it to, likewise */
     const char *default_pool; /* of brands that name none; NULL: the system chooses their address */
     uint64_t digest;          /* of everything in it */
 };
@@ -30,6 +31,10 @@ const struct relay *directions_relay(const struct directions *directions, uint64
 /* The greater one of (domain's, else site's) and brand's. `brand_id` 0, `site` empty: nobody's. */
 enum tls_rule directions_rule(const struct directions *directions, struct slice domain, struct slice site,
                               uint64_t brand_id);
+
+/* The pool that a lane leaves by: where a person sent it, or its brand's; NULL: none, the system chooses the address.
+ */
+const char *directions_lane_pool(const struct directions *directions, const struct lane_key *key);
 
 /* The route's name for a lane, into `name`; its inverse. */
 void directions_name(const struct directions *directions, const struct lane_key *key, struct buf *name);

@@ -26,23 +26,24 @@ static enum order_verb verb_of(struct slice word)
 static int filters(const struct queue_order *order)
 {
     return (order->brand_id != 0) + (order->campaign_id != 0) + (order->domain.len != 0) + (order->site.len != 0) +
-           (order->accepted_until < order->at);
+           (order->pool.len != 0) + (order->accepted_until < order->at);
 }
 
 bool order_is_standing(const struct queue_order *order)
 {
-    return filters(order) == 1 && (order->brand_id || order->domain.len);
+    return filters(order) == 1 && order->verb != ORDER_MOVE && (order->brand_id || order->domain.len);
 }
 
-/* ── which deliveries an order speaks of: $1 .. $5 ── */
+/* ── which deliveries an order speaks of: $1 .. $6 ── */
 
 #define FILTER                                                                                                         \
     "d.accepted_ms <= $1 AND ($2 = 0 OR d.brand_id = $2) AND ($3 = 0 OR d.campaign_id = $3) AND ($4 = '' OR l.domain " \
     "= $4) AND ($5 = '' OR EXISTS (SELECT 1 FROM event e WHERE e.bucket = d.bucket AND e.seq = d.last_seq AND e.site " \
-    "= $5))"
+    "= $5)) AND ($6 = '' OR COALESCE(NULLIF(l.pool, ''), (SELECT NULLIF(b.pool, '') FROM brand b WHERE b.id = "        \
+    "d.brand_id), 'default') = $6)"
 #define FILTER_VALUES(order)                                                                                           \
     V_INT((order)->accepted_until), V_INT((int64_t)(order)->brand_id), V_INT((int64_t)(order)->campaign_id),           \
-        V_TEXT((order)->domain), V_TEXT((order)->site)
+        V_TEXT((order)->domain), V_TEXT((order)->site), V_TEXT((order)->pool)
 
 /* What the guard holds is released by the guard. */
 #define NOT_THE_GUARDS                                                                                                 \
@@ -54,6 +55,7 @@ static const struct {
 } moves_of[ORDER_VERB_COUNT] = {
     [ORDER_HOLD] = {"(0, 1)", "", LEDGER_BIT(DELIVERY_WAITING) | LEDGER_BIT(DELIVERY_DEFERRED)},
     [ORDER_RELEASE] = {"(2)", NOT_THE_GUARDS, LEDGER_BIT(DELIVERY_HELD)},
+    [ORDER_MOVE] = {"(0, 1, 2, 3, 4)", "", 0},
     [ORDER_PURGE] = {"(0, 1, 2, 4)", "", LEDGER_OWED & ~LEDGER_BIT(DELIVERY_ON_WIRE)},
 };
 
@@ -101,17 +103,18 @@ static bool stand(struct db *db, struct fault *why, const struct queue_order *or
 bool order_give(struct db *db, struct fault *why, struct queue_order *order)
 {
     if (!filters(order))
-        return fault_set(why, FAULT_INPUT, "say of which mails: by brand, campaign, domain, site or age");
+        return fault_set(why, FAULT_INPUT, "say of which mails: by brand, campaign, domain, site, source, pool or age");
     bool is_standing = order_is_standing(order) && order->verb != ORDER_PURGE;
     bool moves_nothing = is_standing && order->verb == ORDER_HOLD;
     order->id = id_make_anywhere(db_ids(db), order->at);
     if ((is_standing && !stand(db, why, order)) ||
         !db_do(db, why,
                "INSERT INTO queue_order (id, at_ms, who, verb, accepted_until_ms, brand_id, campaign_id, domain, site, "
-               "why, done_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+               "pool, why, done_ms, source, to_pool) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+               "$14)",
                VALUES(V_INT((int64_t)order->id), V_INT(order->at), V_TEXT(order->who),
                       V_TEXT(order_verb_word(order->verb)), FILTER_VALUES(order), V_TEXT(order->why),
-                      V_INT(moves_nothing ? order->at : 0)),
+                      V_INT(moves_nothing ? order->at : 0), V_TEXT(order->source), V_TEXT(order->to_pool)),
                NULL))
         return false;
     db_mark(db, STORE_MARK_DELIVERIES);
@@ -134,7 +137,8 @@ bool order_list(struct db *db, struct fault *why, uint64_t id, size_t limit, str
                   "SELECT o.id, o.at_ms, o.who, o.verb, o.brand_id, o.campaign_id, o.domain, o.site, "
                   "o.accepted_until_ms, o.why, o.moved + (SELECT CAST(COALESCE(SUM(t.moved), 0) AS BIGINT) FROM "
                   "queue_order_todo t WHERE t.order_id = o.id), o.done_ms, (SELECT COUNT(*) FROM queue_order_todo t "
-                  "WHERE t.order_id = o.id AND t.is_done = 0) FROM queue_order o WHERE $1 = 0 OR o.id = $1 ORDER BY "
+                  "WHERE t.order_id = o.id AND t.is_done = 0), o.pool, o.source, o.to_pool FROM queue_order o WHERE $1 "
+                  "= 0 OR o.id = $1 ORDER BY "
                   "o.id DESC LIMIT $2",
                   VALUES(V_INT((int64_t)id), V_INT((int64_t)limit))))
         return false;
@@ -153,6 +157,9 @@ bool order_list(struct db *db, struct fault *why, uint64_t id, size_t limit, str
             .moved = rows_int(&rows, 10),
             .done = rows_int(&rows, 11),
             .buckets_left = rows_int(&rows, 12),
+            .pool = arena_copy(arena, rows_text(&rows, 13)),
+            .source = arena_copy(arena, rows_text(&rows, 14)),
+            .to_pool = arena_copy(arena, rows_text(&rows, 15)),
         };
     return rows_end(&rows);
 }
@@ -174,6 +181,7 @@ static struct ledger_move move_of(const struct queue_order *order, time_ms now, 
         move.event.kind = EVENT_CANCELLED;
         move.event.state_after = DELIVERY_CANCELLED;
         break;
+    case ORDER_MOVE: /* of lanes */
     case ORDER_VERB_COUNT: break;
     }
     return move;
@@ -197,8 +205,8 @@ static bool slice_read(struct db *db, struct fault *why, const struct queue_orde
     slice->count = 0;
     buf_printf(&sql,
                "SELECT d.id, d.address, d.campaign_id, d.contact_id, d.brand_id, d.attempts, l.id, l.priority, "
-               "l.domain FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $6 AND d.id > $7 AND d.state "
-               "IN %s AND " FILTER "%s ORDER BY d.id LIMIT $8",
+               "l.domain FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $7 AND d.id > $8 AND d.state "
+               "IN %s AND " FILTER "%s ORDER BY d.id LIMIT $9",
                moves_of[order->verb].states, moves_of[order->verb].more);
     if (!db_query(db, why, &rows, buf_cstr(&sql),
                   VALUES(FILTER_VALUES(order), V_INT(slice->bucket), V_INT((int64_t)slice->after), V_INT(SLICE_ROWS))))
@@ -230,7 +238,7 @@ static bool on_wire(struct db *db, struct fault *why, const struct queue_order *
     return order->verb != ORDER_PURGE ||
            db_query_ints(
                db, why,
-               "SELECT 1 FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $6 AND d.state >= 2 "
+               "SELECT 1 FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $7 AND d.state >= 2 "
                "AND d.state <= 4 AND d.state = 3 AND " FILTER " LIMIT 1",
                VALUES(FILTER_VALUES(order), V_INT(bucket)), &one, 1, any);
 }
@@ -243,6 +251,22 @@ static void tell(struct order_step *step, const struct slice_of_bucket *slice)
                 (struct ledger_released){.lane = slice->lanes[i], .bucket = slice->bucket};
 }
 
+/* The lanes of what one bucket owes: all of them at once, they are few. */
+static bool lanes_move(struct db *db, struct fault *why, const struct queue_order *order, unsigned bucket,
+                       struct order_step *step)
+{
+    int64_t moved = 0;
+    bool ok = db_do(db, why,
+                    "UPDATE lane SET pool = $8 WHERE pool <> $8 AND id IN (SELECT DISTINCT d.lane_id FROM delivery d "
+                    "JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $7 AND d.state <= 4 AND " FILTER ")",
+                    VALUES(FILTER_VALUES(order), V_INT(bucket), V_TEXT(order->to_pool)), &moved);
+    step->moved += moved;
+    return ok &&
+           db_do(db, why,
+                 "UPDATE queue_order_todo SET moved = moved + $3, is_done = 1 WHERE bucket = $1 AND order_id = $2",
+                 VALUES(V_INT(bucket), V_INT((int64_t)order->id), V_INT(moved)), NULL);
+}
+
 /* One slice of one bucket. *is_over: nothing more is to be done there now. */
 static bool slice_run(const struct ledger *ledger, struct db *db, struct fault *why, const struct queue_order *order,
                       time_ms now, struct arena *arena, struct slice_of_bucket *slice, struct order_step *step,
@@ -250,6 +274,9 @@ static bool slice_run(const struct ledger *ledger, struct db *db, struct fault *
 {
     int64_t moved = 0;
     bool comes_back = false;
+    *is_over = true;
+    if (order->verb == ORDER_MOVE)
+        return lanes_move(db, why, order, slice->bucket, step);
     if (!slice_read(db, why, order, now, arena, slice) || !ledger_settle(ledger, db, why, slice->moves, slice->count))
         return false;
     for (size_t i = 0; i < slice->count; i++)

@@ -1,4 +1,4 @@
-/* order.h - what a person tells the queue to do: hold, release, purge
+/* order.h - what a person tells the queue to do: hold, release, purge, move
  *
  *     given --slices, bucket by bucket, each by the node that owns it--> done
  *
@@ -8,6 +8,9 @@
  *     release  held -> deferred or waiting, due now; and the standing hold of that brand or domain goes. What the site
  *              guard holds stays: `todoke guard retry` is for that
  *     purge    owed -> cancelled. What is on the wire ends as it ends; if it comes back deferred, it is cancelled then
+ *     move     lanes (mail of one brand or campaign to one domain) that owe anything of it leave by another pool of
+ *              sources from now on, what comes to them later too; what is in memory or on the wire goes as it goes. A
+ *              lane moves as a whole, so `moved` counts lanes
  *
  * The order stays as the record of who did what, when, to how many. The moves are ledger.h's, each with its event. */
 #ifndef TODOKE_QUEUE_ORDER_H
@@ -18,7 +21,8 @@
 #define ORDER_VERBS(X)                                                                                                 \
     X(HOLD, hold)                                                                                                      \
     X(RELEASE, release)                                                                                                \
-    X(PURGE, purge)
+    X(PURGE, purge)                                                                                                    \
+    X(MOVE, move)
 #define ORDER_VERB_ENUM(NAME, word) ORDER_##NAME,
 enum order_verb { ORDER_VERBS(ORDER_VERB_ENUM) ORDER_VERB_COUNT };
 struct slice order_verb_word(enum order_verb verb);
@@ -30,6 +34,8 @@ struct queue_order {
     enum order_verb verb;
     uint64_t brand_id, campaign_id; /* 0: any */
     struct slice domain, site;      /* "": any. site: of the delivery's last reply */
+    struct slice pool, source;      /* by which it leaves; the source that a person named it by. "": any */
+    struct slice to_pool;           /* of a move; "": the brand's own again */
     time_ms accepted_until;         /* at most `at` */
     struct slice why;
     /* of those that were listed */

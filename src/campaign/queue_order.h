@@ -1,0 +1,17 @@
+/* queue_order.h - what a person orders of the queue (queue/order.h), where sources and campaigns come in
+ *
+ * A source stands for the mail that leaves by its pool. An order that is of one campaign alone is that campaign's pause
+ * or its going on. */
+#ifndef TODOKE_CAMPAIGN_QUEUE_ORDER_H
+#define TODOKE_CAMPAIGN_QUEUE_ORDER_H
+
+#include "base/arena.h"
+#include "queue/order.h"
+
+/* Before it is given or counted: order->source finds its pool. INPUT: no such source; a pool to move to that has no
+ * source; no filter at all. */
+NODISCARD bool queue_order_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena);
+/* Inside a write job. */
+NODISCARD bool queue_order_begin(struct db *db, struct fault *why, struct queue_order *order);
+
+#endif
