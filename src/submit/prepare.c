@@ -256,12 +256,31 @@ static bool head_read(struct slice bytes, const struct prepare_options *options,
     return true;
 }
 
+/* How many "<" stand in it outside of quotes. */
+static unsigned angles_of(struct slice value)
+{
+    unsigned count = 0;
+    bool is_quoted = false;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] == '\\')
+            i++;
+        else if (value.ptr[i] == '"')
+            is_quoted = !is_quoted;
+        else
+            count += value.ptr[i] == '<' && !is_quoted;
+    }
+    return count;
+}
+
+/* Whose mail it is: one address, so that nobody's stands beside the one whose domain is looked at (L6). */
 static bool from_read(struct slice value, struct arena *arena, struct prepared *prepared, struct fault *why)
 {
-    struct slice first;
+    struct slice found[2];
     struct address address;
-    prepared->reply = "554 5.6.0";
-    if (mime_addresses(value, &first, 1) == 0 || !address_parse(first, arena, &address, why))
+    size_t count = mime_addresses(value, found, COUNT_OF(found));
+    if (count > 1 || angles_of(value) > 1)
+        return refuse(prepared, "554 5.6.0", why, "From has more than one address");
+    if (count == 0 || !address_parse(found[0], arena, &address, why))
         return refuse(prepared, "554 5.6.0", why, "From has no address that could be answered");
     prepared->from_address = arena_copy(arena, address.written);
     prepared->from_domain = address.domain;
