@@ -1,6 +1,8 @@
 /* What the API shows and does; every JSON answer is held to data/api/openapi.yaml. */
 #include "api/api_test.h"
 
+#include "mail/address.h"
+
 static void home_says_what_matters(void **state)
 {
     FIXTURE(f, state);
@@ -279,6 +281,42 @@ static void suppressions_page_by_page(void **state)
     fixture_end(&f);
 }
 
+/* Whole addresses and whole rows: a step of the export ends between two rows of one address. */
+enum { EXPORTED_SINGLE = 499 };
+static bool crowd_run(struct db *db, struct fault *why, void *context)
+{
+    struct fixture *f = context;
+    unsigned count = 0;
+    for (unsigned i = 0; count <= EXPORTED_SINGLE; i++) {
+        char address[40];
+        snprintf(address, sizeof(address), "p%07u@x.example", i);
+        if (address_bucket(slice_str(address)) != 77)
+            continue;
+        struct suppression row = {.address = slice_str(address), .since = f->seed.now, .count = 1};
+        if (!suppress_add(db, why, &row, NULL))
+            return false;
+        row.brand_id = f->seed.brand.id;
+        if (count++ == EXPORTED_SINGLE && !suppress_add(db, why, &row, NULL))
+            return false;
+    }
+    return true;
+}
+
+static void an_export_leaves_nobody_out(void **state)
+{
+    FIXTURE(f, state);
+    test_write(f.test.store, crowd_run, &f);
+    int64_t want = test_number(f.test.reader, "SELECT COUNT(*) FROM suppression"), got = 0;
+    assert_int_equal(want, EXPORTED_SINGLE + 2 + 3);
+    struct answer answer = ask(&f, "GET", "/api/v1/suppressions/export", signed_in(&f), "");
+    assert_int_equal(answer.status, 200);
+    for (size_t i = 0; i < answer.len; i++)
+        got += answer.body[i] == '@';
+    assert_int_equal(got, want);
+    answer_release(&answer);
+    fixture_end(&f);
+}
+
 /* S16 */
 static void error_mail_in_the_inbox_is_text(void **state)
 {
@@ -354,6 +392,7 @@ int main(void)
         ON_BOTH(errors_with_what_they_mean),
         ON_BOTH(one_error_and_its_mail),
         ON_BOTH(suppressions_page_by_page),
+        ON_BOTH(an_export_leaves_nobody_out),
         ON_BOTH(error_mail_in_the_inbox_is_text),
         ON_BOTH(a_pasted_answer_is_explained),
     };

@@ -41,10 +41,11 @@ static void cell_id(struct cells *cells, const char *name, uint64_t id)
     cell(cells, name, id ? arena_printf(cells->arena, "%llu", (unsigned long long)id) : SLICE(""));
 }
 
-/* What is exported: rows of one bucket behind a key, the key in the first column, text or number. */
+/* What is exported: rows of one bucket behind a key: a number in the first column, or a text and a number in the first
+ * two. */
 struct export_kind {
     const char *name, *select, *order; /* "SELECT ... WHERE bucket = $1 AND id > $2", "id" */
-    bool is_text_key;
+    bool has_text_key;                 /* $2 is the text, $3 the number */
     void (*cells)(const struct rows *row, struct cells *cells);
 };
 
@@ -56,7 +57,7 @@ struct exporting {
     iconv_t converter; /* (iconv_t)-1: UTF-8 */
     struct buf condition;
     struct buf after; /* text keys */
-    uint64_t after_id;
+    int64_t after_id;
     unsigned bucket;
     bool is_begun, in_step;
     struct buf pending;
@@ -131,17 +132,17 @@ static bool bucket_read(struct exporting *exporting, struct buf *out, size_t *ro
     buf_printf(&sql, "%s%.*s ORDER BY %s LIMIT %d", kind->select, SLICE_ARG(buf_slice(&exporting->condition)),
                kind->order, STEP_ROWS);
     *rows_read = 0;
-    if (!db_query(exporting->api->db, why, &rows, buf_cstr(&sql),
-                  VALUES(V_INT(exporting->bucket), kind->is_text_key ? V_TEXT(buf_slice(&exporting->after))
-                                                                     : V_INT((int64_t)exporting->after_id))))
+    const struct value bucket = V_INT(exporting->bucket), after = V_INT(exporting->after_id);
+    if (!(kind->has_text_key ? db_query(exporting->api->db, why, &rows, buf_cstr(&sql),
+                                        VALUES(bucket, V_TEXT(buf_slice(&exporting->after)), after))
+                             : db_query(exporting->api->db, why, &rows, buf_cstr(&sql), VALUES(bucket, after))))
         return false;
     while (rows_next(&rows)) {
-        if (kind->is_text_key) {
+        if (kind->has_text_key) {
             buf_reset(&exporting->after);
             buf_append(&exporting->after, rows_text(&rows, 0));
-        } else {
-            exporting->after_id = (uint64_t)rows_int(&rows, 0);
         }
+        exporting->after_id = rows_int(&rows, kind->has_text_key);
         row_write(exporting, &rows, out, &arena);
         ++*rows_read;
     }
@@ -378,9 +379,9 @@ void api_suppression_export(struct api *api, struct http_request *request)
     static const struct export_kind kind = {
         .name = "suppressions",
         .select = "SELECT address, brand_id, why, reason, since_ms, expires_ms FROM suppression WHERE bucket = $1 AND "
-                  "address > $2 AND topic = ''",
+                  "(address, brand_id) > ($2, $3) AND topic = ''",
         .order = "address, brand_id",
-        .is_text_key = true,
+        .has_text_key = true,
         .cells = suppression_cells,
     };
     struct brands brands = caller_brands(api_caller(request));
