@@ -317,6 +317,21 @@ static void an_export_leaves_nobody_out(void **state)
     fixture_end(&f);
 }
 
+static void a_long_subject_is_kept_in_whole_characters(void **state)
+{
+    FIXTURE(f, state);
+    SCOPED(buf) body = BUF(4096);
+    buf_text(&body, "{\"to\":\"taro@docomo.example\",\"text\":\"x\",\"subject\":\"");
+    for (int i = 0; i < 200; i++)
+        buf_text(&body, "あ");
+    buf_text(&body, "\"}");
+    struct answer answer = fitting(&f, "POST", "/messages", "/messages", buf_cstr(&body));
+    assert_int_equal(answer.status, 202);
+    answer_release(&answer);
+    assert_int_equal(test_number(f.test.reader, "SELECT length(subject) FROM message"), 166);
+    fixture_end(&f);
+}
+
 /* S16 */
 static void error_mail_in_the_inbox_is_text(void **state)
 {
@@ -393,6 +408,7 @@ int main(void)
         ON_BOTH(one_error_and_its_mail),
         ON_BOTH(suppressions_page_by_page),
         ON_BOTH(an_export_leaves_nobody_out),
+        ON_BOTH(a_long_subject_is_kept_in_whole_characters),
         ON_BOTH(error_mail_in_the_inbox_is_text),
         ON_BOTH(a_pasted_answer_is_explained),
     };

@@ -2,6 +2,7 @@
 
 #include "api/body.h"
 #include "base/base64.h"
+#include "base/utf8.h"
 #include "mail/address.h"
 #include <stdio.h>
 
@@ -110,7 +111,7 @@ static bool person_read(struct body *body, const char *field, const json_t *valu
         if (!body_line_of(body, field, value, ADDRESS_TEXT_MAX, &whole))
             return false;
         mailbox_split(whole, &person->name, &text);
-        person->name = slice_head(person->name, NAME_MAX_OCTETS);
+        person->name = utf8_head(person->name, NAME_MAX_OCTETS);
     }
     snprintf(below, sizeof(below), json_is_object(value) ? "%s.email" : "%s", field);
     if (!address_read(body, below, text, arena, &address))
@@ -353,7 +354,7 @@ static void letter_take(struct api *api, struct body *body, const struct sender 
         body_wrong(body, "subject", "subject is missing");
     if (body->is_wrong)
         return;
-    sending->message.subject = slice_head(source->subject, SUBJECT_KEPT);
+    sending->message.subject = utf8_head(source->subject, SUBJECT_KEPT);
     if (content_id) {
         struct content_version version;
         if (!content_version_find(api->db, why, content_id, arena, &version)) {
@@ -367,7 +368,7 @@ static void letter_take(struct api *api, struct body *body, const struct sender 
             return;
         }
         letter.version_id = content_id;
-        sending->message.subject = slice_head(version.subject, SUBJECT_KEPT);
+        sending->message.subject = utf8_head(version.subject, SUBJECT_KEPT);
         source->subject = SLICE("-"); /* only for the check of the rest; the version was checked when it was made */
         source->text = SLICE("-");
     }
