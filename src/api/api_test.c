@@ -332,6 +332,16 @@ static void a_long_subject_is_kept_in_whole_characters(void **state)
     fixture_end(&f);
 }
 
+static void a_hold_has_the_name_that_is_looked_for(void **state)
+{
+    FIXTURE(f, state);
+    struct answer answer = fitting(&f, "POST", "/queue/holds", "/queue/holds", "{\"kind\":\"brand\",\"name\":\"007\"}");
+    assert_int_equal(answer.status, 201);
+    assert_text(answer, "name", "7");
+    answer_release(&answer);
+    fixture_end(&f);
+}
+
 /* S16 */
 static void error_mail_in_the_inbox_is_text(void **state)
 {
@@ -409,6 +419,7 @@ int main(void)
         ON_BOTH(suppressions_page_by_page),
         ON_BOTH(an_export_leaves_nobody_out),
         ON_BOTH(a_long_subject_is_kept_in_whole_characters),
+        ON_BOTH(a_hold_has_the_name_that_is_looked_for),
         ON_BOTH(error_mail_in_the_inbox_is_text),
         ON_BOTH(a_pasted_answer_is_explained),
     };

@@ -173,7 +173,7 @@ static bool hold_set_run(struct change *change, struct db *db, struct fault *why
 static bool hold_read_name(struct body *body, struct arena *arena, struct slice kind, struct slice *name)
 {
     struct fault why = {0};
-    uint64_t id;
+    uint64_t id = 0;
     if (slice_equal(kind, SLICE("domain"))) {
         if (domain_normalise(*name, arena, name, &why))
             return true;
@@ -183,6 +183,7 @@ static bool hold_read_name(struct body *body, struct arena *arena, struct slice 
     if (slice_equal(kind, SLICE("brand"))) {
         if (!id_parse(*name, &id))
             body_wrong(body, "name", "the name of a brand's hold is the brand's id");
+        *name = arena_printf(arena, "%llu", (unsigned long long)id); /* the engine looks for it so: "007" is 7 */
         return true;
     }
     body_wrong(body, "kind", "kind is brand or domain; a campaign is paused by POST /campaigns/{id}/pause");
