@@ -16,7 +16,7 @@ static const char usage[] =
     "  --config FILE      settings as YAML (docs/settings.md lists them); default: none, every setting at its default\n"
     "  --set KEY=VALUE    one setting, after the file\n"
     "  --settings         print every setting, its default and its meaning (docs/settings.md) and end\n"
-    "SIGHUP: the files of tls.cert and tls.key are read again; nobody is cut off.\n"
+    "SIGHUP: the files of tls.cert and tls.key are read again, events.file is opened anew; nobody is cut off.\n"
     "Ends at SIGTERM or SIGINT, when the conversations under way have ended (20 s at most).\n";
 
 static bool read_arguments(int argc, char **argv, struct config *config, struct fault *why)

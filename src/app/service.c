@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "campaign/canceller.h"
+#include "hook/event_file.h"
 #include "hook/hook.h"
 #include "net/proxy.h"
 #include "receive/arrivals.h"
@@ -56,6 +57,7 @@ struct service {
     struct orders *orders;
     struct network hook_guard;
     struct hook_runner *hooks;
+    struct event_file *event_file;
     struct api *api;
     char ehlo_name[256];
     char store_shown[1024];
@@ -324,6 +326,21 @@ static bool hooks_begin(struct service *service, struct fault *why)
     return (service->hooks = hook_runner_start(&hooks, why)) != NULL;
 }
 
+static bool event_file_begin(struct service *service, struct fault *why)
+{
+    const struct config *config = service->options.config;
+    if (!config->events_file.text[0])
+        return true;
+    if (config->events_file_size.number < 0 || config->events_file_keep.number < 0 ||
+        config->events_file_keep.number > 1000)
+        return fault_set(why, FAULT_INPUT, "events.file_size: octets; events.file_keep: 0 to 1000");
+    const struct event_file_options options = {.store = service->store,
+                                               .path = config->events_file.text,
+                                               .size_most = (uint64_t)config->events_file_size.number,
+                                               .keep = (unsigned)config->events_file_keep.number};
+    return (service->event_file = event_file_start(&options, why)) != NULL;
+}
+
 static bool mail_door_begin(struct service *service, struct fault *why)
 {
     const struct mail_door_options options = {
@@ -389,7 +406,7 @@ bool service_run(struct service *service, struct fault *why)
     service->sweeper = sweeper_start(service->store, options->world);
     keyring_watch(service->keyring);
     service->noticer = noticer_begin(service);
-    if (!door_begin(service, why) || !hooks_begin(service, why))
+    if (!door_begin(service, why) || !hooks_begin(service, why) || !event_file_begin(service, why))
         return false;
     if (options->has_no_api)
         return true;
@@ -421,6 +438,7 @@ bool service_run(struct service *service, struct fault *why)
 void service_reload(struct service *service)
 {
     certificates_reload(service->certificates);
+    event_file_reopen(service->event_file);
 }
 
 void service_stop(struct service *service, time_ms drain_ms)
@@ -433,6 +451,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     canceller_stop(service->canceller);
     orders_stop(service->orders);
     hook_runner_stop(service->hooks);
+    event_file_stop(service->event_file);
     door_stop(service->door);
     noticer_stop(service->noticer);
     sweeper_stop(service->sweeper);
