@@ -82,9 +82,21 @@ static void route_read(const json_t *body, struct arena *arena, struct board_rou
     BOARD_ROUTE_INTS(GET_INT)
 }
 
+static void figures_print(const struct board_figures *from, struct json *json)
+{
+    json_object_begin(json);
+    BOARD_FIGURES(PUT_INT)
+    json_end(json);
+}
+
+static void figures_read(const json_t *body, struct board_figures *to)
+{
+    BOARD_FIGURES(GET_INT)
+}
+
 /* ── the store ── */
 
-enum board_kind { BOARD_WAY = 1, BOARD_ROUTE = 2 };
+enum board_kind { BOARD_WAY = 1, BOARD_ROUTE = 2, BOARD_NODE = 3 };
 
 static bool row_write(struct db *db, struct fault *why, unsigned node, int64_t n, enum board_kind kind,
                       const struct buf *body)
@@ -95,7 +107,8 @@ static bool row_write(struct db *db, struct fault *why, unsigned node, int64_t n
                  VALUES(V_INT(node), V_INT(n), V_INT(kind), V_TEXT(buf_slice(body))), NULL);
 }
 
-bool board_write(struct db *db, struct fault *why, unsigned node, time_ms now, int64_t wish, const struct board *answer)
+bool board_write(struct db *db, struct fault *why, unsigned node, time_ms now, int64_t wish, const struct board *answer,
+                 const struct board_figures *figures)
 {
     int64_t n = 0;
     if (!db_do(db, why, "DELETE FROM board_row WHERE node = $1", VALUES(V_INT(node)), NULL) ||
@@ -104,6 +117,13 @@ bool board_write(struct db *db, struct fault *why, unsigned node, time_ms now, i
                "DO UPDATE SET at_ms = excluded.at_ms, wish = excluded.wish, routes_left_out = excluded.routes_left_out",
                VALUES(V_INT(node), V_INT(now), V_INT(wish), V_INT(answer->routes_left_out)), NULL))
         return false;
+    {
+        SCOPED(buf) body = BUF(BODY_MAX);
+        struct json json = {&body};
+        figures_print(figures, &json);
+        if (!row_write(db, why, node, ++n, BOARD_NODE, &body))
+            return false;
+    }
     for (size_t i = 0; i < answer->way_count; i++) {
         SCOPED(buf) body = BUF(BODY_MAX);
         struct json json = {&body};
@@ -136,21 +156,36 @@ static bool nodes_read(struct db *db, struct fault *why, struct arena *arena, st
                   VALUES(V_INT(now), V_INT(NODES_MOST))))
         return false;
     while (board->node_count < NODES_MOST && rows_next(&rows)) {
-        board->nodes[board->node_count++] = (struct board_node){.node = (unsigned)rows_int(&rows, 0),
-                                                                .at = rows_int(&rows, 1),
-                                                                .wish = rows_int(&rows, 2),
-                                                                .is_alive = true};
+        board->nodes[board->node_count++] = (struct board_node){
+            .node = (unsigned)rows_int(&rows, 0), .at = rows_int(&rows, 1), .wish = rows_int(&rows, 2)};
         board->routes_left_out += rows_int(&rows, 3);
     }
     return rows_end(&rows);
 }
 
-static bool node_lives(const struct board *board, unsigned node, time_ms now)
+/* NULL: it does not live, or what it said last is of the past. */
+static struct board_node *node_of(const struct board *board, unsigned node, time_ms now)
 {
     for (size_t i = 0; i < board->node_count; i++)
-        if (board->nodes[i].node == node)
-            return board->nodes[i].at > now - 2 * BOARD_WISH_MS;
-    return false;
+        if (board->nodes[i].node == node && board->nodes[i].at > now - 2 * BOARD_WISH_MS)
+            return &board->nodes[i];
+    return NULL;
+}
+
+static void row_take(struct board *board, struct board_node *node, enum board_kind kind, const json_t *body,
+                     struct arena *arena)
+{
+    switch (kind) {
+    case BOARD_WAY:
+        board->ways[board->way_count].node = node->node;
+        way_read(body, arena, &board->ways[board->way_count++]);
+        break;
+    case BOARD_ROUTE:
+        board->routes[board->route_count].node = node->node;
+        route_read(body, arena, &board->routes[board->route_count++]);
+        break;
+    case BOARD_NODE: figures_read(body, &node->figures); break;
+    }
 }
 
 bool board_read(struct db *db, struct fault *why, time_ms now, struct arena *arena, struct board *board)
@@ -167,18 +202,11 @@ bool board_read(struct db *db, struct fault *why, time_ms now, struct arena *are
                   VALUES(V_INT(most))))
         return false;
     while (rows_next(&rows)) {
-        unsigned node = (unsigned)rows_int(&rows, 0);
         struct slice text = rows_text(&rows, 2);
-        json_t *body = node_lives(board, node, now) ? json_loadb(text.ptr, text.len, JSON_ALLOW_NUL, NULL) : NULL;
-        if (body && rows_int(&rows, 1) == BOARD_WAY) {
-            struct board_way *way = &board->ways[board->way_count++];
-            way->node = node;
-            way_read(body, arena, way);
-        } else if (body && rows_int(&rows, 1) == BOARD_ROUTE) {
-            struct board_route *route = &board->routes[board->route_count++];
-            route->node = node;
-            route_read(body, arena, route);
-        }
+        struct board_node *node = node_of(board, (unsigned)rows_int(&rows, 0), now);
+        json_t *body = node ? json_loadb(text.ptr, text.len, JSON_ALLOW_NUL, NULL) : NULL;
+        if (body)
+            row_take(board, node, (enum board_kind)rows_int(&rows, 1), body, arena);
         json_decref(body);
     }
     return rows_end(&rows);

@@ -93,12 +93,24 @@ struct board_route {
     BOARD_ROUTE_INTS(BOARD_INT)
 };
 
+/* What a node has done since its start; of conversations that ended for a recipient. */
+#define BOARD_FIGURES(X)                                                                                               \
+    X(delivered)                                                                                                       \
+    X(refused) /* bounced or expired */                                                                                \
+    X(deferred)                                                                                                        \
+    X(in_doubt)                                                                                                        \
+    X(open_connections) /* now */                                                                                      \
+    X(claimed)          /* in memory now */
+struct board_figures {
+    BOARD_FIGURES(BOARD_INT)
+};
+
 struct board {
     struct board_node {
         unsigned node;
         time_ms at;
-        int64_t wish; /* the latest wish it knew */
-        bool is_alive;
+        int64_t wish;                 /* the latest wish it knew */
+        struct board_figures figures; /* as of `at` */
     } * nodes;
     size_t node_count;
     struct board_way *ways;
@@ -122,6 +134,6 @@ NODISCARD bool board_wishes(struct db *db, struct fault *why, time_ms now, struc
                             size_t *count, int64_t *wish);
 /* In a write job: this node's answer, in the place of its last one. */
 NODISCARD bool board_write(struct db *db, struct fault *why, unsigned node, time_ms now, int64_t wish,
-                           const struct board *answer);
+                           const struct board *answer, const struct board_figures *figures);
 
 #endif

@@ -51,8 +51,17 @@ static bool telling_run(struct write_job *job, struct db *db, struct fault *why)
     for (unsigned i = 0; i < engine->worker_count; i++)
         for (size_t w = 0; w < telling->parts[i].count; w++)
             answer.ways[answer.way_count++] = telling->parts[i].ways[w];
-    bool ok =
-        board_write(db, why, engine->options.ledger.node, world_wall(engine->options.world), telling->wish, &answer);
+    const struct engine_figures now = engine_figures(engine);
+    const struct board_figures figures = {
+        .delivered = (int64_t)now.delivered,
+        .refused = (int64_t)now.refused,
+        .deferred = (int64_t)now.deferred,
+        .in_doubt = (int64_t)now.in_doubt,
+        .open_connections = now.open_connections,
+        .claimed = (int64_t)now.claimed,
+    };
+    bool ok = board_write(db, why, engine->options.ledger.node, world_wall(engine->options.world), telling->wish,
+                          &answer, &figures);
     arena_release(&arena);
     return ok;
 }

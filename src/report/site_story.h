@@ -71,6 +71,15 @@ struct slice site_story_done_text(const struct site_story *story, enum lang lang
 /* One way, as an object. */
 void way_json(struct json *json, const struct board_way *way, time_ms now, struct arena *arena);
 void site_story_json(struct json *json, const struct site_story *story, struct arena *arena);
+/* A site that is busy, all its ways together. */
+struct busy_site {
+    const struct board_way **ways, *best; /* best: what binds there is what binds the site */
+    size_t way_count;
+    double rate;
+    int64_t connections, in_memory;
+};
+/* The fastest first, then those with most in memory. */
+void sites_busy(const struct board *board, struct arena *arena, struct busy_site **list, size_t *count);
 /* All that are busy, by site, the fastest first: the "items" of GET /sites, into an open object. */
 void sites_json(struct json *json, const struct board *board, time_ms now, struct arena *arena);
 

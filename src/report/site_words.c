@@ -378,13 +378,6 @@ static int by_site(const void *a, const void *b)
                                        : slice_compare(left->source, right->source);
 }
 
-struct busy_site {
-    const struct board_way **ways;
-    size_t count;
-    double rate;
-    int64_t connections, in_memory;
-};
-
 static int busiest_first(const void *a, const void *b)
 {
     const struct busy_site *left = a, *right = b;
@@ -395,40 +388,51 @@ static int busiest_first(const void *a, const void *b)
     return slice_compare(left->ways[0]->site, right->ways[0]->site);
 }
 
-void sites_json(struct json *json, const struct board *board, time_ms now, struct arena *arena)
+void sites_busy(const struct board *board, struct arena *arena, struct busy_site **list, size_t *count)
 {
     const struct board_way **ways = ARENA_ARRAY(arena, const struct board_way *, board->way_count + 1);
     struct busy_site *sites = ARENA_ARRAY(arena, struct busy_site, board->way_count + 1);
-    size_t count = 0;
+    *list = sites;
+    *count = 0;
     for (size_t i = 0; i < board->way_count; i++)
         ways[i] = &board->ways[i];
     qsort(ways, board->way_count, sizeof(ways[0]), by_site);
     for (size_t i = 0; i < board->way_count; i++) {
         if (!i || !slice_equal(ways[i]->site, ways[i - 1]->site))
-            sites[count++] = (struct busy_site){.ways = &ways[i]};
-        struct busy_site *site = &sites[count - 1];
-        site->count++;
+            sites[(*count)++] = (struct busy_site){.ways = &ways[i]};
+        struct busy_site *site = &sites[*count - 1];
+        site->way_count++;
         site->rate += ways[i]->rate_now;
         site->connections += ways[i]->connections;
         if (ways[i]->in_memory > site->in_memory) /* each way of a worker's site says the whole site's */
             site->in_memory = ways[i]->in_memory;
     }
-    qsort(sites, count, sizeof(sites[0]), busiest_first);
+    for (size_t i = 0; i < *count; i++) {
+        const struct site_story story = {.ways = sites[i].ways, .way_count = sites[i].way_count};
+        sites[i].best = site_story_best(&story);
+    }
+    qsort(sites, *count, sizeof(sites[0]), busiest_first);
+}
+
+void sites_json(struct json *json, const struct board *board, time_ms now, struct arena *arena)
+{
+    struct busy_site *sites;
+    size_t count;
+    sites_busy(board, arena, &sites, &count);
     json_key(json, "items");
     json_array_begin(json);
     for (size_t i = 0; i < count; i++) {
-        const struct site_story story = {.ways = sites[i].ways, .way_count = sites[i].count};
         json_object_begin(json);
-        json_put_string(json, "site", sites[i].ways[0]->site);
-        json_put_string(json, "label", sites[i].ways[0]->label);
+        json_put_string(json, "site", sites[i].best->site);
+        json_put_string(json, "label", sites[i].best->label);
         put_number(json, SLICE("rate"), sites[i].rate);
         json_put_int(json, "connections", sites[i].connections);
         json_put_int(json, "in_memory", sites[i].in_memory);
         json_key(json, "binds");
-        binding_json(json, site_story_best(&story), now, arena);
+        binding_json(json, sites[i].best, now, arena);
         json_key(json, "ways");
         json_array_begin(json);
-        for (size_t w = 0; w < sites[i].count; w++)
+        for (size_t w = 0; w < sites[i].way_count; w++)
             way_json(json, sites[i].ways[w], now, arena);
         json_end(json);
         json_end(json);
