@@ -9,10 +9,14 @@
 #include "base/log.h"
 #include "event/place.h"
 #include "hook/rotating.h"
+#include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     BATCH = 1000,
@@ -34,9 +38,8 @@ struct event_file {
     bool is_waiting; /* said so */
     bool is_open;    /* the row does not know yet that the batch is there */
     pthread_t thread;
-    pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t wake;
-    bool has_news, is_stopping, is_moved;
+    int wake_fd; /* what others tell the thread: */
+    _Atomic bool has_news, is_stopping, is_moved;
 };
 
 /* ── the row ── */
@@ -107,32 +110,34 @@ static bool row_read(struct event_file *file, bool *is_there, struct fault *why)
 
 /* ── waiting ── */
 
-static struct timespec after(time_ms wait)
+static time_ms monotonic_ms(void)
 {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += wait / 1000;
-    at.tv_nsec += wait % 1000 * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* False: we are asked to stop. */
 static bool pause_for(struct event_file *file, time_ms wait, bool ends_with_news)
 {
-    struct timespec until = after(wait);
-    pthread_mutex_lock(&file->lock);
+    time_ms until = monotonic_ms() + wait, left;
     while (!file->is_stopping && !(ends_with_news && (file->has_news || file->is_moved)) &&
-           pthread_cond_timedwait(&file->wake, &file->lock, &until) == 0) {
+           (left = until - monotonic_ms()) > 0) {
+        struct pollfd told = {.fd = file->wake_fd, .events = POLLIN};
+        uint64_t times;
+        if (poll(&told, 1, (int)left) > 0 && read(file->wake_fd, &times, sizeof(times)) < 0)
+            break;
     }
-    bool goes_on = !file->is_stopping;
     if (ends_with_news)
         file->has_news = false;
-    pthread_mutex_unlock(&file->lock);
-    return goes_on;
+    return !file->is_stopping;
+}
+
+static void tell(struct event_file *file)
+{
+    uint64_t once = 1;
+    ssize_t written = write(file->wake_fd, &once, sizeof(once));
+    (void)written; /* fails only when the counter is full: then it is readable anyway */
 }
 
 /* Something stands in the way: say so the first time, and wait. False: we are asked to stop. */
@@ -236,14 +241,6 @@ static void batch_close(struct event_file *file)
         log_debug("events", "events.file: %s", ignored.text);
 }
 
-static bool has_news(struct event_file *file)
-{
-    pthread_mutex_lock(&file->lock);
-    bool has = file->has_news;
-    pthread_mutex_unlock(&file->lock);
-    return has;
-}
-
 /* False: nothing was done; why, or there is nothing new (kind NONE). */
 static bool turn(struct event_file *file, bool *has_more, struct fault *why)
 {
@@ -276,17 +273,13 @@ static void *file_main(void *arg)
             return NULL;
     wait = first_wait(file);
     for (bool has_more = true; has_more || pause_for(file, LOOK_MS, true);) {
-        pthread_mutex_lock(&file->lock);
-        bool is_moved = file->is_moved, is_stopping = file->is_stopping;
-        file->is_moved = false;
-        pthread_mutex_unlock(&file->lock);
-        if (is_stopping)
+        if (file->is_stopping)
             break;
+        bool is_moved = atomic_exchange(&file->is_moved, false);
         bool is_written = (!is_moved || rotating_open(&file->file, &why)) && turn(file, &has_more, &why);
         if (!is_written && why.kind) {
-            pthread_mutex_lock(&file->lock);
-            file->is_moved |= is_moved;
-            pthread_mutex_unlock(&file->lock);
+            if (is_moved)
+                file->is_moved = true;
             has_more = hold(file, &why, &wait);
             continue;
         }
@@ -295,7 +288,7 @@ static void *file_main(void *arg)
             goes_on(file);
         if (!has_more && !pause_for(file, GATHER_MS, false)) /* what comes together is written together */
             break;
-        if (!has_more && file->is_open && !has_news(file))
+        if (!has_more && file->is_open && !file->has_news)
             batch_close(file);
     }
     if (file->is_open && memcmp(&file->place, &file->batch_end, sizeof(file->place)) == 0)
@@ -307,13 +300,8 @@ static void *file_main(void *arg)
 static void wake(struct store_watch *watch, unsigned marks)
 {
     struct event_file *file = (struct event_file *)((char *)watch - offsetof(struct event_file, watch));
-    if (!(marks & STORE_MARK_EVENTS))
-        return;
-    pthread_mutex_lock(&file->lock);
-    if (!file->has_news)
-        pthread_cond_signal(&file->wake);
-    file->has_news = true;
-    pthread_mutex_unlock(&file->lock);
+    if (marks & STORE_MARK_EVENTS && !atomic_exchange(&file->has_news, true))
+        tell(file);
 }
 
 static void file_free(struct event_file *file)
@@ -321,8 +309,7 @@ static void file_free(struct event_file *file)
     rotating_close(&file->file);
     db_free(file->reader);
     buf_release(&file->lines);
-    pthread_cond_destroy(&file->wake);
-    pthread_mutex_destroy(&file->lock);
+    close(file->wake_fd);
     free(file);
 }
 
@@ -337,12 +324,9 @@ struct event_file *event_file_start(const struct event_file_options *options, st
                                    .write = options->write,
                                    .fd = -1};
     buf_init(&file->lines, BATCH_OCTETS_MOST);
-    pthread_mutex_init(&file->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&file->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    file->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (file->wake_fd < 0)
+        abort(); /* out of descriptors at the start */
     if (strlen(options->path) > ROTATING_PATH_MAX || options->keep > ROTATING_KEEP_MOST) {
         fault_set(why, FAULT_INPUT, "events.file: a path of at most %d octets, and at most %d old files",
                   ROTATING_PATH_MAX, ROTATING_KEEP_MOST);
@@ -361,19 +345,12 @@ struct event_file *event_file_start(const struct event_file_options *options, st
     return file;
 }
 
-static void tell(struct event_file *file, bool stops)
-{
-    pthread_mutex_lock(&file->lock);
-    file->is_stopping |= stops;
-    file->is_moved |= !stops;
-    pthread_cond_signal(&file->wake);
-    pthread_mutex_unlock(&file->lock);
-}
-
 void event_file_reopen(struct event_file *file)
 {
-    if (file)
-        tell(file, false);
+    if (!file)
+        return;
+    file->is_moved = true;
+    tell(file);
 }
 
 static bool nothing(struct write_job *job, struct db *db, struct fault *why)
@@ -392,7 +369,8 @@ void event_file_stop(struct event_file *file)
         if (!store_write_wait(file->options.store, &job, &ignored))
             log_debug("events", "events.file is let go while the store is away");
     }
-    tell(file, true);
+    file->is_stopping = true;
+    tell(file);
     pthread_join(file->thread, NULL);
     file_free(file);
 }
