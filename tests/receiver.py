@@ -1,6 +1,7 @@
 """receiver - a small SMTP receiver that keeps every mail whole, for tests that look at what reached the other side."""
 import socketserver
 import threading
+import time
 
 
 class Receiver:
@@ -8,6 +9,7 @@ class Receiver:
 
     def __init__(self, ip, port, judge=lambda address: None):
         self.mails, self.peers, self.lock, self.judge = [], [], threading.Lock(), judge
+        self.pause = 0 # s before each final dot is answered
         keep = self
 
         class Conversation(socketserver.StreamRequestHandler):
@@ -46,6 +48,7 @@ class Receiver:
                             for recipient in recipients:
                                 keep.mails.append((sender, recipient, b"".join(lines)))
                                 keep.peers.append(self.client_address[0])
+                        time.sleep(keep.pause)
                         self.say("250 2.0.0 taken")
                     elif verb == b"QUIT":
                         self.say("221 2.0.0 bye")

@@ -290,11 +290,10 @@ struct held {
     struct lane_key lane; /* of an owed one */
 };
 
-/* The oldest verdicts held for a site, of buckets that are ours; only_owed: those whose mail can be tried again. */
+/* The oldest verdicts held for a site; only_owed: those whose mail can be tried again. */
 static bool held_read(struct alarm_watch *watch, struct db *db, struct fault *why, struct slice site, bool only_owed,
                       size_t most, struct arena *arena, struct held **out, size_t *count)
 {
-    const struct leases *leases = watch->options.ledger.leases;
     SCOPED(rows) rows = {0};
     *out = ARENA_ARRAY(arena, struct held, most);
     *count = 0;
@@ -308,8 +307,6 @@ static bool held_read(struct alarm_watch *watch, struct db *db, struct fault *wh
     while (*count < most && rows_next(&rows)) {
         struct held *held = &(*out)[*count];
         held->bucket = (unsigned)rows_int(&rows, 0);
-        if (leases && !bucket_set_has(&leases->held, held->bucket))
-            continue;
         ++*count;
         held->delivery_id = (uint64_t)rows_int(&rows, 1);
         held->is_owed = rows_int(&rows, 2) && rows_int(&rows, 12) == DELIVERY_HELD;

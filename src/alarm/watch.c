@@ -75,9 +75,14 @@ static bool tick_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct alarm_watch *watch = (struct alarm_watch *)((char *)job - offsetof(struct alarm_watch, job));
     time_ms now = watch_now(watch);
+    bool leads;
     arena_reset(&watch->arena);
     watch->news = NULL;
     watch->news_count = watch->news_room = 0;
+    if (!leases_lead(db, why, watch->leases, &leads))
+        return false;
+    if (!leads)
+        return true;
     return site_tick(watch, db, why, now) && flood_tick(watch, db, why, now) && send_mails(watch, db, why, now);
 }
 
@@ -105,6 +110,9 @@ struct alarm_watch *alarm_watch_start(const struct alarm_options *options)
 {
     struct alarm_watch *watch = NEW(struct alarm_watch);
     watch->options = *options;
+    watch->leases = options->ledger.leases; /* one node watches all; what it moves may be in anybody's bucket, and is on
+                                               no wire: its ledger needs none */
+    watch->options.ledger.leases = NULL;
     watch->job.run = tick_run;
     watch->job.done = tick_done;
     watch->job.fails_fast = true;
@@ -115,6 +123,8 @@ struct alarm_watch *alarm_watch_start(const struct alarm_options *options)
                                                     .kinds = EVENT_BIT(EVENT_DELIVERED) | EVENT_BIT(EVENT_DEFERRED) |
                                                              EVENT_BIT(EVENT_BOUNCED) | EVENT_BIT(EVENT_EXPIRED) |
                                                              EVENT_BIT(EVENT_UNVERIFIED),
+                                                    .leases = watch->leases,
+                                                    .only_leader = true,
                                                     .interval_ms = INTERVAL_MS,
                                                     .after = after};
     watch->follower = event_follow(options->store, &follower);

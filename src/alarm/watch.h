@@ -7,6 +7,7 @@
 
 struct alarm_watch {
     struct alarm_options options;
+    struct leases *leases;
     struct event_follower *follower;
     struct map domains, fresh; /* domain -> (non-NULL): its site is written; fresh: by the job that runs */
     struct store_watch ticker;

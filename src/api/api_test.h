@@ -233,7 +233,7 @@ static inline bool fixture_start(struct fixture *f, void **state)
     struct fault why = {0};
     if (!rules_open(&f->rules, &why))
         fail_msg("%s", why.text);
-    f->report = report_start(f->test.store, NULL, NULL);
+    f->report = report_start(f->test.store, NULL, NULL, NULL);
     assert_true(report_catch_up(f->report, &why));
     f->contract = contract_load();
     struct api_options options = {.store = f->test.store,

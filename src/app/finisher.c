@@ -16,6 +16,7 @@ struct finisher {
     struct store_watch watch;
     struct write_job job;
     struct store *store;
+    struct leases *leases;
     struct world *world;
     _Atomic bool is_running;
     _Atomic time_ms last;
@@ -27,6 +28,11 @@ static bool finish_run(struct write_job *job, struct db *db, struct fault *why)
     struct finisher *finisher = (struct finisher *)((char *)job - offsetof(struct finisher, job));
     uint64_t ids[FINISH_MOST], lag, watched;
     size_t count;
+    bool leads;
+    if (!leases_lead(db, why, finisher->leases, &leads))
+        return false;
+    if (!leads)
+        return true;
     if (!campaign_in_state(db, why, CAMPAIGN_SENDING, ids, FINISH_MOST, &count))
         return false;
     if (count == 0)
@@ -62,10 +68,11 @@ static void finish_wake(struct store_watch *watch, unsigned marks)
     store_write(finisher->store, &finisher->job);
 }
 
-struct finisher *finisher_start(struct store *store, struct world *world)
+struct finisher *finisher_start(struct store *store, struct leases *leases, struct world *world)
 {
     struct finisher *finisher = NEW(struct finisher);
     finisher->store = store;
+    finisher->leases = leases;
     finisher->world = world;
     finisher->job.run = finish_run;
     finisher->job.done = finish_done;

@@ -6,6 +6,7 @@
 #include "submit/failure.h"
 
 struct noticer_options {
+    struct leases *leases; /* the leading node tells; NULL: there is only one */
     struct store *store;
     struct world *world;
     const char *host_name;

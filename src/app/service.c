@@ -282,6 +282,7 @@ static struct noticer *noticer_begin(struct service *service)
 {
     const struct noticer_options options = {
         .store = service->store,
+        .leases = &service->leases,
         .world = service->options.world,
         .host_name = service->ehlo_name,
         .expires_after = service->options.config->expires_after.duration,
@@ -373,28 +374,32 @@ static bool door_begin(struct service *service, struct fault *why)
 bool service_run(struct service *service, struct fault *why)
 {
     const struct service_options *options = &service->options;
-    service->report = report_start(service->store, on_counters, service);
+    service->report = report_start(service->store, &service->leases, on_counters, service);
     if (!engine_begin(service, why))
         return false;
-    const struct expander_options expander = {
-        .store = service->store, .world = options->world, .submitted = on_submitted, .owner = service};
+    const struct expander_options expander = {.store = service->store,
+                                              .leases = &service->leases,
+                                              .world = options->world,
+                                              .submitted = on_submitted,
+                                              .owner = service};
     service->expander = expander_start(&expander);
     service->arrivals = arrivals_start(service->store, options->world, slice_str(service->ehlo_name));
     const struct join_reader_options join = {
         .store = service->store,
         .world = options->world,
         .rules = service->rules,
-        .ledger = ledger_of(service),
+        .leases = &service->leases,
+        .ledger = {.policy = {.policies = service->policies}, .node = store_node(service->store)},
         .ring = keyring_ring(service->keyring),
         .jail = options->jail,
         .arrivals = service->arrivals,
     };
     if (!(service->join = join_reader_start(&join, why)) || !mail_door_begin(service, why) ||
-        !(service->collector = collector_start(service->store, options->world, &service->seal, why)))
+        !(service->collector = collector_start(service->store, &service->leases, options->world, &service->seal, why)))
         return false;
     alarm_begin(service);
     certificates_watch(service->certificates, service->store, options->world);
-    service->finisher = finisher_start(service->store, options->world);
+    service->finisher = finisher_start(service->store, &service->leases, options->world);
     const struct ledger ledger = ledger_of(service);
     service->canceller = canceller_start(service->store, options->world, &ledger);
     const struct orders_options orders = {.store = service->store,
@@ -403,7 +408,7 @@ bool service_run(struct service *service, struct fault *why)
                                           .submitted = on_submitted,
                                           .owner = service};
     service->orders = orders_start(&orders);
-    service->sweeper = sweeper_start(service->store, options->world);
+    service->sweeper = sweeper_start(service->store, &service->leases, options->world);
     keyring_watch(service->keyring);
     service->noticer = noticer_begin(service);
     if (!door_begin(service, why) || !hooks_begin(service, why) || !event_file_begin(service, why))

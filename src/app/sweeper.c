@@ -14,6 +14,7 @@ struct sweeper {
     struct store_watch watch;
     struct write_job job;
     struct store *store;
+    struct leases *leases;
     struct world *world;
     size_t looked;
     time_ms next;
@@ -23,6 +24,12 @@ struct sweeper {
 static bool sweep_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct sweeper *sweeper = (struct sweeper *)((char *)job - offsetof(struct sweeper, job));
+    bool leads;
+    sweeper->looked = 0;
+    if (!leases_lead(db, why, sweeper->leases, &leads))
+        return false;
+    if (!leads)
+        return true;
     return message_sweep(db, why, world_wall(sweeper->world), SLICE, &sweeper->looked);
 }
 
@@ -44,10 +51,11 @@ static void sweep_wake(struct store_watch *watch, unsigned marks)
     store_write(sweeper->store, &sweeper->job);
 }
 
-struct sweeper *sweeper_start(struct store *store, struct world *world)
+struct sweeper *sweeper_start(struct store *store, struct leases *leases, struct world *world)
 {
     struct sweeper *sweeper = NEW(struct sweeper);
     sweeper->store = store;
+    sweeper->leases = leases;
     sweeper->world = world;
     sweeper->job.run = sweep_run;
     sweeper->job.done = sweep_done;

@@ -51,7 +51,12 @@ static bool step(struct write_job *job, struct db *db, struct fault *why)
     struct expander *expander = (struct expander *)((char *)job - offsetof(struct expander, job));
     arena_reset(&expander->arena);
     expander->news_count = 0;
-    bool is_done;
+    bool is_done, leads;
+    expander->now = 0;
+    if (!leases_lead(db, why, expander->options.leases, &leads))
+        return false;
+    if (!leads)
+        return true;
     if (!next_campaign(expander, db, why, &expander->now))
         return false;
     if (!expander->now)

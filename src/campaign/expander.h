@@ -9,6 +9,7 @@
 
 struct expander;
 struct expander_options {
+    struct leases *leases; /* of several nodes the leading one expands; NULL: there is only one */
     struct store *store;
     const struct world *world;
     /* After each step's commit, on the writer's thread: tell the engine. */

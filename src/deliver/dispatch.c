@@ -1,5 +1,5 @@
 /* dispatch.c - the dispatcher's thread: which lanes are due, and how many each site may have in memory */
-#include "deliver/parts.h"
+#include "deliver/nodes.h"
 
 #include "base/log.h"
 #include <stdio.h>
@@ -12,10 +12,8 @@ enum {
     CLAIMED_MANY = 60000,   /* beyond that, */
     SCARCE_READY = 2,       /* so many of each site; */
     CLAIMED_MOST = 250000,  /* and beyond that only transactional ones */
-    DOUBTFUL_BATCH = 500,
-    CLOCK_STEP_MS = 60000, /* what a clock is corrected by without anybody noticing */
-    RENEW_MS = LEASE_MS / 3,
-    DIRECTIONS_S = 2, /* between two readings of what people decided, and two writings of the TLS counts */
+    CLOCK_STEP_MS = 60000,  /* what a clock is corrected by without anybody noticing */
+    DIRECTIONS_S = 2,       /* between two readings of what people decided, and two writings of the TLS counts */
 };
 
 struct news_item {
@@ -250,84 +248,11 @@ static void refresh_weights(struct dispatcher *dispatcher)
         log_warn("deliver", "the brands' weights cannot be read: %s", why.text);
 }
 
-static void post_control(struct engine *engine, enum dispatcher_control what)
+void dispatcher_control(struct engine *engine, enum dispatcher_control what)
 {
     struct control_item *item = NEW(struct control_item);
     item->what = what;
     mailbox_post(&engine->dispatcher.control, &item->item);
-}
-
-/* A write job of the dispatcher's own: renew the leases, release what was in doubt long enough, set
- * right what a wrong clock wrote. */
-struct upkeep {
-    struct write_job job;
-    struct engine *engine;
-    time_ms now, now_monotonic;
-    struct arena arena;
-    struct ledger_released *released;
-    size_t released_count;
-    bool sets_right;
-    int64_t set_right;
-};
-
-static bool upkeep_run(struct write_job *job, struct db *db, struct fault *why)
-{
-    struct upkeep *upkeep = (struct upkeep *)job;
-    struct ledger *ledger = &upkeep->engine->options.ledger;
-    arena_reset(&upkeep->arena);
-    return leases_renew(db, why, ledger->leases, upkeep->now_monotonic) &&
-           (!upkeep->sets_right || ledger_set_right(ledger, db, why, upkeep->now, &upkeep->set_right)) &&
-           ledger_release_doubtful(ledger, db, why, upkeep->now, DOUBTFUL_BATCH, &upkeep->arena, &upkeep->released,
-                                   &upkeep->released_count);
-}
-
-static void upkeep_done(struct write_job *job, const struct fault *why)
-{
-    struct upkeep *upkeep = (struct upkeep *)job;
-    struct engine *engine = upkeep->engine;
-    if (!why)
-        atomic_store(&engine->safe_until, engine->options.ledger.leases->until_monotonic - LEASE_MARGIN_MS);
-    for (size_t i = 0; !why && i < upkeep->released_count; i++)
-        post_news(engine, &upkeep->released[i].lane, upkeep->released[i].bucket, upkeep->now);
-    if (!why && upkeep->sets_right) {
-        log_info("deliver", "%lld deliveries were due by the wrong clock: set right", (long long)upkeep->set_right);
-        atomic_store(&engine->dispatcher.sets_right, false);
-        post_control(engine, CONTROL_READ_LANES);
-    }
-    arena_release(&upkeep->arena);
-    free(upkeep);
-    atomic_store(&engine->dispatcher.is_upkeep_out, false); /* from here on the engine may be gone */
-}
-
-static bool any_doubtful(struct dispatcher *dispatcher)
-{
-    struct fault ignored;
-    int64_t one;
-    bool found;
-    return db_query_ints(
-               dispatcher->reader, &ignored,
-               "SELECT 1 FROM delivery WHERE state >= 2 AND state <= 4 AND state = 4 AND due_ms <= $1 LIMIT 1",
-               VALUES(V_INT(wall(dispatcher))), &one, 1, &found) &&
-           found;
-}
-
-static void keep_up(struct dispatcher *dispatcher)
-{
-    time_ms now = loop_now(dispatcher->loop);
-    if (atomic_load(&dispatcher->is_upkeep_out) ||
-        (now < dispatcher->renew_at && !atomic_load(&dispatcher->sets_right) && !any_doubtful(dispatcher)))
-        return;
-    dispatcher->renew_at = now + RENEW_MS;
-    struct upkeep *upkeep = NEW(struct upkeep);
-    upkeep->sets_right = atomic_load(&dispatcher->sets_right);
-    upkeep->job.run = upkeep_run;
-    upkeep->job.done = upkeep_done;
-    upkeep->job.fails_fast = true; /* the next second asks again */
-    upkeep->engine = dispatcher->engine;
-    upkeep->now = wall(dispatcher);
-    upkeep->now_monotonic = now;
-    atomic_store(&dispatcher->is_upkeep_out, true);
-    store_write(dispatcher->engine->options.store, &upkeep->job);
 }
 
 bool engine_doubts_clock(const struct engine *engine, time_ms now_monotonic)
@@ -368,6 +293,10 @@ static void each_second(struct timer *timer)
             log_warn("deliver", "TLS rules and smart hosts cannot be read: %s", why.text);
         tls_counts_write(&dispatcher->tls_counts, dispatcher->engine->options.store);
     }
+    if (dispatcher->reads_lanes) {
+        dispatcher->reads_lanes = false;
+        dispatcher_read_lanes(dispatcher);
+    }
     routing_refresh(dispatcher);
     telling_look(dispatcher);
     size_t at = 0; /* whoever was left by a store that could not be read */
@@ -375,35 +304,54 @@ static void each_second(struct timer *timer)
         if (((struct site *)entry->value)->group.active_count)
             want_fill(dispatcher, entry->value);
     wake_lanes(dispatcher);
-    keep_up(dispatcher);
+    nodes_look(dispatcher);
 }
 
 void engine_holds_changed(struct engine *engine)
 {
-    post_control(engine, CONTROL_READ_HOLDS);
+    dispatcher_control(engine, CONTROL_READ_HOLDS);
+    store_tell(engine->options.store, SLICE("holds"));
+}
+
+void dispatcher_read_lanes(struct dispatcher *dispatcher)
+{
+    struct fault why = {0};
+    if (dispatcher->is_stopping || lanes_load(dispatcher->lanes, &why))
+        return;
+    log_warn("deliver", "lanes cannot be read: %s", why.text);
+    dispatcher->reads_lanes = true; /* the next second asks again */
+}
+
+void dispatcher_read_holds(struct dispatcher *dispatcher)
+{
+    refresh_holds(dispatcher);
+}
+
+void dispatcher_wake(struct dispatcher *dispatcher)
+{
+    wake_lanes(dispatcher);
+}
+
+void dispatcher_news(struct engine *engine, const struct lane_key *lane, unsigned bucket, time_ms due)
+{
+    post_news(engine, lane, bucket, due);
 }
 
 void engine_board_asked(struct engine *engine)
 {
-    post_control(engine, CONTROL_LOOK_AT_BOARD);
+    dispatcher_control(engine, CONTROL_LOOK_AT_BOARD);
 }
 
 static void control_arrived(struct mailbox *mailbox, struct mail_item *batch)
 {
     struct dispatcher *dispatcher = mailbox->owner;
-    struct fault why = {0};
     while (batch) {
         struct control_item *item = (struct control_item *)batch;
         batch = batch->next;
         switch (item->what) {
         case CONTROL_READ_HOLDS: refresh_holds(dispatcher); break;
         case CONTROL_LOOK_AT_BOARD: telling_look(dispatcher); break;
-        case CONTROL_READ_LANES:
-            if (!dispatcher->is_stopping && !lanes_load(dispatcher->lanes, &why)) {
-                log_warn("deliver", "lanes cannot be read: %s", why.text);
-                atomic_store(&dispatcher->sets_right, true); /* once more */
-            }
-            break;
+        case CONTROL_READ_LANES: dispatcher_read_lanes(dispatcher); break;
         case CONTROL_STOP_CLAIMING:
             dispatcher->is_stopping = true;
             timer_clear(&dispatcher->wake);
@@ -418,7 +366,7 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *batch)
 
 void dispatcher_stop_claiming(struct engine *engine)
 {
-    post_control(engine, CONTROL_STOP_CLAIMING);
+    dispatcher_control(engine, CONTROL_STOP_CLAIMING);
 }
 
 /* ── the thread ── */
@@ -430,6 +378,7 @@ static void dispatcher_begin(void *owner)
 
 static void dispatcher_release(struct dispatcher *dispatcher)
 {
+    nodes_release(dispatcher);
     lanes_free(dispatcher->lanes);
     health_release(dispatcher);
     routing_release(dispatcher);
@@ -455,11 +404,6 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     if (!dispatcher->reader)
         return false;
     dispatcher->lanes = lanes_new(dispatcher->reader, routing_want, woken, dispatcher);
-    if (!lanes_load(dispatcher->lanes, why)) {
-        lanes_free(dispatcher->lanes);
-        db_free(dispatcher->reader);
-        return false;
-    }
     dispatcher->loop = loop_new(engine->options.world);
     dispatcher->dns = dns_client_new(dispatcher->loop);
     mailbox_init(&dispatcher->news, dispatcher->loop, news_arrived, dispatcher);
@@ -469,13 +413,15 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     timer_init(&dispatcher->wake, dispatcher->loop, wake_due, dispatcher);
     timer_init(&dispatcher->second, dispatcher->loop, each_second, dispatcher);
     deferred_init(&dispatcher->fill, dispatcher->loop, fill_sites, dispatcher);
+    nodes_begin(dispatcher); /* from here on nothing is missed that the lanes do not read */
     refresh_holds(dispatcher);
     refresh_weights(dispatcher);
-    sources_refresh(dispatcher);
-    if (!routing_begin(dispatcher, why)) {
+    if (!routing_begin(dispatcher, why) || !lanes_load(dispatcher->lanes, why)) {
+        nodes_end(dispatcher);
         dispatcher_release(dispatcher);
         return false;
     }
+    sources_refresh(dispatcher);
     timer_set(&dispatcher->second, 1000);
     loop_thread_start(&dispatcher->thread, dispatcher->loop, dispatcher_begin, NULL, dispatcher);
     loop_thread_name(&dispatcher->thread, "dispatch");
@@ -485,6 +431,7 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
 void dispatcher_stop(struct engine *engine)
 {
     struct dispatcher *dispatcher = &engine->dispatcher;
+    nodes_end(dispatcher);
     loop_thread_join(&dispatcher->thread);
     for (struct mail_item *item = mailbox_take(&dispatcher->home), *next; item; item = next) {
         next = item->next;

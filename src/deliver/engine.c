@@ -1,46 +1,9 @@
-#include "deliver/parts.h"
+#include "deliver/nodes.h"
 
 #include "base/log.h"
 #include <unistd.h>
 
 enum { PAUSE_MS = 5 };
-
-/* At the start: our leases, and what an earlier life of ours (or a dead node) left on the wire. */
-struct takeover {
-    struct write_job job;
-    struct engine *engine;
-    time_ms now, now_monotonic;
-    int64_t doubtful;
-};
-
-static bool takeover_run(struct write_job *job, struct db *db, struct fault *why)
-{
-    struct takeover *takeover = (struct takeover *)job;
-    struct engine_options *options = &takeover->engine->options;
-    return leases_acquire(db, why, options->ledger.leases, ID_BUCKETS, takeover->now_monotonic) &&
-           ledger_recover(&options->ledger, db, why, &options->ledger.leases->taken_over, takeover->now,
-                          (time_ms)((double)options->in_doubt_wait * options->retry.scale), &takeover->doubtful);
-}
-
-static bool take_over(struct engine *engine, struct fault *why)
-{
-    struct takeover takeover = {
-        .job = {.run = takeover_run, .fails_fast = true},
-        .engine = engine,
-        .now = world_wall(engine->options.world),
-        .now_monotonic = world_monotonic(engine->options.world),
-    };
-    if (!store_write_wait(engine->options.store, &takeover.job, why))
-        return false;
-    atomic_store(&engine->clock_lead, takeover.now - takeover.now_monotonic);
-    atomic_store(&engine->safe_until, takeover.now_monotonic + LEASE_MS - LEASE_MARGIN_MS);
-    if (takeover.doubtful)
-        log_warn("deliver",
-                 "%lld deliveries were on the wire when the last run ended: in doubt, listed by `todoke queue list "
-                 "--state in_doubt`",
-                 (long long)takeover.doubtful);
-    return true;
-}
 
 static unsigned cores(void)
 {
@@ -76,7 +39,7 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
     engine->relay_options = (struct route_options){.uses_ipv6 = options->uses_ipv6, .is_host = true};
     engine->busy_workers = engine->worker_count;
     engine->workers = NEW_ARRAY(struct worker, engine->worker_count);
-    if (!take_over(engine, why)) {
+    if (!nodes_take_over(engine, why)) {
         free(engine->workers);
         sites_free(engine->own_sites);
         free(engine);
@@ -99,20 +62,6 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
     return true;
 }
 
-static bool let_go_run(struct write_job *job, struct db *db, struct fault *why)
-{
-    return leases_release_all(db, why, ((struct takeover *)job)->engine->options.ledger.leases);
-}
-
-/* Other nodes need not wait for our leases to end; ours of the next life does not either way. */
-static void let_go(struct engine *engine)
-{
-    struct takeover job = {.job = {.run = let_go_run, .fails_fast = true}, .engine = engine};
-    struct fault why;
-    if (!store_write_wait(engine->options.store, &job.job, &why))
-        log_warn("deliver", "the leases could not be given back: %s", why.text);
-}
-
 void engine_stop(struct engine *engine, time_ms drain_ms)
 {
     engine->drain_ms = drain_ms;
@@ -124,7 +73,7 @@ void engine_stop(struct engine *engine, time_ms drain_ms)
     while (atomic_load(&engine->busy_workers) || atomic_load(&engine->dispatcher.is_upkeep_out) ||
            atomic_load(&engine->dispatcher.is_board_out))
         world_pause(engine->options.world, PAUSE_MS);
-    let_go(engine); /* behind it the writer has done with our jobs, the waking of our loops too */
+    nodes_let_go(engine); /* behind it the writer has done with our jobs, the waking of our loops too */
     pool_stop(engine);
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_join(&engine->workers[i]);

@@ -36,6 +36,7 @@ static struct ledger_move move_begin(struct worker *worker, const struct recipie
         .from = LEDGER_BIT(DELIVERY_WAITING) | LEDGER_BIT(DELIVERY_DEFERRED) | LEDGER_BIT(DELIVERY_ON_WIRE),
         .is_before_known = true,
         .is_attempt = true,
+        .is_mine = true,
     };
 }
 

@@ -233,6 +233,41 @@ struct composer_thread {
     struct mailbox jobs;
 };
 
+/* Of a pool whose sources are here: others' buckets whose mail was handed to us. */
+struct handed_pool {
+    struct bucket_set buckets;
+};
+struct nodes_news {
+    struct lane_key lane;
+    unsigned bucket;
+    time_ms due;
+};
+struct kept { /* what a keep of the leases has changed, for the dispatcher's thread */
+    struct mail_item item;
+    struct bucket_set held;
+    bool is_reborn, others_ended, handoffs_changed;
+    unsigned live_count;
+    uint64_t live[LEASE_NODES / 64];
+};
+/* The engine among the other nodes of its store (nodes.c): the dispatcher's. */
+struct nodes {
+    struct bucket_set held;
+    struct map handed; /* pool -> struct handed_pool */
+    struct map given;  /* pool -> the node that our buckets' mail of it is handed to */
+    struct bucket_set served;
+    unsigned live_count;
+    uint64_t live[LEASE_NODES / 64];
+    struct store_listener listener;
+    struct mailbox told, kept;
+    struct deferred flush;
+    struct arena arena;
+    struct nodes_news *news; /* to be told at the end of the turn */
+    size_t news_count;
+    struct bucket_set unsaid; /* too many of them: the buckets */
+    bool is_flood, is_asked, reads_handed;
+    time_ms renew_at; /* the leases, monotonic */
+};
+
 enum dispatcher_control { CONTROL_READ_HOLDS, CONTROL_READ_LANES, CONTROL_LOOK_AT_BOARD, CONTROL_STOP_CLAIMING };
 struct control_item {
     struct mail_item item;
@@ -264,7 +299,8 @@ struct dispatcher {
     struct holds *holds;
     size_t worker_turn;
     bool is_stopping;
-    time_ms renew_at;           /* the leases, monotonic */
+    struct nodes nodes;
+    bool reads_lanes;           /* they could not be read */
     _Atomic bool sets_right;    /* the clock was ahead, and what was written then is due too late */
     _Atomic bool is_upkeep_out; /* a job of ours is with the writer */
     _Atomic bool is_board_out;  /* somebody asked, and the answer is being gathered or written */

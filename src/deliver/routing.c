@@ -4,7 +4,7 @@
  * A domain's route is one destination: its MX set, or the failure to find one. Where the hosts of an MX set live may
  * change: then its worker hears, and connections to come go there. A DNS that fails does not take a known route away
  * (for a day). */
-#include "deliver/parts.h"
+#include "deliver/nodes.h"
 
 #include <stdio.h>
 
@@ -485,6 +485,8 @@ bool routing_directions(struct dispatcher *dispatcher, struct fault *why)
     size_t at = 0;
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));)
         ((struct domain_route *)entry->value)->good_until = 0;
+    if (!is_first)
+        nodes_directions(dispatcher);
     return true;
 }
 

@@ -6,7 +6,7 @@
  *
  * Daily limits (shape/allowance.h) are asked for in blocks through the store's writer; what a worker holds when it ends
  * goes back. */
-#include "deliver/parts.h"
+#include "deliver/nodes.h"
 
 #include "base/log.h"
 #include "base/utf8.h"
@@ -75,6 +75,7 @@ void sources_refresh(struct dispatcher *dispatcher)
         for (unsigned i = 0; i < dispatcher->engine->worker_count; i++)
             worker_control_sources(&dispatcher->engine->workers[i], source_set_of(dispatcher, list, count));
     }
+    nodes_sources(dispatcher, list, count);
     health_check(dispatcher, list, count);
     arena_release(&arena);
 }

@@ -1,5 +1,6 @@
 #include "event/row.h"
 
+#include "store/counter.h"
 #include <assert.h>
 
 /* The order of the events by bucket, stable: counting sort. starts[b]..starts[b + 1] are the places of bucket b. */
@@ -55,6 +56,11 @@ static bool number(struct db *db, struct fault *why, struct event *events, const
         values[rows * 2 + 1] = V_INT((int64_t)n);
         rows++;
     }
+    struct bucket_set wanted = {0};
+    for (size_t i = 0; i < rows; i++)
+        bucket_set_add(&wanted, buckets[i]);
+    if (!counters_want(db, why, &wanted))
+        return false;
     struct numbering numbering = {events, starts, order, buckets};
     if (!db_is_postgres(db)) { /* SQLite builds a table in memory for each RETURNING; here nobody else writes */
         struct value keys[ID_BUCKETS];

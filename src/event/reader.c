@@ -208,12 +208,25 @@ static struct event_follower *follower_of(struct write_job *job)
     return (struct event_follower *)((char *)job - offsetof(struct event_follower, job));
 }
 
+/* What this node is to read now, fenced until the commit. */
+static bool next_batch(struct event_follower *follower, struct db *db, struct fault *why, size_t *seen, bool *has_more)
+{
+    const struct event_follower_options *options = &follower->options;
+    struct bucket_set buckets = bucket_set_all(), ours = buckets;
+    bool leads = true;
+    *seen = 0;
+    *has_more = false;
+    if (options->only_leader ? !leases_lead(db, why, options->leases, &leads)
+                             : options->leases && !leases_check(db, why, options->leases, &buckets, &ours))
+        return false;
+    return !leads || event_reader_next_batch(db, why, options->name, &ours, options->kinds, options->batch,
+                                             options->sink, options->context, seen, has_more);
+}
+
 static bool follower_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct event_follower *follower = follower_of(job);
-    const struct event_follower_options *options = &follower->options;
-    return event_reader_next_batch(db, why, options->name, NULL, options->kinds, options->batch, options->sink,
-                                   options->context, &follower->seen, &follower->has_more);
+    return next_batch(follower, db, why, &follower->seen, &follower->has_more);
 }
 
 static void follower_done(struct write_job *job, const struct fault *why)
@@ -259,9 +272,7 @@ struct catch_up {
 static bool catch_up_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct catch_up *catch_up = (struct catch_up *)job;
-    const struct event_follower_options *options = &catch_up->follower->options;
-    return event_reader_next_batch(db, why, options->name, NULL, options->kinds, options->batch, options->sink,
-                                   options->context, &catch_up->seen, &catch_up->has_more);
+    return next_batch(catch_up->follower, db, why, &catch_up->seen, &catch_up->has_more);
 }
 
 /* Comes behind the commit. */

@@ -28,7 +28,10 @@ struct event_follower_options {
     const char *name; /* of the cursor */
     event_sink sink;
     void *context;
-    uint64_t kinds;                              /* EVENT_BIT of all that the sink wants; 0: any */
+    uint64_t kinds; /* EVENT_BIT of all that the sink wants; 0: any */
+    /* Of several nodes each follows its own buckets; only_leader: one node follows all. NULL: there is only one. */
+    struct leases *leases;
+    bool only_leader;
     size_t batch;                                /* events a transaction; 0: 2,000 */
     time_ms interval_ms;                         /* least time between two batches while there is little to do */
     void (*after)(void *context, size_t events); /* after each commit, on the writer thread; may be NULL */

@@ -47,6 +47,7 @@ struct lanes {
     void *holds;
     lanes_namer namer;
     void *names;
+    struct lanes_share share;
     uint64_t queries, rows_read;
 };
 
@@ -315,6 +316,16 @@ static void lane_has_now(struct lane *lane, unsigned bucket)
         look_from_the_start(lane);
 }
 
+/* Is this lane's mail in this bucket ours to claim? */
+static bool is_served(const struct lanes *lanes, const struct lane_key *key, unsigned bucket)
+{
+    struct bucket_set set;
+    if (!lanes->share.served)
+        return true;
+    lanes->share.served(lanes->share.context, key, &set);
+    return bucket_set_has(&set, bucket);
+}
+
 /* Rows of this lane are owed in this bucket. */
 static void lane_owes(struct lanes *lanes, struct lane *lane, unsigned bucket, time_ms due)
 {
@@ -365,7 +376,8 @@ static bool load_bucket(struct lanes *lanes, unsigned bucket, struct fault *why)
         uint64_t id = (uint64_t)rows_int(&rows, 0);
         struct lane *lane = id_map_get(&lanes->by_id, id);
         if (lane) {
-            lane_owes(lanes, lane, bucket, rows_int(&rows, 1));
+            if (is_served(lanes, &lane->key, bucket))
+                lane_owes(lanes, lane, bucket, rows_int(&rows, 1));
             continue;
         }
         if (count == room)
@@ -375,8 +387,10 @@ static bool load_bucket(struct lanes *lanes, unsigned bucket, struct fault *why)
     bool ok = rows_end(&rows);
     for (size_t i = 0; ok && i < count; i++) {
         struct lane *lane = lane_read(lanes, fresh[i].id, why);
-        if (lane)
+        if (lane && is_served(lanes, &lane->key, bucket))
             lane_owes(lanes, lane, bucket, fresh[i].due);
+        else if (lane)
+            lane_forget_if_empty(lanes, lane);
         ok = why->kind == FAULT_NONE;
     }
     free(fresh);
@@ -387,14 +401,32 @@ bool lanes_load(struct lanes *lanes, struct fault *why)
 {
     *why = (struct fault){0};
     for (unsigned bucket = 0; bucket < BUCKETS; bucket++)
-        if (!load_bucket(lanes, bucket, why))
+        if ((!lanes->share.served || bucket_set_has(&lanes->share.buckets, bucket)) && !load_bucket(lanes, bucket, why))
             return false;
     return true;
 }
 
 void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucket, time_ms due)
 {
-    lane_owes(lanes, lane_get(lanes, key), bucket, due);
+    if (is_served(lanes, key, bucket))
+        lane_owes(lanes, lane_get(lanes, key), bucket, due);
+    else
+        lanes->share.elsewhere(lanes->share.context, key, bucket, due);
+}
+
+void lanes_serve(struct lanes *lanes, const struct lanes_share *share)
+{
+    size_t at = 0;
+    lanes->share = *share;
+    for (struct id_map_entry *entry; (entry = id_map_walk(&lanes->by_id, &at));) {
+        struct lane *lane = entry->value; /* one that is left without a bucket is forgotten when it wakes */
+        struct bucket_set set;
+        share->served(share->context, &lane->key, &set);
+        for (size_t i = 0; i < BUCKETS / 64; i++) {
+            lane->owed[i] &= set.bits[i];
+            lane->may_have[i] &= set.bits[i];
+        }
+    }
 }
 
 void lanes_route(struct lanes *lanes, struct slice name, struct lane_group *group, struct destination *destination)
@@ -639,8 +671,10 @@ void lanes_return(struct lanes *lanes, struct recipient *recipient)
     struct lane *lane = recipient->lane;
     id_map_remove(&lanes->claimed, recipient->id);
     lane->claimed--;
-    if (recipient->next_due) {
-        unsigned bucket = recipient_bucket(recipient);
+    unsigned bucket = recipient_bucket(recipient);
+    if (recipient->next_due && !is_served(lanes, &lane->key, bucket)) {
+        lanes->share.elsewhere(lanes->share.context, &lane->key, bucket, recipient->next_due);
+    } else if (recipient->next_due) {
         bit_set(lane->owed, bucket);
         if (lane->turn && recipient->next_due <= recipient->due)
             lane_has_now(lane, bucket);

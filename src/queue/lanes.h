@@ -17,7 +17,7 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "queue/recipient.h"
-#include "store/db.h"
+#include "store/lease.h"
 
 enum {
     LANE_PRIORITIES = 2,
@@ -55,6 +55,17 @@ struct lane_key {
     struct slice domain;
 };
 void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucket, time_ms due);
+
+/* Several nodes share the buckets (store/lease.h). served: which buckets of a lane are this node's to claim; the others
+ * are forgotten here, and what is heard of them goes to `elsewhere`. Call it again when the answer has changed; what
+ * is served from now on is read by lanes_load. Without it all are served. */
+struct lanes_share {
+    void (*served)(void *context, const struct lane_key *key, struct bucket_set *set);
+    void (*elsewhere)(void *context, const struct lane_key *key, unsigned bucket, time_ms due);
+    void *context;
+    struct bucket_set buckets; /* all that are served of some lane */
+};
+void lanes_serve(struct lanes *lanes, const struct lanes_share *share);
 
 /* The domain belongs to this group from now on, and its recipients go to that destination (both NULL: unknown again,
  * ask anew when something is due). */

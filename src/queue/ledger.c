@@ -3,15 +3,23 @@
 #include "base/id.h"
 #include "queue/owed_notice.h"
 
-/* The buckets of `ids` that we hold; without leases all of them. */
-static bool our_buckets(const struct ledger *ledger, struct db *db, struct fault *why, const struct bucket_set *asked,
-                        struct bucket_set *ours)
+/* What of `asked` may be moved: `held` are our buckets (without leases all), `served` those too of which mail was
+ * handed to us. Not alive: nothing, not even what we have on the wire. */
+struct right {
+    struct bucket_set held, served;
+    bool is_alive;
+};
+static bool our_right(const struct ledger *ledger, struct db *db, struct fault *why, const struct bucket_set *asked,
+                      struct right *right)
 {
-    if (!ledger->leases) {
-        *ours = *asked;
+    *right = (struct right){*asked, *asked, true};
+    if (!ledger->leases)
         return true;
-    }
-    return leases_check(db, why, ledger->leases, asked, ours);
+    if (!leases_check(db, why, ledger->leases, asked, &right->held))
+        return false;
+    right->is_alive = ledger->leases->is_alive;
+    right->served = bucket_set_plus(right->held, &ledger->leases->handed);
+    return true;
 }
 
 /* ── the mark ── */
@@ -72,6 +80,7 @@ static bool mark_refused(const struct ledger *ledger, struct db *db, struct faul
                   .state_after = DELIVERY_SUPPRESSED},
         .from = LEDGER_BIT(DELIVERY_WAITING) | LEDGER_BIT(DELIVERY_DEFERRED),
         .is_before_known = true,
+        .is_mine = true,
     };
     if (!rows_end(&rows) || !ledger_settle(ledger, db, why, &move, 1))
         return false;
@@ -83,10 +92,11 @@ static bool mark_refused(const struct ledger *ledger, struct db *db, struct faul
 bool ledger_mark(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_mark *marks, size_t count,
                  time_ms now)
 {
-    struct bucket_set asked = {0}, ours;
+    struct bucket_set asked = {0};
+    struct right right;
     for (size_t i = 0; i < count; i++)
         bucket_set_add(&asked, id_bucket(marks[i].id));
-    if (!our_buckets(ledger, db, why, &asked, &ours))
+    if (!our_right(ledger, db, why, &asked, &right))
         return false;
     struct value *values = NEW_ARRAY(struct value, count * MARK_WIDTH);
     int64_t *changed = NEW_ARRAY(int64_t, count);
@@ -94,7 +104,7 @@ bool ledger_mark(const struct ledger *ledger, struct db *db, struct fault *why, 
     size_t rows = 0;
     for (size_t i = 0; i < count; i++) {
         marks[i].result = LEDGER_GONE;
-        if (!bucket_set_has(&ours, id_bucket(marks[i].id)))
+        if (!bucket_set_has(&right.served, id_bucket(marks[i].id)))
             continue;
         struct value *row = values + rows * MARK_WIDTH;
         row[0] = V_INT(id_bucket(marks[i].id));
@@ -123,16 +133,13 @@ bool ledger_unmark(const struct ledger *ledger, struct db *db, struct fault *why
                    size_t count, time_ms now)
 {
     enum { WIDTH = 5 };
-    struct bucket_set asked = {0}, ours;
-    for (size_t i = 0; i < count; i++)
-        bucket_set_add(&asked, id_bucket(marks[i].id));
-    if (!our_buckets(ledger, db, why, &asked, &ours))
+    const struct bucket_set none = {0};
+    struct right right;
+    if (!our_right(ledger, db, why, &none, &right))
         return false;
     struct value *values = NEW_ARRAY(struct value, count * WIDTH);
     size_t rows = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!bucket_set_has(&ours, id_bucket(marks[i].id)))
-            continue;
+    for (size_t i = 0; right.is_alive && i < count; i++) {
         struct value *row = values + rows++ * WIDTH;
         row[0] = V_INT(id_bucket(marks[i].id));
         row[1] = V_INT((int64_t)marks[i].id);
@@ -179,14 +186,26 @@ static bool states_before(struct db *db, struct fault *why, struct ledger_move *
     return true;
 }
 
-enum { MOVE_WIDTH = 7 };
+enum { MOVE_WIDTH = 8 };
 static const char move_sql[] =
     "UPDATE delivery SET state = $3, due_ms = CASE WHEN CAST($4 AS BIGINT) > 0 THEN $4 ELSE due_ms END, attempts = "
     "attempts + $5, "
-    "changed_ms = $6 WHERE bucket = $1 AND id = $2 AND ((CAST($7 AS INTEGER) >> state) & 1) = 1";
+    "changed_ms = $6 WHERE bucket = $1 AND id = $2 AND ((CAST($7 AS INTEGER) >> state) & 1) = 1 AND (state <> 3 OR "
+    "CAST($8 AS INTEGER) < 0 OR node = $8)";
 
-static bool move_rows(struct db *db, struct fault *why, const struct bucket_set *ours, struct ledger_move *moves,
-                      size_t count)
+/* The states it may leave here: in buckets that are not ours what we have on the wire, and nothing else. */
+static unsigned move_from(const struct ledger_move *move, const struct right *right, bool *is_ours_only)
+{
+    unsigned bucket = id_bucket(move->event.delivery_id);
+    bool is_ours = bucket_set_has(move->is_mine ? &right->served : &right->held, bucket);
+    *is_ours_only = move->is_mine || !is_ours;
+    if (move->event.state_before == DELIVERY_STATE_COUNT || !right->is_alive)
+        return 0;
+    return is_ours ? move->from : move->from & LEDGER_BIT(DELIVERY_ON_WIRE);
+}
+
+static bool move_rows(const struct ledger *ledger, struct db *db, struct fault *why, const struct right *right,
+                      struct ledger_move *moves, size_t count)
 {
     struct value *values = NEW_ARRAY(struct value, count * MOVE_WIDTH);
     int64_t *changed = NEW_ARRAY(int64_t, count);
@@ -201,8 +220,9 @@ static bool move_rows(struct db *db, struct fault *why, const struct bucket_set 
         row[3] = V_INT(delivery_is_owed(move->event.state_after) ? move->due : 0);
         row[4] = V_INT(move->is_attempt);
         row[5] = V_INT(move->event.at);
-        row[6] =
-            V_INT(bucket_set_has(ours, bucket) && move->event.state_before != DELIVERY_STATE_COUNT ? move->from : 0);
+        bool is_ours_only;
+        row[6] = V_INT(move_from(move, right, &is_ours_only));
+        row[7] = V_INT(is_ours_only ? (int64_t)ledger->node : -1);
         rows++;
     }
     bool ok = db_do_many(db, why, move_sql, values, MOVE_WIDTH, rows, changed);
@@ -283,14 +303,15 @@ static bool keep_doubted(struct db *db, struct fault *why, const struct ledger_m
 static bool settle(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_move *moves,
                    size_t count, const struct doubts *doubts)
 {
-    struct bucket_set asked = {0}, ours;
+    struct bucket_set asked = {0};
+    struct right right;
     for (size_t i = 0; i < count; i++) {
         moves[i].event.bucket = id_bucket(moves[i].event.delivery_id);
         moves[i].event.id = 0;
         bucket_set_add(&asked, moves[i].event.bucket);
     }
-    if (!our_buckets(ledger, db, why, &asked, &ours) || !states_before(db, why, moves, count) ||
-        !move_rows(db, why, &ours, moves, count))
+    if (!our_right(ledger, db, why, &asked, &right) || !states_before(db, why, moves, count) ||
+        !move_rows(ledger, db, why, &right, moves, count))
         return false;
 
     /* the events of those that moved, then what those events do to their addresses */
@@ -353,8 +374,35 @@ static int64_t count_moved(const struct ledger_move *moves, size_t count)
     return moved;
 }
 
+/* What is on the wire in this bucket: of our number, or of nodes that do not live. */
+static bool recover_bucket(const struct ledger *ledger, struct db *db, struct fault *why, unsigned bucket, bool of_ours,
+                           const struct ledger_move *like, int64_t *count)
+{
+    /* in the order of delivery_apart, so that SQLite takes it: the whole bucket is long */
+    const char *sql =
+        of_ours ? ROW_COLUMNS
+            "WHERE d.bucket = $1 AND d.state >= 2 AND d.state <= 4 AND d.state = 3 AND d.node = $3 ORDER BY "
+            "d.due_ms LIMIT $2"
+                : ROW_COLUMNS
+            "WHERE d.bucket = $1 AND d.state >= 2 AND d.state <= 4 AND d.state = 3 AND d.node <> $3 AND NOT "
+            "EXISTS (SELECT 1 FROM node n WHERE n.node = d.node AND n.until_ms > 0) ORDER BY "
+            "d.due_ms LIMIT $2";
+    for (int64_t moved = BATCH; moved == BATCH;) {
+        SCOPED(arena) arena = {0};
+        struct ledger_move *moves;
+        size_t batch;
+        if (!moves_of_query(db, why, sql, VALUES(V_INT(bucket), V_INT(BATCH), V_INT(ledger->node)), BATCH, like, &arena,
+                            &moves, &batch) ||
+            !ledger_settle(ledger, db, why, moves, batch))
+            return false;
+        moved = count_moved(moves, batch);
+        *count += moved;
+    }
+    return true;
+}
+
 bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *why, const struct bucket_set *buckets,
-                    time_ms now, time_ms wait_ms, int64_t *count)
+                    bool is_new_life, time_ms now, time_ms wait_ms, int64_t *count)
 {
     const struct ledger_move like = {
         .event = {.kind = EVENT_IN_DOUBT,
@@ -366,24 +414,10 @@ bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *wh
         .due = now + wait_ms,
     };
     *count = 0;
-    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
-        int64_t moved = BATCH;
-        while (bucket_set_has(buckets, bucket) && moved == BATCH) {
-            SCOPED(arena) arena = {0};
-            struct ledger_move *moves;
-            size_t batch;
-            if (!moves_of_query(db, why,
-                                /* in the order of delivery_apart, so that SQLite takes it: the whole bucket is long */
-                                ROW_COLUMNS
-                                "WHERE d.bucket = $1 AND d.state >= 2 AND d.state <= 4 AND d.state = 3 ORDER BY "
-                                "d.due_ms LIMIT $2",
-                                VALUES(V_INT(bucket), V_INT(BATCH)), BATCH, &like, &arena, &moves, &batch) ||
-                !ledger_settle(ledger, db, why, moves, batch))
-                return false;
-            moved = count_moved(moves, batch);
-            *count += moved;
-        }
-    }
+    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++)
+        if ((is_new_life && !recover_bucket(ledger, db, why, bucket, true, &like, count)) ||
+            (bucket_set_has(buckets, bucket) && !recover_bucket(ledger, db, why, bucket, false, &like, count)))
+            return false;
     return true;
 }
 

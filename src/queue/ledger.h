@@ -13,7 +13,8 @@
  * and whatever the event excludes is written there too. The mark alone writes none: for the counters a delivery on the
  * wire is still what it was before.
  *
- * All run inside write jobs and may run again. Rows of buckets we hold no lease for are left alone (fencing). */
+ * All run inside write jobs and may run again. Fencing (store/lease.h): rows of buckets we hold no lease for are left
+ * alone, but for what this node has on the wire there; a node that was presumed dead moves nothing. */
 #ifndef TODOKE_QUEUE_LEDGER_H
 #define TODOKE_QUEUE_LEDGER_H
 
@@ -59,6 +60,7 @@ struct ledger_move {
     unsigned from; /* LEDGER_BIT of the states it may leave */
     bool is_before_known;   /* event.state_before says what it was before the mark; otherwise the row is asked */
     bool is_attempt;        /* attempts + 1 */
+    bool is_mine;           /* what came of a claim of ours: of what is on the wire only what this node has marked */
     time_ms due;            /* for states that are owed */
     bool is_moved;          /* out: false: it was in no state of `from`, or not ours; no event was written */
     bool is_doubted;        /* out: the site guard holds it; the event says so now */
@@ -68,10 +70,11 @@ struct ledger_move {
 NODISCARD bool ledger_settle(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_move *moves,
                              size_t count);
 
-/* After a takeover or a restart: what was on the wire in these buckets is in doubt, due again after wait_ms. *count of
- * them. */
+/* After leases_keep, in the same job: what nodes that do not live have on the wire in these buckets of ours is in
+ * doubt, due again after wait_ms; and with a new life what our number has on the wire anywhere. *count of them. */
 NODISCARD bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *why,
-                              const struct bucket_set *buckets, time_ms now, time_ms wait_ms, int64_t *count);
+                              const struct bucket_set *buckets, bool is_new_life, time_ms now, time_ms wait_ms,
+                              int64_t *count);
 /* In doubt and due: try again as the same mail, unless the brand wants them held for a person (brand.in_doubt). At most
  * `most`, of buckets we hold. *released, in the arena: what the claimer must hear once the job is committed. */
 struct ledger_released {

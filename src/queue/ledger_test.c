@@ -17,7 +17,19 @@ struct fixture {
 /* One call of the ledger as a job. */
 struct call {
     struct fixture *fixture;
-    enum { ACQUIRE, MARK, UNMARK, SETTLE, RECOVER, RELEASE, SET_RIGHT, CANCEL, EXPIRE_LEASES, SUPPRESS } what;
+    enum {
+        ACQUIRE,
+        MARK,
+        UNMARK,
+        SETTLE,
+        RECOVER,
+        RELEASE,
+        SET_RIGHT,
+        CANCEL,
+        MOVE_BUCKETS,
+        EXPIRE_LEASES,
+        SUPPRESS
+    } what;
     struct ledger_mark *marks;
     struct ledger_move *moves;
     size_t count;
@@ -39,21 +51,24 @@ static bool call_run(struct db *db, struct fault *why, void *context)
     struct bucket_set all;
     memset(&all, 0xff, sizeof(all));
     switch (call->what) {
-    case ACQUIRE: return leases_acquire(db, why, leases, ID_BUCKETS, 1);
+    case ACQUIRE: return leases_keep(db, why, leases, 1);
     case MARK: return ledger_mark(ledger, db, why, call->marks, call->count, call->now);
     case UNMARK: return ledger_unmark(ledger, db, why, call->marks, call->count, call->now);
     case SETTLE:
         if (!ledger_settle(ledger, db, why, call->moves, call->count))
             return false;
         return !call->must_fail || fault_set(why, FAULT_INPUT, "as the test wants it");
-    case RECOVER: return ledger_recover(ledger, db, why, &all, call->now, 500, &call->number);
+    case RECOVER: return ledger_recover(ledger, db, why, &all, true, call->now, 500, &call->number);
     case RELEASE:
         return ledger_release_doubtful(ledger, db, why, call->now, call->count, &call->arena, &call->released,
                                        &call->count);
     case SET_RIGHT: return ledger_set_right(ledger, db, why, call->now, &call->number);
     case CANCEL:
         return ledger_cancel_campaign(ledger, db, why, call->campaign_id, call->bucket, call->now, &call->number);
-    case EXPIRE_LEASES: return db_do(db, why, "UPDATE lease SET node = 9, epoch = epoch + 1", NO_VALUES, NULL);
+    case EXPIRE_LEASES: /* another has ended our life and taken our buckets */
+        return db_do(db, why, "UPDATE node SET life = life + 1, until_ms = 0", NO_VALUES, NULL) &&
+               db_do(db, why, "UPDATE lease SET node = 9, epoch = epoch + 1", NO_VALUES, NULL);
+    case MOVE_BUCKETS: return db_do(db, why, "UPDATE lease SET node = 9, epoch = epoch + 1", NO_VALUES, NULL);
     case SUPPRESS: {
         bool is_new;
         const struct suppression row = {.address = call->address, .why = SUPPRESS_UNSUBSCRIBED, .since = call->now};
@@ -209,6 +224,30 @@ static void a_node_without_the_lease_moves_nothing(void **state)
     go(&recover);
     assert_int_equal(recover.number, 0);
     assert_int_equal(test_number(fixture.store.reader, "SELECT COUNT(*) FROM event"), 0);
+    test_store_end(&fixture.store);
+}
+
+/* R37: a bucket changes hands while its node lives: what is on the wire is still that node's to settle, and no more */
+static void a_bucket_changes_hands_while_a_mail_is_on_the_wire(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp"), bob = add(&fixture, "bob@example.jp"),
+                         eve = add(&fixture, "eve@example.jp");
+    assert_int_equal(mark(&fixture, &ann, 0), LEDGER_MARKED);
+    assert_int_equal(mark(&fixture, &eve, 0), LEDGER_MARKED);
+    go(&(struct call){.fixture = &fixture, .what = MOVE_BUCKETS});
+    assert_int_equal(mark(&fixture, &bob, 0), LEDGER_GONE);
+    struct ledger_move refused = move_to(&bob, EVENT_BOUNCED, DELIVERY_BOUNCED);
+    refused.is_mine = true;
+    assert_false(settle(&fixture, &refused));
+    struct ledger_move delivered = move_to(&ann, EVENT_DELIVERED, DELIVERY_DELIVERED);
+    delivered.is_mine = true;
+    assert_true(settle(&fixture, &delivered));
+    char again[] = "UPDATE delivery SET node = 9 WHERE state = 3"; /* marked again, by the other */
+    test_do(&fixture.store, again);
+    struct ledger_move late = move_to(&eve, EVENT_DELIVERED, DELIVERY_DELIVERED);
+    late.is_mine = true;
+    assert_false(settle(&fixture, &late));
     test_store_end(&fixture.store);
 }
 
@@ -617,6 +656,7 @@ int main(void)
         ON_BOTH(a_suppressed_address_is_never_marked),
         ON_BOTH(an_unmark_gives_back_what_it_was),
         ON_BOTH(a_node_without_the_lease_moves_nothing),
+        ON_BOTH(a_bucket_changes_hands_while_a_mail_is_on_the_wire),
         ON_BOTH(every_outcome_writes_its_event),
         ON_BOTH(what_an_error_excludes_is_excluded_with_it),
         ON_BOTH(a_site_that_is_not_believed_holds_its_verdicts),

@@ -27,7 +27,7 @@ static bool call_run(struct db *db, struct fault *why, void *context)
     struct call *call = context;
     struct fixture *fixture = call->fixture;
     switch (call->what) {
-    case ACQUIRE: return leases_acquire(db, why, &fixture->leases, ID_BUCKETS, 1);
+    case ACQUIRE: return leases_keep(db, why, &fixture->leases, 1);
     case GIVE: return order_give(db, why, &call->order);
     case STEP: return order_step(&fixture->ledger, db, why, NOW, call->most, &fixture->arena, &call->step);
     case RECORD:

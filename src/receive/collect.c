@@ -8,6 +8,7 @@ enum { LOOK_MS = 1000 };
 
 struct collector {
     struct store *store;
+    struct leases *leases;
     struct world *world;
     const struct seal_key *seal;
     struct db *reader;
@@ -24,6 +25,7 @@ struct keep {
     struct write_job job;
     const struct box *box;
     const struct box_mail *mail;
+    struct leases *leases;
     const struct slice *uids;
     size_t count;
     const char *fault;
@@ -39,6 +41,11 @@ static bool forget_run(struct write_job *job, struct db *db, struct fault *why)
 static bool keep_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct keep *keep = (struct keep *)job;
+    bool leads;
+    if (!leases_lead(db, why, keep->leases, &leads))
+        return false;
+    if (!leads)
+        return fault_set(why, FAULT_WORLD, "mailbox %s: another node collects it now", keep->box->name);
     return box_keep(db, why, keep->box, keep->mail, keep->now, &keep->is_new);
 }
 static bool checked_run(struct write_job *job, struct db *db, struct fault *why)
@@ -60,6 +67,7 @@ static bool keep_mail(void *self, struct box *box, const struct box_mail *mail, 
 {
     struct collector *collector = self;
     struct keep keep = {.job = {.run = keep_run, .rows = 2, .fails_fast = true},
+                        .leases = collector->leases,
                         .box = box,
                         .mail = mail,
                         .now = world_wall(collector->world)};
@@ -109,6 +117,8 @@ static void look(struct timer *timer)
     struct fault why = {0};
     struct box *boxes;
     size_t count;
+    if (!leases_lead_now(collector->leases))
+        return timer_set(timer, LOOK_MS);
     if (!box_list(collector->reader, &why, SLICE(""), &boxes, &count)) {
         log_warn("receive", "mailboxes cannot be read: %s", why.text);
         count = 0;
@@ -121,11 +131,12 @@ static void look(struct timer *timer)
     timer_set(timer, LOOK_MS);
 }
 
-struct collector *collector_start(struct store *store, struct world *world, const struct seal_key *seal,
-                                  struct fault *why)
+struct collector *collector_start(struct store *store, struct leases *leases, struct world *world,
+                                  const struct seal_key *seal, struct fault *why)
 {
     struct collector *collector = NEW(struct collector);
     collector->store = store;
+    collector->leases = leases;
     collector->world = world;
     collector->seal = seal;
     collector->reader = store_reader_open(store, why);

@@ -7,13 +7,14 @@
 #define TODOKE_RECEIVE_COLLECT_H
 
 #include "receive/box.h"
+#include "store/lease.h"
 #include "store/store.h"
 
 struct world;
 struct collector;
-/* WORLD: the store cannot be read. */
-struct collector *collector_start(struct store *store, struct world *world, const struct seal_key *seal,
-                                  struct fault *why);
+/* WORLD: the store cannot be read. Of several nodes the leading one collects; leases NULL: there is only one. */
+struct collector *collector_start(struct store *store, struct leases *leases, struct world *world,
+                                  const struct seal_key *seal, struct fault *why);
 /* NULL is fine. */
 void collector_stop(struct collector *collector);
 

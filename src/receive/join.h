@@ -77,6 +77,7 @@ NODISCARD bool join_unsubscribe(const struct ledger *ledger, struct db *db, stru
 struct join_reader;
 struct arrivals;
 struct join_reader_options {
+    struct leases *leases; /* of several nodes each reads the mails of its own buckets; NULL: there is only one */
     struct store *store;
     struct world *world;
     const struct rules *rules;

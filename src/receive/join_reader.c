@@ -39,16 +39,25 @@ static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
     return true;
 }
 
+/* Behind those of this round, in our buckets. Placeholders $1, $2: where the round is; $3 to $6: the buckets. */
+#define NEXT_MAILS                                                                                                     \
+    "FROM inbound WHERE state = 0 AND (bucket, id) > ($1, $2) AND ((CASE bucket / 64 WHEN 0 THEN CAST($3 AS BIGINT) "  \
+    "WHEN 1 THEN CAST($4 AS BIGINT) WHEN 2 THEN CAST($5 AS BIGINT) ELSE CAST($6 AS BIGINT) END >> (bucket % 64)) & "   \
+    "1) = 1 ORDER BY bucket, id LIMIT $7"
+#define NEXT_VALUES(reader, held, most)                                                                                \
+    VALUES(V_INT((reader)->after_bucket), V_INT((int64_t)(reader)->after_id), V_INT((int64_t)(held).bits[0]),          \
+           V_INT((int64_t)(held).bits[1]), V_INT((int64_t)(held).bits[2]), V_INT((int64_t)(held).bits[3]),             \
+           V_INT((int64_t)(most)))
+
 /* How many of the next mails fit into a batch; at least one, if there is any. */
 static bool batch_size(struct join_reader *reader, size_t *count, struct fault *why)
 {
     SCOPED(rows) rows = {0};
     int64_t octets = 0;
+    struct bucket_set held = leases_held_now(reader->options.leases);
     *count = 0;
-    if (!db_query(reader->joiner.reader, why, &rows,
-                  "SELECT length(raw) FROM inbound WHERE state = 0 AND (bucket, id) > ($1, $2) ORDER BY bucket, id "
-                  "LIMIT $3",
-                  VALUES(V_INT(reader->after_bucket), V_INT((int64_t)reader->after_id), V_INT(BATCH))))
+    if (!db_query(reader->joiner.reader, why, &rows, "SELECT length(raw) " NEXT_MAILS,
+                  NEXT_VALUES(reader, held, BATCH)))
         return false;
     while (*count < BATCH && rows_next(&rows)) {
         octets += rows_int(&rows, 0);
@@ -99,11 +108,9 @@ static bool read_batch(struct join_reader *reader, struct batch *batch, struct f
     if (!batch_size(reader, &most, why))
         return false;
     SCOPED(rows) rows = {0};
-    if (!db_query(
-            reader->joiner.reader, why, &rows,
-            "SELECT id, at_ms, mail_from, rcpt_to, peer, raw, helo FROM inbound WHERE state = 0 AND (bucket, id) > "
-            "($1, $2) ORDER BY bucket, id LIMIT $3",
-            VALUES(V_INT(reader->after_bucket), V_INT((int64_t)reader->after_id), V_INT((int64_t)most))))
+    struct bucket_set held = leases_held_now(reader->options.leases);
+    if (!db_query(reader->joiner.reader, why, &rows,
+                  "SELECT id, at_ms, mail_from, rcpt_to, peer, raw, helo " NEXT_MAILS, NEXT_VALUES(reader, held, most)))
         return false;
     while (count < most && rows_next(&rows))
         mails[count++] = (struct inbound_row){

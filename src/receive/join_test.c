@@ -24,7 +24,7 @@ struct fixture {
 static bool set_up(struct db *db, struct fault *why, void *context)
 {
     struct fixture *fixture = context;
-    return leases_acquire(db, why, &fixture->leases, ID_BUCKETS, 1) &&
+    return leases_keep(db, why, &fixture->leases, 1) &&
            db_do(db, why, "INSERT INTO lane (id, priority, brand_id, campaign_id, domain) VALUES (1, 1, $1, $2, 'x')",
                  VALUES(V_INT(BRAND), V_INT(CAMPAIGN)), NULL);
 }

@@ -235,7 +235,8 @@ static void after_batch(void *context, size_t events)
         report->after_change(report->context);
 }
 
-struct report *report_start(struct store *store, void (*after_change)(void *context), void *context)
+struct report *report_start(struct store *store, struct leases *leases, void (*after_change)(void *context),
+                            void *context)
 {
     struct report *report = NEW(struct report);
     report->after_change = after_change;
@@ -243,6 +244,7 @@ struct report *report_start(struct store *store, void (*after_change)(void *cont
     struct event_follower_options options = {.name = REPORT_READER,
                                              .sink = report_take,
                                              .context = report,
+                                             .leases = leases,
                                              .interval_ms = INTERVAL_MS,
                                              .after = after_batch};
     report->follower = event_follow(store, &options);

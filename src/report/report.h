@@ -15,7 +15,8 @@ enum { REPORT_LEFT_OUT = -1 };
 struct report;
 /* Start following. after_change (may be NULL) is called on the writer thread after counters moved: post to a mailbox.
  */
-struct report *report_start(struct store *store, void (*after_change)(void *context), void *context);
+struct report *report_start(struct store *store, struct leases *leases, void (*after_change)(void *context),
+                            void *context);
 void report_stop(struct report *report);
 /* Wait until the counters have caught up with the events (for commands and tests). */
 NODISCARD bool report_catch_up(struct report *report, struct fault *why);

@@ -201,7 +201,7 @@ static void counters_equal_the_truth(void **state)
         history->fails = false;
         test_write(test.store, read_some, history);
     }
-    struct report *report = report_start(test.store, NULL, NULL);
+    struct report *report = report_start(test.store, NULL, NULL, NULL);
     assert_true(report_catch_up(report, &why));
     for (uint64_t campaign_id = 0; campaign_id <= CAMPAIGNS; campaign_id++) {
         check_against_truth(&test, history, campaign_id);
@@ -270,7 +270,7 @@ static void a_lost_row_or_a_wrong_counter_is_found(void **state)
 static void rates_are_of_the_last_full_seconds(void **state)
 {
     TEST_STORE(test, state);
-    struct report *report = report_start(test.store, NULL, NULL);
+    struct report *report = report_start(test.store, NULL, NULL, NULL);
     struct history *history = NEW(struct history);
     struct event events[100];
     for (int i = 0; i < 100; i++)

@@ -51,6 +51,12 @@ struct db {
     unsigned marks; /* of the transaction that runs (db_mark) */
     uint64_t begun; /* transactions so far: its number */
     bool is_lost;
+    bool is_conflict; /* the loss was a conflict with another node's transaction: begin anew at once */
+    struct {
+        uint64_t locked[ID_BUCKETS / 64], wanted[ID_BUCKETS / 64]; /* of the transaction; since the group began */
+        unsigned highest;
+        bool is_shared;
+    } counters; /* store/counter.h */
 };
 
 enum db_use {

@@ -1,5 +1,7 @@
 #include "store/lease.h"
 
+#include "store/counter.h"
+
 #include <assert.h>
 
 unsigned bucket_set_count(const struct bucket_set *set)
@@ -15,7 +17,7 @@ static void bucket_set_remove(struct bucket_set *set, unsigned bucket)
     set->bits[bucket / 64] &= ~((uint64_t)1 << bucket % 64);
 }
 
-/* The rows exist from the first acquire on. */
+/* The rows exist from the first keep on. */
 static bool rows_make(struct db *db, struct fault *why)
 {
     int64_t count;
@@ -40,9 +42,7 @@ struct lease_row {
 static bool rows_read(struct db *db, struct fault *why, struct lease_row table[ID_BUCKETS])
 {
     SCOPED(rows) rows = {0};
-    const char *sql = db_pick(db, "SELECT bucket, node, epoch, until_ms FROM lease ORDER BY bucket",
-                              "SELECT bucket, node, epoch, until_ms FROM lease ORDER BY bucket FOR UPDATE");
-    if (!db_query(db, why, &rows, sql, NO_VALUES))
+    if (!db_query(db, why, &rows, "SELECT bucket, node, epoch, until_ms FROM lease ORDER BY bucket", NO_VALUES))
         return false;
     memset(table, 0, sizeof(struct lease_row) * ID_BUCKETS);
     while (rows_next(&rows)) {
@@ -51,23 +51,6 @@ static bool rows_read(struct db *db, struct fault *why, struct lease_row table[I
         table[bucket] = (struct lease_row){rows_int(&rows, 1), rows_int(&rows, 2), rows_int(&rows, 3)};
     }
     return rows_end(&rows);
-}
-
-static bool rows_write(struct db *db, struct fault *why, const struct leases *leases, time_ms until)
-{
-    struct value values[ID_BUCKETS * 4];
-    size_t count = 0;
-    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
-        if (!bucket_set_has(&leases->held, bucket))
-            continue;
-        struct value *row = &values[count++ * 4];
-        row[0] = V_INT(leases->node);
-        row[1] = V_INT(leases->epoch[bucket]);
-        row[2] = V_INT(until);
-        row[3] = V_INT(bucket);
-    }
-    return db_do_many(db, why, "UPDATE lease SET node = $1, epoch = $2, until_ms = $3 WHERE bucket = $4", values, 4,
-                      count, NULL);
 }
 
 /* Those whose row still names us and our epoch. */
@@ -80,58 +63,207 @@ static void drop_lost(struct leases *leases, const struct lease_row table[ID_BUC
     }
 }
 
-bool leases_acquire(struct db *db, struct fault *why, struct leases *leases, unsigned want, time_ms now_monotonic)
+/* ── lives ── */
+
+static bool life_keep(struct db *db, struct fault *why, struct leases *leases, time_ms until)
+{
+    int64_t changed;
+    leases->is_new_life = false;
+    if (!db_do(db, why, "UPDATE node SET until_ms = $1 WHERE node = $2 AND life = $3 AND until_ms > 0",
+               VALUES(V_INT(until), V_INT(leases->node), V_INT(leases->life)), &changed))
+        return false;
+    if (changed)
+        return true;
+    leases->is_new_life = true; /* the first; or somebody has taken us for dead, and others hold what we held */
+    leases->held = (struct bucket_set){0};
+    return db_query_ints(db, why,
+                         "INSERT INTO node (node, life, until_ms) VALUES ($1, 1, $2) ON CONFLICT (node) DO UPDATE SET "
+                         "life = node.life + 1, until_ms = excluded.until_ms RETURNING life",
+                         VALUES(V_INT(leases->node), V_INT(until)), &leases->life, 1, NULL);
+}
+
+static bool lives_end(struct db *db, struct fault *why, time_ms now)
+{
+    return db_do(db, why, "UPDATE node SET life = life + 1, until_ms = 0 WHERE until_ms > 0 AND until_ms <= $1",
+                 VALUES(V_INT(now)), NULL);
+}
+
+static bool lives_read(struct db *db, struct fault *why, struct leases *leases)
+{
+    uint64_t before[LEASE_NODES / 64];
+    SCOPED(rows) rows = {0};
+    memcpy(before, leases->live, sizeof(before));
+    memset(leases->live, 0, sizeof(leases->live));
+    leases->live_count = 0;
+    if (!db_query(db, why, &rows, "SELECT node FROM node WHERE until_ms > 0", NO_VALUES))
+        return false;
+    while (rows_next(&rows)) {
+        int64_t node = rows_int(&rows, 0);
+        if (node < 0 || node >= LEASE_NODES)
+            continue;
+        leases->live[node / 64] |= (uint64_t)1 << node % 64;
+        leases->live_count++;
+    }
+    for (size_t i = 0; i < COUNT_OF(before); i++)
+        leases->others_ended |= (before[i] & ~leases->live[i]) != 0;
+    return rows_end(&rows);
+}
+
+/* ── keeping ── */
+
+static bool renew(struct db *db, struct fault *why, const struct leases *leases, time_ms until)
+{
+    struct value values[ID_BUCKETS * 4];
+    size_t count = 0;
+    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
+        if (!bucket_set_has(&leases->held, bucket))
+            continue;
+        struct value *row = &values[count++ * 4];
+        row[0] = V_INT(until);
+        row[1] = V_INT(bucket);
+        row[2] = V_INT(leases->node);
+        row[3] = V_INT(leases->epoch[bucket]);
+    }
+    return db_do_many(db, why, "UPDATE lease SET until_ms = $1 WHERE bucket = $2 AND node = $3 AND epoch = $4", values,
+                      4, count, NULL);
+}
+
+/* From the highest on: whoever leads goes on leading. */
+static bool give_away(struct db *db, struct fault *why, struct leases *leases, unsigned count)
+{
+    struct value values[ID_BUCKETS * 2];
+    size_t rows = 0;
+    for (unsigned bucket = ID_BUCKETS; bucket-- > 0 && rows < count;) {
+        if (!bucket_set_has(&leases->held, bucket))
+            continue;
+        bucket_set_remove(&leases->held, bucket);
+        values[rows * 2] = V_INT(bucket);
+        values[rows++ * 2 + 1] = V_INT(leases->node);
+    }
+    return db_do_many(db, why, "UPDATE lease SET node = -1, until_ms = 0 WHERE bucket = $1 AND node = $2", values, 2,
+                      rows, NULL);
+}
+
+/* In the order of the buckets: two nodes that take cannot deadlock. */
+static bool take(struct db *db, struct fault *why, struct leases *leases, const struct lease_row table[ID_BUCKETS],
+                 unsigned most, time_ms now, time_ms until)
+{
+    struct value values[ID_BUCKETS * 6];
+    unsigned wanted[ID_BUCKETS];
+    int64_t changed[ID_BUCKETS];
+    size_t rows = 0;
+    for (unsigned bucket = 0; bucket < ID_BUCKETS && rows < most; bucket++) {
+        const struct lease_row *row = &table[bucket];
+        bool is_free = row->until <= now || row->node == (int64_t)leases->node; /* ours of an earlier life */
+        if (bucket_set_has(&leases->held, bucket) || !is_free)
+            continue;
+        struct value *to = &values[rows * 6];
+        to[0] = V_INT(bucket);
+        to[1] = V_INT(row->epoch);
+        to[2] = V_INT(leases->node);
+        to[3] = V_INT(row->epoch + 1);
+        to[4] = V_INT(until);
+        to[5] = V_INT(now);
+        wanted[rows++] = bucket;
+    }
+    if (!db_do_many(db, why,
+                    "UPDATE lease SET node = $3, epoch = $4, until_ms = $5 WHERE bucket = $1 AND epoch = $2 AND "
+                    "(until_ms <= $6 OR node = $3)",
+                    values, 6, rows, changed))
+        return false;
+    struct value handed[ID_BUCKETS];
+    size_t taken = 0;
+    for (size_t i = 0; i < rows; i++) {
+        if (!changed[i])
+            continue;
+        bucket_set_add(&leases->held, wanted[i]);
+        bucket_set_add(&leases->gained, wanted[i]);
+        leases->epoch[wanted[i]] = table[wanted[i]].epoch + 1;
+        handed[taken++] = V_INT(wanted[i]);
+    }
+    /* what their last owner had handed to somebody: ours to decide now */
+    return db_do_many(db, why, "DELETE FROM handoff WHERE bucket = $1", handed, 1, taken, NULL);
+}
+
+bool leases_keep(struct db *db, struct fault *why, struct leases *leases, time_ms now_monotonic)
 {
     struct lease_row table[ID_BUCKETS];
     struct leases next = *leases; /* the job may be repeated: decide on a copy */
-    next.checked_db = NULL;
     time_ms now;
-    if (!rows_make(db, why) || !rows_read(db, why, table) || !db_now(db, why, &now))
+    next.checked_db = NULL;
+    next.gained = (struct bucket_set){0};
+    next.others_ended = false;
+    if (!rows_make(db, why) || !db_now(db, why, &now) || !life_keep(db, why, &next, now + LEASE_MS) ||
+        !lives_end(db, why, now) || !lives_read(db, why, &next) || !rows_read(db, why, table))
         return false;
     drop_lost(&next, table);
-    next.taken_over = (struct bucket_set){0};
+    unsigned nodes = next.live_count ? next.live_count : 1, share = (ID_BUCKETS + nodes - 1) / nodes;
     unsigned count = bucket_set_count(&next.held);
-    for (unsigned bucket = 0; bucket < ID_BUCKETS && count < want; bucket++) {
-        const struct lease_row *row = &table[bucket];
-        bool is_free = row->until <= now || row->node == (int64_t)leases->node; /* ours of an earlier life */
-        if (bucket_set_has(&next.held, bucket) || !is_free)
-            continue;
-        bucket_set_add(&next.held, bucket);
-        bucket_set_add(&next.taken_over, bucket);
-        next.epoch[bucket] = row->epoch + 1;
-        count++;
-    }
-    if (!rows_write(db, why, &next, now + LEASE_MS))
+    if (count > share && !give_away(db, why, &next, count - share))
+        return false;
+    if (!renew(db, why, &next, now + LEASE_MS) ||
+        (count < share && !take(db, why, &next, table, share - count, now, now + LEASE_MS)))
         return false;
     next.until_monotonic = now_monotonic + LEASE_MS;
+    counters_are_shared(db, next.live_count > 1);
+    next.leads = bucket_set_has(&next.held, LEASE_LEADER);
     *leases = next;
     return true;
 }
 
-bool leases_renew(struct db *db, struct fault *why, struct leases *leases, time_ms now_monotonic)
+bool leases_look(struct db *reader, struct fault *why, unsigned live_count, bool *has_work)
 {
-    struct lease_row table[ID_BUCKETS];
-    struct leases next = *leases;
-    next.checked_db = NULL;
+    int64_t columns[3];
     time_ms now;
-    if (!rows_read(db, why, table) || !db_now(db, why, &now))
+    if (!db_now(reader, why, &now) ||
+        !db_query_ints(reader, why,
+                       "SELECT (SELECT COUNT(*) FROM lease WHERE until_ms <= $1), (SELECT COUNT(*) FROM node WHERE "
+                       "until_ms > 0), (SELECT COUNT(*) FROM node WHERE until_ms > 0 AND until_ms <= $1)",
+                       VALUES(V_INT(now)), columns, 3, NULL))
         return false;
-    drop_lost(&next, table);
-    if (!rows_write(db, why, &next, now + LEASE_MS))
-        return false;
-    next.until_monotonic = now_monotonic + LEASE_MS;
-    *leases = next;
+    *has_work = columns[0] || columns[1] != live_count || columns[2];
     return true;
 }
 
-/* One row a bucket is locked FOR SHARE: a takeover waits until we have committed, or we see its new epoch. */
+/* ── checking ── */
+
+static bool check_life(struct db *db, struct fault *why, struct leases *leases)
+{
+    int64_t life = 0;
+    const char *sql = db_pick(db, "SELECT life FROM node WHERE node = $1 AND until_ms > 0",
+                              "SELECT life FROM node WHERE node = $1 AND until_ms > 0 FOR SHARE");
+    bool found;
+    if (!db_query_ints(db, why, sql, VALUES(V_INT(leases->node)), &life, 1, &found))
+        return false;
+    leases->is_alive = found && life == leases->life;
+    return true;
+}
+
+static bool check_handed(struct db *db, struct fault *why, struct leases *leases)
+{
+    SCOPED(rows) rows = {0};
+    const char *sql = db_pick(db, "SELECT bucket FROM handoff WHERE node = $1",
+                              "SELECT bucket FROM handoff WHERE node = $1 ORDER BY bucket, pool FOR SHARE");
+    if (!db_query(db, why, &rows, sql, VALUES(V_INT(leases->node))))
+        return false;
+    while (rows_next(&rows))
+        bucket_set_add(&leases->handed, (unsigned)rows_int(&rows, 0) % ID_BUCKETS);
+    return rows_end(&rows);
+}
+
+/* The row of our life is locked: whoever takes a bucket of ours ends that first. So the buckets' rows need no lock. */
 static bool check_read(struct db *db, struct fault *why, struct leases *leases)
 {
     SCOPED(rows) rows = {0};
-    const char *sql = db_pick(db, "SELECT bucket, epoch FROM lease WHERE node = $1 ORDER BY bucket",
-                              "SELECT bucket, epoch FROM lease WHERE node = $1 ORDER BY bucket FOR SHARE");
-    leases->checked = (struct bucket_set){0};
+    const char *sql = "SELECT bucket, epoch FROM lease WHERE node = $1 ORDER BY bucket";
+    leases->checked = leases->handed = (struct bucket_set){0};
     leases->checked_db = NULL;
+    if (!check_life(db, why, leases))
+        return false;
+    leases->checked_db = db;
+    leases->checked_in = db_transaction(db);
+    if (!leases->is_alive)
+        return true;
     if (!db_query(db, why, &rows, sql, VALUES(V_INT(leases->node))))
         return false;
     while (rows_next(&rows)) {
@@ -139,9 +271,7 @@ static bool check_read(struct db *db, struct fault *why, struct leases *leases)
         if (bucket < ID_BUCKETS && rows_int(&rows, 1) == leases->epoch[bucket])
             bucket_set_add(&leases->checked, bucket);
     }
-    leases->checked_db = db;
-    leases->checked_in = db_transaction(db);
-    return rows_end(&rows);
+    return rows_end(&rows) && check_handed(db, why, leases);
 }
 
 bool leases_check(struct db *db, struct fault *why, struct leases *leases, const struct bucket_set *asked,
@@ -156,15 +286,28 @@ bool leases_check(struct db *db, struct fault *why, struct leases *leases, const
     return true;
 }
 
-bool leases_release_all(struct db *db, struct fault *why, struct leases *leases)
+bool leases_lead(struct db *db, struct fault *why, struct leases *leases, bool *leads)
 {
-    struct lease_row table[ID_BUCKETS];
-    if (!rows_read(db, why, table))
+    struct bucket_set asked = {0}, ours;
+    *leads = true;
+    if (!leases)
+        return true;
+    bucket_set_add(&asked, LEASE_LEADER);
+    if (!leases_check(db, why, leases, &asked, &ours))
         return false;
-    drop_lost(leases, table);
-    if (!rows_write(db, why, leases, 0))
+    *leads = bucket_set_has(&ours, LEASE_LEADER);
+    return true;
+}
+
+bool leases_end(struct db *db, struct fault *why, struct leases *leases)
+{
+    if (!give_away(db, why, leases, ID_BUCKETS) ||
+        !db_do(db, why, "UPDATE node SET life = life + 1, until_ms = 0 WHERE node = $1 AND life = $2",
+               VALUES(V_INT(leases->node), V_INT(leases->life)), NULL))
         return false;
     leases->held = (struct bucket_set){0};
+    leases->checked_db = NULL;
+    leases->leads = false;
     leases->until_monotonic = 0;
     return true;
 }

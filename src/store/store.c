@@ -1,6 +1,7 @@
 #include "store/store.h"
 #include "base/random.h"
 #include "store/backend.h"
+#include "store/bell.h"
 #include "store/schema.h"
 #include "store/writer.h"
 
@@ -19,6 +20,8 @@ struct store {
     int serve_lock; /* file descriptor, or -1 */
     struct id_maker ids;
     struct writer *writer;
+    struct bell *bell;             /* NULL: no other nodes */
+    struct store_watch bell_watch; /* tells them of our commits */
 };
 
 /* ── opening ── */
@@ -120,6 +123,55 @@ static unsigned command_node(void)
     return STORE_NODE_MAX + 1 + (unsigned)(any % (ID_NODES - STORE_NODE_MAX - 1));
 }
 
+/* ── other nodes ── */
+
+static void others_heard(void *context, unsigned marks)
+{
+    writer_nudge(((struct store *)context)->writer, marks | STORE_MARK_ELSEWHERE);
+}
+
+static void others_told(struct store_watch *watch, unsigned marks)
+{
+    struct store *store = (struct store *)((char *)watch - offsetof(struct store, bell_watch));
+    marks &=
+        (STORE_MARK_DELIVERIES | STORE_MARK_HOLDS | STORE_MARK_INBOUND | STORE_MARK_NOTICES | STORE_MARK_ELSEWHERE);
+    if (marks && !(marks & STORE_MARK_ELSEWHERE))
+        bell_marks(store->bell, marks);
+}
+
+static bool bell_begin(struct store *store, struct fault *why)
+{
+    store->bell = bell_start(store->where, store->node, others_heard, store, why);
+    store->bell_watch.wake = others_told;
+    if (store->bell)
+        store_watch_add(store, &store->bell_watch);
+    return store->bell != NULL;
+}
+
+void store_listen(struct store *store, struct store_listener *listener)
+{
+    if (store->bell)
+        bell_listen(store->bell, listener, true);
+}
+
+void store_unlisten(struct store *store, struct store_listener *listener)
+{
+    if (store->bell)
+        bell_listen(store->bell, listener, false);
+}
+
+void store_tell(struct store *store, struct slice words)
+{
+    assert(words.len <= STORE_WORDS_MAX);
+    if (store->bell)
+        bell_ring(store->bell, words);
+}
+
+bool store_has_others(const struct store *store)
+{
+    return store->bell != NULL;
+}
+
 struct store *store_open(const char *url, const struct store_options *options, struct fault *why)
 {
     bool serves = options && options->role == STORE_SERVE;
@@ -135,6 +187,10 @@ struct store *store_open(const char *url, const struct store_options *options, s
     if (!db || !schema_migrate(db, why) || !floor_ids(db, why, &store->ids))
         goto fail_store;
     store->writer = writer_start(db, store->node, options && options->is_stepped);
+    if (serves && store->is_postgres && !bell_begin(store, why)) {
+        store_close(store);
+        return NULL;
+    }
     return store;
 fail_store:
     db_free(db);
@@ -149,7 +205,9 @@ void store_close(struct store *store)
 {
     if (!store)
         return;
+    bell_stop(store->bell);
     writer_stop(store->writer);
+    bell_free(store->bell);
     if (store->serve_lock >= 0)
         close(store->serve_lock);
     free(store->where);

@@ -78,6 +78,7 @@ enum store_mark {
     STORE_MARK_HOLDS = 4,
     STORE_MARK_INBOUND = 8,
     STORE_MARK_NOTICES = 16,
+    STORE_MARK_ELSEWHERE = 1 << 29, /* with others: another node's commit left them */
     STORE_MARK_POLL = 1 << 30
 };
 struct store_watch {
@@ -87,6 +88,24 @@ struct store_watch {
 };
 void store_watch_add(struct store *store, struct store_watch *watch);
 void store_watch_remove(struct store *store, struct store_watch *watch);
+
+/* Several servers on one PostgreSQL store hear each other (LISTEN, NOTIFY), in some milliseconds: the marks of other
+ * nodes' commits, all but those of events, and words of one module to its like. Words may be lost with a connection or
+ * a process: then `missed` is called, on those who might have heard them or at the next chance, and whoever hears it
+ * looks everywhere. Both are called on a thread of the store's: post to your own mailbox, and do not tell from there.
+ * On SQLite nobody is there to hear: nothing happens. */
+enum { STORE_WORDS_MAX = 7000 };
+struct store_listener {
+    void (*heard)(struct store_listener *listener, unsigned node, struct slice words);
+    void (*missed)(struct store_listener *listener);
+    struct store_listener *next;
+};
+void store_listen(struct store *store, struct store_listener *listener);
+void store_unlisten(struct store *store, struct store_listener *listener);
+/* To all other nodes, from any thread. At most STORE_WORDS_MAX bytes of UTF-8 without NUL. */
+void store_tell(struct store *store, struct slice words);
+/* Somebody might hear. */
+bool store_has_others(const struct store *store);
 
 /* Figures since the start, for the metrics page. */
 struct store_figures {

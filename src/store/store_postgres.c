@@ -50,6 +50,12 @@ static bool means_lost(const char *state)
     return false;
 }
 
+/* Serialization failure, deadlock, lock not available: nothing is wrong with the connection. */
+static bool means_conflict(const char *state)
+{
+    return state && (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0 || strcmp(state, "55P03") == 0);
+}
+
 static struct slice first_line(const char *text)
 {
     struct slice rest = slice_str(text), line = {0};
@@ -71,6 +77,7 @@ static bool result_fault(struct postgres_db *pg, const PGresult *result, struct 
         return connection_fault(pg, why);
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     pg->db.is_lost = means_lost(state);
+    pg->db.is_conflict = means_conflict(state);
     return fault_set(why, pg->db.is_lost ? FAULT_WORLD : FAULT_INPUT, "store: %.*s (%s) in \"%.160s\"",
                      SLICE_ARG(first_line(PQresultErrorMessage(result))), state ? state : "-", sql);
 }
@@ -117,7 +124,10 @@ static bool connect_server(struct postgres_db *pg, struct fault *why)
     }
     PQsetNoticeProcessor(pg->handle, notice, NULL);
     pg->db.is_lost = false;
-    return pg->use != DB_READER || postgres_script(&pg->db, why, "SET default_transaction_read_only = on");
+    /* a writer that stops in the middle (a machine that sleeps) must not keep its locks: others wait to take over */
+    return postgres_script(&pg->db, why,
+                           pg->use == DB_READER ? "SET default_transaction_read_only = on"
+                                                : "SET idle_in_transaction_session_timeout = 3000");
 }
 
 static bool postgres_reconnect(struct db *db, struct fault *why)

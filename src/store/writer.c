@@ -5,6 +5,7 @@
  *
  *   queue --take (up to GROUP_JOBS or GROUP_ROWS)--> group: BEGIN, run each, writer_mark, COMMIT --> done(NULL)
  *     fault of one job:   ROLLBACK, each job alone in its own transaction, the bad one gets done(fault)
+ *     a conflict with another node's: ROLLBACK, the same again at once, in good order (store/counter.h)
  *     the store is lost:  ROLLBACK, wait (50 ms, doubling to 5 s), reconnect, again; jobs that fail fast get
  * done(fault)
  *
@@ -15,13 +16,21 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "store/backend.h"
+#include "store/counter.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <time.h>
 
-enum { GROUP_JOBS = 512, GROUP_ROWS = 4096, WAIT_FIRST_MS = 50, WAIT_MOST_MS = 5000, POLL_MS = 1000 };
+enum {
+    GROUP_JOBS = 512,
+    GROUP_ROWS = 4096,
+    WAIT_FIRST_MS = 50,
+    WAIT_MOST_MS = 5000,
+    POLL_MS = 1000,
+    CONFLICTS_MOST = 20
+};
 
 struct writer {
     struct db *db;
@@ -35,6 +44,7 @@ struct writer {
     bool is_closing;
     struct store_watch *watches;
     struct store_figures figures;
+    unsigned nudged; /* marks of other nodes' commits */
 
     struct random random; /* tokens */
     time_ms poll_ms;      /* until the next poll: what the watchers asked for, or POLL_MS */
@@ -99,15 +109,17 @@ static struct write_job *queue_pop(struct writer *writer)
     return job;
 }
 
-/* Wait for work; an empty group is a poll, or the end (then false). */
-static bool take_group(struct writer *writer, struct group *group)
+/* Wait for work; an empty group is a poll, marks of others, or the end (then false). */
+static bool take_group(struct writer *writer, struct group *group, unsigned *nudged)
 {
     group_init(group);
     pthread_mutex_lock(&writer->lock);
     struct timespec until = after(writer->poll_ms);
     int code = 0;
-    while (!writer->first && !writer->is_closing && code != ETIMEDOUT)
+    while (!writer->first && !writer->nudged && !writer->is_closing && code != ETIMEDOUT)
         code = pthread_cond_timedwait(&writer->wake, &writer->lock, &until);
+    *nudged = writer->nudged;
+    writer->nudged = 0;
     while (writer->first && group->jobs < GROUP_JOBS && group->rows < GROUP_ROWS)
         group_add(group, queue_pop(writer));
     bool goes_on = group->first || !writer->is_closing;
@@ -130,7 +142,7 @@ static void call_watches(struct writer *writer, unsigned marks)
 
 /* ── one transaction ── */
 
-enum outcome { COMMITTED, BAD_JOB, STORE_LOST, COMMIT_UNKNOWN };
+enum outcome { COMMITTED, BAD_JOB, STORE_LOST, COMMIT_UNKNOWN, CONFLICT };
 
 static bool mark_token(struct writer *writer, uint64_t token, struct fault *why)
 {
@@ -150,25 +162,32 @@ static bool token_is_there(struct writer *writer, uint64_t token, struct fault *
     return true;
 }
 
-static enum outcome run_group(struct writer *writer, const struct group *group, uint64_t token, struct fault *why)
+/* Give it up, and tell what that means. */
+static enum outcome give_up(struct db *db)
+{
+    bool is_lost = db_is_lost(db), is_conflict = db->is_conflict;
+    db_rollback(db);
+    return is_lost && is_conflict ? CONFLICT : is_lost ? STORE_LOST : BAD_JOB;
+}
+
+/* conflicts: so many times this group was given up for another node's sake. */
+static enum outcome run_group(struct writer *writer, const struct group *group, uint64_t token, unsigned conflicts,
+                              struct fault *why)
 {
     struct db *db = writer->db;
     *why = (struct fault){0};
     if (!db_begin(db, why))
         return STORE_LOST;
+    if (conflicts && !counters_take(db, why, conflicts))
+        return give_up(db);
     for (struct write_job *job = group->first; job; job = job->next) {
         if (job->run(job, db, why))
             continue;
         assert(why->kind != FAULT_NONE);
-        bool is_lost = db_is_lost(db);
-        db_rollback(db);
-        return is_lost ? STORE_LOST : BAD_JOB;
+        return give_up(db);
     }
-    if (!mark_token(writer, token, why)) {
-        bool is_lost = db_is_lost(db);
-        db_rollback(db);
-        return is_lost ? STORE_LOST : BAD_JOB;
-    }
+    if (!mark_token(writer, token, why))
+        return give_up(db);
     if (db_commit(db, why))
         return COMMITTED;
     db_rollback(db);
@@ -270,6 +289,8 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
     time_ms wait = WAIT_FIRST_MS;
     uint64_t token = random_next(&writer->random);
     bool must_ask = false; /* a COMMIT may have taken place */
+    unsigned conflicts = 0;
+    memset(writer->db->counters.wanted, 0, sizeof(writer->db->counters.wanted));
     while (group->first) {
         enum outcome outcome = STORE_LOST;
         bool is_there = false;
@@ -283,7 +304,7 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
             must_ask = false;
             if (!group->first)
                 break;
-            outcome = run_group(writer, group, token, &why);
+            outcome = run_group(writer, group, token, conflicts, &why);
         }
         switch (outcome) {
         case COMMITTED:
@@ -295,6 +316,10 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
                 return BAD_JOB;
             failed(writer, group, &why);
             return COMMITTED;
+        case CONFLICT:
+            if (++conflicts <= CONFLICTS_MOST) /* at once: nothing is wrong with the store */
+                continue;
+            break;
         case COMMIT_UNKNOWN: must_ask = true; break;
         case STORE_LOST: break;
         }
@@ -330,12 +355,13 @@ static void *writer_main(void *context)
 {
     struct writer *writer = context;
     struct group group;
+    unsigned nudged;
     pthread_setname_np(pthread_self(), "writer");
-    while (take_group(writer, &group)) {
+    while (take_group(writer, &group, &nudged)) {
         if (group.first)
             settle(writer, &group);
-        else
-            call_watches(writer, STORE_MARK_POLL);
+        if (nudged || !group.first)
+            call_watches(writer, nudged ? nudged : STORE_MARK_POLL);
     }
     return NULL;
 }
@@ -407,6 +433,14 @@ void writer_post(struct writer *writer, struct write_job *job)
     pthread_mutex_unlock(&writer->lock);
     if (was_empty)
         pthread_cond_signal(&writer->wake);
+}
+
+void writer_nudge(struct writer *writer, unsigned marks)
+{
+    pthread_mutex_lock(&writer->lock);
+    writer->nudged |= marks;
+    pthread_cond_signal(&writer->wake);
+    pthread_mutex_unlock(&writer->lock);
 }
 
 void writer_watch(struct writer *writer, struct store_watch *watch, bool is_added)

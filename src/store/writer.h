@@ -11,6 +11,8 @@ void writer_stop(struct writer *writer);
 /* Without a thread: one group of what is queued. False: nothing was, or it has its thread. */
 bool writer_step(struct writer *writer);
 void writer_post(struct writer *writer, struct write_job *job);
+/* From any thread: the watchers are to be called with these marks. */
+void writer_nudge(struct writer *writer, unsigned marks);
 void writer_watch(struct writer *writer, struct store_watch *watch, bool is_added);
 void writer_figures(struct writer *writer, struct store_figures *figures);
 

@@ -1,0 +1,649 @@
+/* nodes.c - the engine among its like: which buckets are ours, which mail of others' buckets was handed to us, and who
+ * must hear of a delivery that is not ours
+ *
+ * The dispatcher looks each second whether a keep (store/lease.h) has anything to do, and renews in time; what comes of
+ * it changes the lanes' share (queue/lanes.h). News of deliveries that others serve are told to them in the words
+ *
+ *     news <lane> <brand> <campaign> <priority> <due> <domain> <bucket>...     a delivery is due there
+ *     look <64 hexadecimal digits>                                             in these buckets there may be something
+ *     keep                                                                     a bucket or a share is free
+ *     handed                                                                   the table handoff has changed
+ *     holds                                                                    the table hold has changed
+ *
+ * Whoever loses buckets says `look` once it has stopped putting news there into its own lanes: so nothing is left
+ * between two. Who starts says `look` for all: its earlier life may have died between a commit and its news. */
+#include "deliver/nodes.h"
+
+#include "base/log.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    DOUBTFUL_BATCH = 500,
+    RENEW_MS = LEASE_MS / 4,
+    NEWS_TOLD_MOST = 512, /* in one go; more of them: `look` */
+};
+
+struct told { /* words that were heard, for the dispatcher's thread */
+    struct mail_item item;
+    struct slice words;
+};
+
+/* ── what we serve ── */
+
+/* Which buckets of this lane are ours to claim. */
+static void lane_served(void *context, const struct lane_key *key, struct bucket_set *set)
+{
+    const struct nodes *nodes = &((struct dispatcher *)context)->nodes;
+    const char *pool = directions_lane_pool(((struct dispatcher *)context)->directions, key);
+    *set = nodes->held;
+    if (!pool)
+        return;
+    const struct handed_pool *handed = map_get(&nodes->handed, slice_str(pool));
+    if (map_get(&nodes->given, slice_str(pool)))
+        *set = (struct bucket_set){0};
+    if (handed)
+        *set = bucket_set_plus(*set, &handed->buckets);
+}
+
+bool nodes_serve(struct dispatcher *dispatcher, const struct lane_key *key, unsigned bucket)
+{
+    struct bucket_set set;
+    lane_served(dispatcher, key, &set);
+    return bucket_set_has(&set, bucket);
+}
+
+/* ── telling ── */
+
+static void tell(struct dispatcher *dispatcher, struct slice words)
+{
+    store_tell(dispatcher->engine->options.store, words);
+}
+
+static void tell_look(struct dispatcher *dispatcher, const struct bucket_set *buckets)
+{
+    char text[80];
+    int at = snprintf(text, sizeof(text), "look ");
+    for (size_t i = 0; i < COUNT_OF(buckets->bits); i++)
+        at += snprintf(text + at, sizeof(text) - (size_t)at, "%016llx", (unsigned long long)buckets->bits[i]);
+    tell(dispatcher, slice_of(text, (size_t)at));
+}
+
+static int by_lane(const void *a, const void *b)
+{
+    const struct nodes_news *one = a, *other = b;
+    return one->lane.id < other->lane.id ? -1 : one->lane.id > other->lane.id;
+}
+
+static void news_words(const struct nodes_news *news, struct buf *out)
+{
+    const struct lane_key *lane = &news->lane;
+    buf_printf(out, "news %llx %llx %llx %d %lld %.*s", (unsigned long long)lane->id,
+               (unsigned long long)lane->brand_id, (unsigned long long)lane->campaign_id, lane->priority,
+               (long long)news->due, SLICE_ARG(lane->domain));
+}
+
+/* One line for each lane and due time, with all its buckets. */
+static void tell_news(struct dispatcher *dispatcher, struct nodes_news *news, size_t count)
+{
+    enum { LINE_MOST = 2000 };
+    SCOPED(buf) words = BUF(LINE_MOST);
+    qsort(news, count, sizeof(*news), by_lane);
+    for (size_t i = 0; i < count; i++) {
+        bool is_same = i && news[i].lane.id == news[i - 1].lane.id && news[i].due == news[i - 1].due;
+        if (!is_same) {
+            if (words.len)
+                tell(dispatcher, buf_slice(&words));
+            buf_reset(&words);
+            news_words(&news[i], &words);
+        }
+        buf_printf(&words, " %x", news[i].bucket);
+    }
+    if (words.len)
+        tell(dispatcher, buf_slice(&words));
+}
+
+/* Collected for the end of the turn. */
+static void news_elsewhere(void *context, const struct lane_key *key, unsigned bucket, time_ms due)
+{
+    struct dispatcher *dispatcher = context;
+    struct nodes *nodes = &dispatcher->nodes;
+    if (!store_has_others(dispatcher->engine->options.store))
+        return;
+    if (nodes->news_count == NEWS_TOLD_MOST) { /* a campaign: whoever owns them reads the lanes */
+        for (size_t i = 0; i < nodes->news_count; i++)
+            bucket_set_add(&nodes->unsaid, nodes->news[i].bucket);
+        arena_reset(&nodes->arena);
+        nodes->news_count = 0;
+        nodes->is_flood = true;
+    }
+    if (nodes->is_flood) {
+        bucket_set_add(&nodes->unsaid, bucket);
+    } else {
+        if (!nodes->news_count)
+            nodes->news = ARENA_ARRAY(&nodes->arena, struct nodes_news, NEWS_TOLD_MOST);
+        struct nodes_news *news = &nodes->news[nodes->news_count++];
+        *news = (struct nodes_news){*key, bucket, due};
+        news->lane.domain = arena_copy(&nodes->arena, key->domain);
+    }
+    deferred_ask(&nodes->flush);
+}
+
+static void flush(struct deferred *deferred)
+{
+    struct dispatcher *dispatcher = deferred->owner;
+    struct nodes *nodes = &dispatcher->nodes;
+    if (nodes->is_flood)
+        tell_look(dispatcher, &nodes->unsaid);
+    else if (nodes->news_count)
+        tell_news(dispatcher, nodes->news, nodes->news_count);
+    nodes->unsaid = (struct bucket_set){0};
+    nodes->is_flood = false;
+    nodes->news_count = 0;
+    arena_reset(&nodes->arena);
+}
+
+/* ── hearing ── */
+
+static void heard(struct store_listener *listener, unsigned node, struct slice words)
+{
+    struct nodes *nodes = (struct nodes *)((char *)listener - offsetof(struct nodes, listener));
+    struct told *told = memory_zero(1, sizeof(*told) + words.len + 1);
+    told->words = slice_of(told + 1, words.len);
+    memcpy(told + 1, words.ptr, words.len);
+    mailbox_post(&nodes->told, &told->item);
+}
+
+static void missed(struct store_listener *listener)
+{
+    heard(listener, 0, SLICE("look"));
+    heard(listener, 0, SLICE("keep"));
+    heard(listener, 0, SLICE("handed"));
+    heard(listener, 0, SLICE("holds"));
+}
+
+static bool hex_take(struct slice *rest, uint64_t *number)
+{
+    struct slice word;
+    *number = 0;
+    if (!slice_split(rest, ' ', &word) || word.len == 0 || word.len > 16)
+        return false;
+    for (size_t i = 0; i < word.len; i++) {
+        char c = word.ptr[i];
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 16;
+        if (digit > 15)
+            return false;
+        *number = *number << 4 | digit;
+    }
+    return true;
+}
+
+static void hear_news(struct dispatcher *dispatcher, struct slice rest)
+{
+    struct lane_key lane = {0};
+    struct slice priority, due_text;
+    uint64_t due, bucket;
+    if (!hex_take(&rest, &lane.id) || !hex_take(&rest, &lane.brand_id) || !hex_take(&rest, &lane.campaign_id) ||
+        !slice_split(&rest, ' ', &priority) || !slice_split(&rest, ' ', &due_text) || !slice_to_u64(due_text, &due) ||
+        !slice_split(&rest, ' ', &lane.domain))
+        return;
+    lane.priority = slice_equal(priority, SLICE("0")) ? 0 : 1;
+    while (hex_take(&rest, &bucket))
+        if (bucket < ID_BUCKETS && nodes_serve(dispatcher, &lane, (unsigned)bucket))
+            lanes_added(dispatcher->lanes, &lane, (unsigned)bucket, (time_ms)due);
+}
+
+/* Does it speak of a bucket that we serve? */
+static bool hear_look(struct dispatcher *dispatcher, struct slice digits)
+{
+    const struct nodes *nodes = &dispatcher->nodes;
+    if (digits.len != 64)
+        return true;
+    for (size_t i = 0; i < 4; i++) {
+        struct slice part = slice_head(slice_from(digits, i * 16), 16);
+        uint64_t bits;
+        if (!hex_take(&part, &bits) || (bits & nodes->served.bits[i]))
+            return true;
+    }
+    return false;
+}
+
+static void told_arrived(struct mailbox *mailbox, struct mail_item *batch)
+{
+    struct dispatcher *dispatcher = mailbox->owner;
+    struct nodes *nodes = &dispatcher->nodes;
+    bool looks = false;
+    while (batch) {
+        struct told *told = (struct told *)batch;
+        struct slice rest = told->words, word;
+        batch = batch->next;
+        slice_split(&rest, ' ', &word);
+        if (dispatcher->is_stopping)
+            ;
+        else if (slice_equal(word, SLICE("news")))
+            hear_news(dispatcher, rest);
+        else if (slice_equal(word, SLICE("look")))
+            looks |= hear_look(dispatcher, rest);
+        else if (slice_equal(word, SLICE("keep")))
+            nodes->is_asked = true;
+        else if (slice_equal(word, SLICE("handed")))
+            nodes->reads_handed = true;
+        else if (slice_equal(word, SLICE("holds")))
+            dispatcher_read_holds(dispatcher);
+        free(told);
+    }
+    if (dispatcher->is_stopping)
+        return;
+    if (looks)
+        dispatcher_read_lanes(dispatcher);
+    if (nodes->is_asked || nodes->reads_handed)
+        nodes_look(dispatcher);
+    dispatcher_wake(dispatcher);
+}
+
+/* ── the share changes ── */
+
+static void pools_release(struct map *pools)
+{
+    size_t at = 0;
+    for (struct map_entry *entry; (entry = map_walk(pools, &at));)
+        free(entry->value);
+    map_release(pools);
+}
+
+/* Held and handed, together: whose news concern us. */
+static struct bucket_set all_served(const struct nodes *nodes)
+{
+    struct bucket_set all = nodes->held;
+    size_t at = 0;
+    for (struct map_entry *entry; (entry = map_walk(&nodes->handed, &at));)
+        all = bucket_set_plus(all, &((struct handed_pool *)entry->value)->buckets);
+    return all;
+}
+
+/* held, handed or given have changed: lanes forget what is not ours now, and read what is. */
+static void share_changed(struct dispatcher *dispatcher, bool is_more)
+{
+    struct nodes *nodes = &dispatcher->nodes;
+    struct bucket_set before = nodes->served;
+    nodes->served = all_served(nodes);
+    const struct lanes_share share = {
+        .served = lane_served, .elsewhere = news_elsewhere, .context = dispatcher, .buckets = nodes->served};
+    lanes_serve(dispatcher->lanes, &share);
+    struct bucket_set gone = bucket_set_less(before, &nodes->served);
+    if (bucket_set_count(&gone)) /* what came until now */
+        tell_look(dispatcher, &gone);
+    if (is_more)
+        dispatcher_read_lanes(dispatcher);
+}
+
+static bool same_pools(const struct map *one, const struct map *other)
+{
+    size_t at = 0;
+    if (one->count != other->count)
+        return false;
+    for (struct map_entry *entry; (entry = map_walk(one, &at));) {
+        const struct handed_pool *mine = entry->value, *theirs = map_get(other, entry->key);
+        if (!theirs || memcmp(&mine->buckets, &theirs->buckets, sizeof(mine->buckets)) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* What others have handed to us. */
+static void read_handed(struct dispatcher *dispatcher)
+{
+    struct nodes *nodes = &dispatcher->nodes;
+    struct map fresh = {0};
+    struct fault why;
+    SCOPED(rows) rows = {0};
+    nodes->reads_handed = false;
+    if (!store_has_others(dispatcher->engine->options.store))
+        return;
+    if (!db_query(dispatcher->reader, &why, &rows, "SELECT pool, bucket FROM handoff WHERE node = $1",
+                  VALUES(V_INT(dispatcher->engine->options.ledger.node))))
+        return log_warn("deliver", "what others have handed to us cannot be read: %s", why.text);
+    while (rows_next(&rows)) {
+        struct handed_pool *pool = map_get(&fresh, rows_text(&rows, 0));
+        if (!pool) {
+            pool = NEW(struct handed_pool);
+            map_set(&fresh, rows_text(&rows, 0), pool);
+        }
+        bucket_set_add(&pool->buckets, (unsigned)rows_int(&rows, 1) % ID_BUCKETS);
+    }
+    if (!rows_end(&rows) || same_pools(&fresh, &nodes->handed)) {
+        pools_release(&fresh);
+        return;
+    }
+    pools_release(&nodes->handed);
+    nodes->handed = fresh;
+    share_changed(dispatcher, true);
+}
+
+/* ── handing over ── */
+
+/* Which node is to send the mail of this pool? 0: we are, or there is none that could. */
+static unsigned pool_node(const struct dispatcher *dispatcher, const struct source *list, size_t count,
+                          struct slice pool)
+{
+    unsigned me = dispatcher->engine->options.ledger.node, others[16];
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!slice_equal(list[i].pool, pool) || !source_is_usable(&list[i]))
+            continue;
+        if (!list[i].node || list[i].node == me)
+            return 0;
+        bool lives = list[i].node < LEASE_NODES && (dispatcher->nodes.live[list[i].node / 64] >> list[i].node % 64 & 1);
+        if (lives && found < COUNT_OF(others))
+            others[found++] = list[i].node;
+    }
+    return found ? others[me % found] : 0;
+}
+
+void nodes_sources(struct dispatcher *dispatcher, const struct source *list, size_t count)
+{
+    struct nodes *nodes = &dispatcher->nodes;
+    struct map given = {0};
+    if (!store_has_others(dispatcher->engine->options.store))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        unsigned node = pool_node(dispatcher, list, count, list[i].pool);
+        if (node)
+            map_set(&given, list[i].pool, (void *)(uintptr_t)node);
+    }
+    bool is_same = given.count == nodes->given.count;
+    size_t at = 0;
+    for (struct map_entry *entry; is_same && (entry = map_walk(&given, &at));)
+        is_same = map_get(&nodes->given, entry->key) == entry->value;
+    if (is_same)
+        return map_release(&given);
+    at = 0;
+    for (struct map_entry *entry; (entry = map_walk(&given, &at));)
+        if (!map_get(&nodes->given, entry->key))
+            log_info("deliver", "mail of pool %.*s goes by node %u: its sources are there", SLICE_ARG(entry->key),
+                     (unsigned)(uintptr_t)entry->value);
+    bool is_more = nodes->given.count != 0; /* perhaps one less: its mail is ours again */
+    map_release(&nodes->given);
+    nodes->given = given;
+    share_changed(dispatcher, is_more);
+    nodes->is_asked = true;
+}
+
+void nodes_directions(struct dispatcher *dispatcher)
+{
+    struct nodes *nodes = &dispatcher->nodes;
+    if (nodes->given.count || nodes->handed.count)
+        share_changed(dispatcher, true);
+}
+
+/* ── keeping ── */
+
+/* A write job of the dispatcher's own: keep the leases, say what the dead had on the wire, hand over, release what was
+ * in doubt long enough, set right what a wrong clock wrote. */
+struct upkeep {
+    struct write_job job;
+    struct engine *engine;
+    time_ms now, now_monotonic;
+    struct arena arena;
+    struct handoff *handoffs;
+    size_t handoff_count;
+    struct ledger_released *released;
+    size_t released_count;
+    bool sets_right, handoffs_changed;
+    int64_t set_right, doubtful;
+    struct kept kept;
+};
+
+static struct bucket_set to_recover(const struct leases *leases)
+{
+    return leases->others_ended ? leases->held : leases->gained;
+}
+
+static bool keep_run(struct upkeep *upkeep, struct db *db, struct fault *why)
+{
+    const struct engine_options *options = &upkeep->engine->options;
+    struct leases *leases = options->ledger.leases;
+    upkeep->handoffs_changed = false;
+    if (!leases_keep(db, why, leases, upkeep->now_monotonic))
+        return false;
+    struct bucket_set buckets = to_recover(leases);
+    return ledger_recover(&options->ledger, db, why, &buckets, leases->is_new_life, upkeep->now,
+                          (time_ms)((double)options->in_doubt_wait * options->retry.scale), &upkeep->doubtful) &&
+           handoff_keep(db, why, &leases->held, upkeep->handoffs, upkeep->handoff_count, upkeep->now,
+                        &upkeep->handoffs_changed);
+}
+
+static bool upkeep_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct upkeep *upkeep = (struct upkeep *)job;
+    struct ledger *ledger = &upkeep->engine->options.ledger;
+    arena_reset(&upkeep->arena);
+    return keep_run(upkeep, db, why) &&
+           (!upkeep->sets_right || ledger_set_right(ledger, db, why, upkeep->now, &upkeep->set_right)) &&
+           ledger_release_doubtful(ledger, db, why, upkeep->now, DOUBTFUL_BATCH, &upkeep->arena, &upkeep->released,
+                                   &upkeep->released_count);
+}
+
+/* On the writer's thread, after the commit. */
+static void kept(struct engine *engine, const struct upkeep *upkeep)
+{
+    const struct leases *leases = engine->options.ledger.leases;
+    struct kept *item = NEW(struct kept);
+    atomic_store(&engine->safe_until, leases->until_monotonic - LEASE_MARGIN_MS);
+    item->held = leases->held;
+    item->is_reborn = leases->is_new_life;
+    item->others_ended = leases->others_ended;
+    item->live_count = leases->live_count;
+    item->handoffs_changed = upkeep->handoffs_changed;
+    memcpy(item->live, leases->live, sizeof(item->live));
+    mailbox_post(&engine->dispatcher.nodes.kept, &item->item);
+    if (upkeep->doubtful)
+        log_warn("deliver",
+                 "%lld deliveries were on the wire of a node that is gone: in doubt, listed by `todoke queue list "
+                 "--state in_doubt`",
+                 (long long)upkeep->doubtful);
+}
+
+static void upkeep_done(struct write_job *job, const struct fault *why)
+{
+    struct upkeep *upkeep = (struct upkeep *)job;
+    struct engine *engine = upkeep->engine;
+    if (!why)
+        kept(engine, upkeep);
+    for (size_t i = 0; !why && i < upkeep->released_count; i++)
+        dispatcher_news(engine, &upkeep->released[i].lane, upkeep->released[i].bucket, upkeep->now);
+    if (!why && upkeep->sets_right) {
+        log_info("deliver", "%lld deliveries were due by the wrong clock: set right", (long long)upkeep->set_right);
+        atomic_store(&engine->dispatcher.sets_right, false);
+        dispatcher_control(engine, CONTROL_READ_LANES);
+    }
+    arena_release(&upkeep->arena);
+    free(upkeep->handoffs);
+    free(upkeep);
+    atomic_store(&engine->dispatcher.is_upkeep_out, false); /* from here on the engine may be gone */
+}
+
+static void kept_arrived(struct mailbox *mailbox, struct mail_item *batch)
+{
+    struct dispatcher *dispatcher = mailbox->owner;
+    struct nodes *nodes = &dispatcher->nodes;
+    while (batch) {
+        struct kept *item = (struct kept *)batch;
+        batch = batch->next;
+        struct bucket_set gained = bucket_set_less(item->held, &nodes->held),
+                          gone = bucket_set_less(nodes->held, &item->held);
+        if (item->is_reborn)
+            log_warn("deliver",
+                     "this node did not renew its leases in time and was presumed dead: others have taken its "
+                     "buckets, and what it had on the wire is in doubt");
+        bool has_changed = bucket_set_count(&gained) || bucket_set_count(&gone) || item->is_reborn;
+        nodes->live_count = item->live_count;
+        memcpy(nodes->live, item->live, sizeof(nodes->live));
+        nodes->held = item->held;
+        if (!dispatcher->is_stopping && has_changed) {
+            log_info("deliver", "%u buckets are ours, of %u nodes' 256", bucket_set_count(&nodes->held),
+                     nodes->live_count);
+            share_changed(dispatcher, bucket_set_count(&gained) || item->others_ended);
+            if (bucket_set_count(&gone))
+                tell(dispatcher, SLICE("keep"));
+        } else if (!dispatcher->is_stopping && item->others_ended) {
+            dispatcher_read_lanes(dispatcher); /* its last news may not have been told */
+        }
+        if (item->handoffs_changed)
+            tell(dispatcher, SLICE("handed"));
+        free(item);
+    }
+    dispatcher_wake(dispatcher);
+}
+
+static bool any_doubtful(struct dispatcher *dispatcher)
+{
+    struct fault ignored;
+    int64_t one;
+    bool found;
+    return db_query_ints(
+               dispatcher->reader, &ignored,
+               "SELECT 1 FROM delivery WHERE state >= 2 AND state <= 4 AND state = 4 AND due_ms <= $1 LIMIT 1",
+               VALUES(V_INT(world_wall(dispatcher->engine->options.world))), &one, 1, &found) &&
+           found;
+}
+
+static bool wants_keep(struct dispatcher *dispatcher, time_ms now)
+{
+    struct nodes *nodes = &dispatcher->nodes;
+    struct fault ignored;
+    bool has_work = false;
+    if (nodes->is_asked || now >= nodes->renew_at || atomic_load(&dispatcher->sets_right) || any_doubtful(dispatcher))
+        return true;
+    return store_has_others(dispatcher->engine->options.store) &&
+           leases_look(dispatcher->reader, &ignored, nodes->live_count, &has_work) && has_work;
+}
+
+static void handoffs_wanted(const struct nodes *nodes, struct upkeep *upkeep)
+{
+    size_t at = 0, texts = 0;
+    for (struct map_entry *entry; (entry = map_walk(&nodes->given, &at));)
+        texts += entry->key.len;
+    upkeep->handoffs = memory_zero(1, sizeof(*upkeep->handoffs) * (nodes->given.count + 1) + texts);
+    char *text = (char *)(upkeep->handoffs + nodes->given.count + 1);
+    at = 0;
+    for (struct map_entry *entry; (entry = map_walk(&nodes->given, &at));) {
+        struct handoff *handoff = &upkeep->handoffs[upkeep->handoff_count++];
+        memcpy(text, entry->key.ptr, entry->key.len);
+        *handoff = (struct handoff){slice_of(text, entry->key.len), (unsigned)(uintptr_t)entry->value};
+        text += entry->key.len;
+    }
+}
+
+void nodes_look(struct dispatcher *dispatcher)
+{
+    struct nodes *nodes = &dispatcher->nodes;
+    time_ms now = loop_now(dispatcher->loop);
+    if (nodes->reads_handed || store_has_others(dispatcher->engine->options.store))
+        read_handed(dispatcher);
+    if (atomic_load(&dispatcher->is_upkeep_out) || !wants_keep(dispatcher, now))
+        return;
+    nodes->is_asked = false;
+    nodes->renew_at = now + RENEW_MS;
+    struct upkeep *upkeep = NEW(struct upkeep);
+    upkeep->sets_right = atomic_load(&dispatcher->sets_right);
+    upkeep->job.run = upkeep_run;
+    upkeep->job.done = upkeep_done;
+    upkeep->job.fails_fast = true; /* the next second asks again */
+    upkeep->engine = dispatcher->engine;
+    upkeep->now = world_wall(dispatcher->engine->options.world);
+    upkeep->now_monotonic = now;
+    handoffs_wanted(nodes, upkeep);
+    atomic_store(&dispatcher->is_upkeep_out, true);
+    store_write(dispatcher->engine->options.store, &upkeep->job);
+}
+
+/* ── beginning and end ── */
+
+static bool first_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    return keep_run((struct upkeep *)job, db, why);
+}
+
+bool nodes_take_over(struct engine *engine, struct fault *why)
+{
+    struct upkeep upkeep = {
+        .job = {.run = first_run, .fails_fast = true},
+        .engine = engine,
+        .now = world_wall(engine->options.world),
+        .now_monotonic = world_monotonic(engine->options.world),
+    };
+    if (!store_write_wait(engine->options.store, &upkeep.job, why))
+        return false;
+    const struct leases *leases = engine->options.ledger.leases;
+    struct nodes *nodes = &engine->dispatcher.nodes;
+    atomic_store(&engine->clock_lead, upkeep.now - upkeep.now_monotonic);
+    atomic_store(&engine->safe_until, leases->until_monotonic - LEASE_MARGIN_MS);
+    nodes->held = nodes->served = leases->held;
+    nodes->live_count = leases->live_count;
+    memcpy(nodes->live, leases->live, sizeof(nodes->live));
+    if (upkeep.doubtful)
+        log_warn("deliver",
+                 "%lld deliveries were on the wire when the last run ended: in doubt, listed by `todoke queue list "
+                 "--state in_doubt`",
+                 (long long)upkeep.doubtful);
+    return true;
+}
+
+static bool let_go_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    return leases_end(db, why, ((struct upkeep *)job)->engine->options.ledger.leases);
+}
+
+void nodes_let_go(struct engine *engine)
+{
+    struct upkeep upkeep = {.job = {.run = let_go_run, .fails_fast = true}, .engine = engine};
+    struct fault why;
+    if (!store_write_wait(engine->options.store, &upkeep.job, &why))
+        log_warn("deliver", "the leases could not be given back: %s", why.text);
+    store_tell(engine->options.store, SLICE("keep"));
+    struct bucket_set all = bucket_set_all();
+    tell_look(&engine->dispatcher, &all); /* whatever we knew of and had not told */
+}
+
+void nodes_begin(struct dispatcher *dispatcher)
+{
+    struct nodes *nodes = &dispatcher->nodes;
+    const struct lanes_share share = {
+        .served = lane_served, .elsewhere = news_elsewhere, .context = dispatcher, .buckets = nodes->served};
+    mailbox_init(&nodes->told, dispatcher->loop, told_arrived, dispatcher);
+    mailbox_init(&nodes->kept, dispatcher->loop, kept_arrived, dispatcher);
+    deferred_init(&nodes->flush, dispatcher->loop, flush, dispatcher);
+    lanes_serve(dispatcher->lanes, &share);
+    nodes->listener.heard = heard;
+    nodes->listener.missed = missed;
+    store_listen(dispatcher->engine->options.store, &nodes->listener);
+    struct bucket_set all = bucket_set_all();
+    tell(dispatcher, SLICE("keep")); /* we are here */
+    tell_look(dispatcher, &all);
+}
+
+/* Nothing is heard any more. */
+void nodes_end(struct dispatcher *dispatcher)
+{
+    store_unlisten(dispatcher->engine->options.store, &dispatcher->nodes.listener);
+}
+
+void nodes_release(struct dispatcher *dispatcher)
+{
+    struct nodes *nodes = &dispatcher->nodes;
+    struct mailbox *const mailboxes[] = {&nodes->told, &nodes->kept};
+    for (size_t i = 0; i < COUNT_OF(mailboxes); i++) {
+        for (struct mail_item *item = mailbox_take(mailboxes[i]), *next; item; item = next) {
+            next = item->next;
+            free(item);
+        }
+        mailbox_release(mailboxes[i]);
+    }
+    deferred_clear(&nodes->flush);
+    pools_release(&nodes->handed);
+    map_release(&nodes->given);
+    arena_release(&nodes->arena);
+}
