@@ -231,6 +231,7 @@ struct composer_thread {
     struct loop_thread thread;
     struct loop *loop;
     struct mailbox jobs;
+    _Atomic unsigned jobs_left;
 };
 
 /* Of a pool whose sources are here: others' buckets whose mail was handed to us. */

@@ -2,6 +2,8 @@
  * not be bound to one core */
 #include "deliver/parts.h"
 
+#include <limits.h>
+
 struct outgoing *outgoing_new(struct slice mail_from, struct slice rcpt_to, struct slice body)
 {
     struct outgoing *out = memory_alloc(sizeof(*out) + mail_from.len + rcpt_to.len + body.len);
@@ -46,6 +48,7 @@ static void compose_one(struct composer_thread *thread, struct recipient *recipi
     } else {
         recipient->body = recipient->outgoing->shared;
     }
+    atomic_fetch_sub_explicit(&thread->jobs_left, 1, memory_order_relaxed);
     mailbox_post(&recipient->destination->site->worker->composed, &recipient->item);
 }
 
@@ -56,6 +59,13 @@ static void jobs_arrived(struct mailbox *mailbox, struct mail_item *batch)
         batch = batch->next;
         compose_one(mailbox->owner, recipient);
     }
+}
+
+/* Signing fills whatever core is free; conversations and commits, which everybody waits for, go first. */
+static void composer_begin(void *owner)
+{
+    struct composer_thread *thread = owner;
+    loop_thread_give_way(&thread->thread);
 }
 
 static void composer_end(void *owner)
@@ -75,15 +85,26 @@ void pool_start(struct engine *engine)
         thread->index = i;
         thread->loop = loop_new(engine->options.world);
         mailbox_init(&thread->jobs, thread->loop, jobs_arrived, thread);
-        loop_thread_start(&thread->thread, thread->loop, NULL, composer_end, thread);
+        loop_thread_start(&thread->thread, thread->loop, composer_begin, composer_end, thread);
         loop_thread_name(&thread->thread, "compose");
     }
 }
 
 void pool_compose(struct engine *engine, struct recipient *recipient)
 {
-    unsigned turn = atomic_fetch_add(&engine->composer_turn, 1);
-    mailbox_post(&engine->composers[turn % engine->composer_count].jobs, &recipient->item);
+    unsigned turn = atomic_fetch_add(&engine->composer_turn, 1), least = UINT_MAX;
+    struct composer_thread *chosen =
+        &engine->composers[turn % engine->composer_count]; /* who has least to do; by turns among equals */
+    for (unsigned i = 0; i < engine->composer_count && least; i++) {
+        struct composer_thread *thread = &engine->composers[(turn + i) % engine->composer_count];
+        unsigned left = atomic_load_explicit(&thread->jobs_left, memory_order_relaxed);
+        if (left < least) {
+            least = left;
+            chosen = thread;
+        }
+    }
+    atomic_fetch_add_explicit(&chosen->jobs_left, 1, memory_order_relaxed);
+    mailbox_post(&chosen->jobs, &recipient->item);
 }
 
 void pool_stop(struct engine *engine)

@@ -14,7 +14,10 @@
 #include <event2/event.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+enum { GIVE_WAY_NICE = 5 };
 
 /* --- timers --- */
 
@@ -391,6 +394,12 @@ void loop_thread_name(struct loop_thread *thread, const char *name)
 {
     if (thread->loop->base)
         pthread_setname_np(thread->thread, name);
+}
+
+void loop_thread_give_way(struct loop_thread *thread)
+{
+    if (thread->loop->base)
+        setpriority(PRIO_PROCESS, (id_t)gettid(), GIVE_WAY_NICE); /* of this thread alone; without effect if refused */
 }
 
 void loop_thread_join(struct loop_thread *thread)

@@ -41,6 +41,8 @@ void loop_thread_start(struct loop_thread *thread, struct loop *loop, void (*beg
                        void (*end)(void *owner), void *owner);
 /* What `top -H` and perf call it; at most 15 characters. */
 void loop_thread_name(struct loop_thread *thread, const char *name);
+/* Called on it (by `begin`): from now on it computes when the program's other threads leave a core free. */
+void loop_thread_give_way(struct loop_thread *thread);
 /* Stop it and wait for its end. */
 void loop_thread_join(struct loop_thread *thread);
 
