@@ -86,6 +86,19 @@ def main():
         until(lambda: bounced(parts[3]) == EACH and not os.listdir(os.path.join(maildir, "new")), 30, "the Maildir")
         tap.ok(inbound("local") == EACH and len(os.listdir(os.path.join(maildir, "cur"))) == EACH, "a Maildir: each once, new -> cur")
 
+        large = b"Subject: large\n\n" + (b"x" * 76 + b"\n") * (51 * 1024 * 1024 // 77)
+        for kind, port in (("imap", 2993), ("pop3", 2995)):
+            user = f"{kind}-large"
+            dovecot.put(user, [b"Subject: small\n\nx\n", large, b"Subject: small\n\ny\n"])
+            add(user, kind, user, port, "--after", "delete")
+            until(lambda user=user: inbound(user) == 2, 30, "the small ones")
+            before = row(user)["checked"]
+            until(lambda user=user, before=before: row(user)["checked"] > before and not row(user)["fault"], 20, "another round")
+            before = row(user)["checked"]
+            until(lambda user=user, before=before: row(user)["checked"] > before, 20, "and another")
+            tap.ok(dovecot.holds(user) == 1, f"{kind}, --after delete: a mail of more than 50 MB is left where it is, the others go", str(dovecot.holds(user)))
+            todoke.ok("mailbox", "remove", user)
+
         # ── what goes wrong is said ──
         wrong = place.write("wrong", "not this\n")
         todoke.ok("mailbox", "add", "wrong", "--kind", "imap", "--host", BOX, "--port", "2993", "--user", "x", "--password-file", wrong, "--ca", dovecot.ca, "--every", "1")

@@ -183,19 +183,21 @@ bool box_keep(struct db *db, struct fault *why, const struct box *box, const str
               bool *is_new)
 {
     int64_t marked = 0;
-    bool ok =
-        box->kind == BOX_IMAP
-            ? db_do(db, why,
-                    "UPDATE mailbox SET uid_validity = $2, last_uid = $3, fetched = fetched + 1 WHERE id = $1 AND "
-                    "(uid_validity <> $2 OR last_uid < $3)",
-                    VALUES(V_INT((int64_t)box->id), V_INT((int64_t)box->uid_validity), V_INT((int64_t)mail->number)),
-                    &marked)
-            : db_do(db, why,
-                    "INSERT INTO mailbox_seen (mailbox_id, uid, at_ms) VALUES ($1, $2, $3) ON CONFLICT "
-                    "(mailbox_id, uid) DO NOTHING",
-                    VALUES(V_INT((int64_t)box->id), V_TEXT(mail->uid), V_INT(now)), &marked) &&
-                  (!marked || db_do(db, why, "UPDATE mailbox SET fetched = fetched + 1 WHERE id = $1",
-                                    VALUES(V_INT((int64_t)box->id)), NULL));
+    bool ok = true;
+    if (box->kind != BOX_IMAP || mail->is_too_large)
+        ok = db_do(db, why,
+                   "INSERT INTO mailbox_seen (mailbox_id, uid, at_ms, is_left) VALUES ($1, $2, $3, $4) ON CONFLICT "
+                   "(mailbox_id, uid) DO NOTHING",
+                   VALUES(V_INT((int64_t)box->id), V_TEXT(mail->uid), V_INT(now), V_INT(mail->is_too_large)), &marked);
+    if (ok && box->kind == BOX_IMAP)
+        ok = db_do(db, why,
+                   "UPDATE mailbox SET uid_validity = $2, last_uid = $3, fetched = fetched + 1 WHERE id = $1 AND "
+                   "(uid_validity <> $2 OR last_uid < $3)",
+                   VALUES(V_INT((int64_t)box->id), V_INT((int64_t)box->uid_validity), V_INT((int64_t)mail->number)),
+                   &marked);
+    else if (ok && marked)
+        ok = db_do(db, why, "UPDATE mailbox SET fetched = fetched + 1 WHERE id = $1", VALUES(V_INT((int64_t)box->id)),
+                   NULL);
     *is_new = marked > 0;
     if (!ok || !marked || mail->is_too_large)
         return ok;
@@ -206,18 +208,21 @@ bool box_keep(struct db *db, struct fault *why, const struct box *box, const str
 }
 
 bool box_known(struct db *db, struct fault *why, const struct box *box, const struct slice *uids, size_t count,
-               bool *known)
+               enum box_mark *marks)
 {
+    static enum box_mark kept = BOX_KEPT, left = BOX_LEFT;
     struct map seen = {0};
     SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows, "SELECT uid FROM mailbox_seen WHERE mailbox_id = $1",
+    if (!db_query(db, why, &rows, "SELECT uid, is_left FROM mailbox_seen WHERE mailbox_id = $1",
                   VALUES(V_INT((int64_t)box->id))))
         return false;
     while (rows_next(&rows))
-        map_set(&seen, rows_text(&rows, 0), &seen);
+        map_set(&seen, rows_text(&rows, 0), rows_int(&rows, 1) ? &left : &kept);
     bool ok = rows_end(&rows);
-    for (size_t i = 0; i < count; i++)
-        known[i] = map_get(&seen, uids[i]) != NULL;
+    for (size_t i = 0; i < count; i++) {
+        const enum box_mark *mark = map_get(&seen, uids[i]);
+        marks[i] = mark ? *mark : BOX_NEW;
+    }
     map_release(&seen);
     return ok;
 }

@@ -4,7 +4,8 @@
  *
  * What was kept is known durably: for IMAP the UIDVALIDITY and the last UID (the row in `mailbox`), else the UIDL or
  * the file's name (a row in `mailbox_seen`). So a crash between keeping and deleting repeats no mail. When a server
- * changes UIDVALIDITY all of the folder is read anew.
+ * changes UIDVALIDITY all of the folder is read anew. A mail that is too large is never ours to delete: it has a row in
+ * `mailbox_seen` too (IMAP: "UIDVALIDITY.UID").
  *
  * A fetched mail has no envelope: whom it was for is found by the tokens in its headers, or by Message-ID (join.h). */
 #ifndef TODOKE_RECEIVE_BOX_H
@@ -70,21 +71,22 @@ struct box_mail {
     struct slice bytes;
     bool is_too_large;
 };
+enum box_mark { BOX_NEW, BOX_KEPT, BOX_LEFT /* too large */ };
 /* In a write transaction: keep it as an inbound row, unless it is known. */
 NODISCARD bool box_keep(struct db *db, struct fault *why, const struct box *box, const struct box_mail *mail,
                         time_ms now, bool *is_new);
-/* Which of these are known; what is known and not among them is forgotten. `known` has `count` entries. */
+/* What is known of these; `marks` has `count` entries. */
 NODISCARD bool box_known(struct db *db, struct fault *why, const struct box *box, const struct slice *uids,
-                         size_t count, bool *known);
-/* In a write transaction. */
+                         size_t count, enum box_mark *marks);
+/* In a write transaction: forget all but these. */
 NODISCARD bool box_forget(struct db *db, struct fault *why, const struct box *box, const struct slice *uids,
                           size_t count);
 
 /* What a round asks its owner. */
 struct box_owner {
     void *self;
-    /* Fill `known` for these uids (POP3, Maildir). */
-    bool (*listed)(void *self, const struct slice *uids, size_t count, bool *known, struct fault *why);
+    /* Fill `marks` for these uids, all that are there (IMAP: only asked for what is left). */
+    bool (*listed)(void *self, const struct slice *uids, size_t count, enum box_mark *marks, struct fault *why);
     /* Keep it durably; box->last_uid and uid_validity are up to date when it is asked. */
     bool (*keep)(void *self, struct box *box, const struct box_mail *mail, struct fault *why);
     const _Atomic bool *is_stopping;

@@ -1,7 +1,8 @@
 /* box_fetch.c - IMAP (RFC 9051, 3501) and POP3 (RFC 1939) by libcurl, one connection a round
  *
- *   IMAP   STATUS -> UIDVALIDITY; UID SEARCH UID last+1:*; UID FETCH each; kept; with `deletes`: UID STORE 1:last
- *          \Deleted, UID EXPUNGE 1:last - all of them are kept, those of a round that was interrupted too
+ *   IMAP   STATUS -> UIDVALIDITY; UID SEARCH UID last+1:*; UID FETCH each; kept; with `deletes`: UID SEARCH UID 1:last,
+ *          then UID STORE \Deleted and UID EXPUNGE of these but for what was left - all others are kept, those of a
+ *          round that was interrupted too
  *   POP3   UIDL -> numbers and ids; RETR each that is new; kept; with `deletes`: DELE each that is kept, QUIT
  *
  * TLS is verified, and never given up once asked for. POP3's numbers belong to a connection: when libcurl had to make
@@ -21,6 +22,7 @@ enum {
     LISTING_MAX = 16 << 20,
     MAILS_A_ROUND = 100000,
     IMAP_UID_MAX = 0xffffffffu, /* RFC 9051 9: nz-number */
+    SET_MAX = 4096,             /* RFC 7162 4: a command line of 8,192 octets is safe */
 };
 
 struct visit {
@@ -167,12 +169,12 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* "* SEARCH 4 7 9" lines: the UIDs past the last one, ascending. */
-static size_t uids_read(struct visit *visit, uint64_t **uids)
+/* "* SEARCH 4 7 9" lines: the UIDs of first to last, ascending, not more than `room` of them. */
+static size_t uids_read(struct visit *visit, uint64_t first, uint64_t last, size_t room, uint64_t **uids)
 {
     struct slice rest = buf_slice(&visit->in), line, word;
-    size_t count = 0, room = visit->in.len / 2 + 1;
-    room = room < MAILS_A_ROUND ? room : MAILS_A_ROUND;
+    size_t count = 0;
+    room = room < visit->in.len / 2 + 1 ? room : visit->in.len / 2 + 1;
     *uids = ARENA_ARRAY(&visit->arena, uint64_t, room);
     while (slice_line(&rest, &line)) {
         if (!slice_starts_caseless(line, SLICE("* SEARCH")))
@@ -180,7 +182,7 @@ static size_t uids_read(struct visit *visit, uint64_t **uids)
         line = slice_from(line, 8);
         uint64_t uid;
         while (count < room && slice_split(&line, ' ', &word))
-            if (slice_to_u64(slice_trim(word), &uid) && uid > visit->box->last_uid && uid <= IMAP_UID_MAX)
+            if (slice_to_u64(slice_trim(word), &uid) && uid >= first && uid <= last)
                 (*uids)[count++] = uid;
     }
     qsort(*uids, count, sizeof(**uids), by_number);
@@ -209,14 +211,55 @@ static struct slice folder_url(struct visit *visit)
     return url;
 }
 
+static struct slice left_name(struct visit *visit, uint64_t uid)
+{
+    return arena_printf(&visit->arena, "%llu.%llu", (unsigned long long)visit->box->uid_validity,
+                        (unsigned long long)uid);
+}
+
+/* "1:4,6:9": all from the first to the last that is there, but for those that were left. */
+static bool set_of_kept(struct visit *visit, struct buf *set, struct fault *why)
+{
+    uint64_t *uids, first = 0, last = 0;
+    size_t count = uids_read(visit, 1, visit->box->last_uid, SIZE_MAX, &uids);
+    struct slice *names = ARENA_ARRAY(&visit->arena, struct slice, count + 1);
+    enum box_mark *marks = ARENA_ARRAY(&visit->arena, enum box_mark, count + 1);
+    for (size_t i = 0; i < count; i++)
+        names[i] = left_name(visit, uids[i]);
+    if (!visit->owner->listed(visit->owner->self, names, count, marks, why))
+        return false;
+    for (size_t i = 0; i <= count; i++) {
+        bool ends = i == count || marks[i] == BOX_LEFT;
+        if (ends && first)
+            buf_printf(set, "%s%llu:%llu", set->len ? "," : "", (unsigned long long)first, (unsigned long long)last);
+        first = ends ? 0 : first ? first : uids[i];
+        last = ends ? 0 : uids[i];
+    }
+    return true;
+}
+
 static bool imap_delete(struct visit *visit, struct slice folder, struct fault *why)
 {
+    SCOPED(buf) set = BUF(SET_MAX);
     if (!visit->box->last_uid)
         return true;
-    struct slice store = arena_printf(&visit->arena, "UID STORE 1:%llu +FLAGS.SILENT (\\Deleted)",
-                                      (unsigned long long)visit->box->last_uid);
-    CURLcode code = ask(visit, folder, store.ptr, false, LISTING_MAX);
-    struct slice expunge = arena_printf(&visit->arena, "UID EXPUNGE 1:%llu", (unsigned long long)visit->box->last_uid);
+    struct slice search =
+        arena_printf(&visit->arena, "UID SEARCH UID 1:%llu", (unsigned long long)visit->box->last_uid);
+    CURLcode code = ask(visit, folder, search.ptr, false, LISTING_MAX);
+    if (code != CURLE_OK)
+        return failed(visit, code, "the folder cannot be listed", why);
+    if (!set_of_kept(visit, &set, why))
+        return false;
+    if (!buf_ok(&set))
+        return fault_set(why, FAULT_WORLD,
+                         "mailbox %s: so many large mails are left that what was fetched is not deleted",
+                         visit->box->name);
+    if (!set.len)
+        return true;
+    struct slice store =
+        arena_printf(&visit->arena, "UID STORE %.*s +FLAGS.SILENT (\\Deleted)", SLICE_ARG(buf_slice(&set)));
+    code = ask(visit, folder, store.ptr, false, LISTING_MAX);
+    struct slice expunge = arena_printf(&visit->arena, "UID EXPUNGE %.*s", SLICE_ARG(buf_slice(&set)));
     if (code == CURLE_OK)
         code = ask(visit, folder, expunge.ptr, false, LISTING_MAX);
     return code == CURLE_OK || failed(visit, code, "what was fetched cannot be deleted", why);
@@ -253,9 +296,9 @@ static bool imap_collect(struct visit *visit, uint64_t *count, struct fault *why
         if (code != CURLE_OK)
             return failed(visit, code, "the folder cannot be listed", why);
         uint64_t *uids;
-        size_t found = uids_read(visit, &uids);
+        size_t found = uids_read(visit, box->last_uid + 1, IMAP_UID_MAX, MAILS_A_ROUND, &uids);
         for (size_t i = 0; i < found && !*visit->owner->is_stopping; i++) {
-            struct box_mail mail = {.number = uids[i]};
+            struct box_mail mail = {.number = uids[i], .uid = left_name(visit, uids[i])};
             struct slice path =
                 arena_printf(&visit->arena, "%.*s/;UID=%llu", SLICE_ARG(folder), (unsigned long long)uids[i]);
             visit->is_connected = false; /* UIDs hold over connections */
@@ -307,16 +350,16 @@ static bool pop3_collect(struct visit *visit, uint64_t *count, struct fault *why
         *count = listing.count;
         return true;
     }
-    bool *known = ARENA_ARRAY(&visit->arena, bool, listing.count + 1);
-    if (!visit->owner->listed(visit->owner->self, listing.uids, listing.count, known, why))
+    enum box_mark *marks = ARENA_ARRAY(&visit->arena, enum box_mark, listing.count + 1);
+    if (!visit->owner->listed(visit->owner->self, listing.uids, listing.count, marks, why))
         return false;
     for (size_t i = 0; i < listing.count && !*visit->owner->is_stopping; i++) {
         struct box_mail mail = {.uid = listing.uids[i]};
         struct slice path = arena_printf(&visit->arena, "%llu", (unsigned long long)listing.numbers[i]);
-        if (!known[i] && !mail_take(visit, path, &mail, why))
+        if (marks[i] == BOX_NEW && !mail_take(visit, path, &mail, why))
             return false;
-        *count += !known[i];
-        if (!box->deletes)
+        *count += marks[i] == BOX_NEW;
+        if (!box->deletes || marks[i] == BOX_LEFT)
             continue;
         code = ask(visit, path, "DELE", true, LISTING_MAX);
         if (code != CURLE_OK)

@@ -92,8 +92,8 @@ bool maildir_collect(struct box *box, const struct box_owner *owner, uint64_t *c
         *count = found;
         return true;
     }
-    bool *known = ARENA_ARRAY(&arena, bool, found + 1);
-    if (!owner->listed(owner->self, names, found, known, why))
+    enum box_mark *marks = ARENA_ARRAY(&arena, enum box_mark, found + 1);
+    if (!owner->listed(owner->self, names, found, marks, why))
         return false;
     for (size_t i = 0; i < found && !*owner->is_stopping; i++) {
         struct slice path = arena_printf(&arena, "%s/new/%.*s", box->folder, SLICE_ARG(names[i]));
@@ -103,7 +103,7 @@ bool maildir_collect(struct box *box, const struct box_owner *owner, uint64_t *c
                 return false;
             continue;
         }
-        if (!known[i]) {
+        if (marks[i] == BOX_NEW) {
             if (!owner->keep(owner->self, box, &mail, why))
                 return false;
             ++*count;

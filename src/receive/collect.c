@@ -54,13 +54,13 @@ static bool checked_run(struct write_job *job, struct db *db, struct fault *why)
     return box_checked(db, why, keep->box->id, keep->now, keep->fault);
 }
 
-static bool listed(void *self, const struct slice *uids, size_t count, bool *known, struct fault *why)
+static bool listed(void *self, const struct slice *uids, size_t count, enum box_mark *marks, struct fault *why)
 {
     struct collector *collector = self;
     struct keep keep = {
         .job = {.run = forget_run, .fails_fast = true}, .box = collector->box, .uids = uids, .count = count};
     return store_write_wait(collector->store, &keep.job, why) &&
-           box_known(collector->reader, why, collector->box, uids, count, known);
+           box_known(collector->reader, why, collector->box, uids, count, marks);
 }
 
 static bool keep_mail(void *self, struct box *box, const struct box_mail *mail, struct fault *why)

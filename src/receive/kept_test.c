@@ -171,22 +171,25 @@ static void a_fetched_mail_is_kept_once(void **state)
     assert_true(kept_new(&store, &imap, (struct box_mail){.number = 6}));
     imap.box.uid_validity = 2; /* the server counts anew */
     assert_true(kept_new(&store, &imap, (struct box_mail){.number = 1}));
-    assert_true(kept_new(&store, &imap, (struct box_mail){.number = 7, .is_too_large = true}));
+    assert_true(kept_new(&store, &imap, (struct box_mail){.number = 7, .uid = SLICE("2.7"), .is_too_large = true}));
     assert_false(kept_new(&store, &imap, (struct box_mail){.number = 7}));
+    assert_true(kept_new(&store, &pop3, (struct box_mail){.uid = SLICE("large"), .is_too_large = true}));
     assert_true(kept_new(&store, &pop3, (struct box_mail){.uid = SLICE("a")}));
     assert_false(kept_new(&store, &pop3, (struct box_mail){.uid = SLICE("a")}));
     assert_true(kept_new(&store, &pop3, (struct box_mail){.uid = SLICE("b")}));
     assert_int_equal(test_number(store.reader, "SELECT COUNT(*) FROM inbound WHERE peer = 'mailbox:one'"), 3);
     assert_int_equal(test_number(store.reader, "SELECT COUNT(*) FROM inbound WHERE peer = 'mailbox:two'"), 2);
 
-    const struct slice there[] = {SLICE("b"), SLICE("c")};
-    bool known[2];
+    const struct slice there[] = {SLICE("b"), SLICE("c"), SLICE("large")}, left[] = {SLICE("2.6"), SLICE("2.7")};
+    enum box_mark marks[3];
     pop3.uids = there;
-    pop3.count = 2;
-    assert_true(box_known(store.reader, &why, &pop3.box, there, 2, known));
-    assert_true(known[0] && !known[1]);
+    pop3.count = 3;
+    assert_true(box_known(store.reader, &why, &pop3.box, there, 3, marks));
+    assert_true(marks[0] == BOX_KEPT && marks[1] == BOX_NEW && marks[2] == BOX_LEFT);
+    assert_true(box_known(store.reader, &why, &imap.box, left, 2, marks));
+    assert_true(marks[0] == BOX_NEW && marks[1] == BOX_LEFT);
     test_write(store.store, forget_run, &pop3); /* "a" is gone from the server, and from here */
-    assert_int_equal(test_number(store.reader, "SELECT COUNT(*) FROM mailbox_seen"), 1);
+    assert_int_equal(test_number(store.reader, "SELECT COUNT(*) FROM mailbox_seen"), 3);
 
     struct box *boxes;
     size_t count;
@@ -196,7 +199,7 @@ static void a_fetched_mail_is_kept_once(void **state)
     assert_int_equal(boxes[0].uid_validity, 2);
     assert_int_equal(boxes[0].last_uid, 7);
     assert_int_equal(boxes[0].port, 993);
-    assert_int_equal(boxes[1].fetched, 2);
+    assert_int_equal(boxes[1].fetched, 3);
     assert_true(box_password(store.reader, &why, &imap.seal, &boxes[0], &password));
     assert_slice("password", buf_slice(&password), SLICE("p\"w"));
     free(boxes);
@@ -240,13 +243,14 @@ struct owner {
     char kept[8][32];
     unsigned kept_count, fails_at;
 };
-static bool owner_listed(void *self, const struct slice *uids, size_t count, bool *known, struct fault *why)
+static bool owner_listed(void *self, const struct slice *uids, size_t count, enum box_mark *marks, struct fault *why)
 {
     struct owner *owner = self;
     for (size_t i = 0; i < count; i++) {
-        known[i] = false;
+        marks[i] = BOX_NEW;
         for (unsigned k = 0; k < owner->kept_count; k++)
-            known[i] |= slice_equal(uids[i], slice_str(owner->kept[k]));
+            if (slice_equal(uids[i], slice_str(owner->kept[k])))
+                marks[i] = BOX_KEPT;
     }
     return true;
 }
