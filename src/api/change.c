@@ -30,6 +30,7 @@ static bool change_run(struct write_job *job, struct db *db, struct fault *why)
     arena_reset(&change->work);
     buf_reset(&change->answer);
     change->status = 200;
+    change->news_count = 0;
     if (!repeat_find(&change->repeat, db, change->now, &change->repeated, &change->status, &change->answer, why))
         return false;
     if (change->repeated != REPEAT_NEW)
@@ -50,6 +51,8 @@ static void change_done(struct write_job *job, const struct fault *why)
         change->why = *why;
     else if (change->changes_holds && options->holds_changed)
         options->holds_changed(options->owner);
+    if (!why && change->news_count && options->submitted)
+        options->submitted(options->owner, change->news, change->news_count);
     http_resume(&change->later);
 }
 

@@ -28,6 +28,8 @@ struct change {
     bool has_secret;    /* its answer is never kept: no Idempotency-Key */
     bool changes_holds; /* the engine must hear of it */
     uint64_t forget_key;
+    struct submit_news *news; /* of the last run: deliveries that it made */
+    size_t news_count;
     struct repeat repeat; /* of the request's Idempotency-Key */
     json_t *free_json;    /* let go with the change; may be NULL */
     /* of the last run */

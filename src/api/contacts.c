@@ -56,6 +56,7 @@ static bool contact_take(void *context, size_t index, const struct rows *row, st
         .consent = rows_text(row, 4),
         .created = rows_int(row, 5),
         .updated = rows_int(row, 6),
+        .is_unconfirmed = rows_int(row, 7) != 0,
     };
     json_object_begin(rows->json);
     contact_write(rows->json, &contact);
@@ -106,7 +107,7 @@ void api_contact_list(struct api *api, struct http_request *request)
     json_object_begin(&json);
     json_put_array(&json, "items");
     ok = ok && page_rows(api->db, &page,
-                         "SELECT id, written, name, fields, consent, created_ms, updated_ms FROM contact WHERE "
+                         "SELECT id, written, name, fields, consent, created_ms, updated_ms, unconfirmed FROM contact WHERE "
                          "bucket = $1 AND id = $2",
                          contact_take, &rows, &request->arena, &why);
     if (!ok) {

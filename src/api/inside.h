@@ -32,6 +32,7 @@ struct api {
     struct api_route *routes;
     struct sessions sessions;
     struct limiter limiter;
+    struct limiter askers; /* who asks to be on lists (subscribe.c) */
     struct callers callers;
     struct clicked clicked;      /* what clicks must know of their mails */
     struct click_batch *clicks;  /* what came in this turn (clicks.c) */

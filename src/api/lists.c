@@ -2,6 +2,7 @@
 #include "api/body.h"
 #include "api/change.h"
 #include "api/people.h"
+#include "audience/optin.h"
 
 enum { MEMBERS_GIVEN_MAX = 10000, LIST_NAME_MAX = 200 };
 
@@ -11,6 +12,9 @@ static void list_write(struct json *json, const struct list *list)
     json_put_id(json, "id", list->id);
     json_put_id(json, "brand_id", list->brand_id);
     json_put_string(json, "name", list->name);
+    json_put_string(json, "title", list->title);
+    json_put_string(json, "notice", list->notice);
+    json_put_bool(json, "has_form", list->has_form);
     json_put_int(json, "members", list->members);
     json_put_time(json, "created_at", list->created);
     json_end(json);
@@ -95,6 +99,57 @@ void api_list_create(struct api *api, struct http_request *request)
         return;
     struct change *change = change_new(api, request, struct list_making, list_make_run);
     *(struct list_making *)change->data = (struct list_making){sender->brand.id, arena_copy(&change->arena, name)};
+    change_begin(change, request);
+}
+
+struct list_edit {
+    uint64_t id;
+    struct slice title, notice;
+    bool has_title, has_notice, has_form, form;
+};
+
+static bool list_change_run(struct change *change, struct db *db, struct fault *why)
+{
+    const struct list_edit *edit = change->data;
+    struct list list;
+    bool found;
+    if (!list_is_seen(db, change_brands(change), edit->id, &change->work, &list, &found, why))
+        return false;
+    if (!found)
+        return change_refuse(change, 404, "", "there is no such list");
+    if (edit->has_title)
+        list.title = edit->title;
+    if (edit->has_notice)
+        list.notice = edit->notice;
+    if (edit->has_form)
+        list.has_form = edit->form;
+    list_write(&change->json, &list);
+    return list_publish(db, why, &list);
+}
+
+void api_list_change(struct api *api, struct http_request *request)
+{
+    SCOPED(body) body = {0};
+    struct list_edit edit = {0};
+    if (!body_begin(&body, request))
+        return;
+    edit.has_title = body_has(&body, "title");
+    edit.title = body_line(&body, "title", OPTIN_TITLE_MAX);
+    edit.has_notice = body_has(&body, "notice");
+    edit.notice = body_text(&body, "notice", OPTIN_NOTICE_MAX);
+    edit.has_form = body_has(&body, "has_form");
+    edit.form = body_bool(&body, "has_form", false);
+    if (!body_end(&body))
+        return;
+    if (!id_parse(http_param(request, "id"), &edit.id)) {
+        answer_no_such(request, "list");
+        return;
+    }
+    struct change *change = change_new(api, request, struct list_edit, list_change_run);
+    struct list_edit *own = change->data;
+    *own = edit;
+    own->title = arena_copy(&change->arena, edit.title);
+    own->notice = arena_copy(&change->arena, edit.notice);
     change_begin(change, request);
 }
 

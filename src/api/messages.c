@@ -47,21 +47,12 @@ static bool settle_suppressed(struct sending *sending, struct db *db, const stru
 static bool data_keep(struct sending *sending, struct db *db, const struct submit_row *rows,
                       const struct sending_person *const *people, struct fault *why)
 {
-    enum { WIDTH = 4 };
-    struct value *values = ARENA_ARRAY(&sending->work, struct value, sending->count * WIDTH);
+    struct message_data *data = ARENA_ARRAY(&sending->work, struct message_data, sending->count);
     size_t count = 0;
-    for (size_t i = 0; i < sending->count; i++) {
-        if (!people[i]->name.len && !people[i]->data.len)
-            continue;
-        struct value *row = values + count++ * WIDTH;
-        row[0] = V_INT(id_bucket(rows[i].delivery_id));
-        row[1] = V_INT((int64_t)rows[i].delivery_id);
-        row[2] = V_TEXT(people[i]->name);
-        row[3] = V_TEXT(people[i]->data);
-    }
-    return count == 0 ||
-           db_do_many(db, why, "INSERT INTO delivery_data (bucket, id, name, data) VALUES ($1, $2, $3, $4)", values,
-                      WIDTH, count, NULL);
+    for (size_t i = 0; i < sending->count; i++)
+        if (people[i]->name.len || people[i]->data.len)
+            data[count++] = (struct message_data){rows[i].delivery_id, people[i]->name, people[i]->data};
+    return message_data_keep(db, why, data, count);
 }
 
 static void answer_write(struct sending *sending, const struct submit_row *rows,

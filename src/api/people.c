@@ -58,6 +58,7 @@ void contact_write(struct json *json, const struct contact *contact)
     json_key(json, "fields");
     json_raw(json, contact->fields.len ? contact->fields : SLICE("{}"));
     json_put_string(json, "consent", contact->consent);
+    json_put_bool(json, "unconfirmed", contact->is_unconfirmed);
     json_put_time(json, "created_at", contact->created);
     json_put_time(json, "updated_at", contact->updated);
 }

@@ -97,13 +97,23 @@ static struct ip network_of(const struct ip *ip)
     return network;
 }
 
-static void count_down(struct limiter_row *row, time_ms now)
+static time_ms refill_of(const struct limiter *limiter)
+{
+    return limiter->refill_ms ? limiter->refill_ms : LIMITER_REFILL_MS;
+}
+
+static unsigned burst_of(const struct limiter *limiter)
+{
+    return limiter->burst ? limiter->burst : LIMITER_BURST;
+}
+
+static void count_down(const struct limiter *limiter, struct limiter_row *row, time_ms now)
 {
     if (!row->wrong || now < row->since)
         return;
-    time_ms refilled = (now - row->since) / LIMITER_REFILL_MS;
+    time_ms refilled = (now - row->since) / refill_of(limiter);
     row->wrong = refilled >= (time_ms)row->wrong ? 0 : row->wrong - (unsigned)refilled;
-    row->since += refilled * LIMITER_REFILL_MS;
+    row->since += refilled * refill_of(limiter);
 }
 
 static struct limiter_row *row_find(struct limiter *limiter, const struct ip *ip)
@@ -120,9 +130,9 @@ bool limiter_permits(struct limiter *limiter, const struct ip *ip, time_ms now, 
     struct limiter_row *row = row_find(limiter, ip);
     if (!row)
         return true;
-    count_down(row, now);
-    *retry_after_s = (unsigned)((row->since + LIMITER_REFILL_MS - now + 999) / 1000);
-    return row->wrong < LIMITER_BURST;
+    count_down(limiter, row, now);
+    *retry_after_s = (unsigned)((row->since + refill_of(limiter) - now + 999) / 1000);
+    return row->wrong < burst_of(limiter);
 }
 
 void limiter_was_wrong(struct limiter *limiter, const struct ip *ip, time_ms now)
@@ -131,15 +141,15 @@ void limiter_was_wrong(struct limiter *limiter, const struct ip *ip, time_ms now
     if (!row) {
         row = limiter->rows;
         for (unsigned i = 0; i < LIMITER_ROOM && row->wrong; i++) {
-            count_down(&limiter->rows[i], now);
+            count_down(limiter, &limiter->rows[i], now);
             if (!limiter->rows[i].wrong || limiter->rows[i].since < row->since)
                 row = &limiter->rows[i];
         }
         *row = (struct limiter_row){.ip = network_of(ip), .since = now};
     }
-    count_down(row, now);
+    count_down(limiter, row, now);
     if (!row->wrong)
         row->since = now;
-    if (row->wrong < LIMITER_BURST)
+    if (row->wrong < burst_of(limiter))
         row->wrong++;
 }

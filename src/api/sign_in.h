@@ -36,6 +36,8 @@ void session_end(struct sessions *sessions, struct slice id);
  * is small; when it is full the address that has been quiet longest is forgotten. */
 enum { LIMITER_ROOM = 256, LIMITER_BURST = 10, LIMITER_REFILL_MS = 6000 };
 struct limiter {
+    unsigned burst;    /* 0: LIMITER_BURST */
+    time_ms refill_ms; /* 0: LIMITER_REFILL_MS */
     struct limiter_row {
         struct ip ip;
         unsigned wrong; /* 0: the row is free */

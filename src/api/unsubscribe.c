@@ -4,7 +4,7 @@
  * changes nothing; the mail program's one-click POST, or the button's, excludes the address from that brand before it
  * is answered. Asking twice is fine. */
 #include "api/clicks.h"
-#include "api/public_page.h"
+#include "api/public_change.h"
 #include "receive/join.h"
 
 enum { BODY_LIMIT = 4096 };
@@ -26,61 +26,40 @@ static void unsubscribe_ask(struct http_request *request, void *user)
     public_page(request, is_ours ? 200 : 404, is_ours ? PUBLIC_PAGE_UNSUBSCRIBE : PUBLIC_PAGE_LOST);
 }
 
-struct unsubscribe {
-    struct write_job job;
-    struct http_later later;
-    struct api *api;
-    uint64_t delivery_id;
-    bool is_found, has_failed;
-};
-#define UNSUBSCRIBE_OF(ptr, member) ((struct unsubscribe *)(void *)((char *)(ptr)-offsetof(struct unsubscribe, member)))
-
-static bool unsubscribe_run(struct write_job *job, struct db *db, struct fault *why)
+static bool unsubscribe_run(struct public_change *change, struct db *db, struct fault *why)
 {
-    struct unsubscribe *unsubscribe = UNSUBSCRIBE_OF(job, job);
     const struct ledger ledger = {0};
-    return join_unsubscribe(&ledger, db, why, unsubscribe->delivery_id, api_now(unsubscribe->api),
-                            &unsubscribe->is_found);
+    bool found;
+    return join_unsubscribe(&ledger, db, why, *(uint64_t *)change->data, change->now, &found);
 }
 
-static void unsubscribe_done(struct write_job *job, const struct fault *why)
+static void unsubscribe_answer(struct public_change *change, struct http_request *request)
 {
-    struct unsubscribe *unsubscribe = UNSUBSCRIBE_OF(job, job);
-    unsubscribe->has_failed = why != NULL;
-    http_resume(&unsubscribe->later);
-}
-
-static void unsubscribe_resumed(struct http_later *later, struct http_request *request)
-{
-    struct unsubscribe *unsubscribe = UNSUBSCRIBE_OF(later, later);
-    unsubscribe->api->writes--;
-    if (request && unsubscribe->has_failed)
-        public_page(request, 503, PUBLIC_PAGE_LATER);
-    else if (request) /* a delivery that is gone was to somebody we no longer write to */
-        public_page(request, 200, PUBLIC_PAGE_UNSUBSCRIBED);
-    free(unsubscribe);
+    public_page(request, 200, PUBLIC_PAGE_UNSUBSCRIBED); /* a delivery that is gone: we no longer write to him */
 }
 
 static void unsubscribe_act(struct http_request *request, void *user)
 {
-    struct api *api = user;
     uint64_t delivery_id;
-    if (!token_of(api, request, &delivery_id))
-        return public_page(request, 404, PUBLIC_PAGE_LOST);
-    struct unsubscribe *unsubscribe = NEW(struct unsubscribe);
-    unsubscribe->job.run = unsubscribe_run;
-    unsubscribe->job.done = unsubscribe_done;
-    unsubscribe->job.fails_fast = true;
-    unsubscribe->api = api;
-    unsubscribe->delivery_id = delivery_id;
-    api->writes++;
-    http_suspend(request, &unsubscribe->later, unsubscribe_resumed);
-    store_write(api->options.store, &unsubscribe->job);
+    if (!token_of(user, request, &delivery_id)) {
+        public_page(request, 404, PUBLIC_PAGE_LOST);
+        return;
+    }
+    struct public_change *change = public_change_new(user, request, uint64_t, unsubscribe_run, unsubscribe_answer);
+    *(uint64_t *)change->data = delivery_id;
+    public_change_begin(change, request);
+}
+
+void unsubscribe_routes(struct api *api)
+{
+    http_router_add(api->router, &(struct http_route){"GET", "/u/{token}", unsubscribe_ask, api, 0});
+    http_router_add(api->router, &(struct http_route){"POST", "/u/{token}", unsubscribe_act, api, BODY_LIMIT});
 }
 
 void public_routes(struct api *api)
 {
-    http_router_add(api->router, &(struct http_route){"GET", "/u/{token}", unsubscribe_ask, api, 0});
-    http_router_add(api->router, &(struct http_route){"POST", "/u/{token}", unsubscribe_act, api, BODY_LIMIT});
+    unsubscribe_routes(api);
+    subscribe_routes(api);
+    preferences_routes(api);
     clicks_routes(api);
 }

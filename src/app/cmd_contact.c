@@ -5,6 +5,7 @@
 
 #include "audience/csv.h"
 #include "audience/import.h"
+#include "audience/optin.h"
 #include "base/json.h"
 #include "suppress/suppress.h"
 #include <errno.h>
@@ -148,6 +149,7 @@ static void print_contact_json(struct desk *desk, const struct contact *contact,
     json_put_string(&json, "consent", contact->consent);
     json_put_string(&json, "created", buf_slice(&created));
     json_put_bool(&json, "rfc_violation", contact->has_rfc_violation);
+    json_put_bool(&json, "unconfirmed", contact->is_unconfirmed);
     if (suppression) {
         bool is_out = suppression->since != 0;
         json_put_bool(&json, "excluded", is_out);
@@ -220,6 +222,28 @@ static bool show_lists(struct desk *desk, const struct contact *contact, struct 
     return rows_end(&rows);
 }
 
+/* The proof of the consent (L2). */
+static bool show_optins(struct desk *desk, const struct contact *contact, struct fault *why)
+{
+    struct optin *optins;
+    size_t count;
+    if (!optin_list(desk->reader, why, contact->address, &desk->arena, &optins, &count))
+        return false;
+    if (contact->is_unconfirmed)
+        puts("state      unconfirmed: no campaign reaches it");
+    for (size_t i = 0; i < count; i++) {
+        const struct optin *one = &optins[i];
+        printf("asked      \"%.*s\" (%.*s), %.*s from %.*s with %.*s\n", SLICE_ARG(one->title), SLICE_ARG(one->source),
+               SLICE_ARG(desk_time(desk, one->asked)), SLICE_ARG(one->asked_from.ip), SLICE_ARG(one->asked_from.agent));
+        if (one->confirmed)
+            printf("confirmed  %.*s from %.*s with %.*s\n", SLICE_ARG(desk_time(desk, one->confirmed)),
+                   SLICE_ARG(one->confirmed_from.ip), SLICE_ARG(one->confirmed_from.agent));
+        if (one->notice.len)
+            printf("shown      %.*s\n", SLICE_ARG(one->notice));
+    }
+    return true;
+}
+
 static bool show(struct desk *desk, const struct contact_arguments *given, struct fault *why)
 {
     struct slice identity;
@@ -251,7 +275,7 @@ static bool show(struct desk *desk, const struct contact_arguments *given, struc
         printf("excluded   no%s\n", strikes ? "" : ", and no errors in a row");
     if (strikes)
         printf("errors     %d counted in a row (`todoke policy show` says when that excludes)\n", strikes);
-    return show_lists(desk, &contact, why);
+    return show_lists(desk, &contact, why) && show_optins(desk, &contact, why);
 }
 
 /* ── export ── */

@@ -4,7 +4,7 @@
 #include "app/command.h"
 #include "app/desk.h"
 
-#include "audience/contact.h"
+#include "audience/optin.h"
 #include "base/json.h"
 #include <stdio.h>
 
@@ -12,6 +12,10 @@ static const char usage[] = "usage: todoke list [--json]                        
                             "       todoke list create NAME [--brand B]\n"
                             "       todoke list add LIST ADDRESS...             ADDRESS must be a contact\n"
                             "       todoke list remove LIST ADDRESS...\n"
+                            "       todoke list publish LIST [--title T] [--notice N] [--form yes|no]\n"
+                            "                                           what people read of it: on the page of their\n"
+                            "                                           preferences, and on a form where anybody may\n"
+                            "                                           ask to be on it and confirms by mail\n"
                             "\n"
                             "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
 
@@ -20,6 +24,7 @@ struct list_change {
     const char *verb;
     struct slice name;
     uint64_t brand_id;
+    const char *title, *notice, *form;
     const char *const *addresses;
     int count;
     uint64_t id; /* of the list */
@@ -32,6 +37,23 @@ static bool create_run(struct db *db, struct fault *why, void *context)
     struct list_change *change = context;
     return list_create(db, why, change->brand_id, change->name, world_wall(&change->desk->world), &change->id,
                        &change->is_new);
+}
+
+static bool publish_run(struct db *db, struct fault *why, void *context)
+{
+    struct list_change *change = context;
+    struct list list;
+    if (!list_find(db, why, change->name, &change->desk->arena, &list))
+        return false;
+    if (change->title)
+        list.title = slice_head(slice_str(change->title), OPTIN_TITLE_MAX);
+    if (change->notice)
+        list.notice = slice_head(slice_str(change->notice), OPTIN_NOTICE_MAX);
+    if (change->form)
+        list.has_form = strcmp(change->form, "yes") == 0;
+    change->id = list.id;
+    change->is_new = list.has_form;
+    return list_publish(db, why, &list);
 }
 
 static bool members_run(struct db *db, struct fault *why, void *context)
@@ -89,11 +111,15 @@ static bool print_lists(struct desk *desk, bool is_json, struct fault *why)
     return true;
 }
 
-static bool run(struct desk *desk, const struct arguments *words, const char *brand, bool is_json, struct fault *why)
+static bool run(struct desk *desk, const struct arguments *words, const struct list_change *given, const char *brand,
+                bool is_json, struct fault *why)
 {
     if (!words->word_count)
         return print_lists(desk, is_json, why);
     struct list_change change = {.desk = desk,
+                                 .title = given->title,
+                                 .notice = given->notice,
+                                 .form = given->form,
                                  .verb = words->words[0],
                                  .name = slice_str(words->words[1]),
                                  .addresses = words->words + 2,
@@ -102,6 +128,15 @@ static bool run(struct desk *desk, const struct arguments *words, const char *br
         if (!desk_brand(desk, brand, &change.brand_id, why) || !store_change(desk->store, create_run, &change, why))
             return false;
         printf("list %llu%s\n", (unsigned long long)change.id, change.is_new ? "" : " (was there already)");
+        return true;
+    }
+    if (strcmp(change.verb, "publish") == 0) {
+        if (change.form && strcmp(change.form, "yes") != 0 && strcmp(change.form, "no") != 0)
+            return fault_set(why, FAULT_INPUT, "--form %s: yes or no", change.form);
+        if (!store_change(desk->store, publish_run, &change, why))
+            return false;
+        if (change.is_new)
+            printf("its form: <link address of the brand>/s/%llu\n", (unsigned long long)change.id);
         return true;
     }
     if (!store_change(desk->store, members_run, &change, why))
@@ -114,10 +149,14 @@ static bool run(struct desk *desk, const struct arguments *words, const char *br
 int cmd_list(int argc, char **argv)
 {
     const char *store = NULL, *brand = NULL;
+    struct list_change given = {0};
     bool is_json = false;
     const struct argument table[] = {
         {"--store", &store, NULL},
         {"--brand", &brand, NULL},
+        {"--title", &given.title, NULL},
+        {"--notice", &given.notice, NULL},
+        {"--form", &given.form, NULL},
         {"--json", NULL, &is_json},
         {NULL, NULL, NULL},
     };
@@ -127,12 +166,12 @@ int cmd_list(int argc, char **argv)
         return command_fail("list", &why);
     const char *verb = words.word_count ? words.words[0] : NULL;
     bool is_members = verb && (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0) && words.word_count >= 3;
-    bool is_create = verb && strcmp(verb, "create") == 0 && words.word_count == 2;
+    bool is_create = verb && (strcmp(verb, "create") == 0 || strcmp(verb, "publish") == 0) && words.word_count == 2;
     if (words.wants_help || (verb && !is_members && !is_create)) {
         fputs(usage, words.wants_help ? stdout : stderr);
         return words.wants_help ? 0 : 2;
     }
     SCOPED(desk) desk;
-    bool ok = desk_open(&desk, store, &why) && run(&desk, &words, brand, is_json, &why);
+    bool ok = desk_open(&desk, store, &why) && run(&desk, &words, &given, brand, is_json, &why);
     return ok ? 0 : command_fail("list", &why);
 }

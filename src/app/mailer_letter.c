@@ -164,6 +164,9 @@ bool mailer_compose_letter(struct mailer *mailer, struct mailer_thread *thread, 
         .message_domain = mail->from_domain,
         .unsubscribe_url = known->wants_unsubscribe ? buf_slice(&thread->url) : SLICE(""),
         .unsubscribe_mailto = known->wants_unsubscribe ? buf_slice(&thread->mailto) : SLICE(""),
+        .ring = mailer->options.ring,
+        .link_base = brand->link_base,
+        .links_expire = date + DAYS_MS(MAILER_LINK_DAYS),
         .data = liquid_object(&root_type, &letter),
     };
     bool ok = compose_mail(known->content, &job, signer, &thread->composed, why);

@@ -302,6 +302,10 @@ static bool job_member(const void *self, struct slice name, struct liquid_value 
     }
     if (data->kind == LIQUID_OBJECT && data->ref.type->member(data->ref.self, name, value))
         return true;
+    if (job->ring && slice_equal(name, SLICE("preferences_url"))) {
+        *value = counted_url(root, TOKEN_PREFERENCES, SLICE("/p/"), 0);
+        return true;
+    }
     if (slice_equal(name, SLICE("unsubscribe_url")))
         *value = liquid_string(job->unsubscribe_url);
     else if (slice_equal(name, SLICE("email")))

@@ -65,7 +65,8 @@ void content_free(struct content *content);
 /* The text template in use: as given, or as made from the HTML. */
 struct slice content_text_template(const struct content *content);
 
-/* One recipient. Templates see `data`'s members, and: unsubscribe_url, email (unless data has them itself). */
+/* One recipient. Templates see `data`'s members, and: unsubscribe_url, preferences_url, email (unless data
+ * has them itself). */
 struct compose_job {
     uint64_t delivery_id; /* Message-ID and boundaries derive from it */
     time_ms date;         /* pinned at the first time on the wire */

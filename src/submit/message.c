@@ -151,6 +151,23 @@ static bool need_look(struct db *db, struct fault *why, struct swept *swept, str
 }
 _Static_assert(DELIVERY_WAITING == 0 && DELIVERY_IN_DOUBT == 4, "what is owed is 0 to 4");
 
+bool message_data_keep(struct db *db, struct fault *why, const struct message_data *data, size_t count)
+{
+    enum { WIDTH = 4 };
+    struct value *values = NEW_ARRAY(struct value, count * WIDTH + 1);
+    for (size_t i = 0; i < count; i++) {
+        values[i * WIDTH] = V_INT(id_bucket(data[i].delivery_id));
+        values[i * WIDTH + 1] = V_INT((int64_t)data[i].delivery_id);
+        values[i * WIDTH + 2] = V_TEXT(data[i].name);
+        values[i * WIDTH + 3] = V_TEXT(data[i].data);
+    }
+    bool ok =
+        count == 0 || db_do_many(db, why, "INSERT INTO delivery_data (bucket, id, name, data) VALUES ($1, $2, $3, $4)",
+                                 values, WIDTH, count, NULL);
+    free(values);
+    return ok;
+}
+
 /* What its recipients' templates were given goes with the body. */
 static bool data_remove(struct db *db, struct fault *why, const struct swept *swept, struct arena *arena)
 {

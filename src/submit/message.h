@@ -49,6 +49,15 @@ struct message {
 NODISCARD bool message_submit(struct db *db, struct fault *why, const struct message *message, struct submit_row *rows,
                               size_t count, struct arena *arena, struct submit_news **news, size_t *news_count);
 
+/* What one recipient's templates see, and how he is called; kept with his delivery, gone with the body. */
+struct message_data {
+    uint64_t delivery_id;
+    struct slice name;
+    struct slice data; /* a JSON object; empty: none */
+};
+/* Inside the write job, behind message_submit. */
+NODISCARD bool message_data_keep(struct db *db, struct fault *why, const struct message_data *data, size_t count);
+
 /* A stored mail as it was given (priority, due and expires are not read back). INPUT: there is none. The body is empty
  * when it has been swept. `wants_body` false: without it. */
 NODISCARD bool message_find(struct db *db, struct fault *why, uint64_t id, bool wants_body, struct arena *arena,
