@@ -7,8 +7,8 @@
 #include <openssl/sha.h>
 
 #define KEY_PREFIX  "todoke_" /* so that people and secret scanners see what it is */
-#define KEY_COLUMNS "id, name, created_ms, expires_ms, revoked_ms, last_used_ms, scopes, brand_ids, rate"
-enum { KEY_BYTES = 32, KEYS_MOST = 10000, KEY_COLUMN_COUNT = 9 };
+#define KEY_COLUMNS "id, name, created_ms, expires_ms, revoked_ms, last_used_ms, scopes, brand_ids, rate, paused_ms"
+enum { KEY_BYTES = 32, KEYS_MOST = 10000, KEY_COLUMN_COUNT = 10 };
 
 static struct slice digest_of(struct slice secret, unsigned char digest[SHA256_DIGEST_LENGTH])
 {
@@ -198,6 +198,7 @@ static void key_from_row(const struct rows *rows, struct arena *arena, struct ke
         .revoked = rows_int(rows, 4),
         .last_used = rows_int(rows, 5),
         .rights.rate = (unsigned)rows_int(rows, 8),
+        .paused = rows_int(rows, 9),
     };
     if (!key_scopes_parse(rows_text(rows, 6), &key->rights.scopes, &ignored))
         key->rights.scopes = 0; /* a word of a newer program: it may do nothing here */
@@ -276,6 +277,28 @@ bool key_revoke(struct db *db, struct fault *why, uint64_t id, time_ms now, bool
                VALUES(V_INT((int64_t)id), V_INT(now)), &removed))
         return false;
     *was_there = removed > 0;
+    return true;
+}
+
+bool key_pause(struct db *db, struct fault *why, uint64_t id, time_ms now, bool *was_there)
+{
+    int64_t paused = 0;
+    if (!db_do(db, why,
+               "UPDATE access_key SET paused_ms = CASE WHEN paused_ms = 0 THEN $2 ELSE paused_ms END WHERE id = $1 AND "
+               "revoked_ms = 0",
+               VALUES(V_INT((int64_t)id), V_INT(now)), &paused))
+        return false;
+    *was_there = paused > 0;
+    return true;
+}
+
+bool key_release(struct db *db, struct fault *why, uint64_t id, bool *was_there)
+{
+    int64_t released = 0;
+    if (!db_do(db, why, "UPDATE access_key SET paused_ms = 0 WHERE id = $1 AND revoked_ms = 0",
+               VALUES(V_INT((int64_t)id)), &released))
+        return false;
+    *was_there = released > 0;
     return true;
 }
 

@@ -78,9 +78,11 @@ struct key {
     struct slice name;
     time_ms created, expires, revoked; /* expires 0: never; revoked 0: not */
     time_ms last_used;                 /* to the minute; 0: never */
+    time_ms paused;                    /* since; 0: not */
     struct key_rights rights;
 };
-/* Whose secret is this? *found: there is such a key, it has not expired and was not revoked. Compared in constant time.
+/* Whose secret is this? *found: there is such a key, it has not expired, was not revoked and is not
+ * paused. Compared in constant time.
  * The name lives in the arena. */
 NODISCARD bool key_find(struct db *db, struct fault *why, struct slice secret, time_ms now, struct arena *arena,
                         struct key *key, bool *found);
@@ -90,11 +92,15 @@ NODISCARD bool key_by_id(struct db *db, struct fault *why, uint64_t id, struct a
 /* Still good at that moment? */
 static inline bool key_is_good(const struct key *key, time_ms now)
 {
-    return !key->revoked && (!key->expires || key->expires > now);
+    return !key->revoked && !key->paused && (!key->expires || key->expires > now);
 }
 /* Inside a write job: from now on they let nobody in. All keys of that name. *was_there: how a wrong name is told. */
 NODISCARD bool key_remove(struct db *db, struct fault *why, struct slice name, time_ms now, bool *was_there);
 NODISCARD bool key_revoke(struct db *db, struct fault *why, uint64_t id, time_ms now, bool *was_there);
+/* Inside a write job: a paused key lets nobody in until it is released; what it handed in before goes on. *was_there:
+ * there is such a key, paused or not. */
+NODISCARD bool key_pause(struct db *db, struct fault *why, uint64_t id, time_ms now, bool *was_there);
+NODISCARD bool key_release(struct db *db, struct fault *why, uint64_t id, bool *was_there);
 /* Inside a write job. */
 NODISCARD bool key_used(struct db *db, struct fault *why, uint64_t id, time_ms now);
 

@@ -21,6 +21,16 @@ static bool take_away(struct db *db, struct fault *why, void *context)
     bool was_there;
     return key_remove(db, why, *(struct slice *)context, NOW, &was_there) && was_there;
 }
+static bool halt(struct db *db, struct fault *why, void *context)
+{
+    bool was_there;
+    return key_pause(db, why, *(const uint64_t *)context, NOW, &was_there) && was_there;
+}
+static bool release(struct db *db, struct fault *why, void *context)
+{
+    bool was_there;
+    return key_release(db, why, *(const uint64_t *)context, &was_there) && was_there;
+}
 static bool is_good(struct test_store *test, struct slice secret, time_ms now)
 {
     struct fault why = {0};
@@ -65,6 +75,10 @@ static void a_secret_opens_until_it_expires_or_is_taken_away(void **state)
     memset(long_text, 'a', sizeof(long_text));
     assert_false(is_good(&test, slice_of(long_text, sizeof(long_text)), NOW));
     assert_true(is_good(&test, buf_slice(&short_lived.secret), NOW + 999));
+    test_write(test.store, halt, &forever.id); /* S13: paused, and released */
+    assert_false(is_good(&test, secret, NOW));
+    test_write(test.store, release, &forever.id);
+    assert_true(is_good(&test, secret, NOW));
     assert_false(is_good(&test, buf_slice(&short_lived.secret), NOW + 1000));
     struct slice name = SLICE("shop");
     test_write(test.store, take_away, &name);

@@ -93,9 +93,10 @@ bool submit_key_named(struct db *db, struct fault *why, struct slice name, time_
             return true;
     }
     bool has_id;
-    return db_query_ints(db, why,
-                         "SELECT id FROM access_key WHERE name = $1 AND revoked_ms = 0 AND (expires_ms = 0 OR "
-                         "expires_ms > $2) ORDER BY id DESC LIMIT 1",
-                         VALUES(V_TEXT(name), V_INT(now)), &id, 1, &has_id) &&
+    return db_query_ints(
+               db, why,
+               "SELECT id FROM access_key WHERE name = $1 AND revoked_ms = 0 AND paused_ms = 0 AND (expires_ms = 0 OR "
+               "expires_ms > $2) ORDER BY id DESC LIMIT 1",
+               VALUES(V_TEXT(name), V_INT(now)), &id, 1, &has_id) &&
            (!has_id || key_by_id(db, why, (uint64_t)id, arena, key, found));
 }

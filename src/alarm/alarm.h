@@ -1,10 +1,13 @@
 /* alarm.h - warnings to people: an event reader that watches what comes back
  *
- * The reader ("alarm") watches three things, exactly once each whatever crashes (its cursor moves with its tables):
+ * The reader ("alarm") watches four things, exactly once each whatever crashes (its cursor moves with its tables):
  *
  * - each site's share of unknown users (suppress/guard.h): it makes the guard hold, tries again, ends it (R36);
  * - the rate of error mail that proves nothing: unverified, backscatter, forged. Above `per_hour` within an hour, or
  *   above `times` the installation's usual hour, somebody misuses our name or an account of ours (S12, S13);
+ * - the recipients that each access key hands in mail for, by SMTP or the API. Far above the busiest hour of its own
+ *   last seven days, somebody else may have it (S13); where that is wanted, the key is paused until a person releases
+ * it;
  * - refusals whose words no rule knows: collected by likeness (bounce/likeness.h).
  *
  * An alarm is one row for one matter, from its beginning to its end:
@@ -28,7 +31,8 @@
 /* ── rows ── */
 
 #define ALARM_KINDS(X)                                                                                                 \
-    X(UNVERIFIED_MAIL, unverified_mail) X(SITE_GUARD, site_guard) X(CERTIFICATE, certificate) X(WEBHOOK, webhook)
+    X(UNVERIFIED_MAIL, unverified_mail)                                                                                \
+    X(SITE_GUARD, site_guard) X(CERTIFICATE, certificate) X(WEBHOOK, webhook) X(CREDENTIAL, credential)
 #define ALARM_ENUM(NAME, word) ALARM_##NAME,
 enum alarm_kind { ALARM_KINDS(ALARM_ENUM) ALARM_KIND_COUNT };
 struct slice alarm_word(enum alarm_kind kind);
@@ -36,7 +40,8 @@ struct slice alarm_word(enum alarm_kind kind);
 struct alarm_row {
     uint64_t id;
     enum alarm_kind kind;
-    struct slice about;  /* the site; the certificate's name; the webhook's id; empty: the installation */
+    struct slice about;  /* the site; the certificate's name; the webhook's id; the key's name and number;
+                             empty: the installation */
     int64_t n, normal;   /* how many when last looked at (site: percent; certificate: days left); how many are usual */
     struct slice detail; /* JSON */
     time_ms since, last, ended, acked, mailed; /* 0: not yet */
@@ -48,6 +53,9 @@ NODISCARD bool alarm_list(struct db *db, struct fault *why, bool only_open, time
                           struct arena *arena, struct alarm_row **rows, size_t *count);
 /* Inside a write job. *found: there is such a row. A second time changes nothing. */
 NODISCARD bool alarm_ack(struct db *db, struct fault *why, uint64_t id, struct slice by, time_ms now, bool *found);
+/* The same for the open matter of this kind and `about`, where there is one. */
+NODISCARD bool alarm_ack_matter(struct db *db, struct fault *why, enum alarm_kind kind, struct slice about,
+                                struct slice by, time_ms now);
 /* Inside a write job. Begin a matter, or say how it is now; and its end. One open row for each kind and `about`. */
 NODISCARD bool alarm_raise(struct db *db, struct fault *why, enum alarm_kind kind, struct slice about, int64_t n,
                            int64_t normal, struct slice detail, time_ms now);
@@ -68,7 +76,11 @@ struct alarm_options {
     struct ledger ledger; /* its policy has the guard's limits */
     int64_t per_hour;     /* 0: 200 */
     int64_t times;        /* 0: 10 */
-    double time_scale;    /* of the waits between two tries at a held site; 0: 1.0 */
+    int64_t key_per_hour; /* so many recipients within an hour are never unusual for a key; 0: 1,000 */
+    int64_t key_times;    /* 0: 5 */
+    /* Inside the write job that raised it: pause the key. NULL: it goes on. */
+    bool (*pause)(void *owner, struct db *db, struct fault *why, uint64_t key_id, time_ms now);
+    double time_scale; /* of the waits between two tries at a held site; 0: 1.0 */
     /* What was held is due again: as engine_submitted. On the writer thread, after the commit. May be NULL. */
     void (*released)(void *owner, const struct submit_news *news, size_t count);
     /* Inside the write job that raised a row nobody was mailed about: send the mail in the same transaction, and say

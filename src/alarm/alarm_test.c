@@ -14,7 +14,17 @@ struct fixture {
     struct policies *policies;
     struct alarm_watch *watch;
     struct arena arena;
+    unsigned pauses;
+    uint64_t paused;
 };
+
+static bool pause_key(void *owner, struct db *db, struct fault *why, uint64_t key_id, time_ms now)
+{
+    struct fixture *f = owner;
+    f->pauses++;
+    f->paused = key_id;
+    return true;
+}
 
 static void begin(struct fixture *f)
 {
@@ -22,8 +32,12 @@ static void begin(struct fixture *f)
     world_init(&f->world, NETWORK_LOOPBACK);
     if (!rules_open(&f->rules, &why) || !policies_open("default", NULL, &f->policies, &why))
         fail_msg("%s", why.text);
-    const struct alarm_options options = {
-        .store = f->test.store, .world = &f->world, .rules = f->rules, .ledger = {.policy = {.policies = f->policies}}};
+    const struct alarm_options options = {.store = f->test.store,
+                                          .world = &f->world,
+                                          .rules = f->rules,
+                                          .ledger = {.policy = {.policies = f->policies}},
+                                          .pause = pause_key,
+                                          .owner = f};
     f->watch = alarm_watch_start(&options);
 }
 
@@ -236,12 +250,125 @@ static void unread_words_are_grouped_and_bounded(void **state)
     end(&f);
 }
 
+/* ── S13: a key that sends far above its own past ── */
+
+struct handed_in {
+    uint64_t key;
+    time_ms at;
+    int n; /* recipients, in so many events of ten */
+};
+
+static bool hand_in(struct db *db, struct fault *why, void *context)
+{
+    const struct handed_in *in = context;
+    SCOPED(arena) arena = {0};
+    struct event *events = ARENA_ARRAY(&arena, struct event, (size_t)in->n / 10 + 1);
+    for (int i = 0; i < in->n / 10; i++)
+        events[i] = (struct event){.at = in->at,
+                                   .id = id_make(db_ids(db), in->at, 1),
+                                   .bucket = 1,
+                                   .kind = EVENT_ACCEPTED,
+                                   .n = 10,
+                                   .domain = SLICE("example.jp"),
+                                   .note = arena_printf(&arena, "key %llu", (unsigned long long)in->key),
+                                   .state_before = DELIVERY_STATE_COUNT,
+                                   .state_after = DELIVERY_WAITING};
+    return event_append(db, why, events, (size_t)in->n / 10);
+}
+
+static void given(struct fixture *f, uint64_t key, time_ms at, int n)
+{
+    struct handed_in in = {key, at, n};
+    test_write(f->test.store, hand_in, &in);
+    catch_up(f);
+}
+
+static bool make_keys(struct db *db, struct fault *why, void *context)
+{
+    return db_do(db, why,
+                 "INSERT INTO access_key (id, name, secret_sha256, created_ms) VALUES (7, 'shop', $1, 0), (8, 'new', "
+                 "$2, 0)",
+                 VALUES(V_BYTES(SLICE("a")), V_BYTES(SLICE("b"))), NULL);
+}
+
+static bool see_shop(struct db *db, struct fault *why, void *context)
+{
+    return alarm_ack_matter(db, why, ALARM_CREDENTIAL, SLICE("shop (7)"), SLICE("taro"), 1795000000000);
+}
+
+static int64_t tallied(struct fixture *f)
+{
+    return test_number(f->test.reader,
+                       "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM alarm_tally WHERE name = 'key 7'");
+}
+
+static void a_key_far_above_its_own_past_is_an_alarm(void **state)
+{
+    struct fixture f = {0};
+    TEST_STORE(test, state);
+    f.test = test;
+    begin(&f);
+    struct alarm_row *rows;
+    time_ms now = world_wall(&f.world);
+    test_write(f.test.store, make_keys, NULL);
+    /* a mailing a day, 300 within half an hour */
+    for (int day = 5; day > 0; day--) {
+        given(&f, 7, now - DAYS_MS(day), 100);
+        given(&f, 7, now - DAYS_MS(day) + MINUTES_MS(30), 200);
+    }
+    given(&f, 7, now, 1400);
+    assert_int_equal(alarms(&f, true, &rows), 0); /* not five times as many */
+    given(&f, 7, now, 200);
+    assert_int_equal(alarms(&f, true, &rows), 1);
+    assert_int_equal(rows[0].kind, ALARM_CREDENTIAL);
+    assert_slice("about", rows[0].about, SLICE("shop (7)"));
+    assert_int_equal(rows[0].n, 1600);
+    assert_int_equal(rows[0].normal, 300);
+    assert_true(slice_find(alarm_words_ja(&rows[0], &f.arena).text, SLICE("todoke key release 7")) > 0);
+    assert_true(slice_find(alarm_words_en(&rows[0], &f.arena).text, SLICE("todoke key release 7")) > 0);
+    assert_int_equal(f.pauses, 1);
+    assert_int_equal(f.paused, 7);
+    /* released by a person, it goes on: not paused a second time in the same matter */
+    test_write(f.test.store, see_shop, NULL);
+    given(&f, 7, now, 400);
+    assert_int_equal(f.pauses, 1);
+    assert_int_equal(alarms(&f, true, &rows), 0);
+    end(&f);
+}
+
+static void a_key_without_a_past_is_compared_with_the_least(void **state)
+{
+    struct fixture f = {0};
+    TEST_STORE(test, state);
+    f.test = test;
+    begin(&f);
+    struct alarm_row *rows;
+    time_ms now = world_wall(&f.world);
+    test_write(f.test.store, make_keys, NULL);
+    given(&f, 8, now, 1000);
+    given(&f, 99, now, 5000); /* of no key that is there */
+    assert_int_equal(alarms(&f, true, &rows), 0);
+    given(&f, 8, now, 10);
+    assert_int_equal(alarms(&f, true, &rows), 1);
+    assert_int_equal(rows[0].normal, 0);
+    /* yesterday's flood has ended at the next look, and as nobody said it was ours it is not usual */
+    given(&f, 7, now - DAYS_MS(1), 3000);
+    catch_up(&f);
+    assert_int_equal(alarms(&f, true, &rows), 2);
+    assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM alarm WHERE about = 'shop (7)' AND ended_ms > 0"),
+                     1);
+    assert_int_equal(tallied(&f), 0);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(two_hundred_forgeries_are_an_alarm),
         ON_BOTH(a_site_that_refuses_everybody_is_held),
         ON_BOTH(unread_words_are_grouped_and_bounded),
+        ON_BOTH(a_key_far_above_its_own_past_is_an_alarm),
+        ON_BOTH(a_key_without_a_past_is_compared_with_the_least),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,6 +110,15 @@ bool alarm_ack(struct db *db, struct fault *why, uint64_t id, struct slice by, t
            db_query_ints(db, why, "SELECT 1 FROM alarm WHERE id = $1", VALUES(V_INT((int64_t)id)), &is_there, 1, found);
 }
 
+bool alarm_ack_matter(struct db *db, struct fault *why, enum alarm_kind kind, struct slice about, struct slice by,
+                      time_ms now)
+{
+    return db_do(db, why,
+                 "UPDATE alarm SET acked_ms = $3, acked_by = $4 WHERE kind = $1 AND about = $2 AND ended_ms = 0 AND "
+                 "acked_ms = 0",
+                 VALUES(V_TEXT(kinds[kind]), V_TEXT(about), V_INT(now), V_TEXT(by)), NULL);
+}
+
 bool alarm_mailed(struct db *db, struct fault *why, uint64_t id, time_ms now)
 {
     return db_do(db, why, "UPDATE alarm SET mailed_ms = $2 WHERE id = $1", VALUES(V_INT((int64_t)id), V_INT(now)),
@@ -119,6 +128,20 @@ bool alarm_mailed(struct db *db, struct fault *why, uint64_t id, time_ms now)
 /* ── words ── */
 
 #define SAY(...) arena_printf(arena, __VA_ARGS__)
+
+/* Of ALARM_CREDENTIAL: what credential.c wrote. */
+static bool is_paused(const struct alarm_row *row)
+{
+    return slice_find(row->detail, SLICE("\"paused\":true")) >= 0;
+}
+
+/* "name (id)" */
+static unsigned long long key_of(const struct alarm_row *row)
+{
+    uint64_t key = 0;
+    struct slice id = slice_from(row->about, (size_t)(slice_find_last_byte(row->about, '(') + 1));
+    return id.len && slice_to_u64(slice_head(id, id.len - 1), &key) ? key : 0;
+}
 
 struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *arena)
 {
@@ -158,6 +181,21 @@ struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *are
                 "todoke hook enable %.*s を実行すると、止まったところから通知を再開します。理由は todoke hook log %.*s "
                 "で見られます。",
                 n, SLICE_ARG(row->about), SLICE_ARG(row->about))};
+    case ALARM_CREDENTIAL:
+        return (struct alarm_words){
+            SAY("アクセスキー %.*s から、1 時間に %lld 件の送信がありました", SLICE_ARG(row->about), n),
+            SAY("%s心当たりがなければ、キーが第三者の手に渡っているおそれがあります。%sその場合は todoke key remove "
+                "でこのキーを無効にし、新しいキーを作ってプログラムに設定し直してください。心当たりがあれば、何もしなく"
+                "て"
+                "かまいません。%s",
+                normal ? arena_str(arena, SAY("このキーの送信は、直近 7 日でいちばん多い 1 時間でも %lld "
+                                              "件でした。",
+                                              normal))
+                       : "このキーには、まだ比べられる実績がありません。",
+                is_paused(row) ? "念のため、このキーを一時停止しました。停止中は、だれもこのキーを使えません。" : "",
+                is_paused(row)
+                    ? arena_str(arena, SAY("todoke key release %llu で、またキーを使えるようになります。", key_of(row)))
+                    : "")};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};
@@ -197,6 +235,17 @@ struct alarm_words alarm_words_en(const struct alarm_row *row, struct arena *are
                 "receiver, and `todoke hook enable %.*s` goes on where it stopped. `todoke hook log %.*s` says what "
                 "was answered.",
                 n, SLICE_ARG(row->about), SLICE_ARG(row->about))};
+    case ALARM_CREDENTIAL:
+        return (struct alarm_words){
+            SAY("%lld recipients within an hour through the access key %.*s", n, SLICE_ARG(row->about)),
+            SAY("%sIf nobody here knows why, somebody else may have the key. %sThen revoke it with `todoke key "
+                "remove`, "
+                "make a new one and give that to the program. If it was you, there is nothing to do%s",
+                normal ? arena_str(arena, SAY("In its busiest hour of the last seven days it had %lld. ", normal))
+                       : "It has no past yet to compare with. ",
+                is_paused(row) ? "It was paused to be safe: nobody can use it now. " : "",
+                is_paused(row) ? arena_str(arena, SAY(" but to release it: `todoke key release %llu`.", key_of(row)))
+                               : ".")};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};

@@ -16,7 +16,7 @@ static bool take(void *context, struct db *db, struct fault *why, const struct e
     struct alarm_watch *watch = context;
     map_release(&watch->fresh); /* of a run that was rolled back */
     return site_take(watch, db, why, events, count) && flood_take(watch, db, why, events, count) &&
-           unread_take(db, why, events, count);
+           credential_take(watch, db, why, events, count) && unread_take(db, why, events, count);
 }
 
 /* After the commit: what was written is known. */
@@ -83,7 +83,8 @@ static bool tick_run(struct write_job *job, struct db *db, struct fault *why)
         return false;
     if (!leads)
         return true;
-    return site_tick(watch, db, why, now) && flood_tick(watch, db, why, now) && send_mails(watch, db, why, now);
+    return site_tick(watch, db, why, now) && flood_tick(watch, db, why, now) && credential_tick(watch, db, why, now) &&
+           send_mails(watch, db, why, now);
 }
 
 static void tick_done(struct write_job *job, const struct fault *why)
@@ -120,9 +121,9 @@ struct alarm_watch *alarm_watch_start(const struct alarm_options *options)
     const struct event_follower_options follower = {.name = ALARM_READER,
                                                     .sink = take,
                                                     .context = watch,
-                                                    .kinds = EVENT_BIT(EVENT_DELIVERED) | EVENT_BIT(EVENT_DEFERRED) |
-                                                             EVENT_BIT(EVENT_BOUNCED) | EVENT_BIT(EVENT_EXPIRED) |
-                                                             EVENT_BIT(EVENT_UNVERIFIED),
+                                                    .kinds = EVENT_BIT(EVENT_ACCEPTED) | EVENT_BIT(EVENT_DELIVERED) |
+                                                             EVENT_BIT(EVENT_DEFERRED) | EVENT_BIT(EVENT_BOUNCED) |
+                                                             EVENT_BIT(EVENT_EXPIRED) | EVENT_BIT(EVENT_UNVERIFIED),
                                                     .leases = watch->leases,
                                                     .only_leader = true,
                                                     .interval_ms = INTERVAL_MS,

@@ -14,7 +14,8 @@ struct alarm_watch {
     struct write_job job;
     _Atomic bool is_ticking;
     _Atomic bool is_stopping;
-    time_ms ticked; /* monotonic */
+    time_ms ticked;  /* monotonic */
+    time_ms cleaned; /* wall: when old tallies went */
     /* of the tick that runs */
     struct arena arena;
     struct submit_news *news;
@@ -42,6 +43,11 @@ NODISCARD bool site_tick(struct alarm_watch *watch, struct db *db, struct fault 
 NODISCARD bool flood_take(struct alarm_watch *watch, struct db *db, struct fault *why, const struct event *events,
                           size_t count);
 NODISCARD bool flood_tick(struct alarm_watch *watch, struct db *db, struct fault *why, time_ms now);
+
+/* credential.c: what each access key hands in */
+NODISCARD bool credential_take(struct alarm_watch *watch, struct db *db, struct fault *why, const struct event *events,
+                               size_t count);
+NODISCARD bool credential_tick(struct alarm_watch *watch, struct db *db, struct fault *why, time_ms now);
 
 /* unread.c */
 NODISCARD bool unread_take(struct db *db, struct fault *why, const struct event *events, size_t count);

@@ -1,4 +1,5 @@
 /* keys.c - access keys, and the brands they may be bound to */
+#include "alarm/alarm.h"
 #include "api/body.h"
 #include "api/change.h"
 #include "campaign/brand.h"
@@ -24,6 +25,7 @@ static void key_write(struct json *json, const struct key *key)
     json_put_time(json, "created_at", key->created);
     json_put_time(json, "expires_at", key->expires);
     json_put_time(json, "last_used_at", key->last_used);
+    json_put_time(json, "paused_at", key->paused);
 }
 
 /* A key shows itself to those who could have made it, as far as brands go. */
@@ -173,6 +175,49 @@ void api_key_revoke(struct api *api, struct http_request *request)
     struct change *change = change_new(api, request, char, key_end_run);
     change->forget_key = id;
     change_begin(change, request);
+}
+
+/* ── a pause ── */
+
+static bool key_halt_run(struct change *change, struct db *db, struct fault *why)
+{
+    const bool *is_release = (const void *)change->data;
+    struct key key;
+    bool found;
+    if (!key_by_id(db, why, change->forget_key, &change->work, &key, &found))
+        return false;
+    if (!found || key.revoked || !key_is_seen(&change->rights, &key))
+        return change_refuse(change, 404, "", "there is no such key");
+    change->status = 204;
+    if (!*is_release)
+        return key_pause(db, why, key.id, change->now, &found);
+    /* who releases a key knows what it did: an alarm about it was seen */
+    struct slice about = arena_printf(&change->work, "%.*s (%llu)", SLICE_ARG(key.name), (unsigned long long)key.id);
+    struct slice by = arena_printf(&change->work, "key %llu", (unsigned long long)change->key_id);
+    return key_release(db, why, key.id, &found) && alarm_ack_matter(db, why, ALARM_CREDENTIAL, about, by, change->now);
+}
+
+static void key_halt(struct api *api, struct http_request *request, bool is_release)
+{
+    uint64_t id;
+    if (!id_parse(http_param(request, "id"), &id)) {
+        answer_no_such(request, "key");
+        return;
+    }
+    struct change *change = change_new(api, request, bool, key_halt_run);
+    *(bool *)change->data = is_release;
+    change->forget_key = id;
+    change_begin(change, request);
+}
+
+void api_key_pause(struct api *api, struct http_request *request)
+{
+    key_halt(api, request, false);
+}
+
+void api_key_release(struct api *api, struct http_request *request)
+{
+    key_halt(api, request, true);
 }
 
 /* ── brands ── */

@@ -1,5 +1,6 @@
 /* cmd_key.c - todoke key add | list | remove: what programs and browsers show to be let in; rotate: what signs links */
 #include "access/submit_right.h"
+#include "alarm/alarm.h"
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
@@ -9,6 +10,7 @@
 #include "net/world.h"
 #include "store/seal.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char usage[] =
     "usage: todoke key add NAME [--scope WORDS] [--brand NAMES] [--rate N] [--days N]\n"
@@ -16,6 +18,7 @@ static const char usage[] =
     "                                                 make an access key and print its secret, once\n"
     "       todoke key list [--json]\n"
     "       todoke key remove NAME                    from now on it lets nobody in\n"
+    "       todoke key pause|release NAME|ID          it lets nobody in for a while; in again\n"
     "       todoke key rotate KIND|all                the links and return paths of mails get a new key\n"
     "\n"
     "A program sends it as `Authorization: Bearer SECRET`; the console's sign-in takes it too. The store keeps only\n"
@@ -143,6 +146,52 @@ static bool take_away(const struct key_arguments *given, struct store *store, ti
                                          SLICE_ARG(given->name));
 }
 
+struct key_halt {
+    struct slice name;
+    bool is_release;
+    time_ms now;
+    unsigned count;
+};
+
+/* Keys of that name, or the one of that number. Who releases a key knows what it did: an alarm about it was seen. */
+static bool halt_run(struct db *db, struct fault *why, void *context)
+{
+    struct key_halt *halt = context;
+    SCOPED(arena) arena = {0};
+    struct key *keys;
+    size_t count;
+    uint64_t number = 0;
+    const char *user = getenv("USER");
+    halt->count = 0;
+    if (!key_list(db, why, &arena, &keys, &count))
+        return false;
+    bool is_number = slice_to_u64(halt->name, &number);
+    for (size_t i = 0; i < count; i++) {
+        bool found;
+        if (!slice_equal(keys[i].name, halt->name) && !(is_number && keys[i].id == number))
+            continue;
+        halt->count++;
+        struct slice about =
+            arena_printf(&arena, "%.*s (%llu)", SLICE_ARG(keys[i].name), (unsigned long long)keys[i].id);
+        if (halt->is_release ? !key_release(db, why, keys[i].id, &found) ||
+                                   !alarm_ack_matter(db, why, ALARM_CREDENTIAL, about,
+                                                     slice_str(user ? user : "command line"), halt->now)
+                             : !key_pause(db, why, keys[i].id, halt->now, &found))
+            return false;
+    }
+    return true;
+}
+
+static bool halt(const struct key_arguments *given, struct store *store, bool is_release, time_ms now,
+                 struct fault *why)
+{
+    struct key_halt work = {.name = given->name, .is_release = is_release, .now = now};
+    if (!store_change(store, halt_run, &work, why))
+        return false;
+    return work.count || fault_set(why, FAULT_INPUT, "there is no key \"%.*s\"; `todoke key list` names them",
+                                   SLICE_ARG(given->name));
+}
+
 struct key_rotate {
     struct seal_key seal;
     struct slice kind;
@@ -191,6 +240,7 @@ static void print_key(const struct key *key, bool is_json)
         json_put_int(&json, "created_ms", key->created);
         json_put_int(&json, "expires_ms", key->expires);
         json_put_int(&json, "last_used_ms", key->last_used);
+        json_put_int(&json, "paused_ms", key->paused);
         json_put_string(&json, "scopes", buf_slice(&scopes));
         json_put_int(&json, "rate", key->rights.rate);
         json_key(&json, "brand_ids");
@@ -216,6 +266,10 @@ static void print_key(const struct key *key, bool is_json)
             buf_printf(&line, ", %zu brand(s)", key->rights.brand_count);
         if (key->rights.rate)
             buf_printf(&line, ", %u a minute", key->rights.rate);
+        if (key->paused) {
+            buf_text(&line, ", PAUSED since ");
+            time_rfc3339(&line, key->paused);
+        }
     }
     printf("%s\n", buf_cstr(&line));
 }
@@ -242,10 +296,12 @@ static bool run(const char *verb, const struct key_arguments *given, struct faul
     struct store *store = store_open(arguments_store(given->store), NULL, why);
     if (!store)
         return false;
-    bool ok = strcmp(verb, "add") == 0      ? add(given, store, world_wall(&world), why)
-              : strcmp(verb, "rotate") == 0 ? rotate(given, store, world_wall(&world), why)
-              : strcmp(verb, "remove") == 0 ? take_away(given, store, world_wall(&world), why)
-                                            : list(given, store, why);
+    bool ok = strcmp(verb, "add") == 0       ? add(given, store, world_wall(&world), why)
+              : strcmp(verb, "rotate") == 0  ? rotate(given, store, world_wall(&world), why)
+              : strcmp(verb, "remove") == 0  ? take_away(given, store, world_wall(&world), why)
+              : strcmp(verb, "pause") == 0   ? halt(given, store, false, world_wall(&world), why)
+              : strcmp(verb, "release") == 0 ? halt(given, store, true, world_wall(&world), why)
+                                             : list(given, store, why);
     store_close(store);
     return ok;
 }
@@ -266,8 +322,10 @@ int cmd_key(int argc, char **argv)
         return command_fail("key", &why);
     const char *verb = words.word_count ? words.words[0] : "";
     bool is_list = strcmp(verb, "list") == 0 && words.word_count == 1;
-    bool is_named = (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0 || strcmp(verb, "rotate") == 0) &&
-                    words.word_count == 2;
+    static const char *const named[] = {"add", "remove", "pause", "release", "rotate"};
+    bool is_named = false;
+    for (size_t i = 0; i < COUNT_OF(named); i++)
+        is_named = is_named || (strcmp(verb, named[i]) == 0 && words.word_count == 2);
     if (words.wants_help || (!is_list && !is_named)) {
         fputs(usage, words.wants_help ? stdout : stderr);
         return words.wants_help ? 0 : 2;

@@ -1,5 +1,6 @@
 #include "app/service.h"
 
+#include "access/key.h"
 #include "alarm/alarm.h"
 #include "app/alarm_mail.h"
 #include "app/certificate.h"
@@ -239,6 +240,12 @@ static bool alarm_mail(void *owner, struct db *db, struct fault *why, const stru
                            news_count, is_sent);
 }
 
+static bool alarm_pause(void *owner, struct db *db, struct fault *why, uint64_t key_id, time_ms now)
+{
+    bool was_there;
+    return key_pause(db, why, key_id, now, &was_there);
+}
+
 static void alarm_begin(struct service *service)
 {
     const struct service_options *options = &service->options;
@@ -249,6 +256,9 @@ static void alarm_begin(struct service *service)
         .ledger = ledger_of(service),
         .per_hour = options->config->alarm_per_hour.number,
         .times = options->config->alarm_times.number,
+        .key_per_hour = options->config->alarm_key_per_hour.number,
+        .key_times = options->config->alarm_key_times.number,
+        .pause = strcmp(options->config->alarm_key_pause.text, "yes") == 0 ? alarm_pause : NULL,
         .time_scale = options->retry_scale,
         .released = on_submitted,
         .mail = alarm_mail,

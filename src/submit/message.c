@@ -50,6 +50,7 @@ bool message_submit(struct db *db, struct fault *why, const struct message *mess
     const struct submit_order order = {
         .brand_id = message->brand_id,
         .message_id = message->id,
+        .key_id = message->key_id,
         .priority = message->priority,
         .now = message->now,
         .due = message->due,

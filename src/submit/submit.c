@@ -127,6 +127,7 @@ bool submit_announce(struct db *db, struct fault *why, const struct submit_order
         return true;
     struct event *events = ARENA_ARRAY(arena, struct event, news_count);
     size_t event_count = 0;
+    struct slice note = order->key_id ? arena_printf(arena, "key %llu", (unsigned long long)order->key_id) : SLICE("");
     for (size_t i = 0; i < news_count; i++) {
         if (news[i].count == 0)
             continue;
@@ -138,6 +139,7 @@ bool submit_announce(struct db *db, struct fault *why, const struct submit_order
             .campaign_id = order->campaign_id,
             .brand_id = order->brand_id,
             .domain = news[i].lane.domain,
+            .note = note, /* alarm/credential.c counts by it */
             .state_before = DELIVERY_STATE_COUNT,
             .state_after = DELIVERY_WAITING,
         };

@@ -13,6 +13,7 @@ struct submit_order { /* what all rows of one call share */
     uint64_t brand_id;
     uint64_t campaign_id; /* 0: transactional */
     uint64_t message_id;  /* the stored mail, for transactional ones */
+    uint64_t key_id;      /* the access key it came with; 0: none */
     int priority;         /* 0 transactional, 1 bulk */
     time_ms now, due, expires;
 };
