@@ -153,7 +153,7 @@ static void print_inert(struct buf *out, struct slice text)
 
 struct wording {
     const char *to, *kind[KIND_COUNT], *what, *why, *cure, *operator, * said, *by, *evidence, *facts, *action, *nobody,
-        *forged;
+        *forged, *genuine, *backscatter;
     const char *actions[ACTION_COUNT];
 };
 
@@ -173,6 +173,10 @@ static const struct wording wordings[LANG_COUNT] = {
                  .nobody = "(宛先は書かれていません)",
                  .forged =
                      "注意        エラーメールを装った詐欺の疑いがあります。リンクや添付ファイルは開かないでください。",
+                 .genuine = "本物です    私たちが送ったメールについての知らせです。",
+                 .backscatter =
+                     "注意        "
+                     "このメールは私たちから送ったものではありません。だれかが差出人を装って送ったメールの知らせです。",
                  .actions = {"何もしません", "この宛先への配信を止めます",
                              "エラーの回数に数え、続くようなら配信から外します", "時間をおいて再送します",
                              "送る速さを落とします", "送信ドメイン認証を直す必要があります",
@@ -193,6 +197,8 @@ static const struct wording wordings[LANG_COUNT] = {
          .action = "Next      ",
          .nobody = "(no recipient is named)",
          .forged = "Beware      This looks like fraud dressed as an error mail. Do not open its links or attachments.",
+         .genuine = "Genuine     It is about a mail that we really sent.",
+         .backscatter = "Beware      We never sent that mail: somebody else used our name as its sender.",
          .actions = {"nothing", "stop sending to this address", "count it; stop if it goes on", "try again later",
                      "send more slowly", "mend the sender authentication", "mend the mail's content",
                      "mend the sending configuration", "ask to be taken off the blocklist",
@@ -234,6 +240,10 @@ void bounce_print_text(const struct rules *rules, struct buf *out, const struct 
     buf_printf(out, "%s (%.*s)\n", plain, SLICE_ARG(reason_word(row->verdict.reason)));
     if (bounce->authenticity == AUTHENTICITY_FORGED)
         buf_printf(out, "  %s\n", w->forged);
+    else if (bounce->authenticity == AUTHENTICITY_GENUINE)
+        buf_printf(out, "  %s\n", w->genuine);
+    else if (bounce->authenticity == AUTHENTICITY_BACKSCATTER)
+        buf_printf(out, "  %s\n", w->backscatter);
     line_put(out, w->why, words.cause);
     line_put(out, w->cure, words.remedy);
     line_put(out, w->operator, words.operator);

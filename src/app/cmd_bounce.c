@@ -1,13 +1,17 @@
 /* cmd_bounce.c - todoke bounce explain | reply | rules test */
+#include "app/arguments.h"
 #include "app/batch.h"
 #include "app/bounce_print.h"
 #include "app/bounce_unread.h"
 #include "app/command.h"
+#include "app/desk.h"
+#include "app/keyring.h"
 #include "app/mailbox.h"
 #include "bounce/check.h"
 #include "bounce/said.h"
 #include "bounce/scan.h"
 #include "mime/charset.h"
+#include "receive/join.h"
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -15,6 +19,7 @@
 
 static const char usage[] =
     "usage: todoke bounce explain [FILE, mbox, Maildir, directory or -]... [--json] [--lang ja|en] [--rules FILE]\n"
+    "                      [--store URL [--key-file FILE]]    and say whether a mail of ours is meant (authenticity)\n"
     "       todoke bounce explain --batch          JSON lines with message_b64 on stdin\n"
     "       todoke bounce reply TEXT [--command RCPT] [--receiver gmail.com] [--remote-mta HOST] [--json] [--lang "
     "ja|en]\n"
@@ -24,12 +29,17 @@ static const char usage[] =
     "\n"
     "Reads error mail (or one SMTP reply) and says for each recipient what happened and what to do. FILE of --rules "
     "and\n"
-    "of `rules test` holds rules of your own, which are asked first.\n";
+    "of `rules test` holds rules of your own, which are asked first. With --store a claim is genuine when it came to "
+    "a\n"
+    "signed return path of ours or quotes a mail that we sent to that address, backscatter when we never sent that "
+    "mail,\n"
+    "forged when the signature is not ours; without, it is unverified, or forged when it is a phish. Nothing is "
+    "changed.\n";
 
 struct options {
     bool is_json, is_batch, is_help;
     enum lang lang;
-    const char *command, *receiver, *remote_mta, *rules;
+    const char *command, *receiver, *remote_mta, *rules, *store, *key_file;
 };
 
 struct session {
@@ -40,6 +50,13 @@ struct session {
     struct arena arena;
     struct buf *out, own_out;
     bool has_colour, is_broken; /* stdout went away */
+    /* with --store */
+    bool has_desk;
+    struct desk desk;
+    struct seal_key seal;
+    struct keyring *keyring;
+    struct joiner joiner;
+    struct fault why; /* the store went away */
 };
 
 /* ---- output ---- */
@@ -76,6 +93,9 @@ static void mail_print(struct session *s, struct bounce_place place, struct slic
     struct bounce bounce;
     mime_read(bytes, &s->arena, &mail);
     bounce_read(&mail, s->rules, s->scratch, &s->arena, &bounce);
+    if (s->has_desk && bounce.row_count && !join_prove(&s->joiner, &mail, &bounce, world_wall(&s->desk.world),
+                                                       &s->arena, &bounce.authenticity, &s->why))
+        return;
     for (unsigned i = 0; i < bounce.row_count; i++) {
         place.index = i;
         row_print(s, &place, &bounce, &bounce.rows[i]);
@@ -91,7 +111,7 @@ static bool mail_take(void *context, struct slice file, size_t number, struct sl
     struct session *s = context;
     struct bounce_place place = {.file = file, .mail = number};
     mail_print(s, place, mail);
-    return !s->is_broken;
+    return !s->is_broken && !s->why.kind;
 }
 
 /* ---- one reply ---- */
@@ -175,10 +195,38 @@ static void batch_explain(void *context, struct slice id, const json_t *object, 
 
 /* ---- commands ---- */
 
+/* --store: our own records, read only. */
+static bool desk_begin(struct session *s, struct fault *why)
+{
+    if (!s->options.store)
+        return true;
+    s->has_desk = true;
+    if (!desk_open(&s->desk, s->options.store, why) ||
+        !seal_key_load(&s->seal, arguments_key_file(s->options.key_file), why) ||
+        !keyring_open(s->desk.store, &s->desk.world, &s->seal, &s->keyring, why))
+        return false;
+    s->joiner = (struct joiner){
+        .rules = s->rules, .scratch = s->scratch, .ring = keyring_ring(s->keyring), .reader = s->desk.reader};
+    return true;
+}
+
+static void desk_end(struct session *s)
+{
+    if (!s->has_desk)
+        return;
+    desk_release(&s->desk);
+    keyring_free(s->keyring);
+    seal_key_release(&s->seal);
+}
+
 static int explain_run(struct session *s, int count, char **paths)
 {
-    if (s->options.is_batch)
-        return batch_run("bounce", batch_explain, s);
+    if (!desk_begin(s, &s->why))
+        return command_fail("bounce", &s->why);
+    if (s->options.is_batch) {
+        int status = batch_run("bounce", batch_explain, s);
+        return s->why.kind ? command_fail("bounce", &s->why) : status;
+    }
     for (int i = 0; i < count || i == 0; i++) {
         struct fault why = {0};
         if (!mailbox_walk(count ? paths[i] : "-", mail_take, s, &why) && why.kind) {
@@ -186,7 +234,8 @@ static int explain_run(struct session *s, int count, char **paths)
             return command_fail("bounce", &why);
         }
     }
-    return out_flush(s) ? 0 : 3;
+    bool is_out = out_flush(s);
+    return s->why.kind ? command_fail("bounce", &s->why) : is_out ? 0 : 3;
 }
 
 static int reply_run(struct session *s, int count, char **words)
@@ -224,6 +273,8 @@ static bool options_read(int argc, char **argv, struct options *o)
         {"receiver", required_argument, NULL, 'r'},
         {"remote-mta", required_argument, NULL, 'm'},
         {"rules", required_argument, NULL, 'R'},
+        {"store", required_argument, NULL, 's'},
+        {"key-file", required_argument, NULL, 'k'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -238,6 +289,8 @@ static bool options_read(int argc, char **argv, struct options *o)
         case 'r': o->receiver = optarg; break;
         case 'm': o->remote_mta = optarg; break;
         case 'R': o->rules = optarg; break;
+        case 's': o->store = optarg; break;
+        case 'k': o->key_file = optarg; break;
         case 'h': o->is_help = true; break;
         case 'l':
             if (!slice_equal(slice_str(optarg), SLICE("ja")) && !slice_equal(slice_str(optarg), SLICE("en"))) {
@@ -298,6 +351,7 @@ int cmd_bounce(int argc, char **argv)
     int status = is_explain ? explain_run(&s, argc - optind - 1, argv + optind + 1)
                  : is_reply ? reply_run(&s, argc - optind - 1, argv + optind + 1)
                             : rules_run(&s);
+    desk_end(&s);
     buf_release(&s.own_out);
     bounce_printer_release(&s.printer);
     arena_release(&s.arena);

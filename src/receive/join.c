@@ -111,6 +111,17 @@ static bool authenticate(const struct joiner *joiner, const struct inbound_row *
     return true;
 }
 
+bool join_prove(const struct joiner *joiner, const struct mime_mail *mail, const struct bounce *bounce, time_ms now,
+                struct arena *arena, enum authenticity *authenticity, struct fault *why)
+{
+    const struct inbound_row row = {.raw = mail->bytes};
+    struct mail_record *record = ARENA_NEW(arena, struct mail_record);
+    struct subject subject;
+    record->bounce = *bounce;
+    record_addresses(mail, record);
+    return authenticate(joiner, &row, record, now, arena, &subject, authenticity, why);
+}
+
 static struct event event_of_row(const struct inbound_row *mail, const struct bounce_row *row,
                                  enum authenticity authenticity, time_ms now)
 {

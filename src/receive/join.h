@@ -61,6 +61,9 @@ NODISCARD bool join_record(const struct joiner *joiner, const struct inbound_row
 /* The same with the reading, in this process: for tests and tools. */
 NODISCARD bool join_read(const struct joiner *joiner, const struct inbound_row *mail, time_ms now, struct arena *arena,
                          struct join *join, struct fault *why);
+/* Only what the claim of a mail is worth, which changes nothing: for commands. Its headers stand for the envelope. */
+NODISCARD bool join_prove(const struct joiner *joiner, const struct mime_mail *mail, const struct bounce *bounce,
+                          time_ms now, struct arena *arena, enum authenticity *authenticity, struct fault *why);
 /* Write it: inside a write job. A mail that was joined already changes nothing; one about a delivery whose bucket
  * another node holds stays new, for that node. */
 NODISCARD bool join_write(const struct ledger *ledger, struct db *db, struct fault *why, struct join *join);

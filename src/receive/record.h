@@ -45,6 +45,8 @@ struct mail_record {
     struct slice report_why; /* a report that could not be read: one line; empty: none */
 };
 
+/* Inside. Of its fields only the addresses: those in the headers that look like return paths of ours. */
+void record_addresses(const struct mime_mail *mail, struct mail_record *record);
 /* Inside. now: Unix seconds. */
 void record_read(struct slice mail, const struct rules *rules, struct rules_scratch *scratch, int64_t now,
                  struct arena *arena, struct mail_record *record);

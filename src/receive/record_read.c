@@ -7,7 +7,7 @@
 
 /* ── who it was sent to, who says to have sent it ── */
 
-static void addresses_find(const struct mime_mail *mail, struct mail_record *record)
+void record_addresses(const struct mime_mail *mail, struct mail_record *record)
 {
     static const struct slice names[] = {SLICE_INIT("Delivered-To"),
                                          SLICE_INIT("X-Original-To"),
@@ -181,7 +181,7 @@ void record_read(struct slice bytes, const struct rules *rules, struct rules_scr
     mime_read(bytes, arena, mail);
     record->over = mail->over;
     bounce_read(mail, rules, scratch, arena, &record->bounce);
-    addresses_find(mail, record);
+    record_addresses(mail, record);
     from_find(mail, record);
     dkim_claims_read(bytes, now, &record->dkim);
     enum kind kind = record->bounce.kind;
