@@ -109,8 +109,9 @@ def follow(where, secret, accept, seconds, headers=None, until_count=None):
     connection = http.client.HTTPConnection(where, timeout=seconds)
     connection.request("GET", "/api/v1/events/stream", headers={"Authorization": "Bearer " + secret, "Accept": accept, **(headers or {})})
     answer, said, end = connection.getresponse(), b"", time.monotonic() + seconds
+    mark = b"\n\n" if accept == "text/event-stream" else b"\n" # behind each whole event
     try:
-        while time.monotonic() < end and not (until_count and said.count(b'"kind"') >= until_count):
+        while time.monotonic() < end and not (until_count and said[:said.rfind(mark) + 1].count(b'"kind"') >= until_count):
             piece = answer.read1(65536)
             if not piece:
                 break
@@ -139,13 +140,12 @@ def what_happened(tap, api, list_id):
     tap.ok(kind == "application/x-ndjson" and {json.loads(line)["id"] for line in said.decode().splitlines()[:-1]} <= {one for one, _ in ids} and said.count(b"\n") == len(ids),
            "as JSON lines: all of them", f"{said.count(b'newline')} of {len(ids)}")
     _, said = follow(api.where, api.secret, "text/event-stream", 60, until_count=1200)
-    text = said.decode()
-    seen = {json.loads(line[6:])["id"] for line in text[:text.rindex("id: ")].splitlines() if line.startswith("data: ")}
-    last = text[text.rindex("id: ") + 4:].split("\n")[0]
-    first = json.loads(text[text.rindex("id: "):].split("data: ")[1].split("\n")[0])["id"]
-    _, said = follow(api.where, api.secret, "text/event-stream", 60, {"Last-Event-ID": last}, until_count=len(ids) - len(seen) - 1)
+    whole = said.decode()[:said.decode().rindex("\n\n")] # where it was cut off may be the middle of one
+    seen = {json.loads(line[6:])["id"] for line in whole.splitlines() if line.startswith("data: ")}
+    last = whole[whole.rindex("id: ") + 4:].split("\n")[0]
+    _, said = follow(api.where, api.secret, "text/event-stream", 60, {"Last-Event-ID": last}, until_count=len(ids) - len(seen))
     rest = {json.loads(line[6:])["id"] for line in said.decode().splitlines() if line.startswith("data: ") and line.endswith("}")}
-    tap.equal(seen | {first} | rest == {one for one, _ in ids}, True, "server-sent events, cut off and taken up again by Last-Event-ID: none is lost")
+    tap.equal(seen | rest == {one for one, _ in ids}, True, "server-sent events, cut off and taken up again by Last-Event-ID: none is lost")
     return campaign
 
 

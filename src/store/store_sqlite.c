@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUSY_TIMEOUT_MS = 10000 };
+enum { BUSY_TIMEOUT_MS = 30000 };
 
 struct sqlite_db {
     struct db db;
@@ -54,6 +54,12 @@ static bool means_lost(int code)
 static bool sqlite_fault(struct sqlite_db *lite, int code, struct fault *why, const char *sql)
 {
     lite->db.is_lost = means_lost(code);
+    if ((code & 0xff) == SQLITE_BUSY)
+        return fault_set(
+            why, FAULT_WORLD,
+            "store %s: another program has been writing to it for %d s (a slow disk?); nothing was changed, "
+            "try again",
+            lite->path, BUSY_TIMEOUT_MS / 1000);
     if (lite->db.is_lost)
         return fault_set(why, FAULT_WORLD, "store %s: %s", lite->path,
                          lite->handle ? sqlite3_errmsg(lite->handle) : sqlite3_errstr(code));
