@@ -171,8 +171,8 @@ struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *are
             n < 0 ? SAY("%.*s の証明書の期限が切れています", SLICE_ARG(row->about))
                   : SAY("%.*s の証明書の期限が切れるまで、あと %lld 日です", SLICE_ARG(row->about), n),
             SLICE("新しい証明書と鍵を、設定 tls.cert と tls.key "
-                  "のファイルに置いてください。置き換えると、サーバーは止まら"
-                  "ずに新しい証明書を使い始めます。期限が切れると、ブラウザーや送信プログラムは接続しなくなります。")};
+                  "のファイルに置いてください。置き換えると、サーバは止まら"
+                  "ずに新しい証明書を使い始めます。期限が切れると、ブラウザや送信プログラムは接続しなくなります。")};
     case ALARM_WEBHOOK:
         return (struct alarm_words){
             SAY("Webhook %.*s への通知を止めました", SLICE_ARG(row->about)),
