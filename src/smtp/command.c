@@ -1,5 +1,7 @@
 #include "smtp/command.h"
 
+#include "base/utf8.h"
+
 static const char *path_refusal(enum smtp_path_fault fault, bool is_mail)
 {
     switch (fault) {
@@ -104,7 +106,8 @@ static const char *rcpt_param(struct slice name, struct slice value, const struc
             return bad_params;
     } else if (slice_equal_caseless(name, SLICE("ORCPT"))) {
         ptrdiff_t semicolon = slice_find_byte(value, ';');
-        if (semicolon <= 0 || value.len > 500 || slice_from(value, (size_t)semicolon + 1).len == 0)
+        if (semicolon <= 0 || value.len > 500 || slice_from(value, (size_t)semicolon + 1).len == 0 ||
+            !utf8_is_valid(value)) /* RFC 6533 3: "utf-8;" may carry it plainly */
             return bad_params;
         params->orcpt = value;
     } else {

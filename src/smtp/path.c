@@ -1,5 +1,6 @@
 #include "smtp/path.h"
 
+#include "base/utf8.h"
 #include <stddef.h>
 
 static bool is_atext(unsigned char c)
@@ -146,9 +147,9 @@ enum smtp_path_fault smtp_path_read(struct slice *text, unsigned rules, struct s
         return SMTP_PATH_SYNTAX;
     if (at < text->len && text->ptr[at] != ' ')
         return SMTP_PATH_SYNTAX;
-    for (size_t i = 0; i < path->address.len; i++)
-        if ((unsigned char)path->address.ptr[i] >= 0x80)
-            path->is_utf8 = true;
+    if (!utf8_is_valid(path->address))
+        return SMTP_PATH_SYNTAX;
+    path->is_utf8 = !slice_is_ascii(path->address);
     *text = slice_from(*text, at);
     return SMTP_PATH_OK;
 }

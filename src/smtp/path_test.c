@@ -54,6 +54,8 @@ static void paths(void **state)
         {"<a@[]>", SMTP_PATH_SYNTAX},
         {"<@x.test,y.test:a@b.test>", SMTP_PATH_SYNTAX},
         {"<@x.test a@b.test>", SMTP_PATH_SYNTAX},
+        {"<\xff@b.test>", SMTP_PATH_SYNTAX}, /* RFC 6531 3.3: UTF-8, or nothing */
+        {"<a@\xe6\x97.test>", SMTP_PATH_SYNTAX},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct slice rest = slice_str(rows[i].text);

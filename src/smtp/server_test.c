@@ -97,6 +97,11 @@ static void wrong_commands(void **state)
          MAIL "C: RCPT TO:<aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggg@d.test>\nS: 553 5.1.3\n"
               "C: RCPT TO:<aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg@d.test>\nS: 250\n"},
         {"non-ASCII needs SMTPUTF8", HELLO "C: MAIL FROM:<\\xe6\\x97\\xa5@b.test>\nS: 553 5.6.7\n"},
+        {"R11: no UTF-8 with SMTPUTF8",
+         HELLO "C: MAIL FROM:<\\xff@b.test> SMTPUTF8\nS: 501 5.1.7\nC: MAIL FROM:<a@b.test> SMTPUTF8\nS: 250\n"
+               "C: RCPT TO:<a@\\xe6\\x97.test>\nS: 501 5.1.3\n"
+               "C: RCPT TO:<a@b.test> ORCPT=utf-8;\\xff@b.test\nS: 501 5.5.4\n"
+               "C: RCPT TO:<a@b.test> ORCPT=utf-8;\\xe6\\x97\\xa5@b.test\nS: 250\n"},
         {"LF alone does not end a command", HELLO "C: NOOP\\n\\\nS: 500 5.5.2\nC: NOOP\nS: 250\n"},
         {"NUL and CR in a command", HELLO "C: NO\\0OP\nS: 500 5.5.2\nC: NO\\rOP\nS: 500 5.5.2\n"},
         {"lenient: a space, no brackets, odd dots",
