@@ -13,9 +13,9 @@
  * of three: 1,234,567). date takes strftime's letters (%Y %m %-d %H %M %b %A ...), and %Ea 月 and %EA 月曜日.
  *
  * A compiled template is immutable and may be rendered by many threads at once. Bounded: source 2 MB, nesting 64,
- * 10,000 nodes, 100,000 loop rounds and 4 MB of output for a rendering. Unknown variables are nil and print nothing;
- * unknown tags and filters are errors at compile time. In HTML templates {{ }} escapes & < > " ' unless the last filter
- * is raw. */
+ * 10,000 nodes, 100,000 loop rounds, 2,000,000 steps and 4 MB of output for a rendering. Unknown variables are nil and
+ * print nothing; unknown tags and filters are errors at compile time. In HTML templates {{ }} escapes & < > " ' unless
+ * the last filter is raw. */
 #ifndef TODOKE_CONTENT_LIQUID_H
 #define TODOKE_CONTENT_LIQUID_H
 

@@ -11,6 +11,7 @@ enum {
     LIQUID_NODES_MAX = 10000,
     LIQUID_ROUNDS_MAX = 100000,
     LIQUID_STEPS_MAX = 2000000,
+    LIQUID_STEP_SIZE = 64, /* octets of a string or items of a list that are looked at for one step */
     LIQUID_OUTPUT_MAX = 4 * 1024 * 1024,
     LIQUID_MEMORY_MAX = 32 * 1024 * 1024, /* what filters may make in one rendering */
     LIQUID_ARGS_MAX = 3,

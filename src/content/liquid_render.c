@@ -104,6 +104,15 @@ static void member(const struct liquid_value *of, struct slice name, struct liqu
         list_item(of, -1, value);
 }
 
+/* Whoever asks for a value may look at all of it: a long one is many steps. */
+static void charge(struct liquid_run *run, const struct liquid_value *value)
+{
+    if (value->kind == LIQUID_STRING)
+        run->steps += value->string.len / LIQUID_STEP_SIZE;
+    else if (value->kind == LIQUID_LIST)
+        run->steps += liquid_size(value) / LIQUID_STEP_SIZE;
+}
+
 static void evaluate(struct liquid_run *run, const struct operand *operand, struct liquid_value *value)
 {
     if (operand->kind != OPERAND_PATH) {
@@ -124,6 +133,7 @@ static void evaluate(struct liquid_run *run, const struct operand *operand, stru
         else if (index.kind == LIQUID_STRING)
             member(&of, index.string, value);
     }
+    charge(run, value);
 }
 
 static bool evaluate_expression(struct liquid_run *run, const struct expression *expression, struct liquid_value *value)
@@ -136,6 +146,7 @@ static bool evaluate_expression(struct liquid_run *run, const struct expression 
         run->at = call->at;
         if (!call->filter->run(run, value, args, call->arg_count))
             return false;
+        charge(run, value);
     }
     return true;
 }

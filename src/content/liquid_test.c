@@ -178,6 +178,14 @@ static void renderings_are_bounded(void **state)
         {"{% assign x = 'aaaaaaaaaaaaaaaa' %}{% for a in (1..14) %}{% assign x = x | append: x %}{% endfor %}{% for a "
          "in (1..100) %}{{ x }}{% endfor %}",
          "line 1, column 123: the template makes more than 4 MB of output"},
+        {"{% assign x = 'aaaaaaaaaaaaaaaa' %}{% for a in (1..17) %}{% assign x = x | append: x %}{% endfor %}{% for a "
+         "in (1..1000) %}"
+         "{% if x contains 'b' %}{% endif %}{% endfor %}",
+         "line 1, column 124: more than 2000000 steps"},
+        {"{% assign x = 'aaaaaaaaaaaaaaaa' %}{% for a in (1..17) %}{% assign x = x | append: x %}{% endfor %}{% for a "
+         "in (1..1000) %}"
+         "{% assign y = x | truncate: 9 %}{% endfor %}",
+         "line 1, column 124: more than 2000000 steps"},
         {"{{ 9223372036854775807 | plus: 1 }}", "line 1, column 26: a number became too big"},
         {"{{ n | plus: 'x' }}", "line 1, column 8: this filter needs a number"},
     };
