@@ -255,4 +255,5 @@ def main():
         tap.ok(True, "when the server is killed, the jail goes with it")
 
 
-main()
+if __name__ == "__main__":
+    main()

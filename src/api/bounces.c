@@ -4,6 +4,7 @@
 #include "base/base64.h"
 #include "bounce/said.h"
 #include "bounce/scan.h"
+#include "receive/join.h"
 #include <jansson.h>
 
 enum { PASTED_MAX = 1 << 20 /* bytes */, ROWS_SHOWN = 500 };
@@ -68,34 +69,90 @@ static struct explained explain_reply(struct api *api, struct slice text, struct
     return explained;
 }
 
-static void mail_write(struct api *api, struct json *json, struct slice bytes, struct arena *arena)
+/* ── a mail: read in the jail, as one that arrives is (X13) ── */
+
+static void bounce_write(struct api *api, struct json *json, const struct bounce *bounce)
 {
-    struct mime_mail mail;
-    struct bounce bounce;
-    mime_read(bytes, arena, &mail);
-    bounce_read(&mail, api->options.rules, api->scratch, arena, &bounce);
-    for (unsigned i = 0; i == 0 || (i < bounce.row_count && i < ROWS_SHOWN); i++) {
-        struct explained explained = explained_of_row(&bounce, bounce.row_count ? &bounce.rows[i] : NULL);
+    for (unsigned i = 0; i == 0 || (i < bounce->row_count && i < ROWS_SHOWN); i++) {
+        struct explained explained = explained_of_row(bounce, bounce->row_count ? &bounce->rows[i] : NULL);
         json_object_begin(json);
         explained_write(json, api->options.rules, &explained);
         json_end(json);
     }
 }
 
-static void explain(struct api *api, struct http_request *request, struct slice pasted, bool is_whole_mail)
+static void answer_bounce(struct api *api, struct http_request *request, const struct bounce *bounce)
 {
     SCOPED(buf) out = BUF(ANSWER_MAX);
     struct json json = {&out};
     json_object_begin(&json);
     json_put_array(&json, "items");
-    if (is_whole_mail || is_mail(pasted)) {
-        mail_write(api, &json, pasted, &request->arena);
-    } else {
-        struct explained explained = explain_reply(api, pasted, &request->arena);
-        json_object_begin(&json);
-        explained_write(&json, api->options.rules, &explained);
-        json_end(&json);
+    bounce_write(api, &json, bounce);
+    json_end(&json);
+    json_end(&json);
+    answer_json(request, &out);
+}
+
+struct pasted_mail {
+    struct join_question question;
+    struct http_later later;
+    struct api *api;
+    struct arena arena;
+};
+#define PASTED_OF(ptr, member) ((struct pasted_mail *)(void *)((char *)(ptr)-offsetof(struct pasted_mail, member)))
+
+static void pasted_done(struct join_question *question)
+{
+    http_resume(&PASTED_OF(question, question)->later);
+}
+
+static void pasted_resumed(struct http_later *later, struct http_request *request)
+{
+    struct pasted_mail *pasted = PASTED_OF(later, later);
+    struct join_question *question = &pasted->question;
+    pasted->api->writes--;
+    if (request && question->is_read)
+        answer_bounce(pasted->api, request, &question->record.bounce);
+    else if (request)
+        answer_fault(request, &question->why, 422);
+    arena_release(&question->arena);
+    arena_release(&pasted->arena);
+    free(pasted);
+}
+
+static void explain_mail(struct api *api, struct http_request *request, struct slice mail)
+{
+    if (!api->options.reader) {
+        struct mime_mail parts;
+        struct bounce bounce;
+        mime_read(mail, &request->arena, &parts);
+        bounce_read(&parts, api->options.rules, api->scratch, &request->arena, &bounce);
+        answer_bounce(api, request, &bounce);
+        return;
     }
+    struct pasted_mail *pasted = NEW(struct pasted_mail);
+    pasted->api = api;
+    pasted->question.mail = arena_copy(&pasted->arena, mail);
+    pasted->question.done = pasted_done;
+    api->writes++;
+    http_suspend(request, &pasted->later, pasted_resumed);
+    join_reader_ask(api->options.reader, &pasted->question);
+}
+
+static void explain(struct api *api, struct http_request *request, struct slice pasted, bool is_whole_mail)
+{
+    if (is_whole_mail || is_mail(pasted)) {
+        explain_mail(api, request, pasted);
+        return;
+    }
+    SCOPED(buf) out = BUF(ANSWER_MAX);
+    struct json json = {&out};
+    struct explained explained = explain_reply(api, pasted, &request->arena);
+    json_object_begin(&json);
+    json_put_array(&json, "items");
+    json_object_begin(&json);
+    explained_write(&json, api->options.rules, &explained);
+    json_end(&json);
     json_end(&json);
     json_end(&json);
     answer_json(request, &out);

@@ -437,6 +437,7 @@ bool service_run(struct service *service, struct fault *why)
     api.proxies = &service->proxies;
     api.has_proxy_head = strcmp(options->config->http_proxy_protocol.text, "on") == 0;
     api.optins_of_network = (unsigned)options->config->optin_per_network.number;
+    api.reader = service->join;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;
     api.board_asked = on_board;

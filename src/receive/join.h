@@ -19,6 +19,7 @@
 #define TODOKE_RECEIVE_JOIN_H
 
 #include "mailauth/return_path.h"
+#include "net/mailbox.h"
 #include "queue/ledger.h"
 #include "receive/jail.h"
 #include "receive/record.h"
@@ -91,5 +92,19 @@ struct join_reader_options {
 };
 struct join_reader *join_reader_start(const struct join_reader_options *options, struct fault *why);
 void join_reader_stop(struct join_reader *reader);
+
+/* Bytes that somebody wants to have read, for their meaning alone: they go through the jail as a received mail does, in
+ * their turn, and nothing follows from them. From any thread; `done` on the reader's. The asker waits for it before
+ * the reader is stopped. */
+struct join_question {
+    struct mail_item item;
+    struct slice mail; /* the asker's, until done */
+    void (*done)(struct join_question *question);
+    struct arena arena;        /* of the answer; the asker lets it go */
+    struct mail_record record; /* when is_read */
+    bool is_read;
+    struct fault why; /* not read: INPUT the mail (its reader died of it), WORLD: not now */
+};
+void join_reader_ask(struct join_reader *reader, struct join_question *question);
 
 #endif

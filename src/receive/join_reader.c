@@ -15,7 +15,7 @@ struct join_reader {
     struct joiner joiner;
     pthread_t thread;
     struct loop *loop;
-    struct mailbox woken;
+    struct mailbox woken, asked;
     _Atomic bool is_asked; /* a wake is in the mailbox */
     _Atomic bool is_stopping;
     unsigned after_bucket; /* the round through the new mails has come so far */
@@ -197,6 +197,39 @@ static bool one_batch(struct join_reader *reader)
     return goes_on;
 }
 
+/* ── what people ask ── */
+
+static void question_read(struct join_reader *reader, struct join_question *question)
+{
+    time_ms now = world_wall(reader->options.world);
+    struct jail_item item = {.bytes = question->mail};
+    if (!reader->options.jail) {
+        record_read(question->mail, reader->options.rules, reader->joiner.scratch, now / 1000, &question->arena,
+                    &question->record);
+        question->is_read = true;
+    } else if (jail_read(reader->options.jail, &item, 1, now / 1000, &question->arena, &question->why)) {
+        question->is_read = item.is_read && record_parse(slice_of(item.record.ptr, item.record.len), &question->arena,
+                                                         &question->record, &question->why);
+        if (!item.is_read)
+            fault_set(&question->why, FAULT_INPUT, "%s", item.why);
+    }
+    question->done(question);
+}
+
+static void asked(struct mailbox *mailbox, struct mail_item *items)
+{
+    struct join_reader *reader = mailbox->owner;
+    for (struct mail_item *item = items, *next; item; item = next) {
+        next = item->next;
+        question_read(reader, (struct join_question *)(void *)((char *)item - offsetof(struct join_question, item)));
+    }
+}
+
+void join_reader_ask(struct join_reader *reader, struct join_question *question)
+{
+    mailbox_post(&reader->asked, &question->item);
+}
+
 static void woken(struct mailbox *mailbox, struct mail_item *items)
 {
     struct join_reader *reader = mailbox->owner;
@@ -206,8 +239,8 @@ static void woken(struct mailbox *mailbox, struct mail_item *items)
         free(item);
     }
     atomic_store(&reader->is_asked, false);
-    while (!atomic_load(&reader->is_stopping) && one_batch(reader)) {
-    }
+    while (!atomic_load(&reader->is_stopping) && one_batch(reader))
+        asked(&reader->asked, mailbox_take(&reader->asked)); /* a person does not wait for a flood */
 }
 
 static void wake(struct store_watch *watch, unsigned marks)
@@ -240,6 +273,7 @@ struct join_reader *join_reader_start(const struct join_reader_options *options,
     reader->joiner.scratch = rules_scratch_new(options->rules);
     reader->loop = loop_new(options->world);
     mailbox_init(&reader->woken, reader->loop, woken, reader);
+    mailbox_init(&reader->asked, reader->loop, asked, reader);
     reader->watch.wake = wake;
     store_watch_add(options->store, &reader->watch);
     wake(&reader->watch, STORE_MARK_POLL);
@@ -269,6 +303,8 @@ void join_reader_stop(struct join_reader *reader)
         next = item->next;
         free(item);
     }
+    asked(&reader->asked, mailbox_take(&reader->asked));
+    mailbox_release(&reader->asked);
     mailbox_release(&reader->woken);
     loop_free(reader->loop);
     rules_scratch_free(reader->joiner.scratch);
