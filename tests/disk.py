@@ -22,21 +22,21 @@ SINK, PEOPLE, ERRORS = f"{NET}.3", 12, ("ENOSPC", "EIO", "EDQUOT")
 FIELDS = ("count", "at", "most", "failed", "error", "torn") # struct panel of tests/shim/disk.c
 
 
-def shim():
+def shim(name):
     """Where it is built: beside the program."""
     build = os.path.dirname(os.path.dirname(os.path.realpath(TODOKE)))
-    subprocess.run(["ninja", "--quiet", "-C", build, "tests/libtodoke-disk.so"], check=True, stdout=subprocess.DEVNULL)
-    return os.path.join(build, "tests", "libtodoke-disk.so")
+    subprocess.run(["ninja", "--quiet", "-C", build, f"tests/libtodoke-{name}.so"], check=True, stdout=subprocess.DEVNULL)
+    return os.path.join(build, "tests", f"libtodoke-{name}.so")
 
 
 class Panel:
     """What the shim counts, and what it is told."""
 
-    def __init__(self, place, store):
+    def __init__(self, place, store, name="disk"):
         self.path = place.write("panel", bytes(8 * len(FIELDS)))
         with open(self.path, "r+b") as file:
             self.map = mmap.mmap(file.fileno(), 0)
-        self.env = {"LD_PRELOAD": shim(), "TODOKE_FAULT_FILES": store, "TODOKE_FAULT_PANEL": self.path}
+        self.env = {"LD_PRELOAD": shim(name), "TODOKE_FAULT_FILES": store, "TODOKE_FAULT_PANEL": self.path}
 
     def get(self, name):
         return struct.unpack_from("Q", self.map, 8 * FIELDS.index(name))[0]

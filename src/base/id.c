@@ -3,11 +3,14 @@
 #include <assert.h>
 
 enum { BUCKET_BITS = 8, COUNTER_BITS = 4, NODE_BITS = 10 };
-static const time_ms EPOCH_MS = 1704067200000;
+/* What a clock says outside these is wrong: ids count on from the nearer one. Behind the last (2085) there is room for
+ * what is borrowed, within 41 bits. */
+static const time_ms EPOCH_MS = 1704067200000, LAST_MS = 1704067200000 + (1ll << 41) - (1ll << 38);
 
 uint64_t id_make(struct id_maker *maker, time_ms now, unsigned bucket)
 {
-    assert(maker->node < ID_NODES && bucket < ID_BUCKETS && now >= EPOCH_MS);
+    assert(maker->node < ID_NODES && bucket < ID_BUCKETS);
+    now = now < EPOCH_MS ? EPOCH_MS : now > LAST_MS ? LAST_MS : now;
     /* when the clock stands still or steps back we count on from the last */
     _Atomic uint64_t *place = &maker->last[bucket];
     uint64_t floor = (uint64_t)(now - EPOCH_MS) << COUNTER_BITS, last = atomic_load(place), next;
