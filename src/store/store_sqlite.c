@@ -5,6 +5,7 @@
  * back by itself (full disk, I/O error) is seen by sqlite3_get_autocommit. */
 #include "store/backend.h"
 #include "store/checkpoint.h"
+#include "store/page_cache.h"
 #include "store/wal_vfs.h"
 
 #include <assert.h>
@@ -389,6 +390,7 @@ static const struct backend sqlite_backend = {
 static void sqlite_set_up(void)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    page_cache_set_up();
     wal_vfs();
 }
 
