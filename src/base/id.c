@@ -23,8 +23,9 @@ uint64_t id_make(struct id_maker *maker, time_ms now, unsigned bucket)
 
 uint64_t id_make_anywhere(struct id_maker *maker, time_ms now)
 {
+    enum { EACH = 32 };
     static _Atomic unsigned turn;
-    return id_make(maker, now, atomic_fetch_add(&turn, 1) % ID_BUCKETS);
+    return id_make(maker, now, atomic_fetch_add(&turn, 1) / EACH % ID_BUCKETS);
 }
 
 void id_maker_floor(struct id_maker *maker, uint64_t id)

@@ -19,7 +19,8 @@ struct id_maker {
 };
 
 uint64_t id_make(struct id_maker *maker, time_ms now, unsigned bucket);
-/* An id for a row that belongs to no address: buckets in turn. */
+/* An id for a row that belongs to no address: buckets in turn, a few ids each, so that rows of one moment lie together.
+ */
 uint64_t id_make_anywhere(struct id_maker *maker, time_ms now);
 /* Never make an id at or below this one (the greatest in the store at start). */
 void id_maker_floor(struct id_maker *maker, uint64_t id);

@@ -379,14 +379,13 @@ static bool recover_bucket(const struct ledger *ledger, struct db *db, struct fa
                            const struct ledger_move *like, int64_t *count)
 {
     /* in the order of delivery_apart, so that SQLite takes it: the whole bucket is long */
-    const char *sql =
-        of_ours ? ROW_COLUMNS
-            "WHERE d.bucket = $1 AND d.state >= 2 AND d.state <= 4 AND d.state = 3 AND d.node = $3 ORDER BY "
-            "d.due_ms LIMIT $2"
-                : ROW_COLUMNS
-            "WHERE d.bucket = $1 AND d.state >= 2 AND d.state <= 4 AND d.state = 3 AND d.node <> $3 AND NOT "
-            "EXISTS (SELECT 1 FROM node n WHERE n.node = d.node AND n.until_ms > 0) ORDER BY "
-            "d.due_ms LIMIT $2";
+    const char *sql = of_ours ? ROW_COLUMNS
+                          "WHERE d.bucket = $1 AND ((28 >> d.state) & 1) = 1 AND d.state = 3 AND d.node = $3 ORDER BY "
+                          "d.due_ms LIMIT $2"
+                              : ROW_COLUMNS
+                          "WHERE d.bucket = $1 AND ((28 >> d.state) & 1) = 1 AND d.state = 3 AND d.node <> $3 AND NOT "
+                          "EXISTS (SELECT 1 FROM node n WHERE n.node = d.node AND n.until_ms > 0) ORDER BY "
+                          "d.due_ms LIMIT $2";
     for (int64_t moved = BATCH; moved == BATCH;) {
         SCOPED(arena) arena = {0};
         struct ledger_move *moves;
@@ -429,7 +428,7 @@ static bool doubtful_of_bucket(struct db *db, struct fault *why, unsigned bucket
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows,
                   "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id, l.id, l.priority FROM "
-                  "delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND d.state >= 2 AND d.state <= 4 "
+                  "delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND ((28 >> d.state) & 1) = 1 "
                   "AND d.state "
                   "= 4 AND d.due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM brand b WHERE b.id = d.brand_id AND b.in_doubt "
                   "= 'hold') ORDER BY d.due_ms LIMIT $3",
@@ -476,7 +475,7 @@ bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct 
     int64_t any;
     bool is_there;
     if (!db_query_ints(db, why,
-                       "SELECT 1 FROM delivery WHERE state >= 2 AND state <= 4 AND state = 4 AND due_ms <= $1 LIMIT 1",
+                       "SELECT 1 FROM delivery WHERE ((28 >> state) & 1) = 1 AND state = 4 AND due_ms <= $1 LIMIT 1",
                        VALUES(V_INT(now)), &any, 1, &is_there))
         return false;
     if (!is_there)

@@ -236,11 +236,10 @@ static bool on_wire(struct db *db, struct fault *why, const struct queue_order *
     int64_t one;
     *any = false;
     return order->verb != ORDER_PURGE ||
-           db_query_ints(
-               db, why,
-               "SELECT 1 FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $7 AND d.state >= 2 "
-               "AND d.state <= 4 AND d.state = 3 AND " FILTER " LIMIT 1",
-               VALUES(FILTER_VALUES(order), V_INT(bucket)), &one, 1, any);
+           db_query_ints(db, why,
+                         "SELECT 1 FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $7 AND ((28 >> "
+                         "d.state) & 1) = 1 AND d.state = 3 AND " FILTER " LIMIT 1",
+                         VALUES(FILTER_VALUES(order), V_INT(bucket)), &one, 1, any);
 }
 
 static void tell(struct order_step *step, const struct slice_of_bucket *slice)
