@@ -90,12 +90,12 @@ static bool put_rows(struct db *db, struct fault *why, void *context)
         struct truth *truth = &history->deliveries[i];
         char address[40];
         snprintf(address, sizeof(address), "p%d@%.*s", i, SLICE_ARG(truth->domain));
+#define PUT_ROW                                                                                                        \
+    "INSERT INTO delivery (bucket, id, lane_id, brand_id, campaign_id, address, written, state, due_ms, accepted_ms, " \
+    "expires_ms, changed_ms) VALUES ($1, $2, 1, 1, $3, $4, $4, $5, 0, 0, 0, 0) ON CONFLICT "
         if (!db_do(db, why,
-                   "INSERT INTO delivery (bucket, id, lane_id, brand_id, campaign_id, address, written, state, due_ms, "
-                   "accepted_ms, "
-                   "expires_ms, changed_ms) VALUES ($1, $2, 1, 1, $3, $4, $4, $5, 0, 0, 0, 0) ON CONFLICT (bucket, id) "
-                   "DO UPDATE SET "
-                   "state = excluded.state",
+                   db_pick(db, PUT_ROW "(id) DO UPDATE SET state = excluded.state",
+                           PUT_ROW "(bucket, id) DO UPDATE SET state = excluded.state"),
                    VALUES(V_INT(id_bucket(truth->id)), V_INT((int64_t)truth->id), V_INT((int64_t)truth->campaign_id),
                           V_STR(address), V_INT(truth->state)),
                    NULL))
