@@ -74,7 +74,7 @@ void token_ring_release(struct token_ring *ring)
         explicit_bzero(kept, sizeof(*kept));
         free(kept);
     }
-    *ring = (struct token_ring){0};
+    *ring = (struct token_ring){.kept = NULL}; /* {0} is no atomic pointer to clang 14 */
 }
 
 bool token_ring_has(const struct token_ring *ring, enum token_kind kind)
