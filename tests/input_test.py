@@ -65,13 +65,20 @@ COMMANDS = [ # what, arguments, words of the line
     ("a subject with an error", ["campaign", "create", "spring", "--brand", "Hanamaru", "--list", "all", "--subject", "{{ contact.name", "--html", "good.html"], ["subject"]),
     ("a second brand of the same name", ["brand", "add", "Hanamaru", "--from", "X <x@shop.example>", "--return-path", "bounce.shop.example", "--links", "https://shop.example"], ["Hanamaru"]),
     ("a sender that is no address", ["brand", "add", "Other", "--from", "nobody", "--return-path", "bounce.shop.example", "--links", "https://shop.example"], ["from address", "@"]),
+    ("a campaign's name without its quotes", ["campaign", "cancel", "autumn", "sale"], ["sale", "quotes"]),
+    ("an order about a site that was left empty", ["queue", "purge", "--brand", "Hanamaru", "--site", ""], ["--site", "empty"]),
+    ("an order about a pool that was left empty", ["queue", "hold", "--brand", "Hanamaru", "--pool", ""], ["--pool", "empty"]),
+    ("a move to a pool that was left empty", ["queue", "move", "--brand", "Hanamaru", "--to", ""], ["--to", "empty"]),
+    ("a key for brands that were left empty", ["key", "add", "k", "--brand", ""], ["--brand", "empty"]),
+    ("a key from domains that were left empty", ["key", "add", "k", "--from", ""], ["--from", "empty"]),
+    ("a key of scopes that were left empty", ["key", "add", "k", "--scope", ""], ["--scope", "empty"]),
     ("a CSV that is not there", ["contact", "import", "nowhere.csv", "--list", "all"], ["nowhere.csv"]),
 ]
 
 
 def content(todoke):
     """All that people decided and is owed, as the SQLite file holds it."""
-    tables = ("brand", "dkim_key", "list", "content_version", "campaign", "contact", "list_member", "suppression", "delivery", "import_run")
+    tables = ("brand", "dkim_key", "list", "content_version", "campaign", "contact", "list_member", "suppression", "delivery", "import_run", "access_key", "queue_order")
     return {table: sorted(map(repr, todoke.sql(f"SELECT * FROM {table}"))) for table in tables}
 
 

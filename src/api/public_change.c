@@ -2,6 +2,7 @@
 
 #include "api/body.h"
 #include "audience/optin.h"
+#include "base/utf8.h"
 
 #define CHANGE_OF(ptr, member) ((struct public_change *)(void *)((char *)(ptr)-offsetof(struct public_change, member)))
 
@@ -56,7 +57,7 @@ struct public_change *public_change_make(struct api *api, struct http_request *r
     change->agent = http_header(request, "User-Agent");
     if (!text_is_storable(change->agent))
         change->agent = SLICE("");
-    change->agent = arena_copy(&change->arena, slice_head(change->agent, OPTIN_AGENT_MAX));
+    change->agent = arena_copy(&change->arena, utf8_head(change->agent, OPTIN_AGENT_MAX));
     change->run = run;
     change->answer = answer;
     return change;

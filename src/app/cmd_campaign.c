@@ -27,7 +27,7 @@ static const char campaign_usage[] =
 struct campaign_arguments {
     const char *store, *brand, *list, *subject, *html, *text, *lang, *reason, *count;
     bool is_json;
-    const char *verb, *name;
+    const char *verb, *name, *beyond; /* beyond: a word more than the verb takes */
     enum lang in;
 };
 
@@ -205,6 +205,9 @@ static bool run_verb(struct campaign_arguments *arguments, struct fault *why)
             continue;
         if (verbs[i].needs_name && !arguments->name)
             return fault_set(why, FAULT_INPUT, "%s wants the campaign's name; see --help", arguments->verb);
+        if (arguments->beyond)
+            return fault_set(why, FAULT_INPUT, "\"%s\" is a word too many: a name of several words needs quotes",
+                             arguments->beyond);
         struct session session = {0};
         world_init(&session.world, NETWORK_LOOPBACK);
         session.store = store_open(arguments_store(arguments->store), NULL, why);
@@ -245,7 +248,9 @@ int cmd_campaign(int argc, char **argv)
     }
     if (ok) {
         given.verb = words.words[0];
+        bool is_list = strcmp(given.verb, "list") == 0;
         given.name = words.word_count > 1 ? words.words[1] : NULL;
+        given.beyond = words.word_count > 2 - is_list ? words.words[2 - is_list] : NULL;
         ok = run_verb(&given, &why);
     }
     return ok ? 0 : command_fail("campaign", &why);
@@ -301,9 +306,12 @@ int cmd_brand(int argc, char **argv)
     world_init(&world, NETWORK_LOOPBACK);
     struct slice address = address_find(slice_str(from));
     ptrdiff_t open = slice_find_byte(slice_str(from), '<');
+    struct slice from_name = open > 0 ? slice_trim(slice_head(slice_str(from), (size_t)open)) : SLICE("");
+    if (from_name.len >= 2 && slice_starts(from_name, SLICE("\"")) && slice_ends(from_name, SLICE("\"")))
+        from_name = slice_of(from_name.ptr + 1, from_name.len - 2);
     struct brand_add add = {
         .brand = {.name = slice_str(words.words[1]),
-                  .from_name = open > 0 ? slice_trim(slice_head(slice_str(from), (size_t)open)) : SLICE(""),
+                  .from_name = from_name,
                   .from_address = address,
                   .reply_to = slice_str(reply_to ? reply_to : ""),
                   .return_path_domain = slice_str(return_path),

@@ -86,6 +86,12 @@ static bool add(const struct key_arguments *given, struct store *store, time_ms 
     enum { DAYS_MOST = 36500 };
     struct key_add add = {.name = given->name, .brands = slice_str(given->brand), .now = now, .rights.scopes = KEY_ALL};
     uint64_t days, rate, per_hour;
+    const struct {
+        const char *option, *value;
+    } limits[] = {{"--scope", given->scope}, {"--brand", given->brand}, {"--from", given->from}};
+    for (size_t i = 0; i < COUNT_OF(limits); i++)
+        if (limits[i].value && !*limits[i].value) /* a shell's variable that is not set: never "all" */
+            return fault_set(why, FAULT_INPUT, "%s is empty; leave it out for no limit", limits[i].option);
     add.domains = slice_str(given->from);
     if (given->per_hour) {
         if (!slice_to_u64(slice_str(given->per_hour), &per_hour) || per_hour > SUBMIT_PER_HOUR_MAX)

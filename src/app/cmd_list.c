@@ -6,6 +6,7 @@
 
 #include "audience/optin.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include <stdio.h>
 
 static const char usage[] = "usage: todoke list [--json]                        all lists, with how many are on each\n"
@@ -46,9 +47,9 @@ static bool publish_run(struct db *db, struct fault *why, void *context)
     if (!list_find(db, why, change->name, &change->desk->arena, &list))
         return false;
     if (change->title)
-        list.title = slice_head(slice_str(change->title), OPTIN_TITLE_MAX);
+        list.title = utf8_head(slice_str(change->title), OPTIN_TITLE_MAX);
     if (change->notice)
-        list.notice = slice_head(slice_str(change->notice), OPTIN_NOTICE_MAX);
+        list.notice = utf8_head(slice_str(change->notice), OPTIN_NOTICE_MAX);
     if (change->form)
         list.has_form = strcmp(change->form, "yes") == 0;
     change->id = list.id;

@@ -47,6 +47,15 @@ static bool order_read(struct desk *desk, const struct queue_order_arguments *ar
     order->why = arguments->why ? slice_str(arguments->why) : SLICE("by hand");
     if (order->why.len > 400)
         return fault_set(why, FAULT_INPUT, "--why: at most 400 octets");
+    const struct {
+        const char *option, *value;
+    } texts[] = {{"--site", arguments->site},
+                 {"--source", arguments->source},
+                 {"--pool", arguments->pool},
+                 {"--to", arguments->to}};
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        if (texts[i].value && !*texts[i].value) /* a shell's variable that is not set: never "all" */
+            return fault_set(why, FAULT_INPUT, "%s is empty", texts[i].option);
     if (arguments->source)
         order->source = slice_str(arguments->source);
     if (arguments->pool)

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "base/utf8.h"
 #include "receive/join.h"
 #include <stdio.h>
 
@@ -112,7 +113,7 @@ bool box_remove(struct db *db, struct fault *why, struct slice name, bool *found
 bool box_checked(struct db *db, struct fault *why, uint64_t id, time_ms now, const char *fault)
 {
     return db_do(db, why, "UPDATE mailbox SET checked_ms = $2, fault = $3 WHERE id = $1",
-                 VALUES(V_INT((int64_t)id), V_INT(now), V_TEXT(slice_head(slice_str(fault), BOX_TEXT_MAX))), NULL);
+                 VALUES(V_INT((int64_t)id), V_INT(now), V_TEXT(utf8_head(slice_str(fault), BOX_TEXT_MAX))), NULL);
 }
 
 static void take(char to[BOX_TEXT_MAX + 1], const struct rows *rows, int column)

@@ -137,6 +137,14 @@ static bool forget_run(struct db *db, struct fault *why, void *context)
     struct boxing *boxing = context;
     return box_forget(db, why, &boxing->box, boxing->uids, boxing->count);
 }
+static bool checked_run(struct db *db, struct fault *why, void *context)
+{
+    struct boxing *boxing = context;
+    char fault[BOX_TEXT_MAX + 3];
+    memset(fault, 'x', sizeof(fault));
+    memcpy(fault + BOX_TEXT_MAX - 1, "\xe3\x81\x82", 4); /* would be cut in the middle */
+    return box_checked(db, why, boxing->box.id, NOW, fault);
+}
 static bool kept_new(struct test_store *store, struct boxing *boxing, struct box_mail mail)
 {
     boxing->mail = mail;
@@ -191,6 +199,7 @@ static void a_fetched_mail_is_kept_once(void **state)
     test_write(store.store, forget_run, &pop3); /* "a" is gone from the server, and from here */
     assert_int_equal(test_number(store.reader, "SELECT COUNT(*) FROM mailbox_seen"), 3);
 
+    test_write(store.store, checked_run, &imap);
     struct box *boxes;
     size_t count;
     SCOPED(buf) password = BUF(100);
@@ -199,6 +208,7 @@ static void a_fetched_mail_is_kept_once(void **state)
     assert_int_equal(boxes[0].uid_validity, 2);
     assert_int_equal(boxes[0].last_uid, 7);
     assert_int_equal(boxes[0].port, 993);
+    assert_true(boxes[0].checked == NOW && strlen(boxes[0].fault) == BOX_TEXT_MAX - 1);
     assert_int_equal(boxes[1].fetched, 3);
     assert_true(box_password(store.reader, &why, &imap.seal, &boxes[0], &password));
     assert_slice("password", buf_slice(&password), SLICE("p\"w"));
