@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "deliver/tls_count.h"
 #include "dns/resolver.h"
+#include "report/tls_report.h"
 #include <stdio.h>
 
 static const char usage[] =
@@ -134,16 +135,52 @@ int cmd_tls(int argc, char **argv)
 
 static const char report_usage[] =
     "usage: todoke tlsrpt show DAY [--domain DOMAIN] [--organization NAME] [--contact ADDRESS] [--json]\n"
+    "       todoke tlsrpt sent [--json]\n"
     "\n"
     "How TLS to receivers went on that day (UTC, as in 2026-11-22): one report for each policy domain, one a line, in "
     "the\n"
-    "JSON of RFC 8460. Days are kept until they are deleted with the rest of the statistics.\n"
+    "JSON of RFC 8460. sent: the reports of the last days that went to receivers who ask for them (setting "
+    "tlsrpt.from), or why "
+    "they did not.\n"
+    "Days are kept until they are deleted with the rest of the statistics.\n"
     "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
 
 static bool print_report(void *context, struct slice domain, struct slice json, struct fault *why)
 {
     (void)context, (void)domain, (void)why;
     printf("%.*s\n", SLICE_ARG(json));
+    return true;
+}
+
+static bool sent_list(struct desk *desk, bool is_json, struct fault *why)
+{
+    enum { SHOWN_MOST = 1000 };
+    struct tls_report_row *rows;
+    size_t count;
+    if (!tls_report_list(desk->reader, why, SHOWN_MOST, &desk->arena, &rows, &count))
+        return false;
+    if (!count && !is_json)
+        puts("nothing was to be reported in the last days");
+    for (size_t i = 0; i < count; i++) {
+        SCOPED(buf) line = BUF(16384);
+        struct json json = {&line};
+        if (!is_json) {
+            printf("%.*s  %-30.*s  %.*s  %.*s  %.*s%s%.*s\n", SLICE_ARG(rows[i].day), SLICE_ARG(rows[i].domain),
+                   SLICE_ARG(desk_time(desk, rows[i].at)), SLICE_ARG(rows[i].state), SLICE_ARG(rows[i].rua),
+                   rows[i].why.len ? ": " : "", SLICE_ARG(rows[i].why));
+            continue;
+        }
+        json_object_begin(&json);
+        json_put_string(&json, "day", rows[i].day);
+        json_put_string(&json, "domain", rows[i].domain);
+        json_put_string(&json, "rua", rows[i].rua);
+        json_put_string(&json, "state", rows[i].state);
+        json_put_int(&json, "attempts", rows[i].attempts);
+        json_put_time(&json, "at", rows[i].at);
+        json_put_string(&json, "why", rows[i].why);
+        json_end(&json);
+        printf("%s\n", buf_cstr(&line));
+    }
     return true;
 }
 
@@ -158,13 +195,16 @@ int cmd_tlsrpt(int argc, char **argv)
     struct fault why = {0};
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("tlsrpt", &why);
-    if (words.wants_help || words.word_count != 2 || strcmp(words.words[0], "show") != 0) {
+    bool is_sent = words.word_count == 1 && strcmp(words.words[0], "sent") == 0;
+    if (words.wants_help || (!is_sent && (words.word_count != 2 || strcmp(words.words[0], "show") != 0))) {
         fputs(report_usage, words.wants_help ? stdout : stderr);
         return words.wants_help ? 0 : 2;
     }
-    const struct tls_report_from from = {slice_str(organization), slice_str(contact), slice_str(words.words[1])};
+    const struct tls_report_from from = {slice_str(organization), slice_str(contact),
+                                         slice_str(is_sent ? "" : words.words[1])};
     SCOPED(desk) desk;
     bool ok = desk_open(&desk, store, &why) &&
-              tls_report_json(desk.reader, &why, &from, slice_str(domain), print_report, NULL);
+              (is_sent ? sent_list(&desk, is_json, &why)
+                       : tls_report_json(desk.reader, &why, &from, slice_str(domain), print_report, NULL));
     return ok ? 0 : command_fail("tlsrpt", &why);
 }

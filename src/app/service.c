@@ -11,6 +11,7 @@
 #include "app/noticer.h"
 #include "app/orders.h"
 #include "app/sweeper.h"
+#include "app/tls_reporter.h"
 #include "app/transport.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -52,6 +53,7 @@ struct service {
     struct mail_door *mail_door;
     struct finisher *finisher;
     struct sweeper *sweeper;
+    struct tls_reporter *tls_reporter;
     struct door *door;
     struct noticer *noticer;
     struct canceller *canceller;
@@ -418,6 +420,16 @@ bool service_run(struct service *service, struct fault *why)
                                           .submitted = on_submitted,
                                           .owner = service};
     service->orders = orders_start(&orders);
+    const struct tls_reporter_options reporter = {.store = service->store,
+                                                  .world = options->world,
+                                                  .roots = service->roots,
+                                                  .node = store_node(service->store),
+                                                  .from = slice_str(options->config->tlsrpt_from.text),
+                                                  .scale = options->retry_scale > 0 ? options->retry_scale : 1.0,
+                                                  .submitted = on_submitted,
+                                                  .owner = service};
+    if (!tls_reporter_start(&reporter, &service->tls_reporter, why))
+        return false;
     service->sweeper = sweeper_start(service->store, &service->leases, options->world);
     keyring_watch(service->keyring);
     service->noticer = noticer_begin(service);
@@ -464,6 +476,7 @@ void service_stop(struct service *service, time_ms drain_ms)
         return;
     api_stop(service->api);
     certificates_stop(service->certificates);
+    tls_reporter_stop(service->tls_reporter);
     finisher_stop(service->finisher);
     canceller_stop(service->canceller);
     orders_stop(service->orders);

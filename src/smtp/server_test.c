@@ -91,6 +91,8 @@ static void wrong_commands(void **state)
          "501\n"
          "C: MAIL FROM:<a..b@c.test>\nS: 501\nC: MAIL FROM:<\"a@c.test>\nS: 501\nC: MAIL FROM:<a@[1.2.3>\nS: 501\n"
          "C: MAIL FROM:<a@b.test>SIZE=1\nS: 501\nC: MAIL FROM:<a@b.test> FOO=1\nS: 555 5.5.4\n"
+         "C: MAIL FROM:<a@b.test> REQUIRETLS\nS: 555 5.5.4\n" /* R32: not offered, so nobody is promised it */
+
          "C: MAIL FROM:<a@b.test> SIZE=x\nS: 501 5.5.4\nC: MAIL FROM:<a@b.test> BODY=BINARYMIME\nS: 501 5.5.4\n"},
         {"null recipient", MAIL "C: RCPT TO:<>\nS: 501 5.1.3\n"},
         {"M4: long local part",
