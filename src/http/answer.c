@@ -82,19 +82,29 @@ static void head_begin(struct http_connection *connection, struct buf *out, int 
 {
     struct http_server *server = connection->server;
     bool is_old = connection->request->head.minor == 0;
-    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: ", status, http_status_text(status));
+    buf_text(out, "HTTP/1.1 ");
+    buf_u64(out, (uint64_t)status);
+    buf_byte(out, ' ');
+    buf_str(out, http_status_text(status));
+    buf_text(out, "\r\nDate: ");
     buf_append(out, server_date(server));
     buf_text(out, "\r\n");
-    if (server->server_name)
-        buf_printf(out, "Server: %s\r\n", server->server_name);
+    if (server->server_name) {
+        buf_text(out, "Server: ");
+        buf_str(out, server->server_name);
+        buf_text(out, "\r\n");
+    }
     if (!connection->is_kept_alive)
         buf_text(out, "Connection: close\r\n");
     else if (is_old)
         buf_text(out, "Connection: keep-alive\r\n");
     if (connection->request->is_tls) /* RFC 6797: a year */
         buf_text(out, "Strict-Transport-Security: max-age=31536000\r\n");
-    if (type)
-        buf_printf(out, "Content-Type: %s\r\n", type);
+    if (type) {
+        buf_text(out, "Content-Type: ");
+        buf_str(out, type);
+        buf_text(out, "\r\n");
+    }
     buf_append(out, buf_slice(&connection->headers));
 }
 

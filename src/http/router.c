@@ -12,6 +12,7 @@ struct segment {
 };
 struct compiled_route {
     struct http_route route;
+    uint64_t first; /* how its first segment begins, when that is fixed; else 0 */
     struct segment segments[SEGMENTS_MOST];
     size_t count;
 };
@@ -31,6 +32,15 @@ void http_router_free(struct http_router *router)
     if (router)
         free(router->routes);
     free(router);
+}
+
+/* Its first octets as a number, to pass over most routes with one comparison. */
+static uint64_t beginning_of(struct slice text)
+{
+    uint64_t number = 0;
+    if (text.len)
+        memcpy(&number, text.ptr, text.len < sizeof(number) ? text.len : sizeof(number));
+    return number;
 }
 
 static struct segment segment_of(struct slice text)
@@ -54,7 +64,9 @@ void http_router_add(struct http_router *router, const struct http_route *route)
     *compiled = (struct compiled_route){.route = *route};
     assert(rest.len && rest.ptr[0] == '/' && "a pattern begins with /");
     rest = slice_from(rest, 1);
-    while (slice_split(&rest, '/', &text)) {
+    for (bool is_first = true; slice_split(&rest, '/', &text); is_first = false) {
+        if (is_first && segment_of(text).kind == SEGMENT_FIXED)
+            compiled->first = beginning_of(text);
         assert(compiled->count < SEGMENTS_MOST && "a pattern has at most 16 segments");
         assert((compiled->count == 0 || compiled->segments[compiled->count - 1].kind != SEGMENT_REST) &&
                "{name...} stands last");
@@ -180,8 +192,11 @@ const struct http_route *http_router_find(const struct http_router *router, cons
     }
     if (!path_split(head->path, arena, &path))
         return NULL;
+    uint64_t first = path.count ? beginning_of(path.segments[0]) : 0;
     for (size_t i = 0; i < router->count; i++) {
         const struct compiled_route *compiled = &router->routes[i];
+        if (compiled->first && compiled->first != first)
+            continue;
         uint64_t fits = fit(compiled, &path);
         if (!fits)
             continue;

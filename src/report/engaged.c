@@ -97,8 +97,14 @@ static void remember(const struct event *event, struct engaged *row, struct aren
     struct slice kept = row->events;
     for (; count >= ENGAGED_EVENTS_KEPT; count--)
         kept = slice_from(kept, (size_t)slice_find_byte(kept, ' ') + 1);
-    row->events = arena_printf(arena, "%.*s%s%u.%llu", SLICE_ARG(kept), kept.len ? " " : "", event->bucket,
-                               (unsigned long long)event->seq);
+    SCOPED(buf) places = BUF(4096);
+    buf_append(&places, kept);
+    if (kept.len)
+        buf_byte(&places, ' ');
+    buf_u64(&places, event->bucket);
+    buf_byte(&places, '.');
+    buf_u64(&places, event->seq);
+    row->events = arena_copy(arena, buf_slice(&places));
 }
 
 static void take_open(const struct event *event, struct engaged *row, int64_t n[ENGAGED_COUNT])
