@@ -49,6 +49,8 @@ def story(tap, place, url):
            f"{len(on_wire - doubtful)} not named; {len(doubtful)} of {opened}")
     until(lambda: set(people) <= {who for _, who in record.read()}, 90, "everybody has the mail", 0.1)
     two.settled("big", PEOPLE, 60)
+    until(lambda: number(url, "SELECT COUNT(*) FROM event_other") == 0, 30, "the events are in the parts of their months")
+    tap.equal(number(url, "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = to_regclass('event')"), 4, "parts for this month and the next two, made once")
     reckon(tap, two, record, people, doubtful, opened)
     tap.note(f"takeover: first mail of the dead node's buckets {took:.2f} s after kill -9")
 

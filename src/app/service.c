@@ -10,6 +10,7 @@
 #include "app/mail_door.h"
 #include "app/noticer.h"
 #include "app/orders.h"
+#include "app/retention.h"
 #include "app/sweeper.h"
 #include "app/tls_reporter.h"
 #include "app/transport.h"
@@ -54,6 +55,7 @@ struct service {
     struct finisher *finisher;
     struct sweeper *sweeper;
     struct tls_reporter *tls_reporter;
+    struct retention *retention;
     struct door *door;
     struct noticer *noticer;
     struct canceller *canceller;
@@ -431,6 +433,14 @@ bool service_run(struct service *service, struct fault *why)
     if (!tls_reporter_start(&reporter, &service->tls_reporter, why))
         return false;
     service->sweeper = sweeper_start(service->store, &service->leases, options->world);
+    const struct retention_options retention = {.store = service->store,
+                                                .leases = &service->leases,
+                                                .world = options->world,
+                                                .events = options->config->keep_events.duration,
+                                                .inbound = options->config->keep_inbound.duration,
+                                                .logs = options->config->keep_logs.duration};
+    if (!(service->retention = retention_start(&retention, why)))
+        return false;
     keyring_watch(service->keyring);
     service->noticer = noticer_begin(service);
     if (!door_begin(service, why) || !hooks_begin(service, why) || !event_file_begin(service, why))
@@ -485,6 +495,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     door_stop(service->door);
     noticer_stop(service->noticer);
     sweeper_stop(service->sweeper);
+    retention_stop(service->retention);
     keyring_stop(service->keyring);
     expander_stop(service->expander);
     mail_door_stop(service->mail_door);

@@ -36,6 +36,11 @@ void id_maker_floor(struct id_maker *maker, uint64_t id)
         atomic_store(place, tick);
 }
 
+uint64_t id_first_of(time_ms at)
+{
+    return at <= EPOCH_MS ? 0 : (uint64_t)(at - EPOCH_MS) << (NODE_BITS + COUNTER_BITS + BUCKET_BITS);
+}
+
 time_ms id_time(uint64_t id)
 {
     return (time_ms)(id >> (NODE_BITS + COUNTER_BITS + BUCKET_BITS)) + EPOCH_MS;

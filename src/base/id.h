@@ -26,6 +26,8 @@ uint64_t id_make_anywhere(struct id_maker *maker, time_ms now);
 void id_maker_floor(struct id_maker *maker, uint64_t id);
 
 time_ms id_time(uint64_t id);
+/* No id that was made at this time or later is below it; 0 before there were ids. */
+uint64_t id_first_of(time_ms at);
 static inline unsigned id_bucket(uint64_t id)
 {
     return (unsigned)(id & (ID_BUCKETS - 1));

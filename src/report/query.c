@@ -163,6 +163,26 @@ static bool audit_rows(struct db *db, struct fault *why, uint64_t campaign_id, s
     return rows_end(&rows);
 }
 
+/* Those that went because they were too old (event/retire.h) count as ever. */
+static bool audit_retired(struct db *db, struct fault *why, uint64_t campaign_id, struct report_audit *audit)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "SELECT state, CAST(SUM(n) AS BIGINT) FROM retired WHERE (campaign_id = $1 OR $1 = 0) GROUP BY state",
+                  VALUES(V_INT((int64_t)campaign_id))))
+        return false;
+    while (rows_next(&rows)) {
+        int64_t state = rows_int(&rows, 0), n = rows_int(&rows, 1);
+        if (state < 0)
+            audit->accepted += n;
+        if (state >= 0 && state < DELIVERY_STATE_COUNT) {
+            audit->rows[state] += n;
+            audit->rows_sum += n;
+        }
+    }
+    return rows_end(&rows);
+}
+
 static bool audit_count(struct db *db, struct fault *why, uint64_t campaign_id, struct report_audit *audit)
 {
     struct report_totals totals;
@@ -175,7 +195,8 @@ static bool audit_count(struct db *db, struct fault *why, uint64_t campaign_id, 
     return db_query_ints(db, why,
                          "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM event WHERE kind = 1 AND (campaign_id = $1 "
                          "OR $1 = 0)",
-                         VALUES(V_INT((int64_t)campaign_id)), &audit->accepted, 1, NULL);
+                         VALUES(V_INT((int64_t)campaign_id)), &audit->accepted, 1, NULL) &&
+           audit_retired(db, why, campaign_id, audit);
 }
 
 /* A mark writes no event: for the counters what is on the wire is still what it was, so owed states agree by their sum.
