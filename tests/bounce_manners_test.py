@@ -1,4 +1,4 @@
-"""Error mail after the manners of ninety programs and providers is read, and read the same when only its form changes (S1-S9, M23-M25).
+"""Error mail after the manners of 120 programs, providers and people is read, and read the same when only its form changes (S1-S9, M23-M25).
 
 The mails are in bounce_manners.yaml. Each is read as written; then with CRLF and with CR alone, with its body in base64, in
 quoted-printable, in UTF-8 and with a wrong charset, its text wrapped narrower, the header fields gone that tell a program's mail,
@@ -19,7 +19,7 @@ from todoke import TODOKE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TELLING = re.compile(r"^(Auto-Submitted|X-Failed-Recipients|X-MDaemon-[A-Za-z-]+|Precedence):", re.I)
-EXEMPT = {}
+EXEMPT = {("second-x-failed-only", "without telling fields")} # only that field names the recipient
 
 
 def taken_apart(mail):

@@ -375,6 +375,24 @@ static void entry_open(struct teller *t, struct slice address, struct slice rest
     t->has_deeper = false;
 }
 
+/* The line and the next one, unless a blank one parts them: where a sentence is wrapped says nothing. */
+static struct slice sentence_of(const struct teller *t, struct slice line)
+{
+    enum { LOOK_BYTES = 240 };
+    const char *end = t->to->text.ptr + t->to->text.len;
+    struct slice rest = slice_head(slice_of(line.ptr, (size_t)(end - line.ptr)), line.len + LOOK_BYTES);
+    size_t at = line.len, newlines = 0;
+    for (; at < rest.len && newlines < 2; at++) {
+        bool is_newline =
+            rest.ptr[at] == '\n' || (rest.ptr[at] == '\r' && (at + 1 == rest.len || rest.ptr[at + 1] != '\n'));
+        bool is_blank = is_newline && at + 1 < rest.len && (rest.ptr[at + 1] == '\n' || rest.ptr[at + 1] == '\r');
+        newlines += is_newline;
+        if (is_blank)
+            break;
+    }
+    return slice_head(rest, at);
+}
+
 static void line_take(struct teller *t, struct slice line)
 {
     struct slice address, rest, value, bare = without_bullet(line);
@@ -408,8 +426,8 @@ static void line_take(struct teller *t, struct slice line)
         entry_open(t, address, slice_from(value, at), line, key == KEY_RECIPIENT ? 3 : 2);
         return;
     }
-    if (t->current < 0 && key == KEY_NONE && memchr(line.len ? line.ptr : "", '@', line.len) && tells_failure(bare) &&
-        scan_address(bare, &at, &address)) {
+    if (t->current < 0 && key == KEY_NONE && memchr(line.len ? line.ptr : "", '@', line.len) &&
+        tells_failure(sentence_of(t, bare)) && scan_address(bare, &at, &address)) {
         int entry = entry_take(t, address, 1); /* the sentence itself says what happened, and what follows */
         if (entry >= 0 && !n->entries[entry].text.ptr)
             n->entries[entry].text = line;

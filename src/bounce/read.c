@@ -293,6 +293,7 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
     struct slice text = diagnostic_read(r, row, none);
     if (!row->status[0] && entry && !said_find_status(slice_head(entry->text, RULES_TEXT_MAX), row->status))
         memset(row->status, 0, sizeof(row->status));
+    evidence.is_own = entry && slice_equal_caseless(domain_of(r->survey.from_address), domain_of(recipient));
     row_judge(r, row, text, &evidence);
 }
 

@@ -44,6 +44,7 @@ struct evidence {
     struct slice session; /* what a transcript says of nobody in particular */
     struct slice whole;   /* the narrative */
     struct slice comment; /* behind the Status field: "5.2.1 (mailbox disabled)" */
+    bool is_own;          /* the host that reports speaks of a mailbox of its own domain, and quotes nobody */
 };
 
 /* `text`: the words of the diagnostic. */

@@ -520,6 +520,12 @@ struct slice scan_html(struct slice html, struct arena *arena)
                     break;
                 }
             }
+            bool is_cell = name.len > 2 && ascii_lower(name.ptr[0]) == 't' && !ascii_is_alpha(name.ptr[2]);
+            char cell = is_cell ? ascii_lower(name.ptr[1]) : 0;
+            if (cell == 'h' && is_close && out > to && !memchr(": \n", out[-1], 3)) /* it names what the next one has */
+                *out++ = ':';
+            if ((cell == 'h' || cell == 'd') && out > to && !ascii_is_space(out[-1]))
+                *out++ = ' ';
             i = (size_t)(end - html.ptr) + 1;
             continue;
         }
