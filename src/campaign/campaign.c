@@ -114,7 +114,7 @@ static bool change_state(struct db *db, struct fault *why, uint64_t id, const ch
 
 bool campaign_send(struct db *db, struct fault *why, uint64_t id, time_ms now)
 {
-    db_mark(db, STORE_MARK_DELIVERIES);
+    db_mark(db, STORE_MARK_CAMPAIGNS);
     return change_state(db, why, id,
                         "UPDATE campaign SET state = 'expanding', started_ms = $2 WHERE id = $1 AND state = 'draft'",
                         VALUES(V_INT((int64_t)id), V_INT(now)), "sent");
@@ -142,7 +142,7 @@ bool campaign_pause(struct db *db, struct fault *why, uint64_t id, struct slice 
 bool campaign_resume(struct db *db, struct fault *why, uint64_t id, time_ms now)
 {
     char name[24];
-    db_mark(db, STORE_MARK_HOLDS | STORE_MARK_DELIVERIES);
+    db_mark(db, STORE_MARK_HOLDS | STORE_MARK_DELIVERIES | STORE_MARK_CAMPAIGNS);
     return change_state(db, why, id,
                         "UPDATE campaign SET state = CASE WHEN expanded_ms > 0 THEN 'sending' ELSE 'expanding' END "
                         "WHERE id = $1 AND "

@@ -96,7 +96,7 @@ static void step_done(struct write_job *job, const struct fault *why)
 static void wake(struct store_watch *watch, unsigned marks)
 {
     struct expander *expander = (struct expander *)((char *)watch - offsetof(struct expander, watch));
-    if (!(marks & (STORE_MARK_DELIVERIES | STORE_MARK_POLL)))
+    if (!(marks & (STORE_MARK_CAMPAIGNS | STORE_MARK_POLL)))
         return;
     atomic_store(&expander->is_woken, true);
     run(expander);

@@ -133,8 +133,8 @@ static void others_heard(void *context, unsigned marks)
 static void others_told(struct store_watch *watch, unsigned marks)
 {
     struct store *store = (struct store *)((char *)watch - offsetof(struct store, bell_watch));
-    marks &=
-        (STORE_MARK_DELIVERIES | STORE_MARK_HOLDS | STORE_MARK_INBOUND | STORE_MARK_NOTICES | STORE_MARK_ELSEWHERE);
+    marks &= (STORE_MARK_DELIVERIES | STORE_MARK_HOLDS | STORE_MARK_INBOUND | STORE_MARK_NOTICES |
+              STORE_MARK_CAMPAIGNS | STORE_MARK_ELSEWHERE);
     if (marks && !(marks & STORE_MARK_ELSEWHERE))
         bell_marks(store->bell, marks);
 }

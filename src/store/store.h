@@ -71,13 +71,15 @@ struct db *store_reader_open(struct store *store, struct fault *why);
 
 /* Watchers are called on the writer thread after a commit with the marks its jobs left (db_mark), and about once a
  * second with STORE_MARK_POLL when nothing happens (the net under lost wake-ups and other nodes' commits). They may
- * call store_write. Add before the first write, remove before store_close. */
+ * call store_write. again_ms is a poll of one's own, before that second is over. Add before the first write, remove
+ * before store_close. */
 enum store_mark {
     STORE_MARK_EVENTS = 1,
     STORE_MARK_DELIVERIES = 2,
     STORE_MARK_HOLDS = 4,
     STORE_MARK_INBOUND = 8,
     STORE_MARK_NOTICES = 16,
+    STORE_MARK_CAMPAIGNS = 32,      /* one has something to expand */
     STORE_MARK_ELSEWHERE = 1 << 29, /* with others: another node's commit left them */
     STORE_MARK_POLL = 1 << 30
 };

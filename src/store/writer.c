@@ -48,6 +48,7 @@ struct writer {
 
     struct random random; /* tokens */
     time_ms poll_ms;      /* until the next poll: what the watchers asked for, or POLL_MS */
+    time_ms poll_at;      /* monotonic: of all of them */
 };
 
 struct group {
@@ -127,14 +128,26 @@ static bool take_group(struct writer *writer, struct group *group, unsigned *nud
     return goes_on;
 }
 
+static time_ms monotonic_ms(void)
+{
+    struct timespec now = after(0);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A poll before its second is over is for those who asked for it. */
 static void call_watches(struct writer *writer, unsigned marks)
 {
+    time_ms now = monotonic_ms();
+    bool is_early = marks == STORE_MARK_POLL && now < writer->poll_at;
     pthread_mutex_lock(&writer->lock);
     struct store_watch *watch = writer->watches;
     pthread_mutex_unlock(&writer->lock);
-    writer->poll_ms = POLL_MS;
+    if (marks & STORE_MARK_POLL && !is_early)
+        writer->poll_at = now + POLL_MS;
+    writer->poll_ms = writer->poll_at > now ? writer->poll_at - now : 0;
     for (; watch; watch = watch->next) {
-        watch->wake(watch, marks);
+        if (!is_early || watch->again_ms)
+            watch->wake(watch, marks);
         if (watch->again_ms && watch->again_ms < writer->poll_ms)
             writer->poll_ms = watch->again_ms;
     }
