@@ -233,12 +233,25 @@ bool config_load(struct config *config, const char *path, struct fault *why)
     return ok;
 }
 
+static void cell_write(struct buf *out, struct slice text)
+{
+    struct slice part;
+    for (bool is_first = true; slice_split(&text, '|', &part); is_first = false) {
+        buf_str(out, is_first ? "" : "\\|");
+        buf_append(out, part);
+    }
+}
+
 void config_reference(struct buf *out)
 {
     buf_text(out, "# Settings\n\nOf `todoke serve --config FILE`: YAML, where a key with dots is nested maps. Written "
                   "by `todoke serve --settings`; a "
                   "test holds\nthis page and the program together.\n\n");
     buf_text(out, "| key | default | what it is |\n|---|---|---|\n");
-    for (size_t i = 0; i < COUNT_OF(settings); i++)
-        buf_printf(out, "| `%s` | `%s` | %s |\n", settings[i].key, settings[i].fallback, settings[i].doc);
+    for (size_t i = 0; i < COUNT_OF(settings); i++) {
+        const char *quote = *settings[i].fallback ? "`" : "";
+        buf_printf(out, "| `%s` | %s%s%s | ", settings[i].key, quote, settings[i].fallback, quote);
+        cell_write(out, slice_str(settings[i].doc));
+        buf_text(out, " |\n");
+    }
 }

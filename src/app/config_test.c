@@ -49,9 +49,30 @@ static void defaults(void **state)
     config_release(&config);
 }
 
+/* A "|" of [on|off] would end the table's cell. */
+static void every_row_of_the_page_has_three_cells(void **state)
+{
+    SCOPED(buf) page = BUF(65536);
+    config_reference(&page);
+    struct slice rest = buf_slice(&page), line;
+    unsigned rows = 0;
+    while (slice_line(&rest, &line)) {
+        if (!slice_starts(line, SLICE("|")))
+            continue;
+        unsigned bars = 0;
+        for (size_t i = 0; i < line.len; i++)
+            bars += line.ptr[i] == '|' && (!i || line.ptr[i - 1] != '\\');
+        if (bars != 4 || slice_find(line, SLICE("``")) >= 0)
+            fail_msg("%.*s", SLICE_ARG(line));
+        rows++;
+    }
+    assert_true(rows > 40);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_file_is_read_or_says_where_it_is_wrong),
-                                       cmocka_unit_test(defaults)};
+                                       cmocka_unit_test(defaults),
+                                       cmocka_unit_test(every_row_of_the_page_has_three_cells)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
