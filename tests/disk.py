@@ -163,7 +163,8 @@ class Disk:
         """`points`: of the operations of a campaign, so many evenly spread ones; None: each. Ends early after `seconds`."""
         tap = self.tap
         self.serve()
-        operations = self.operations()
+        self.operations() # what is written once is written
+        operations = min(self.operations() for _ in range(2))
         chance, start = random.Random(self.seed), time.monotonic()
         nths = list(range(1, operations + 6))
         chance.shuffle(nths) # whatever time allows is a fair part of them

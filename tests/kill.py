@@ -117,7 +117,8 @@ class Kill:
     def story(self):
         tap, place = self.tap, self.place
         tap.note(f"seed {self.seed}: {self.kills} kills of a campaign to {len(self.people)} people")
-        self.todoke = todoke = place.installation(zone=zone(), in_doubt__wait="5m", workers=self.workers) # 5 min are 3 s here
+        wait = "5m" if len(self.people) < 100000 else "40m" # 5 min are 3 s here; who looks at a large store needs longer
+        self.todoke = todoke = place.installation(zone=zone(), in_doubt__wait=wait, workers=self.workers)
         self.sink = place.sink(SINK, "--record", self.record.path, "--delay", str(self.delay_ms), "--threads", "1")
         todoke.brand()
         todoke.people(self.people)

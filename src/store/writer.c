@@ -371,9 +371,10 @@ static void *writer_main(void *context)
     unsigned nudged;
     pthread_setname_np(pthread_self(), "writer");
     while (take_group(writer, &group, &nudged)) {
-        if (group.first)
+        bool is_poll = !group.first;
+        if (!is_poll)
             settle(writer, &group);
-        if (nudged || !group.first)
+        if (nudged || is_poll)
             call_watches(writer, nudged ? nudged : STORE_MARK_POLL);
     }
     return NULL;
