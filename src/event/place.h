@@ -1,7 +1,9 @@
 /* place.h - events in order, for programs outside: a place among them as text, what comes next, and each as JSON
  *
  * An event's place is (bucket, seq): a cursor is one seq for each bucket, as base64url, opaque to programs. Events of
- * one recipient's mail come in their order; what happened to different recipients at the same time in any. */
+ * one recipient's mail come in their order; what happened to different recipients at the same time in any. Only opens
+ * and clicks, which on SQLite stand in a bucket of their minute (api/clicks.c), may come before or behind what else
+ * happened to that mail at about the same time. */
 #ifndef TODOKE_EVENT_PLACE_H
 #define TODOKE_EVENT_PLACE_H
 
