@@ -322,6 +322,12 @@ static void *door_main(void *arg)
     return NULL;
 }
 
+/* What keys have used of their hour does not end with the process. */
+static void usage_take(void *context, uint64_t key_id, time_ms at, size_t recipients)
+{
+    submission_used(context, key_id, at, recipients);
+}
+
 static bool open_all(struct door *door, struct fault *why)
 {
     const struct config *config = door->options.config;
@@ -351,7 +357,8 @@ static bool open_all(struct door *door, struct fault *why)
         .submitted = door->options.submitted,
         .owner = door->options.owner,
     };
-    return (door->submission = submission_new(door->loop, &options, why)) != NULL;
+    door->submission = submission_new(door->loop, &options, why);
+    return door->submission && message_usage(door->reader, why, wall(door) - HOURS_MS(1), usage_take, door->submission);
 }
 
 bool door_start(const struct door_options *options, struct door **door_out, struct fault *why)

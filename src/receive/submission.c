@@ -62,17 +62,33 @@ static void hour_turn(struct hour *hour, time_ms minute)
         hour->counts[++hour->minute % MINUTES] = 0;
 }
 
+static struct hour *hour_of(struct submission *submission, uint64_t key_id, time_ms minute)
+{
+    struct hour *hour = id_map_get(&submission->hours, key_id);
+    if (!hour) {
+        hour = NEW(struct hour);
+        hour->minute = minute;
+        id_map_set(&submission->hours, key_id, hour);
+    }
+    return hour;
+}
+
+void submission_used(struct submission *submission, uint64_t key_id, time_ms at, size_t recipients)
+{
+    time_ms minute = at / 60000;
+    struct hour *hour = hour_of(submission, key_id, minute);
+    if (minute > hour->minute)
+        hour_turn(hour, minute);
+    if (hour->minute - minute < MINUTES)
+        hour->counts[minute % MINUTES] += (unsigned)recipients;
+}
+
 /* One recipient more in this key's hour. False: *until is when there is room again. */
 static bool hour_reserve(struct submission *submission, const struct submitter *who, time_ms now, time_ms *until)
 {
     if (!who->per_hour || !who->key_id)
         return true;
-    struct hour *hour = id_map_get(&submission->hours, who->key_id);
-    if (!hour) {
-        hour = NEW(struct hour);
-        hour->minute = now / 60000;
-        id_map_set(&submission->hours, who->key_id, hour);
-    }
+    struct hour *hour = hour_of(submission, who->key_id, now / 60000);
     hour_turn(hour, now / 60000);
     unsigned used = 0;
     for (int i = 0; i < MINUTES; i++)

@@ -110,6 +110,35 @@ static void ids_read(struct slice packed, struct arena *arena, uint64_t **ids, s
         (*ids)[i] = id_get(packed.ptr + i * 8);
 }
 
+struct usage {
+    void (*take)(void *context, uint64_t key_id, time_ms at, size_t recipients);
+    void *context;
+};
+static bool usage_take(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    const struct usage *usage = context;
+    usage->take(usage->context, (uint64_t)rows_int(row, 0), rows_int(row, 1), (size_t)rows_int(row, 2) / 8);
+    return true;
+}
+
+bool message_usage(struct db *db, struct fault *why, time_ms since,
+                   void (*take)(void *context, uint64_t key_id, time_ms at, size_t recipients), void *context)
+{
+    struct usage usage = {take, context};
+    struct value *values = NEW_ARRAY(struct value, ID_BUCKETS * 3);
+    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
+        values[bucket * 3] = V_INT(bucket);
+        values[bucket * 3 + 1] = V_INT((int64_t)id_first_of(since));
+        values[bucket * 3 + 2] = V_INT(MESSAGE_LETTER);
+    }
+    bool ok = db_query_many(db, why,
+                            "SELECT key_id, created_ms, length(deliveries) FROM message WHERE bucket = $1 AND id >= $2 "
+                            "AND key_id > 0 AND (flags & $3) = 0",
+                            values, 3, ID_BUCKETS, usage_take, &usage);
+    free(values);
+    return ok;
+}
+
 bool message_deliveries(struct db *db, struct fault *why, uint64_t id, struct arena *arena, uint64_t **ids,
                         size_t *count)
 {

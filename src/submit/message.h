@@ -62,6 +62,11 @@ NODISCARD bool message_data_keep(struct db *db, struct fault *why, const struct 
  * when it has been swept. `wants_body` false: without it. */
 NODISCARD bool message_find(struct db *db, struct fault *why, uint64_t id, bool wants_body, struct arena *arena,
                             struct message *message);
+/* Recipients of what a key handed in (not by the API: no letters), mail by mail, since then: after a restart hourly
+ * limits go on where they were. */
+NODISCARD bool message_usage(struct db *db, struct fault *why, time_ms since,
+                             void (*take)(void *context, uint64_t key_id, time_ms at, size_t recipients),
+                             void *context);
 /* Its deliveries' ids. */
 NODISCARD bool message_deliveries(struct db *db, struct fault *why, uint64_t id, struct arena *arena, uint64_t **ids,
                                   size_t *count);
