@@ -1,5 +1,6 @@
 /* cmd_serve.c - `todoke serve`: the server, until SIGTERM or SIGINT */
 #include "app/command.h"
+#include "app/identity.h"
 #include "app/service.h"
 #include "app/transport.h"
 
@@ -64,6 +65,8 @@ static bool serve(const struct config *config, struct jail *jail, struct fault *
     bool is_loopback = strcmp(config->network_mode.text, "loopback") == 0;
     world_init(&world, is_loopback ? NETWORK_LOOPBACK : NETWORK_PUBLIC);
     bool has_dnssec;
+    if (!identity_take(config, &world, why))
+        return false;
     if (!transport_resolver(config, &world, &has_dnssec, why))
         return false;
     double factor = is_loopback ? (double)config->time_percent.number / 100 : 1.0;

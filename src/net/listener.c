@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
@@ -120,21 +121,47 @@ static bool listen_on(int fd, const struct listener_options *options)
            listen(fd, options->backlog ? options->backlog : DEFAULT_BACKLOG) == 0;
 }
 
-struct listener *listener_new(struct loop *loop, const struct listener_options *options, listener_accepted *on_accept,
-                              void *owner, struct fault *why)
+/* -1: why. */
+static int listen_at(const struct listener_options *options, struct fault *why)
 {
     int family = options->at.ip.family == 6 ? AF_INET6 : AF_INET;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        bind_fault(why, options, errno);
-        return NULL;
-    }
-    if (!listen_on(fd, options)) {
-        int error = errno;
+    if (fd >= 0 && listen_on(fd, options))
+        return fd;
+    int error = errno;
+    if (fd >= 0)
         close(fd);
-        bind_fault(why, options, error);
+    bind_fault(why, options, error);
+    return -1;
+}
+
+bool listener_prepare(struct world *world, const struct listener_options *options, struct fault *why)
+{
+    if (world->prepared_count == WORLD_PREPARED_MOST)
+        return fault_set(why, FAULT_INPUT, "more than %d ports", WORLD_PREPARED_MOST);
+    int fd = listen_at(options, why);
+    if (fd < 0)
+        return false;
+    world->prepared[world->prepared_count].at = options->at;
+    world->prepared[world->prepared_count++].fd = fd;
+    return true;
+}
+
+/* One that was prepared is used in the place of a new one; -1: there is none. */
+static int prepared_socket(const struct world *world, const struct endpoint *at)
+{
+    for (unsigned i = 0; i < world->prepared_count; i++)
+        if (world->prepared[i].at.port == at->port && ip_equal(&world->prepared[i].at.ip, &at->ip))
+            return fcntl(world->prepared[i].fd, F_DUPFD_CLOEXEC, 3);
+    return -1;
+}
+
+struct listener *listener_new(struct loop *loop, const struct listener_options *options, listener_accepted *on_accept,
+                              void *owner, struct fault *why)
+{
+    int fd = prepared_socket(loop_world(loop), &options->at);
+    if (fd < 0 && (fd = listen_at(options, why)) < 0)
         return NULL;
-    }
     struct listener *listener = NEW(struct listener);
     struct sockaddr_storage address;
     socklen_t len = sizeof(address);

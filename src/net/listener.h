@@ -18,6 +18,9 @@ struct listener_options {
 /* `fd` is non-blocking, close-on-exec, TCP_NODELAY, and the owner's from now on. */
 typedef void listener_accepted(void *owner, int fd, const struct endpoint *peer);
 
+/* Bind it now, while this process may, and keep it in the world: listener_new for the same address and port takes it.
+ * Before threads. WORLD: as listener_new. */
+NODISCARD bool listener_prepare(struct world *world, const struct listener_options *options, struct fault *why);
 /* WORLD, one line with address, port and cure: in use, not permitted (below 1024), no such address here. */
 struct listener *listener_new(struct loop *loop, const struct listener_options *options, listener_accepted *on_accept,
                               void *owner, struct fault *why);

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 struct resolver; /* dns/resolver.h */
+enum { WORLD_PREPARED_MOST = 8 };
 
 struct world {
     time_ms (*wall)(const struct world *world);      /* ms since 1970; may step */
@@ -18,6 +19,12 @@ struct world {
     void (*secret)(const struct world *world, void *to, size_t len);
     struct network network;
     struct resolver *resolver; /* set by main; NULL: no names can be resolved */
+    /* Sockets that listen already, bound while we still might (net/listener.h). */
+    struct {
+        struct endpoint at;
+        int fd;
+    } prepared[WORLD_PREPARED_MOST];
+    unsigned prepared_count;
     uint64_t seed;
     _Atomic uint64_t seeds_given;
     /* The manual clock of world_init_manual; move it with world_advance. */
