@@ -17,11 +17,8 @@ static bool is_word(struct slice text, size_t most, bool has_dots)
     return text.len > 0 && text.len <= most;
 }
 
-bool source_add(struct db *db, struct fault *why, struct source *source, time_ms now)
+static bool source_check(const struct source *source, struct fault *why)
 {
-    char ip[IP_TEXT_ROOM], public_ip[IP_TEXT_ROOM];
-    bool found;
-    int64_t one;
     if (!is_word(source->ehlo_name, NAME_MOST, true) || slice_find_byte(source->ehlo_name, '.') < 0)
         return fault_set(why, FAULT_INPUT, "\"%.*s\" is not a host's name", SLICE_ARG(source->ehlo_name));
     if (!is_word(source->pool, POOL_MOST, false))
@@ -29,6 +26,16 @@ bool source_add(struct db *db, struct fault *why, struct source *source, time_ms
                          SLICE_ARG(source->pool));
     if (source->weight < 1 || source->weight > SOURCE_WEIGHT_MOST)
         return fault_set(why, FAULT_INPUT, "weight: 1 to %d", SOURCE_WEIGHT_MOST);
+    return true;
+}
+
+bool source_add(struct db *db, struct fault *why, struct source *source, time_ms now)
+{
+    char ip[IP_TEXT_ROOM], public_ip[IP_TEXT_ROOM];
+    bool found;
+    int64_t one;
+    if (!source_check(source, why))
+        return false;
     ip_text(&source->ip, ip);
     if (!db_query_ints(db, why, "SELECT 1 FROM source WHERE ip = $1", VALUES(V_STR(ip)), &one, 1, &found))
         return false;
@@ -97,6 +104,15 @@ bool source_find(struct db *db, struct fault *why, const struct ip *ip, struct a
     if (!rows_end(&rows))
         return false;
     return found || fault_set(why, FAULT_INPUT, "%s is not a source", text);
+}
+
+bool source_change(struct db *db, struct fault *why, const struct source *source)
+{
+    return source_check(source, why) &&
+           db_do(db, why, "UPDATE source SET ehlo_name = $2, pool = $3, weight = $4 WHERE id = $1",
+                 VALUES(V_INT((int64_t)source->id), V_TEXT(source->ehlo_name), V_TEXT(source->pool),
+                        V_INT(source->weight)),
+                 NULL);
 }
 
 bool source_set_state(struct db *db, struct fault *why, uint64_t id, enum source_state state, time_ms now)

@@ -42,6 +42,8 @@ NODISCARD bool source_list(struct db *db, struct fault *why, struct arena *arena
 NODISCARD bool source_find(struct db *db, struct fault *why, const struct ip *ip, struct arena *arena,
                            struct source *source);
 /* Inside write jobs. */
+/* EHLO name, pool and weight. INPUT as source_add. */
+NODISCARD bool source_change(struct db *db, struct fault *why, const struct source *source);
 NODISCARD bool source_set_state(struct db *db, struct fault *why, uint64_t id, enum source_state state, time_ms now);
 NODISCARD bool source_set_trouble(struct db *db, struct fault *why, uint64_t id, struct slice trouble, time_ms now);
 /* With its warm-up plans and its days. */
