@@ -16,10 +16,10 @@ struct sts_entry {
     bool is_fetching;
 };
 
-/* A fetch; answers its query, if that still waits. */
+/* A fetch; answers the queries that still wait for it. */
 struct sts_fetch {
     struct sts_cache *cache;
-    struct sts_query *query;
+    struct sts_query *queries;
     struct sts_fetch *next, *before;
     struct dns_query *dns;
     struct https_get *get;
@@ -32,7 +32,8 @@ struct sts_query {
     sts_answered *on_answer;
     void *owner;
     struct dns_query *dns;
-    struct sts_fetch *fetch;
+    struct sts_fetch *fetch; /* that it waits for */
+    struct sts_query *next;  /* of those that wait for it, too */
     char domain[DNS_NAME_ROOM];
 };
 
@@ -158,8 +159,12 @@ static void keep(struct sts_cache *cache, const char *domain, const struct sts_e
 static void query_free(struct sts_query *query)
 {
     dns_cancel(query->dns);
-    if (query->fetch)
-        query->fetch->query = NULL; /* it goes on by itself */
+    if (query->fetch) { /* it goes on by itself */
+        struct sts_query **at = &query->fetch->queries;
+        while (*at != query)
+            at = &(*at)->next;
+        *at = query->next;
+    }
     free(query);
 }
 
@@ -179,7 +184,6 @@ static void query_answer(struct sts_query *query)
 
 static void fetch_end(struct sts_fetch *fetch)
 {
-    struct sts_query *query = fetch->query;
     struct sts_entry *entry = entry_get(fetch->cache, slice_str(fetch->domain), false);
     if (entry)
         entry->is_fetching = false;
@@ -190,11 +194,12 @@ static void fetch_end(struct sts_fetch *fetch)
     if (fetch->next)
         fetch->next->before = fetch->before;
     dns_cancel(fetch->dns);
-    free(fetch);
-    if (query) {
+    for (struct sts_query *query; (query = fetch->queries);) { /* an answer may cancel others of them */
+        fetch->queries = query->next;
         query->fetch = NULL;
         query_answer(query);
     }
+    free(fetch);
 }
 
 static void fetch_failed(struct sts_fetch *fetch, enum tls_result result, const char *why)
@@ -264,14 +269,20 @@ static void on_addresses(void *owner, const struct dns_answer *answer)
     https_ask(cache->https, fetch->get);
 }
 
+static void fetch_await(struct sts_fetch *fetch, struct sts_query *query)
+{
+    query->fetch = fetch;
+    query->next = fetch->queries;
+    fetch->queries = query;
+}
+
 static void fetch_begin(struct sts_cache *cache, struct slice domain, struct slice id, struct sts_query *query)
 {
     struct sts_entry *entry = entry_get(cache, domain, true);
     struct sts_fetch *fetch = NEW(struct sts_fetch);
     fetch->cache = cache;
-    fetch->query = query;
     if (query)
-        query->fetch = fetch;
+        fetch_await(fetch, query);
     if (entry)
         entry->is_fetching = true;
     fetch->next = cache->fetches;
@@ -304,6 +315,10 @@ static void on_txt(void *owner, const struct dns_answer *answer)
         return query_answer(query);
     struct sts_entry *entry = entry_get(cache, domain, false);
     bool is_kept = entry_holds(cache, entry) && slice_equal(slice_str(entry->id), id);
+    if (entry && entry->is_fetching && !is_kept) /* another route to this domain has begun it */
+        for (struct sts_fetch *fetch = cache->fetches; fetch; fetch = fetch->next)
+            if (slice_equal(slice_str(fetch->domain), domain))
+                return fetch_await(fetch, query);
     if (entry && (entry->is_fetching || loop_now(cache->options.loop) < entry->again))
         return query_answer(query);
     if (is_kept && entry_is_old(cache, entry))
@@ -361,8 +376,8 @@ void sts_cache_free(struct sts_cache *cache)
         cache->fetches = fetch->next;
         dns_cancel(fetch->dns);
         https_get_free(fetch->get);
-        if (fetch->query)
-            fetch->query->fetch = NULL;
+        for (struct sts_query *query = fetch->queries; query; query = query->next)
+            query->fetch = NULL;
         free(fetch);
     }
     mailbox_release(&cache->fetched);

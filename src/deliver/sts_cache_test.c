@@ -10,6 +10,7 @@ static const char json[] = "{\"_mta-sts.same.test\": {\"TXT\": [\"v=STSv1; id=1;
                            "\"_mta-sts.twice.test\": {\"TXT\": [\"v=STSv1; id=1;\", \"v=STSv1; id=1;\"]},"
                            "\"_mta-sts.expired.test\": {\"TXT\": [\"v=STSv1; id=1;\"]},"
                            "\"_mta-sts.first.test\": {\"TXT\": [\"v=STSv1; id=1;\"]},"
+                           "\"_mta-sts.both.test\": {\"TXT\": [\"v=STSv1; id=1;\"]},"
                            "\"same.test\": {\"A\": [\"127.0.0.1\"]}}";
 static const time_ms now = 1795348800000;
 
@@ -88,6 +89,15 @@ static void what_is_kept(void **state)
         assert_int_row(rows[i].domain, asking.has_policy, rows[i].has_policy);
         assert_int_row(rows[i].domain, asking.failed, rows[i].failed);
     }
+    struct asking first = {0}, second = {0}; /* two routes to a new domain: neither goes before the fetch has ended */
+    sts_ask(cache, SLICE("both.test"), on_answer, &first);
+    sts_ask(cache, SLICE("both.test"), on_answer, &second);
+    sts_cancel(sts_ask(cache, SLICE("both.test"), on_answer, &asking));
+    for (int turn = 0; turn < 20 && !first.has_come; turn++) {
+        loop_turn(loop, 0);
+        assert_int_equal(first.has_come, second.has_come);
+    }
+    assert_true(first.has_come && asking.failed == 4);
     world_advance(&world, DAYS_MS(1)); /* everybody's time is over */
     asking.has_come = false;
     sts_ask(cache, SLICE("gone.test"), on_answer, &asking);
