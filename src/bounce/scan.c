@@ -151,12 +151,15 @@ static unsigned pair_beyond(const unsigned char *two)
                                                               : two[0] | (unsigned)two[1] << 8;
 }
 
-/* Two letters of a phrase or a text, of any case, as one of PAIR_BITS: what is not set cannot begin any phrase. */
-static unsigned pair_bit(const char *two)
+/* The first three bytes of a phrase or a text, of any case, as one of PHRASE_BITS: what is not set cannot begin any
+ * phrase. Two bytes where the letter is of two, or where the set has a phrase of two (is_short). */
+static unsigned begin_bit(const char *text, size_t len, bool is_short)
 {
-    const unsigned char *bytes = (const unsigned char *)two;
-    unsigned pair = bytes[0] & 0x80 ? pair_beyond(bytes) : bytes[0] | (unsigned)bytes[1] << 8;
-    return (pair | 0x2020u) * 0x9e37u >> 6 & (PHRASE_PAIR_BITS - 1);
+    const unsigned char *bytes = (const unsigned char *)text;
+    unsigned pair = bytes[0] & 0x80 ? pair_beyond(bytes) : bytes[0] | (unsigned)bytes[1] << 8, third = 0;
+    if (!is_short && len > 2 && (bytes[0] < 0x80 || bytes[0] >= 0xe0))
+        third = bytes[2] <= ' ' ? ' ' : bytes[2] | 0x20u;
+    return ((pair | 0x2020u) + (third << 16)) * 0x9e3779b1u >> 20;
 }
 
 /* Where a phrase may begin in a text: at the beginning of a word, and at every byte that is neither of a word nor a
@@ -173,7 +176,9 @@ static unsigned beginnings(const unsigned char *bytes, unsigned *in_word)
                                    _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit));
     unsigned word = (unsigned)_mm_movemask_epi8(is_word);
     unsigned space = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')));
-    unsigned begins = ~(word & (word << 1 | *in_word)) & ~space & 0xffffu;
+    /* bytes 0x80 to 0xbf are in the middle of a letter */
+    unsigned middle = (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(v, _mm_set1_epi8((char)0xc0)));
+    unsigned begins = ~(word & (word << 1 | *in_word)) & ~space & ~middle & 0xffffu;
     *in_word = word >> (STRIDE - 1) & 1;
     return begins;
 }
@@ -183,7 +188,8 @@ static unsigned beginnings(const unsigned char *bytes, unsigned *in_word)
     unsigned begins = 0;
     for (unsigned i = 0; i < STRIDE; i++) {
         bool is_word = ascii_is_alnum((char)bytes[i]);
-        if (bytes[i] != ' ' && !(is_word && *in_word))
+        bool is_middle = bytes[i] >= 0x80 && bytes[i] < 0xc0; /* of a letter */
+        if (bytes[i] != ' ' && !is_middle && !(is_word && *in_word))
             begins |= 1u << i;
         *in_word = is_word;
     }
@@ -192,7 +198,8 @@ static unsigned beginnings(const unsigned char *bytes, unsigned *in_word)
 #endif
 
 /* The first four bytes of a phrase, letters in lower case (other bytes may be alike that are not: the whole phrase is
- * compared afterwards), and which of them count: those before its first space, which may be any white space. */
+ * compared afterwards), and which of them count: where a space may be any white space, none does; behind it they do
+ * while it is a single one. */
 static uint32_t front_of(const char *bytes, size_t len)
 {
     uint32_t front = 0;
@@ -203,28 +210,44 @@ static uint32_t front_of(const char *bytes, size_t len)
     return front | 0x20202020u;
 }
 
-static uint32_t front_mask(struct slice phrase)
+static uint32_t front_mask(struct slice phrase, bool is_single)
 {
-    static const char ones[] = "\xff\xff\xff\xff";
-    ptrdiff_t space = slice_find_byte(phrase, ' ');
-    size_t len = space >= 0 ? (size_t)space : phrase.len;
-    uint32_t mask = 0;
-    memcpy(&mask, ones, len < sizeof(mask) ? len : sizeof(mask));
-    return mask;
+    unsigned char mask[4] = {0};
+    uint32_t bits;
+    for (size_t i = 0; i < phrase.len && i < sizeof(mask); i++) {
+        mask[i] = phrase.ptr[i] == ' ' ? 0 : 0xff;
+        if (phrase.ptr[i] == ' ' && !is_single)
+            break;
+    }
+    memcpy(&bits, mask, sizeof(bits));
+    return bits;
+}
+
+/* Do two bytes of white space stand side by side, where it may shift the first four letters of a phrase? */
+static bool has_run(struct slice text)
+{
+    for (size_t i = 1; i < 4 && i + 1 < text.len; i++)
+        if (ascii_is_space(text.ptr[i]) && ascii_is_space(text.ptr[i + 1]))
+            return true;
+    return false;
 }
 
 static void heads_make(struct phrase_heads *heads, const struct phrase *rows, size_t count)
 {
     assert(count <= PHRASES_MAX);
-    memset(heads->pairs, 0, sizeof(heads->pairs));
+    memset(heads->begin, 0, sizeof(heads->begin));
     memset(heads->heads, 0, sizeof(heads->heads));
+    heads->is_short = false;
+    for (size_t i = 0; i < count; i++)
+        heads->is_short = heads->is_short || rows[i].text.len < 3;
     for (size_t i = count; i-- > 0;) {
-        unsigned bit = pair_bit(rows[i].text.ptr);
-        heads->pairs[bit >> 6] |= 1ull << (bit & 63);
+        unsigned bit = begin_bit(rows[i].text.ptr, rows[i].text.len, heads->is_short);
+        heads->begin[bit >> 6] |= 1ull << (bit & 63);
         heads->others[i] = heads->heads[bit % PHRASE_HEADS];
         heads->heads[bit % PHRASE_HEADS] = (uint8_t)(i + 1);
-        heads->mask[i] = front_mask(rows[i].text);
-        heads->front[i] = front_of(rows[i].text.ptr, rows[i].text.len) & heads->mask[i];
+        heads->mask[0][i] = front_mask(rows[i].text, true);
+        heads->mask[1][i] = front_mask(rows[i].text, false);
+        heads->front[i] = front_of(rows[i].text.ptr, rows[i].text.len);
     }
 }
 
@@ -250,38 +273,56 @@ static inline const struct phrase_heads *heads_of(struct phrases *set, struct ph
 
 static inline bool may_begin(const struct phrase_heads *heads, unsigned bit)
 {
-    return heads->pairs[bit >> 6] >> (bit & 63) & 1;
+    return heads->begin[bit >> 6] >> (bit & 63) & 1;
+}
+
+static bool has_case_beyond(char c)
+{
+    return (unsigned char)c == 0xc3 || (unsigned char)c == 0xd0; /* what blob_lower knows */
 }
 
 /* Does the phrase stand at the front of the text, whatever the case of its letters, any white space for its spaces? */
 static bool stands_at(struct slice rest, struct slice phrase)
 {
-    enum { PHRASE_BYTES_MAX = 96 };
-    char folded[PHRASE_BYTES_MAX * 2];
+    size_t i = 0, k = 0;
     if (slice_starts_caseless(rest, phrase))
         return true;
-    bool is_ascii = !((rest.ptr[0] | phrase.ptr[phrase.len - 1]) & 0x80);
-    if (is_ascii && !memchr(phrase.ptr, ' ', phrase.len))
-        return false;
-    size_t len = 0; /* as much of the text as the phrase may need, white space as one space */
-    for (size_t i = 0; i < rest.len && len < phrase.len && i < sizeof(folded); i++) {
-        bool is_space = ascii_is_space(rest.ptr[i]);
-        if (!is_space || (len && folded[len - 1] != ' '))
-            folded[len++] = is_space ? ' ' : rest.ptr[i];
+    while (k < phrase.len) {
+        if (i == rest.len)
+            return false;
+        char c = rest.ptr[i];
+        if (phrase.ptr[k] == ' ') {
+            if (!ascii_is_space(c))
+                return false;
+            while (i < rest.len && ascii_is_space(rest.ptr[i]))
+                i++;
+            k++;
+        } else if (has_case_beyond(c) && i + 1 < rest.len && k + 1 < phrase.len) {
+            char two[2] = {c, rest.ptr[i + 1]};
+            blob_lower(two, sizeof(two));
+            if (memcmp(two, phrase.ptr + k, sizeof(two)) != 0)
+                return false;
+            i += 2;
+            k += 2;
+        } else {
+            if (ascii_lower(c) != phrase.ptr[k])
+                return false;
+            i++;
+            k++;
+        }
     }
-    blob_lower(folded, len);
-    return len == phrase.len && memcmp(folded, phrase.ptr, len) == 0;
+    return true;
 }
 
 /* The first row that stands at the beginning of `rest`, when it is one before `best`; else best. */
 static __attribute__((noinline)) size_t row_at(const struct phrase_heads *heads, const struct phrase *rows,
                                                struct slice rest, unsigned bit, size_t best)
 {
-    bool is_ascii = !(rest.ptr[0] & 0x80);
+    bool has_case = has_case_beyond(rest.ptr[0]); /* other bytes than the phrase's may be meant */
     uint32_t front = front_of(rest.ptr, rest.len);
+    const uint32_t *masks = heads->mask[has_run(rest)];
     for (size_t row = heads->heads[bit % PHRASE_HEADS]; row && row <= best; row = heads->others[row - 1])
-        if ((!is_ascii || (front & heads->mask[row - 1]) == heads->front[row - 1]) &&
-            stands_at(rest, rows[row - 1].text))
+        if ((has_case || !((front ^ heads->front[row - 1]) & masks[row - 1])) && stands_at(rest, rows[row - 1].text))
             return row - 1;
     return best;
 }
@@ -307,7 +348,7 @@ static size_t row_find(struct slice text, struct phrases *set, bool is_any, size
             size_t i = from + (unsigned)__builtin_ctz(begins);
             if (i + 1 >= text.len)
                 break;
-            unsigned bit = pair_bit(text.ptr + i);
+            unsigned bit = begin_bit(text.ptr + i, text.len - i, heads->is_short);
             if (!may_begin(heads, bit))
                 continue;
             size_t row = row_at(heads, set->rows, slice_of(text.ptr + i, text.len - i), bit, best);
@@ -340,7 +381,7 @@ size_t scan_front(struct slice text, struct phrases *set)
         return set->count;
     struct phrase_heads spare;
     const struct phrase_heads *heads = heads_of(set, &spare);
-    unsigned bit = pair_bit(text.ptr);
+    unsigned bit = begin_bit(text.ptr, text.len, heads->is_short);
     return may_begin(heads, bit) ? row_at(heads, set->rows, text, bit, set->count) : set->count;
 }
 

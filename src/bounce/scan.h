@@ -30,14 +30,15 @@ enum stage scan_stage(struct slice text);
  *     static struct phrases set = PHRASES(rows);
  *
  * What a set keeps beside its rows is made of them at the first look, and never changes again: threads may share it. */
-enum { SCAN_PHRASE_BYTES = 4096, PHRASES_MAX = 255, PHRASE_PAIR_BITS = 1024, PHRASE_HEADS = 128 };
+enum { SCAN_PHRASE_BYTES = 4096, PHRASES_MAX = 255, PHRASE_BITS = 4096, PHRASE_HEADS = 128 };
 struct phrase {
     struct slice text;
     int value;
 };
-struct phrase_heads { /* the rows by their first two letters (private to scan.c) */
-    uint64_t pairs[PHRASE_PAIR_BITS / 64];
-    uint32_t front[PHRASES_MAX], mask[PHRASES_MAX];
+struct phrase_heads { /* the rows by their first letters (private to scan.c) */
+    uint64_t begin[PHRASE_BITS / 64];
+    bool is_short;
+    uint32_t front[PHRASES_MAX], mask[2][PHRASES_MAX];
     uint8_t heads[PHRASE_HEADS], others[PHRASES_MAX]; /* rows numbered from 1, the first row first; 0: no more */
 };
 struct phrases {
