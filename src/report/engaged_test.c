@@ -93,8 +93,43 @@ static void counted(void **state)
     }
 }
 
+/* Where the newest stand, for the delivery's timeline (event/query.c): whatever bucket that was, and never more than so
+ * many, however often a machine comes. */
+static bool take_places(struct db *db, struct fault *why, void *context)
+{
+    unsigned *next = context;
+    struct event events[10] = {0};
+    for (size_t i = 0; i < COUNT_OF(events); i++, ++*next)
+        events[i] = (struct event){.bucket = 200 + *next / 20,
+                                   .seq = 1000 + *next,
+                                   .delivery_id = 77 << 8 | 3,
+                                   .kind = *next % 2 ? EVENT_CLICKED : EVENT_OPENED,
+                                   .origin = EVENT_ORIGIN_ROBOT,
+                                   .at = NOW + *next};
+    return engaged_take(db, why, events, COUNT_OF(events));
+}
+
+static void it_knows_where_the_newest_stand(void **state)
+{
+    TEST_STORE(test, state);
+    unsigned next = 0;
+    for (int i = 0; i < 5; i++)
+        test_write(test.store, take_places, &next);
+    SCOPED(buf) want = BUF(1000);
+    for (unsigned n = 50 - ENGAGED_EVENTS_KEPT; n < 50; n++)
+        buf_printf(&want, "%s%u.%u", want.len ? " " : "", 200 + n / 20, 1000 + n);
+    struct fault why = {0};
+    SCOPED(rows) rows = {0};
+    assert_true(db_query(test.reader, &why, &rows, "SELECT events FROM engaged WHERE bucket = 3 AND delivery_id = $1",
+                         VALUES(V_INT(77 << 8 | 3)))); /* in the delivery's own bucket */
+    assert_true(rows_next(&rows));
+    assert_slice("places", rows_text(&rows, 0), buf_slice(&want));
+    rows_release(&rows);
+    test_store_end(&test);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ON_BOTH(counted)};
+    const struct CMUnitTest tests[] = {ON_BOTH(counted), ON_BOTH(it_knows_where_the_newest_stand)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
