@@ -342,7 +342,7 @@ static bool nothing(struct db *db, struct fault *why, void *context)
 static void watchers_hear_of_commits_only(void **state)
 {
     TEST_STORE(test, state);
-    struct watched watched = {.watch = {.wake = watched_wake}};
+    struct watched watched = {.watch = {.wake = watched_wake, .again_ms = 1000}};
     store_watch_add(test.store, &watched.watch);
     struct fault why = {0};
     assert_false(test_write_try(test.store, mark, &why, &why));
