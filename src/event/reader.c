@@ -160,7 +160,7 @@ bool event_reader_lag(struct db *db, struct fault *why, const char *reader, uint
 
 /* ── followers ── */
 
-enum { BATCH = 2000, RETRY_MS = 1000 };
+enum { BATCH = 2000, RETRY_MS = 1000, BUSY = 256 };
 
 struct event_follower {
     struct store_watch watch;
@@ -229,11 +229,20 @@ static bool follower_run(struct write_job *job, struct db *db, struct fault *why
     return next_batch(follower, db, why, &follower->seen, &follower->has_more);
 }
 
+/* A batch asks each bucket and moves each cursor, however few events there are. */
+static time_ms pause_after(const struct event_follower *follower)
+{
+    const struct event_follower_options *options = &follower->options;
+    if (follower->has_more)
+        return 0;
+    return options->busy_interval_ms && follower->seen >= BUSY ? options->busy_interval_ms : options->interval_ms;
+}
+
 static void follower_done(struct write_job *job, const struct fault *why)
 {
     struct event_follower *follower = follower_of(job);
     follower->is_queued = false;
-    follower->next_ms = monotonic_ms() + (why ? RETRY_MS : follower->has_more ? 0 : follower->options.interval_ms);
+    follower->next_ms = monotonic_ms() + (why ? RETRY_MS : pause_after(follower));
     if (why) {
         log_warn("event", "reader %s: %s", follower->options.name, why->text);
         follower->is_wanted = true;

@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 
-enum { RING = 64, INTERVAL_MS = 200, DOMAIN_MAX = 512 };
+enum { RING = 64, INTERVAL_MS = 200, BUSY_INTERVAL_MS = 1000, DOMAIN_MAX = 512 };
 
 struct ring_second {
     _Atomic int64_t second;
@@ -246,6 +246,7 @@ struct report *report_start(struct store *store, struct leases *leases, void (*a
                                              .context = report,
                                              .leases = leases,
                                              .interval_ms = INTERVAL_MS,
+                                             .busy_interval_ms = BUSY_INTERVAL_MS,
                                              .after = after_batch};
     report->follower = event_follow(store, &options);
     return report;
