@@ -6,6 +6,7 @@ import pwd
 import smtplib
 import ssl
 
+from jail_test import children, readers
 from tap import Tap
 from todoke import NET, PORT, Place, until
 
@@ -18,7 +19,7 @@ def ids_of(pid):
     found = set()
     for thread in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii") as file:
-            lines = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
+            lines = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
         found.add((lines["Uid"], lines["Gid"], lines["Groups"].strip(), lines["CapEff"], lines["CapPrm"], lines["NoNewPrivs"]))
     return found
 
@@ -62,6 +63,8 @@ def main():
 
         server = todoke.serve()
         ids = ids_of(server.popen.pid)
+        jailed = children(server.popen.pid) + readers(server.popen.pid)
+        tap.ok(len(jailed) >= 2 and all(uid.split()[0] != "0" for pid in jailed for uid, *_ in ids_of(pid)), "nor is any process of its jail root", str([ids_of(pid) for pid in jailed]))
         tap.equal([(uid, gid, effective, permitted, new) for uid, gid, _, effective, permitted, new in ids],
                   [("\t".join([str(account.pw_uid)] * 4), "\t".join([str(account.pw_gid)] * 4), "0" * 16, "0" * 16, "1")], f"every thread is {USER}, with no capability and no new privileges")
         tap.ok("0" not in next(iter(ids))[2].split(), "in none of root's groups", str(ids))

@@ -80,11 +80,17 @@ static void limit(int what, rlim_t most)
     setrlimit(what, &both);
 }
 
+/* Root's rights are of no use in here. */
+static bool rights_shed(void)
+{
+    return geteuid() != 0 || (setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
+                              setresuid(NOBODY, NOBODY, NOBODY) == 0);
+}
+
 /* Everything a reader gives away before it is locked in. False: not safe to go on. */
 static bool reader_shed(pid_t parent)
 {
-    if (geteuid() == 0 &&
-        (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0))
+    if (!rights_shed())
         return false;
     limit(RLIMIT_CORE, 0); /* a mail does not belong into a core file */
     limit(RLIMIT_FSIZE, 0);
@@ -186,6 +192,9 @@ void spawner_main(const struct jail_work *work, int control)
     if (!prepared) {
         ready.value = 0;
         snprintf(ready.text, sizeof(ready.text), "%.300s", why.text);
+    } else if (!rights_shed() || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 /* another user: it is to be said again */) {
+        ready.value = 0;
+        snprintf(ready.text, sizeof(ready.text), "the rights of root do not go: %s", strerror(errno));
     } else if (!lock_spawner()) {
         ready.value = 0;
         snprintf(ready.text, sizeof(ready.text), "seccomp: %s", strerror(errno));
