@@ -110,6 +110,11 @@ bool box_remove(struct db *db, struct fault *why, struct slice name, bool *found
     return ok;
 }
 
+bool box_is_due(const struct box *box, time_ms now)
+{
+    return now < box->checked || now - box->checked >= SECONDS_MS((time_ms)box->poll_s);
+}
+
 bool box_checked(struct db *db, struct fault *why, uint64_t id, time_ms now, const char *fault)
 {
     return db_do(db, why, "UPDATE mailbox SET checked_ms = $2, fault = $3 WHERE id = $1",

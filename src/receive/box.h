@@ -56,6 +56,8 @@ NODISCARD bool box_check(struct box *box, struct fault *why);
 NODISCARD bool box_add(struct db *db, struct fault *why, const struct seal_key *seal, struct box *box,
                        struct slice password, time_ms now);
 NODISCARD bool box_remove(struct db *db, struct fault *why, struct slice name, bool *found);
+/* A clock that was set back is no reason to wait until it is where it was (F8). */
+bool box_is_due(const struct box *box, time_ms now);
 /* How a round went; fault empty: well. */
 NODISCARD bool box_checked(struct db *db, struct fault *why, uint64_t id, time_ms now, const char *fault);
 

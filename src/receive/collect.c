@@ -125,7 +125,7 @@ static void look(struct timer *timer)
         boxes = NULL;
     }
     for (size_t i = 0; i < count && !atomic_load(&collector->is_stopping); i++)
-        if (world_wall(collector->world) - boxes[i].checked >= SECONDS_MS(boxes[i].poll_s))
+        if (box_is_due(&boxes[i], world_wall(collector->world)))
             look_at(collector, &boxes[i]);
     free(boxes);
     timer_set(timer, LOOK_MS);

@@ -219,6 +219,16 @@ static void a_fetched_mail_is_kept_once(void **state)
     test_store_end(&store);
 }
 
+static void when_a_box_is_looked_at(void **state)
+{
+    struct box box = {.poll_s = 60};
+    assert_true(box_is_due(&box, NOW)); /* never yet */
+    box.checked = NOW;
+    assert_false(box_is_due(&box, NOW + 59999));
+    assert_true(box_is_due(&box, NOW + 60000));
+    assert_true(box_is_due(&box, NOW - DAYS_MS(1))); /* F8: the clock was set back */
+}
+
 static void a_box_that_is_no_good(void **state)
 {
     static const struct {
@@ -340,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_BOTH(reports_are_kept_once),
         ON_BOTH(a_fetched_mail_is_kept_once),
+        TEST(when_a_box_is_looked_at),
         TEST(a_box_that_is_no_good),
         TEST(a_maildir),
     };
