@@ -400,6 +400,24 @@ static bool recover_bucket(const struct ledger *ledger, struct db *db, struct fa
     return true;
 }
 
+static bool mark_seen(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    bucket_set_add(context, (unsigned)rows_int(row, 0) % ID_BUCKETS);
+    return true;
+}
+
+/* Which buckets have anything on the wire: one round trip for all, a look into the index of those apart for each. */
+static bool marks_where(struct db *db, struct fault *why, struct bucket_set *where)
+{
+    struct value buckets[ID_BUCKETS];
+    *where = (struct bucket_set){0};
+    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++)
+        buckets[bucket] = V_INT(bucket);
+    return db_query_many(
+        db, why, "SELECT bucket FROM delivery WHERE bucket = $1 AND state >= 2 AND state <= 4 AND state = 3 LIMIT 1",
+        buckets, 1, ID_BUCKETS, mark_seen, where);
+}
+
 bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *why, const struct bucket_set *buckets,
                     bool is_new_life, time_ms now, time_ms wait_ms, int64_t *count)
 {
@@ -412,10 +430,16 @@ bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *wh
         .is_attempt = true, /* whoever still holds the claim of before must not mark it again */
         .due = now + wait_ms,
     };
+    struct bucket_set where;
     *count = 0;
+    if (!is_new_life && bucket_set_count(buckets) == 0)
+        return true;
+    if (!marks_where(db, why, &where))
+        return false;
     for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++)
-        if ((is_new_life && !recover_bucket(ledger, db, why, bucket, true, &like, count)) ||
-            (bucket_set_has(buckets, bucket) && !recover_bucket(ledger, db, why, bucket, false, &like, count)))
+        if (bucket_set_has(&where, bucket) &&
+            ((is_new_life && !recover_bucket(ledger, db, why, bucket, true, &like, count)) ||
+             (bucket_set_has(buckets, bucket) && !recover_bucket(ledger, db, why, bucket, false, &like, count))))
             return false;
     return true;
 }

@@ -189,11 +189,11 @@ bool leases_keep(struct db *db, struct fault *why, struct leases *leases, time_m
 {
     struct lease_row table[ID_BUCKETS];
     struct leases next = *leases; /* the job may be repeated: decide on a copy */
-    time_ms now;
+    time_ms now, length = db_is_postgres(db) ? LEASE_MS : LEASE_ALONE_MS;
     next.checked_db = NULL;
     next.gained = (struct bucket_set){0};
     next.others_ended = false;
-    if (!rows_make(db, why) || !db_now(db, why, &now) || !life_keep(db, why, &next, now + LEASE_MS) ||
+    if (!rows_make(db, why) || !db_now(db, why, &now) || !life_keep(db, why, &next, now + length) ||
         !lives_end(db, why, now) || !lives_read(db, why, &next) || !rows_read(db, why, table))
         return false;
     drop_lost(&next, table);
@@ -201,10 +201,10 @@ bool leases_keep(struct db *db, struct fault *why, struct leases *leases, time_m
     unsigned count = bucket_set_count(&next.held);
     if (count > share && !give_away(db, why, &next, count - share))
         return false;
-    if (!renew(db, why, &next, now + LEASE_MS) ||
-        (count < share && !take(db, why, &next, table, share - count, now, now + LEASE_MS)))
+    if (!renew(db, why, &next, now + length) ||
+        (count < share && !take(db, why, &next, table, share - count, now, now + length)))
         return false;
-    next.until_monotonic = now_monotonic + LEASE_MS;
+    next.until_monotonic = now_monotonic + length;
     counters_are_shared(db, next.live_count > 1);
     next.leads = bucket_set_has(&next.held, LEASE_LEADER);
     *leases = next;
