@@ -177,15 +177,16 @@ def spread(values, form="{:.0f}"):
 
 
 def signature_ms():
-    """Milliseconds of one core for an RSA-2048 signature on this machine now, by `openssl speed`; None without openssl. One process
-    for each core, as the program signs: a core whose neighbour works too is slower (power, caches, threads of one core)."""
-    cores = os.cpu_count() or 1
+    """Milliseconds of a core for one RSA-2048 signature on this machine now, by `openssl speed`; None without openssl. One process for
+    each core at once, as the program signs: a core whose neighbour works too is slower (power, caches, threads of one core). Each
+    measures its own processor time; with -multi it would be the clock's, and others' work would count as the signature's."""
+    command = ["openssl", "speed", "-seconds", "1", "rsa2048"]
     try:
-        done = subprocess.run(["openssl", "speed", "-seconds", "1", "-multi", str(cores), "rsa2048"], capture_output=True, text=True, check=False)
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(os.cpu_count() or 1)]
     except OSError:
         return None
-    found = re.search(r"^rsa\s+2048 bits\s+\S+\s+\S+\s+([\d.]+)", done.stdout, re.M)
-    return 1000 * cores / float(found.group(1)) if found else None
+    rates = [re.search(r"^rsa\s+2048 bits\s+\S+\s+\S+\s+([\d.]+)", process.communicate()[0], re.M) for process in running]
+    return sum(1000 / float(found.group(1)) for found in rates) / len(rates) if rates and all(rates) else None
 
 
 def until(question, seconds, what, every=0.02):
