@@ -1,14 +1,16 @@
 """receiver - a small SMTP receiver that keeps every mail whole, for tests that look at what reached the other side."""
+import socket
 import socketserver
 import threading
 import time
 
 
 class Receiver:
-    """receiver.mails: (mail_from, rcpt_to, bytes), in the order they were taken; receiver.peers: whose address each came from. judge(address): the reply that refuses it, or None."""
+    """receiver.mails: (mail_from, rcpt_to, bytes), in the order they were taken; receiver.peers: whose address each came from; receiver.greetings: what
+    EHLO said. judge(address): the reply that refuses it, or None."""
 
     def __init__(self, ip, port, judge=lambda address: None):
-        self.mails, self.peers, self.lock, self.judge = [], [], threading.Lock(), judge
+        self.mails, self.peers, self.greetings, self.lock, self.judge = [], [], [], threading.Lock(), judge
         self.pause = 0 # s before each final dot is answered
         keep = self
 
@@ -28,6 +30,7 @@ class Receiver:
                 while line := self.rfile.readline():
                     verb, words = line.strip().upper()[:4], line.strip().decode("utf-8", "replace")
                     if verb == b"EHLO":
+                        keep.greetings.append(words.split(" ", 1)[-1])
                         self.wfile.write(b"250-receiver.test\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE 50000000\r\n")
                     elif verb == b"MAIL":
                         sender, recipients = words.split("<", 1)[1].split(">")[0], []
@@ -58,6 +61,7 @@ class Receiver:
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address, daemon_threads = True, True
+            address_family = socket.AF_INET6 if ":" in ip else socket.AF_INET
 
         self.server = Server((ip, port), Conversation)
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)

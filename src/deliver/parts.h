@@ -135,6 +135,7 @@ struct destination {
     int slot_count;
     bool has_doubts; /* a connection failed and none stands: no more of them until one of those on their way does */
     time_ms dead_until[2]; /* IPv4, IPv6: an address of that family did not connect (R17) */
+    bool turn;             /* which family the next connection begins with */
     int failures;          /* connections in a row that came to nothing, without a word from the host */
     time_ms
         clear_until[ROUTE_HOSTS_MOST]; /* a handshake failed with this host of the route: in clear until then (R31) */
@@ -163,7 +164,8 @@ struct slot {
     int under_way_count;
     int sent; /* messages handed over on this connection */
     bool any_delivered;
-    size_t host, address; /* of the route: where it is connected */
+    size_t host, address; /* of the route: where it is connected; the address as slot_address has it */
+    bool begins_other;    /* with the other family of addresses than the route has first */
     unsigned step;
     struct timer idle;
     struct buf remote; /* "mx.example.jp[192.0.2.1]" */
@@ -181,6 +183,16 @@ struct slot {
         struct buf text;
     } last_words;
 };
+
+/* The address in the slot's turn at a host that has both families: connections begin with the one and the other in
+ * turns (R17). */
+static inline const struct ip *slot_address(const struct slot *slot, const struct route_host *host, size_t address)
+{
+    size_t other = address ^ 1;
+    bool is_other = slot->begins_other && other < host->address_count &&
+                    host->addresses[other].family != host->addresses[address].family;
+    return &host->addresses[is_other ? other : address];
+}
 
 /* Marks, unmarks and outcomes of one turn of a worker: one write job. */
 struct batch {

@@ -278,7 +278,7 @@ static bool connect_to(struct slot *slot);
 static bool is_dead_family(const struct slot *slot, const struct route_host *host, size_t address)
 {
     const time_ms *dead = slot->destination->dead_until, now = loop_now(slot->worker->loop);
-    uint8_t family = host->addresses[address].family;
+    uint8_t family = slot_address(slot, host, address)->family;
     if (now >= dead[family == 6])
         return false;
     for (size_t i = 0; i < host->address_count; i++)
@@ -573,7 +573,7 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
     }
     if (slot->tls_fault == TLS_FAULT_NONE && (end->why == STREAM_TIMEOUT || end->why == STREAM_UNREACHABLE)) {
         const struct route_host *host = &slot->kept->route.hosts[slot->host];
-        slot->destination->dead_until[host->addresses[slot->address].family == 6] =
+        slot->destination->dead_until[slot_address(slot, host, slot->address)->family == 6] =
             loop_now(slot->worker->loop) + FAMILY_DEAD_MS;
     }
     const struct reply silence = {.text = slice_str(end->text)};
@@ -588,7 +588,8 @@ static bool is_other_kind(struct slot *slot)
 {
     const struct reply none = {.text = SLICE("no address of the kind that our source has (IPv4, IPv6)")};
     const struct ip *from = &slot->egress->from;
-    if (!from->family || slot->kept->route.hosts[slot->host].addresses[slot->address].family == from->family)
+    if (!from->family ||
+        slot_address(slot, &slot->kept->route.hosts[slot->host], slot->address)->family == from->family)
         return false;
     slot_keep_last_words(slot, &none, STAGE_CONNECT);
     return true;
@@ -603,7 +604,7 @@ static bool connect_to(struct slot *slot)
         return false;
     const struct route_host *host = &slot->kept->route.hosts[slot->host];
     struct stream_target target = {
-        .to = {host->addresses[slot->address], slot_port(slot)},
+        .to = {*slot_address(slot, host, slot->address), slot_port(slot)},
         .from = slot->egress->from,
         .deadline_ms = scaled(slot, CONNECT_TIMEOUT_MS),
     };
@@ -628,6 +629,8 @@ void slot_open(struct worker *worker, struct destination *destination, struct eg
     slot->worker = worker;
     slot->destination = destination;
     slot->egress = egress;
+    slot->begins_other = destination->turn;
+    destination->turn = !destination->turn;
     slot->kept = destination->kept;
     slot->kept->held++;
     const struct recipient *waits = destination->ready.first ? destination->ready.first : destination->raw.first;

@@ -152,7 +152,7 @@ static void count(struct slot *slot, enum tls_result result, struct slice detail
     if (slot->stream)
         note.from = stream_local(slot->stream).ip;
     if (slot->security.level != TLS_LEVEL_REFUSED && slot->address < host->address_count)
-        note.to = host->addresses[slot->address];
+        note.to = *slot_address(slot, host, slot->address);
     mailbox_post(&slot->worker->engine->dispatcher.notes, &tls_note_copy(&note)->item);
 }
 
