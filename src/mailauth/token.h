@@ -46,8 +46,8 @@ struct token_keys { /* newest first; all verify */
 
 /* The keys of all kinds. Threads read it while one changes it; keys that were replaced stay until the ring goes. */
 struct token_ring {
+    struct token_keys_kept *kept; /* first: clang 14 takes no {0} for a pointer that is atomic */
     _Atomic(const struct token_keys *) of[TOKEN_KIND_COUNT];
-    struct token_keys_kept *kept;
 };
 /* From one thread at a time. Nothing happens when they are those already. */
 void token_ring_set(struct token_ring *ring, enum token_kind kind, const struct token_keys *keys);
