@@ -463,7 +463,8 @@ bool site_tick(struct alarm_watch *watch, struct db *db, struct fault *why, time
         struct guard_site *row = &rows[i];
         bool ok = true;
         int wish = row->asked;
-        if (!wish && row->is_holding && guard_is_normal_again(row, limits))
+        /* before the first round only those answer who were on the wire when it began: good ones come later than bad */
+        if (!wish && row->is_holding && row->rounds > 0 && guard_is_normal_again(row, limits))
             wish = GUARD_RETRY;
         if (!wish && row->is_holding && now - row->since >= wait_of(watch, limits->believe_after))
             wish = GUARD_EXCLUDE;
