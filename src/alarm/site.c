@@ -14,7 +14,8 @@ enum {
     TAKE_BACK_MOST = 5000,
     DOMAINS_OF_SITE = 200,
     RELEASE_MOST = 500, /* deliveries in one tick */
-    SPREAD_MS = 20,     /* between two that are tried again */
+    LATE_MS = 5000,
+    SPREAD_MS = 20, /* between two that are tried again */
 };
 
 /* ── answers of a batch ── */
@@ -241,6 +242,29 @@ static bool begin(struct alarm_watch *watch, struct db *db, struct fault *why, s
     return true;
 }
 
+/* It held already, and yet somebody was bounced: another node wrote that down while this one began to hold. */
+static bool take_back_late(struct alarm_watch *watch, struct db *db, struct fault *why, struct slice site,
+                           const struct event *events, size_t count, struct arena *arena)
+{
+    struct ledger_move *moves = ARENA_ARRAY(arena, struct ledger_move, count + 1);
+    size_t late = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct slice of;
+        if (!guard_is_about(&events[i]) || !events[i].delivery_id || events[i].state_before == DELIVERY_BOUNCED)
+            continue;
+        if (!site_of(db, why, &events[i], arena, &of))
+            return false;
+        if (!slice_equal(of, site))
+            continue;
+        if (!forget(watch, db, why, &events[i]))
+            return false;
+        moves[late] = (struct ledger_move){.event = events[i], .from = LEDGER_BIT(DELIVERY_BOUNCED)};
+        moves[late].event.at = watch_now(watch);
+        moves[late++].event.seq = 0;
+    }
+    return ledger_settle(&watch->options.ledger, db, why, moves, late);
+}
+
 bool site_take(struct alarm_watch *watch, struct db *db, struct fault *why, const struct event *events, size_t count)
 {
     const struct policy_guard *limits = limits_of(watch);
@@ -274,6 +298,8 @@ bool site_take(struct alarm_watch *watch, struct db *db, struct fault *why, cons
             continue;
         struct guard_site row;
         ok = guard_read(db, why, rows[i]->site, rows[i]->first, &row);
+        if (ok && row.is_holding && !take_back_late(watch, db, why, rows[i]->site, events, count, &arena))
+            return false;
         bool begins = ok && guard_count(&row, limits, rows[i]->tried, rows[i]->unknown, rows[i]->last);
         ok = ok && (begins ? begin(watch, db, why, &row, now) : guard_write(db, why, &row));
     }
@@ -445,6 +471,8 @@ static bool carry_out(struct alarm_watch *watch, struct db *db, struct fault *wh
     if (!held_read(watch, db, why, row->site, false, RELEASE_MOST, &arena, &held, &count))
         return false;
     if (count == 0) {
+        if (now - row->window < LATE_MS) /* since it ended: another node may be writing one down that it held */
+            return true;
         row->asked = 0;
         return guard_write(db, why, row);
     }
