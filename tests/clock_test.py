@@ -31,7 +31,8 @@ def story(tap, place, library):
     todoke.campaign("one")
     clock = place.write("clock", "+0d")
     todoke.serve(env={"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_CACHE_DURATION": "1", "DONT_FAKE_MONOTONIC": "1",
-                      "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"})
+                      "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1",
+                      "FAKETIME_FORCE_MONOTONIC_FIX": "0"}) # that "fix" lets every monotonic wait end at once
     todoke.ok("campaign", "send", "one")
     until(lambda: record.count() >= 50, 60, "the first mails")
     for jump in JUMPS:

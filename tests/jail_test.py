@@ -164,6 +164,7 @@ def main():
         seen = {(event["address"], event["reason"]) for event in todoke.events("bounced", "delay_notice")}
         tap.ok(seen == wanted, "every verdict is the one that it has without the jail" + (f": {sorted(seen ^ wanted)[:4]}" if seen != wanted else ""))
         over = sum(SAID[n % len(SAID)][3] for n in range(PEOPLE))
+        until(lambda: todoke.report("autumn")["counts"]["bounced"] >= over, 20, "the counters have seen all of it")
         tap.ok(todoke.report("autumn")["counts"]["bounced"] == over, f"{over} deliveries are bounced now, each by one event")
 
         # ── bombs ──

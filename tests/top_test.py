@@ -65,7 +65,7 @@ with Tap() as tap, Place("top") as place:
     todoke.ok("campaign", "send", "autumn")
 
     said = until(lambda: (lambda frame: frame if frame["a_second"]["delivered"] > 0 and frame["sites"]["items"] else None)(todoke.json("top")), 30, "something goes")
-    tap.ok(said["nodes"] == 1 and 3 <= said["a_second"]["delivered"] <= 8 and said["states"]["waiting"] > 0, "as JSON: rates and what is owed", str(said)[:1000])
+    tap.ok(said["nodes"] == 1 and 0 < said["a_second"]["delivered"] <= 8 and said["states"]["waiting"] > 0, "as JSON: rates and what is owed", str(said)[:1000])
     tap.ok(said["sites"]["items"][0]["site"] == "slowco" and said["sites"]["items"][0]["binds"]["limit"] == "rule_rate", "the busiest site and what binds there", str(said)[:1000])
     for lang, words in (("en", ("a second: accepted", "Slow Company", "rate: 4.9/s")), ("ja", ("毎秒: 受付", "Slow Company", "規則の上限 4.9/s"))):
         frame = todoke.ok("top", "--once", "--lang", lang)

@@ -1,12 +1,7 @@
 #include "api/robots_inside.h"
 
-#include "base/embedded.h"
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
+#include "base/data_files.h"
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { FILE_MOST = 16 << 20 };
 
@@ -236,58 +231,22 @@ void robots_free(struct robots *robots)
     free(robots);
 }
 
-static bool read_file(struct robots *robots, const char *path, struct fault *why)
+static bool read_file(void *robots, const char *path, struct slice text, bool is_operators, struct fault *why)
 {
-    SCOPED(buf) text = BUF(FILE_MOST);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fault_errno(why, "%s", path) || (why->kind = FAULT_INPUT, false);
-    ssize_t got = 0;
-    char *to;
-    while ((to = buf_reserve(&text, 16384)) && (got = read(fd, to, 16384)) > 0)
-        buf_advance(&text, (size_t)got);
-    close(fd);
-    if (got < 0)
-        return fault_errno(why, "%s", path);
-    if (!to)
-        return fault_set(why, FAULT_INPUT, "%s: larger than such a file can be", path);
-    return robots_read(robots, path, buf_slice(&text), true, why);
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static bool read_folder(struct robots *robots, const char *folder, struct fault *why)
-{
-    DIR *open_folder = opendir(folder);
-    if (!open_folder && errno == ENOENT)
-        return true;
-    if (!open_folder)
-        return fault_errno(why, "the folder of robots, %s", folder) || (why->kind = FAULT_INPUT, false);
-    const char *paths[ROBOT_FILES_MOST];
-    size_t count = 0;
-    for (struct dirent *entry; (entry = readdir(open_folder)) && count < ROBOT_FILES_MOST;)
-        if (entry->d_name[0] != '.' && slice_ends(slice_str(entry->d_name), SLICE(".yaml")))
-            paths[count++] = arena_printf(&robots->arena, "%s/%s", folder, entry->d_name).ptr;
-    closedir(open_folder);
-    qsort(paths, count, sizeof(*paths), by_text);
-    for (size_t i = 0; i < count; i++)
-        if (!read_file(robots, paths[i], why))
-            return false;
-    return true;
+    return robots_read(robots, path, text, is_operators, why);
 }
 
 bool robots_open(const char *folder, struct robots **robots_out, struct fault *why)
 {
-    const struct slice prefix = SLICE("data/robots/");
     struct robots *robots = robots_new();
-    bool ok = true;
-    for (const struct embedded_file *file = embedded_first(prefix); ok && file && slice_starts(file->path, prefix);
-         file++)
-        ok = robots_read(robots, arena_str(&robots->arena, file->path), embedded_bytes(file), false, why);
-    if (!ok || (folder && !read_folder(robots, folder, why)) || !robots_settle(robots, why)) {
+    const struct data_files files = {.carried = SLICE("data/robots/"),
+                                     .folder = folder,
+                                     .what = "robots",
+                                     .most_bytes = FILE_MOST,
+                                     .arena = &robots->arena,
+                                     .read = read_file,
+                                     .owner = robots};
+    if (!data_files_read(&files, why) || !robots_settle(robots, why)) {
         robots_free(robots);
         return false;
     }

@@ -2,10 +2,10 @@
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
-#include "app/file.h"
 #include "app/mailer.h"
 #include "app/report_print.h"
 #include "app/service.h"
+#include "base/file.h"
 
 #include "audience/contact.h"
 #include "mail/address.h"

@@ -1,7 +1,7 @@
 /* cmd_csv.c - `todoke csv read`: what a CSV file holds, as we read it */
 #include "app/arguments.h"
 #include "app/command.h"
-#include "app/file.h"
+#include "base/file.h"
 
 #include "audience/csv.h"
 #include "base/base64.h"

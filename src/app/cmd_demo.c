@@ -10,10 +10,10 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/demo_check.h"
-#include "app/file.h"
 #include "app/playground.h"
 #include "app/report_print.h"
 #include "app/service.h"
+#include "base/file.h"
 
 #include "access/key.h"
 #include "audience/import.h"

@@ -1,7 +1,7 @@
 /* cmd_dkim.c - todoke dkim keygen | sign */
 #include "app/arguments.h"
 #include "app/command.h"
-#include "app/file.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "mailauth/dkim_sign.h"
 #include <fcntl.h>

@@ -113,22 +113,7 @@ static bool audit(const struct queue_arguments *arguments, struct db *db, bool *
     if (arguments->is_json) {
         SCOPED(buf) out = BUF(4096);
         struct json json = {&out};
-        json_object_begin(&json);
-        json_put_int(&json, "accepted", audit.accepted);
-        json_put_int(&json, "sum", audit.rows_sum);
-        json_put_int(&json, "left_out", audit.left_out);
-        json_put_int(&json, "lag", (int64_t)audit.lag);
-        json_put_bool(&json, "agrees", audit.agrees);
-        for (int side = 0; side < 2; side++) {
-            json_key_slice(&json, side ? SLICE("counters") : SLICE("rows"));
-            json_object_begin(&json);
-            for (int state = 0; state < DELIVERY_STATE_COUNT; state++) {
-                json_key_slice(&json, delivery_word((enum delivery_state)state));
-                json_int(&json, side ? audit.counters[state] : audit.rows[state]);
-            }
-            json_end(&json);
-        }
-        json_end(&json);
+        report_audit_write(&json, &audit);
         printf("%.*s\n", (int)out.len, out.ptr);
         return true;
     }

@@ -3,7 +3,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
-#include "app/file.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "deliver/directions.h"
 #include "dns/resolver.h"

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { DRAIN_MS = 20000 };
 
@@ -83,6 +84,8 @@ static bool serve(const struct config *config, struct jail *jail, struct fault *
         struct endpoint http = service_http(service);
         log_info("app", "serving; console at %s://%s/ (sign in with a secret of `todoke key add`)",
                  strcmp(config->http_tls.text, "on") == 0 ? "https" : "http", endpoint_text(&http, at));
+        if (geteuid() == 0)
+            log_info("app", "running as root; set `user` to give its rights up once the ports are bound");
         int signal_number;
         while (sigwait(&stop, &signal_number) == 0 && signal_number == SIGHUP)
             service_reload(service);

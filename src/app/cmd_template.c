@@ -2,7 +2,7 @@
 #include "app/arguments.h"
 #include "app/batch_row.h"
 #include "app/command.h"
-#include "app/file.h"
+#include "base/file.h"
 #include "content/liquid.h"
 #include <stdio.h>
 #include <time.h>

@@ -41,11 +41,8 @@ static bool become(const struct passwd *user, struct fault *why)
 bool identity_take(const struct config *config, struct world *world, struct fault *why)
 {
     const char *name = config->user.text;
-    if (!name[0]) {
-        if (geteuid() == 0)
-            log_info("app", "running as root; set `user` to give its rights up once the ports are bound");
+    if (!name[0])
         return true;
-    }
     const struct passwd *user = getpwnam(name);
     if (!user)
         return fault_set(why, FAULT_INPUT, "user: there is no user \"%s\"; make one: useradd --system %s", name, name);

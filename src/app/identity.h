@@ -11,8 +11,8 @@
 #include "app/config.h"
 #include "net/world.h"
 
-/* As root with setting `user`: bind the configured ports below 1024, then become that user. As root without: says so in
- * the log. As anybody else: nothing, unless `user` names another (INPUT). Before any thread and any key. INPUT: no such
+/* As root with setting `user`: bind the configured ports below 1024, then become that user. Without the setting:
+ * nothing. As anybody else: nothing, unless `user` names another (INPUT). Before any thread and any key. INPUT: no such
  * user. WORLD: a port, or the kernel. */
 NODISCARD bool identity_take(const struct config *config, struct world *world, struct fault *why);
 

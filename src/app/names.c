@@ -1,7 +1,7 @@
 #include "app/names.h"
 
-#include "app/file.h"
 #include "base/buf.h"
+#include "base/file.h"
 #include "dns/unbound.h"
 #include "dns/zone.h"
 #include "mailauth/lookup_dns.h"

@@ -1,6 +1,6 @@
 #include "app/transport.h"
 
-#include "app/file.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "dns/unbound.h"
 #include "dns/zone.h"

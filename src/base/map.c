@@ -1,7 +1,8 @@
 #include "base/map.h"
 
+#include "base/random.h"
+
 #include <assert.h>
-#include <sys/auxv.h>
 
 /* Multiply-and-fold over eight bytes at a time (the construction of wyhash). */
 static uint64_t fold(uint64_t a, uint64_t b)
@@ -29,16 +30,18 @@ uint64_t hash_bytes(struct slice s, uint64_t seed)
     return fold(hash ^ word, 0xe7037ed1a0b428dbu ^ seed);
 }
 
-/* No stranger knows it, and it costs no system call: maps are made by the thousand. 16 random octets came with the
- * process (getauxval); they are folded, so that no order of entries tells them. */
-static uint64_t seed_of(const void *map)
+/* No stranger knows it, each map has its own, and it costs no system call: maps are made by the thousand, so each
+ * thread asks the kernel once. (The simulation answers in the kernel's place: the same seed gives the same order of
+ * entries.) */
+static uint64_t next_seed(void)
 {
-    uint64_t secret[2] = {0};
-    const void *given = (const void *)(uintptr_t)getauxval(AT_RANDOM);
-    if (given)
-        memcpy(secret, given, sizeof(secret));
-    return fold(fold(secret[0] ^ 0xa0761d6478bd642fu, secret[1] ^ 0xe7037ed1a0b428dbu),
-                (uint64_t)(uintptr_t)map ^ 0x8ebc6af09c88c6e3u);
+    static _Thread_local struct random seeds;
+    static _Thread_local bool is_seeded;
+    if (!is_seeded) {
+        random_bytes(&seeds, sizeof(seeds));
+        is_seeded = true;
+    }
+    return random_next(&seeds);
 }
 
 enum { ROOM_FIRST = 16 };
@@ -78,7 +81,7 @@ static void map_grow(struct map *map)
     map->entries = NEW_ARRAY(struct map_entry, map->room);
     map->used = old.count;
     if (!old.room)
-        map->seed = seed_of(map);
+        map->seed = next_seed();
     for (size_t i = 0; i < old.room; i++) {
         if (!entry_is_live(&old.entries[i]))
             continue;
@@ -179,7 +182,7 @@ void id_map_set(struct id_map *map, uint64_t id, void *value)
         map->room = old.room ? old.room * 2 : ROOM_FIRST;
         map->entries = NEW_ARRAY(struct id_map_entry, map->room);
         if (!old.room)
-            map->seed = seed_of(map);
+            map->seed = next_seed();
         map->count = 0;
         for (size_t i = 0; i < old.room; i++)
             if (old.entries[i].id)

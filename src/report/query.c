@@ -224,3 +224,23 @@ bool report_audit(struct db *db, struct fault *why, uint64_t campaign_id, struct
     audit->agrees = ok && audit->accepted == audit->rows_sum && (audit->lag || counters_agree(audit));
     return ok;
 }
+
+void report_audit_write(struct json *json, const struct report_audit *audit)
+{
+    json_object_begin(json);
+    json_put_int(json, "accepted", audit->accepted);
+    json_put_int(json, "sum", audit->rows_sum);
+    json_put_int(json, "left_out", audit->left_out);
+    json_put_int(json, "lag", (int64_t)audit->lag);
+    json_put_bool(json, "agrees", audit->agrees);
+    for (int side = 0; side < 2; side++) {
+        json_key_slice(json, side ? SLICE("counters") : SLICE("rows"));
+        json_object_begin(json);
+        for (int state = 0; state < DELIVERY_STATE_COUNT; state++) {
+            json_key_slice(json, delivery_word((enum delivery_state)state));
+            json_int(json, side ? audit->counters[state] : audit->rows[state]);
+        }
+        json_end(json);
+    }
+    json_end(json);
+}

@@ -7,6 +7,7 @@
 #ifndef TODOKE_REPORT_REPORT_H
 #define TODOKE_REPORT_REPORT_H
 
+#include "base/json.h"
 #include "event/reader.h"
 
 enum { REPORT_LEFT_OUT = -1 };
@@ -75,5 +76,7 @@ struct report_audit {
     bool agrees;  /* accepted = rows_sum, and, with lag 0, counters = rows */
 };
 NODISCARD bool report_audit(struct db *db, struct fault *why, uint64_t campaign_id, struct report_audit *audit);
+/* One object, as CLI.md fixes it. */
+void report_audit_write(struct json *json, const struct report_audit *audit);
 
 #endif

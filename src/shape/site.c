@@ -1,14 +1,9 @@
 #include "shape/site_inside.h"
 
-#include "base/embedded.h"
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
+#include "base/data_files.h"
 #include <stdlib.h>
-#include <unistd.h>
 
-enum { FILE_MOST = 1 << 20, FOLDER_MOST = 1000, HOST_ROOM = 256 };
+enum { FILE_MOST = 1 << 20, HOST_ROOM = 256 };
 
 /* ── matching ── */
 
@@ -217,65 +212,22 @@ bool sites_settle(struct sites *sites, bool is_loopback, struct fault *why)
 
 /* ── where they come from ── */
 
-static bool read_embedded(struct sites *sites, struct fault *why)
+static bool read_file(void *sites, const char *path, struct slice text, bool is_operators, struct fault *why)
 {
-    const struct slice prefix = SLICE("data/sites/");
-    for (const struct embedded_file *file = embedded_first(prefix); file && slice_starts(file->path, prefix); file++)
-        if (!sites_read(sites, arena_str(&sites->arena, file->path), embedded_bytes(file), false, why))
-            return false;
-    return true;
-}
-
-static bool read_file(struct sites *sites, const char *path, struct fault *why)
-{
-    SCOPED(buf) text = BUF(FILE_MOST);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fault_errno(why, "%s", path) || (why->kind = FAULT_INPUT, false);
-    ssize_t got = 0;
-    char *to;
-    while ((to = buf_reserve(&text, 16384)) && (got = read(fd, to, 16384)) > 0)
-        buf_advance(&text, (size_t)got);
-    close(fd);
-    if (got < 0)
-        return fault_errno(why, "%s", path);
-    if (!to)
-        return fault_set(why, FAULT_INPUT, "%s: larger than a rule file can be", path);
-    return sites_read(sites, path, buf_slice(&text), true, why);
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static bool read_folder(struct sites *sites, const char *folder, struct fault *why)
-{
-    DIR *open_folder = opendir(folder);
-    if (!open_folder && errno == ENOENT)
-        return true;
-    if (!open_folder)
-        return fault_errno(why, "the folder of site rules, %s", folder) || (why->kind = FAULT_INPUT, false);
-    const char *paths[FOLDER_MOST];
-    size_t count = 0;
-    for (struct dirent *entry; (entry = readdir(open_folder)) && count < FOLDER_MOST;) {
-        struct slice name = slice_str(entry->d_name);
-        if (name.ptr[0] != '.' && slice_ends(name, SLICE(".yaml")))
-            paths[count++] = arena_printf(&sites->arena, "%s/%s", folder, entry->d_name).ptr;
-    }
-    closedir(open_folder);
-    qsort(paths, count, sizeof(*paths), by_text);
-    for (size_t i = 0; i < count; i++)
-        if (!read_file(sites, paths[i], why))
-            return false;
-    return true;
+    return sites_read(sites, path, text, is_operators, why);
 }
 
 bool sites_open(const struct sites_options *options, struct sites **sites_out, struct fault *why)
 {
     struct sites *sites = sites_new();
-    if (!read_embedded(sites, why) || (options && options->folder && !read_folder(sites, options->folder, why)) ||
-        !sites_settle(sites, options && options->is_loopback, why)) {
+    const struct data_files files = {.carried = SLICE("data/sites/"),
+                                     .folder = options ? options->folder : NULL,
+                                     .what = "site rules",
+                                     .most_bytes = FILE_MOST,
+                                     .arena = &sites->arena,
+                                     .read = read_file,
+                                     .owner = sites};
+    if (!data_files_read(&files, why) || !sites_settle(sites, options && options->is_loopback, why)) {
         sites_free(sites);
         return false;
     }

@@ -1,10 +1,7 @@
 #include "suppress/policy.h"
 
-#include "base/buf.h"
-#include "base/embedded.h"
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
+#include "base/data_files.h"
+#include "base/file.h"
 
 enum { POLICY_BYTES_MAX = 256 << 10, POLICIES_MAX = 64 };
 
@@ -113,49 +110,18 @@ static bool add(struct policies *policies, struct slice yaml, const char *path, 
 
 static bool add_file(struct policies *policies, const char *path, struct fault *why)
 {
-    SCOPED(buf) text = BUF(POLICY_BYTES_MAX);
-    char chunk[8192];
-    size_t got;
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return fault_set(why, FAULT_INPUT, "%s: %s", path, strerror(errno));
-    while ((got = fread(chunk, 1, sizeof(chunk), file)) > 0)
-        buf_append(&text, slice_of(chunk, got));
-    fclose(file);
-    if (!buf_ok(&text))
-        return fault_set(why, FAULT_INPUT, "%s: larger than %d KB", path, POLICY_BYTES_MAX >> 10);
-    return add(policies, buf_slice(&text), path, why);
+    SCOPED(buf) text = {0};
+    return file_read(path, POLICY_BYTES_MAX, &text, why) && add(policies, buf_slice(&text), path, why);
 }
 
-static bool add_presets(struct policies *policies, struct fault *why)
+static bool add_data(void *owner, const char *path, struct slice text, bool is_operators, struct fault *why)
 {
-    struct slice folder = SLICE("data/policy/");
-    const struct embedded_file *file = embedded_first(folder);
-    for (; file && slice_starts(file->path, folder); file++) {
-        if (!slice_ends(file->path, SLICE(".yaml")))
-            continue;
-        if (!add(policies, embedded_bytes(file), arena_str(&policies->arena, file->path), why))
-            return false;
+    struct policies *policies = owner;
+    if (!add(policies, text, path, why))
+        return false;
+    if (!is_operators)
         policies->rows[policies->count - 1].origin = SLICE("preset");
-    }
     return true;
-}
-
-static bool add_folder(struct policies *policies, const char *folder, struct fault *why)
-{
-    struct dirent **names;
-    int count = folder && folder[0] ? scandir(folder, &names, NULL, alphasort) : -1;
-    bool ok = true;
-    for (int i = 0; i < count; i++) {
-        if (ok && slice_ends(slice_str(names[i]->d_name), SLICE(".yaml"))) {
-            struct slice path = arena_printf(&policies->arena, "%s/%s", folder, names[i]->d_name);
-            ok = add_file(policies, arena_str(&policies->arena, path), why);
-        }
-        free(names[i]);
-    }
-    if (count >= 0)
-        free(names);
-    return ok;
 }
 
 static bool choose(struct policies *policies, const char *chosen, struct fault *why)
@@ -178,7 +144,14 @@ bool policies_open(const char *chosen, const char *folder, struct policies **out
 {
     struct policies *policies = NEW(struct policies);
     policies->rows = NEW_ARRAY(struct policy, POLICIES_MAX);
-    if (add_presets(policies, why) && add_folder(policies, folder, why) && choose(policies, chosen, why)) {
+    const struct data_files files = {.carried = SLICE("data/policy/"),
+                                     .folder = folder,
+                                     .what = "policies",
+                                     .most_bytes = POLICY_BYTES_MAX,
+                                     .arena = &policies->arena,
+                                     .read = add_data,
+                                     .owner = policies};
+    if (data_files_read(&files, why) && choose(policies, chosen, why)) {
         *out = policies;
         return true;
     }

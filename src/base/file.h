@@ -1,6 +1,6 @@
 /* file.h - whole files, read and written */
-#ifndef TODOKE_APP_FILE_H
-#define TODOKE_APP_FILE_H
+#ifndef TODOKE_BASE_FILE_H
+#define TODOKE_BASE_FILE_H
 
 #include "base/buf.h"
 #include "base/fault.h"
