@@ -1,5 +1,6 @@
 /* main.c - find the command and run it */
 #include "app/command.h"
+#include "app/libraries.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ int main(int argc, char **argv)
     /* mails come and go by the thousand: memory that is handed back to the kernel each time costs more than it saves */
     mallopt(M_TRIM_THRESHOLD, 16 << 20);
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    libraries_use_our_memory();
     struct slice word = slice_str(argv[1]);
     if (slice_equal(word, SLICE("help")) || slice_equal(word, SLICE("--help")) || slice_equal(word, SLICE("-h")))
         return help(stdout, 0);

@@ -4,7 +4,9 @@
  * any time, by the test itself, in the same small file as shim/disk.c ($TODOKE_FAULT_PANEL; struct panel, written by
  * tests/disk.py). The C library's own names for the real ones need no memory to be found. */
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +30,15 @@ struct panel {
 
 static struct panel *panel;
 
+/* Where it was when it ended against its will, in its log: addresses for addr2line. */
+static void on_end(int number)
+{
+    void *frames[40];
+    backtrace_symbols_fd(frames, backtrace(frames, 40), STDERR_FILENO);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
 __attribute__((constructor)) static void shim_start(void)
 {
     const char *path = getenv("TODOKE_FAULT_PANEL");
@@ -37,6 +48,10 @@ __attribute__((constructor)) static void shim_start(void)
     void *map = mmap(NULL, sizeof(struct panel), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     close(file);
     panel = map == MAP_FAILED ? NULL : map;
+    void *once[1];
+    backtrace(once, 1); /* what it loads at its first use is loaded now */
+    signal(SIGSEGV, on_end);
+    signal(SIGABRT, on_end);
 }
 
 static bool fails(void)
