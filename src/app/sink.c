@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { HEAD_KEPT = 4096, TAKEN_MOST = 50000000, RECORD_FLUSH = 65536 };
+enum { HEAD_KEPT = 4096, TAKEN_MOST = 50000000 };
 
 struct taken {
     uint64_t *hashes; /* of Message-ID and recipient: how duplicates are counted */
@@ -25,10 +25,9 @@ struct worker {
     struct listener *listener;
     struct tls_server *tls;
     struct random chance;
-    struct buf record; /* lines not written yet */
+    struct buf record; /* lines of the mail just taken */
     int record_fd;
     struct taken taken;
-    struct timer flush;
     double tokens;
     time_ms tokens_at;
     struct visit *visits;
@@ -61,7 +60,8 @@ struct sink {
 
 /* ------------------------------------------------------------------ keeping */
 
-static void record_flush(struct worker *worker)
+/* Before the answer goes out: who has heard a 250 finds its mail in the record. */
+static void record_write(struct worker *worker)
 {
     size_t at = 0;
     while (at < worker->record.len) {
@@ -114,8 +114,7 @@ static void keep(struct visit *visit)
             buf_byte(&worker->record, '\n');
         }
     }
-    if (worker->record.len > RECORD_FLUSH)
-        record_flush(worker);
+    record_write(worker);
     atomic_fetch_add_explicit(&worker->tally->messages, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&worker->tally->recipients, visit->recipient_count, memory_order_relaxed);
     atomic_fetch_add_explicit(&worker->tally->bytes, visit->size, memory_order_relaxed);
@@ -291,14 +290,6 @@ static void on_accept(void *owner, int fd, const struct endpoint *peer)
 
 /* ------------------------------------------------------------------ threads */
 
-static void on_flush(struct timer *timer)
-{
-    struct worker *worker = timer->owner;
-    if (worker->record.len)
-        record_flush(worker);
-    timer_set(&worker->flush, 200);
-}
-
 static void *run(void *owner)
 {
     struct worker *worker = owner;
@@ -314,8 +305,6 @@ static bool worker_start(struct worker *worker, struct world *world, struct faul
     worker->loop = loop_new(world);
     worker->tokens = (double)options->rate / (double)options->threads;
     worker->tokens_at = loop_now(worker->loop);
-    timer_init(&worker->flush, worker->loop, on_flush, worker);
-    timer_set(&worker->flush, 200);
     worker->listener = listener_new(worker->loop, &listen, on_accept, worker, why);
     if (!worker->listener)
         return false;
@@ -337,9 +326,6 @@ static void worker_stop(struct worker *worker)
     listener_free(worker->listener);
     while (worker->visits)
         conversation_reset(worker->visits->conversation);
-    if (worker->record_fd >= 0)
-        record_flush(worker);
-    timer_clear(&worker->flush);
     loop_turn(worker->loop, 0);
     loop_free(worker->loop);
     worker->loop = NULL;
