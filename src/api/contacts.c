@@ -106,10 +106,11 @@ void api_contact_list(struct api *api, struct http_request *request)
     struct contact_rows rows = {&json, &request->arena};
     json_object_begin(&json);
     json_put_array(&json, "items");
-    ok = ok && page_rows(api->db, &page,
-                         "SELECT id, written, name, fields, consent, created_ms, updated_ms, unconfirmed FROM contact WHERE "
-                         "bucket = $1 AND id = $2",
-                         contact_take, &rows, &request->arena, &why);
+    ok = ok &&
+         page_rows(api->db, &page,
+                   "SELECT id, written, name, fields, consent, created_ms, updated_ms, unconfirmed FROM contact WHERE "
+                   "bucket = $1 AND id = $2",
+                   contact_take, &rows, &request->arena, &why);
     if (!ok) {
         answer_fault(request, &why, 400);
         return;

@@ -52,7 +52,9 @@ static struct caller *secret_owner(struct api *api, struct http_request *request
     limiter_was_wrong(&api->limiter, &request->peer.ip, now);
     log_warn("api", "a wrong key was shown peer=%s", endpoint_text(&request->peer, peer));
     http_set(request, "WWW-Authenticate", SLICE("Bearer error=\"invalid_token\""));
-    answer_problem(request, 401, "", "this key is wrong, has expired or is paused; `todoke key list` shows them, `todoke key release` ends a pause");
+    answer_problem(
+        request, 401, "",
+        "this key is wrong, has expired or is paused; `todoke key list` shows them, `todoke key release` ends a pause");
     return NULL;
 }
 

@@ -93,8 +93,8 @@ static void mail_print(struct session *s, struct bounce_place place, struct slic
     struct bounce bounce;
     mime_read(bytes, &s->arena, &mail);
     bounce_read(&mail, s->rules, s->scratch, &s->arena, &bounce);
-    if (s->has_desk && bounce.row_count && !join_prove(&s->joiner, &mail, &bounce, world_wall(&s->desk.world),
-                                                       &s->arena, &bounce.authenticity, &s->why))
+    if (s->has_desk && bounce.row_count &&
+        !join_prove(&s->joiner, &mail, &bounce, world_wall(&s->desk.world), &s->arena, &bounce.authenticity, &s->why))
         return;
     for (unsigned i = 0; i < bounce.row_count; i++) {
         place.index = i;

@@ -67,10 +67,8 @@ static void fixture_begin(struct fixture *fixture, void **state)
     test_store_reopen(&fixture->test);
     world_init_manual(&fixture->world, NOW, 1);
     test_write(fixture->test.store, fixture_write, fixture);
-    const struct mailer_options options = {.store = fixture->test.store,
-                                           .world = &fixture->world,
-                                           .seal = &fixture->seal,
-                                           .ring = &fixture->ring};
+    const struct mailer_options options = {
+        .store = fixture->test.store, .world = &fixture->world, .seal = &fixture->seal, .ring = &fixture->ring};
     fixture->mailer = mailer_new(&options);
     fixture->composer = mailer_composer(fixture->mailer);
     fixture->message = (struct message){

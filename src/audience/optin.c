@@ -219,7 +219,7 @@ static bool others_left(struct db *db, struct fault *why, uint64_t contact_id, u
 }
 
 static struct event event_about(enum event_kind kind, struct slice address, uint64_t brand_id, uint64_t contact_id,
-                             time_ms now)
+                                time_ms now)
 {
     return (struct event){
         .kind = kind,
@@ -380,7 +380,8 @@ static bool refuse(struct db *db, struct fault *why, const struct preferences *n
                    struct slice note, time_ms now)
 {
     const struct suppress_policy policy = {0};
-    struct event events[2] = {event_about(EVENT_UNSUBSCRIBED, now_is->address, now_is->brand_id, now_is->contact_id, now)};
+    struct event events[2] = {
+        event_about(EVENT_UNSUBSCRIBED, now_is->address, now_is->brand_id, now_is->contact_id, now)};
     size_t extra = 0;
     events[0].delivery_id = cause->delivery_id;
     events[0].campaign_id = cause->campaign_id;

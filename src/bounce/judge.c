@@ -104,7 +104,8 @@ void row_judge(struct reading *r, struct bounce_row *row, struct slice text, con
                                  .reporting_mta = row->reporting_mta};
     memcpy(j.refusal.status, row->status, sizeof(row->status));
     if (evidence->is_own && !row->code && !row->status[0] && !row->stage)
-        j.refusal.stage = STAGE_RCPT; /* its own list of users, no filter behind another's gate, is what it looked into */
+        j.refusal.stage =
+            STAGE_RCPT; /* its own list of users, no filter behind another's gate, is what it looked into */
     judge_text(&j, text);
     if (j.best < WEIGHT_RULE && !slice_equal(text, row->diagnostic))
         judge_text(&j, row->diagnostic);

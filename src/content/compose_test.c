@@ -359,8 +359,8 @@ static void files_go_with_the_mail(void **state)
     assert_true(content_compile(&own, &content, &why));
     assert_true(compose_mail(content, &job, NULL, &composed, &why));
     static const char *const wants[] = {
-        "Content-Type: multipart/mixed; boundary=\"=_aaaaaaaaaaaac_1\"\r\n\r\n--=_aaaaaaaaaaaac_1\r\nContent-Type: "
-        "multipart/alternative",
+        ("Content-Type: multipart/mixed; boundary=\"=_aaaaaaaaaaaac_1\"\r\n\r\n--=_aaaaaaaaaaaac_1\r\nContent-Type: "
+         "multipart/alternative"),
         "JVBERgD/", "--=_aaaaaaaaaaaac_1\r\nContent-Type: image/png", "Content-ID: <logo@shop>",
         "\r\n--=_aaaaaaaaaaaac_1--\r\n"};
     for (size_t i = 0; i < COUNT_OF(wants); i++)

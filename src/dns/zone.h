@@ -4,8 +4,8 @@
  * "PTR": [...], "CNAME": "...", "TLSA": [[3,1,1,"hex"]], "error": "timeout|servfail|bogus", "secure": true,
  * "ttl": 300}}. Case-insensitive. A TXT value may be a list of strings (the pieces of one record). [0,"."] or [0,""]
  * is a null MX. A name that is absent does not exist. "*.example.com" answers for the names below example.com that are
- * absent (RFC 4592). A single value may stand without its list. Types that we never ask for, and names that nobody can ask
- * for ("a..b"), are passed over. Where a name has records and an error, the error answers for the other types.
+ * absent (RFC 4592). A single value may stand without its list. Types that we never ask for, and names that nobody can
+ * ask for ("a..b"), are passed over. Where a name has records and an error, the error answers for the other types.
  * Immutable once made. */
 #ifndef TODOKE_DNS_ZONE_H
 #define TODOKE_DNS_ZONE_H

@@ -1,6 +1,6 @@
 /* M43, R33: MTA-STS records and policies, exactly as RFC 8461 has them; TLS-RPT records (RFC 8460 3) */
-#include "base/test.h"
 #include "base/buf.h"
+#include "base/test.h"
 #include "mailauth/sts.h"
 
 static void records(void **state)

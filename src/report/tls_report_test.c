@@ -104,8 +104,8 @@ static void the_mail(void **state)
                                        .report_id = SLICE("2026-11-22T00:00:00Z_example.com"),
                                        .packed = SLICE("packed")};
     assert_true(tls_report_mail(&letter, &out, &why));
-    static const char *const wanted[] = {"Subject: Report Domain: example.com\r\n Submitter: shop.example\r\n "
-                                         "Report-ID: <2026-11-22T00:00:00Z_example.com>\r\n",
+    static const char *const wanted[] = {("Subject: Report Domain: example.com\r\n Submitter: shop.example\r\n "
+                                          "Report-ID: <2026-11-22T00:00:00Z_example.com>\r\n"),
                                          "TLS-Report-Domain: example.com\r\nTLS-Report-Submitter: shop.example\r\n",
                                          "report-type=\"tlsrpt\"",
                                          "TLS-Required: No\r\n",

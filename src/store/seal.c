@@ -190,7 +190,8 @@ static bool secret_read(struct db *db, struct fault *why, const struct seal_key 
 {
     memset(secret, 0, sizeof(*secret));
     SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows, "SELECT key_id, sealed, created_ms FROM secret WHERE name = $1 ORDER BY key_id DESC LIMIT 8",
+    if (!db_query(db, why, &rows,
+                  "SELECT key_id, sealed, created_ms FROM secret WHERE name = $1 ORDER BY key_id DESC LIMIT 8",
                   VALUES(V_STR(name))))
         return false;
     while (rows_next(&rows)) {

@@ -123,7 +123,8 @@ static struct part returned_part(const struct failure *notice)
                          .content = is_full ? mail : head};
 }
 
-bool failure_write(const struct failure *notice, const struct failure_options *options, struct buf *out, struct fault *why)
+bool failure_write(const struct failure *notice, const struct failure_options *options, struct buf *out,
+                   struct fault *why)
 {
     SCOPED(buf) words = BUF(8192);
     SCOPED(buf) status = BUF(16384);
@@ -254,7 +255,7 @@ static bool send_one(struct db *db, struct fault *why, const struct failure_opti
 }
 
 bool failure_send(struct db *db, struct fault *why, const struct failure_options *options, size_t most,
-                 struct arena *arena, struct submit_news **news, size_t *news_count, size_t *taken)
+                  struct arena *arena, struct submit_news **news, size_t *news_count, size_t *taken)
 {
     struct owed *owed;
     *news_count = 0;

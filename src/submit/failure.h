@@ -18,7 +18,7 @@ struct failure_options {
 /* Inside a write job: at most `most` of them. *news, in the arena: for engine_submitted once the commit is done.
  * *taken: rows taken; as many as `most`: there may be more. */
 NODISCARD bool failure_send(struct db *db, struct fault *why, const struct failure_options *options, size_t most,
-                           struct arena *arena, struct submit_news **news, size_t *news_count, size_t *taken);
+                            struct arena *arena, struct submit_news **news, size_t *news_count, size_t *taken);
 
 /* The notice itself, for tests: of this failure of this mail, to message->mail_from. */
 struct failure {
@@ -30,7 +30,7 @@ struct failure {
     struct slice from_domain; /* mailer-daemon@this */
 };
 NODISCARD bool failure_write(const struct failure *notice, const struct failure_options *options, struct buf *out,
-                            struct fault *why);
+                             struct fault *why);
 /* Whether he wants to hear of it (RFC 3461 4.1). */
 bool failure_is_wanted(const struct message *message, struct slice address);
 

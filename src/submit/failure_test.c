@@ -56,13 +56,13 @@ static void what_is_read(void **state)
                 "\"rfc822;A+40b.example\"}}}",
                 MESSAGE_REPORTS);
     const struct failure notice = {.id = 99,
-                                  .message = &message,
-                                  .address = SLICE("a@b.example"),
-                                  .status = SLICE("5.1.1"),
-                                  .diagnostic = SLICE("550 5.1.1 no\r\nsuch \xc3\xa4 user"),
-                                  .remote_mta = SLICE("mx.b.example[192.0.2.1]"),
-                                  .failed_at = NOW,
-                                  .from_domain = SLICE("bounce.shop.example")};
+                                   .message = &message,
+                                   .address = SLICE("a@b.example"),
+                                   .status = SLICE("5.1.1"),
+                                   .diagnostic = SLICE("550 5.1.1 no\r\nsuch \xc3\xa4 user"),
+                                   .remote_mta = SLICE("mx.b.example[192.0.2.1]"),
+                                   .failed_at = NOW,
+                                   .from_domain = SLICE("bounce.shop.example")};
     struct fault why = {0};
     SCOPED(arena) arena = {0};
     SCOPED(buf) out = BUF(65536);
