@@ -2,8 +2,8 @@
 #include "api/inside.h"
 
 #include "base/embedded.h"
+#include "base/tree.h"
 #include <stdio.h>
-#include <yaml.h>
 
 enum { CONTRACT_MAX = 8 << 20, DEPTH_MAX = 60 };
 
@@ -22,60 +22,43 @@ static const char style[] =
 
 /* ── the document ── */
 
-static yaml_node_t *member(yaml_document_t *document, yaml_node_t *node, const char *key)
-{
-    if (!node || node->type != YAML_MAPPING_NODE)
-        return NULL;
-    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
-        yaml_node_t *name = yaml_document_get_node(document, pair->key);
-        if (name->type == YAML_SCALAR_NODE && strcmp((const char *)name->data.scalar.value, key) == 0)
-            return yaml_document_get_node(document, pair->value);
-    }
-    return NULL;
-}
-
-static struct slice scalar(const yaml_node_t *node)
-{
-    return node && node->type == YAML_SCALAR_NODE ? slice_of(node->data.scalar.value, node->data.scalar.length)
-                                                  : SLICE("");
-}
-
 /* "#/components/schemas/x" followed to its end. */
-static yaml_node_t *resolved(yaml_document_t *document, yaml_node_t *node)
+static const yaml_node_t *resolved(const struct tree *tree, const yaml_node_t *node)
 {
     for (int hops = 0; hops < 8; hops++) {
-        struct slice ref = scalar(member(document, node, "$ref")), rest = slice_from(ref, 2), piece;
+        struct slice ref = tree_text(tree_member(tree, node, "$ref")), rest = slice_from(ref, 2), piece;
         if (!ref.len)
             break;
-        node = yaml_document_get_root_node(document);
+        node = tree_root(tree);
         while (slice_split(&rest, '/', &piece)) {
             char key[100];
             snprintf(key, sizeof(key), "%.*s", piece.len < sizeof(key) ? (int)piece.len : 0, piece.ptr);
-            node = member(document, node, key);
+            node = tree_member(tree, node, key);
         }
     }
     return node;
 }
 
-static void json_of(struct json *json, yaml_document_t *document, yaml_node_t *node, unsigned depth)
+static void json_of(struct json *json, const struct tree *tree, const yaml_node_t *node, unsigned depth)
 {
+    const yaml_node_t *key, *value;
     int64_t number;
     if (depth > DEPTH_MAX || !node || node->type == YAML_NO_NODE) {
         json_nothing(json);
-    } else if (node->type == YAML_SEQUENCE_NODE) {
+    } else if (tree_is_list(node)) {
         json_array_begin(json);
-        for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++)
-            json_of(json, document, yaml_document_get_node(document, *item), depth + 1);
+        for (size_t i = 0; i < tree_count(node); i++)
+            json_of(json, tree, tree_item(tree, node, i), depth + 1);
         json_end(json);
-    } else if (node->type == YAML_MAPPING_NODE) {
+    } else if (tree_is_map(node)) {
         json_object_begin(json);
-        for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
-            json_key_slice(json, scalar(yaml_document_get_node(document, pair->key)));
-            json_of(json, document, yaml_document_get_node(document, pair->value), depth + 1);
+        for (size_t i = 0; tree_pair(tree, node, i, &key, &value); i++) {
+            json_key_slice(json, tree_text(key));
+            json_of(json, tree, value, depth + 1);
         }
         json_end(json);
     } else {
-        struct slice text = scalar(node);
+        struct slice text = tree_text(node);
         bool is_plain = node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
         if (is_plain && (slice_equal(text, SLICE("true")) || slice_equal(text, SLICE("false"))))
             json_bool(json, text.ptr[0] == 't');
@@ -141,22 +124,22 @@ static void prose_put(struct buf *out, struct slice text)
     buf_str(out, at == PARAGRAPH ? "</p>\n" : at == ITEM ? "</li></ul>\n" : "");
 }
 
-static void example_put(struct buf *out, yaml_document_t *document, yaml_node_t *node)
+static void example_put(struct buf *out, const struct tree *tree, const yaml_node_t *node)
 {
     SCOPED(buf) text = BUF(65536);
     struct json json = {&text};
     if (!node)
         return;
-    json_of(&json, document, node, 0);
+    json_of(&json, tree, node, 0);
     buf_text(out, "<pre>");
     html_put(out, buf_slice(&text));
     buf_text(out, "</pre>\n");
 }
 
 /* "string", "array of delivery", "one of a, b". */
-static void type_put(struct buf *out, yaml_document_t *document, yaml_node_t *schema, unsigned depth)
+static void type_put(struct buf *out, const struct tree *tree, const yaml_node_t *schema, unsigned depth)
 {
-    struct slice ref = scalar(member(document, schema, "$ref"));
+    struct slice ref = tree_text(tree_member(tree, schema, "$ref"));
     if (ref.len) {
         struct slice name = slice_from(ref, (size_t)slice_find_last_byte(ref, '/') + 1);
         buf_text(out, "<a href=\"#schema-");
@@ -166,189 +149,172 @@ static void type_put(struct buf *out, yaml_document_t *document, yaml_node_t *sc
         buf_text(out, "</a>");
         return;
     }
-    yaml_node_t *type = member(document, schema, "type"), *items = member(document, schema, "items"),
-                *words = member(document, schema, "enum");
+    const yaml_node_t *type = tree_member(tree, schema, "type"), *items = tree_member(tree, schema, "items"),
+                      *words = tree_member(tree, schema, "enum");
     if (items && depth < 4) {
         buf_text(out, "array of ");
-        type_put(out, document, items, depth + 1);
-    } else if (words && words->type == YAML_SEQUENCE_NODE) {
+        type_put(out, tree, items, depth + 1);
+    } else if (words) {
         buf_text(out, "one of ");
-        const char *comma = "";
-        for (yaml_node_item_t *item = words->data.sequence.items.start; item < words->data.sequence.items.top; item++) {
-            buf_str(out, comma);
-            buf_text(out, "<code>");
-            html_put(out, scalar(yaml_document_get_node(document, *item)));
+        for (size_t i = 0; i < tree_count(words); i++) {
+            buf_str(out, i ? ", <code>" : "<code>");
+            html_put(out, tree_text(tree_item(tree, words, i)));
             buf_text(out, "</code>");
-            comma = ", ";
-        }
-    } else if (type && type->type == YAML_SEQUENCE_NODE) {
-        const char * or = "";
-        for (yaml_node_item_t *item = type->data.sequence.items.start; item < type->data.sequence.items.top; item++) {
-            buf_str(out, or);
-            html_put(out, scalar(yaml_document_get_node(document, *item)));
-            or = " or ";
         }
     } else {
-        html_put(out, scalar(type));
+        for (size_t i = 0; i < tree_count(type); i++) {
+            buf_str(out, i ? " or " : "");
+            html_put(out, tree_text(tree_item(tree, type, i)));
+        }
     }
 }
 
-static bool is_among(yaml_document_t *document, yaml_node_t *list, struct slice name)
+static bool is_among(const struct tree *tree, const yaml_node_t *list, struct slice name)
 {
-    if (!list || list->type != YAML_SEQUENCE_NODE)
-        return false;
-    for (yaml_node_item_t *item = list->data.sequence.items.start; item < list->data.sequence.items.top; item++)
-        if (slice_equal(scalar(yaml_document_get_node(document, *item)), name))
+    for (size_t i = 0; i < tree_count(list); i++)
+        if (slice_equal(tree_text(tree_item(tree, list, i)), name))
             return true;
     return false;
 }
 
 /* A table of an object's members. */
-static void members_put(struct buf *out, yaml_document_t *document, yaml_node_t *schema, unsigned depth)
+static void members_put(struct buf *out, const struct tree *tree, const yaml_node_t *schema, unsigned depth)
 {
-    yaml_node_t *all = member(document, schema, "allOf"), *properties = member(document, schema, "properties"),
-                *required = member(document, schema, "required");
-    if (all && all->type == YAML_SEQUENCE_NODE && depth < 4)
-        for (yaml_node_item_t *item = all->data.sequence.items.start; item < all->data.sequence.items.top; item++)
-            members_put(out, document, resolved(document, yaml_document_get_node(document, *item)), depth + 1);
-    if (!properties || properties->type != YAML_MAPPING_NODE)
+    const yaml_node_t *all = tree_member(tree, schema, "allOf"), *properties = tree_member(tree, schema, "properties"),
+                      *required = tree_member(tree, schema, "required");
+    for (size_t i = 0; i < tree_count(all) && depth < 4; i++)
+        members_put(out, tree, resolved(tree, tree_item(tree, all, i)), depth + 1);
+    if (!tree_is_map(properties))
         return;
     buf_text(out, "<table>\n");
-    for (yaml_node_pair_t *pair = properties->data.mapping.pairs.start; pair < properties->data.mapping.pairs.top;
-         pair++) {
-        struct slice name = scalar(yaml_document_get_node(document, pair->key));
-        yaml_node_t *value = yaml_document_get_node(document, pair->value);
+    const yaml_node_t *key, *value;
+    for (size_t i = 0; tree_pair(tree, properties, i, &key, &value); i++) {
+        struct slice name = tree_text(key);
         buf_text(out, "<tr><td><code>");
         html_put(out, name);
         buf_text(out, "</code>");
-        if (is_among(document, required, name))
+        if (is_among(tree, required, name))
             buf_text(out, " *");
         buf_text(out, "</td><td>");
-        type_put(out, document, value, 0);
+        type_put(out, tree, value, 0);
         buf_text(out, "</td><td>");
-        html_put(out, scalar(member(document, value, "description")));
+        html_put(out, tree_text(tree_member(tree, value, "description")));
         buf_text(out, "</td></tr>\n");
     }
     buf_text(out, "</table>\n");
 }
 
 /* The first media type's schema of a body or an answer. */
-static void content_put(struct buf *out, yaml_document_t *document, yaml_node_t *node)
+static void content_put(struct buf *out, const struct tree *tree, const yaml_node_t *node)
 {
-    yaml_node_t *content = member(document, node, "content");
-    if (!content || content->type != YAML_MAPPING_NODE ||
-        content->data.mapping.pairs.start == content->data.mapping.pairs.top)
+    const yaml_node_t *type, *media;
+    if (!tree_pair(tree, tree_member(tree, node, "content"), 0, &type, &media))
         return;
-    yaml_node_pair_t *pair = content->data.mapping.pairs.start;
-    yaml_node_t *media = yaml_document_get_node(document, pair->value), *schema = member(document, media, "schema");
+    const yaml_node_t *schema = tree_member(tree, media, "schema");
     buf_text(out, " <code>");
-    html_put(out, scalar(yaml_document_get_node(document, pair->key)));
+    html_put(out, tree_text(type));
     buf_text(out, "</code> ");
-    type_put(out, document, schema, 0);
-    if (!member(document, schema, "$ref"))
-        members_put(out, document, schema, 0);
-    example_put(out, document, member(document, media, "example"));
+    type_put(out, tree, schema, 0);
+    if (!tree_member(tree, schema, "$ref"))
+        members_put(out, tree, schema, 0);
+    example_put(out, tree, tree_member(tree, media, "example"));
 }
 
-static void parameters_put(struct buf *out, yaml_document_t *document, yaml_node_t *list)
+static void parameters_put(struct buf *out, const struct tree *tree, const yaml_node_t *list)
 {
-    if (!list || list->type != YAML_SEQUENCE_NODE)
+    if (!tree_is_list(list))
         return;
     buf_text(out, "<table>\n");
-    for (yaml_node_item_t *item = list->data.sequence.items.start; item < list->data.sequence.items.top; item++) {
-        yaml_node_t *parameter = resolved(document, yaml_document_get_node(document, *item));
+    for (size_t i = 0; i < tree_count(list); i++) {
+        const yaml_node_t *parameter = resolved(tree, tree_item(tree, list, i));
         buf_text(out, "<tr><td><code>");
-        html_put(out, scalar(member(document, parameter, "name")));
+        html_put(out, tree_text(tree_member(tree, parameter, "name")));
         buf_text(out, "</code></td><td class=\"s\">");
-        html_put(out, scalar(member(document, parameter, "in")));
+        html_put(out, tree_text(tree_member(tree, parameter, "in")));
         buf_text(out, "</td><td>");
-        type_put(out, document, member(document, parameter, "schema"), 0);
+        type_put(out, tree, tree_member(tree, parameter, "schema"), 0);
         buf_text(out, "</td><td>");
-        html_put(out, scalar(member(document, parameter, "description")));
+        html_put(out, tree_text(tree_member(tree, parameter, "description")));
         buf_text(out, "</td></tr>\n");
     }
     buf_text(out, "</table>\n");
 }
 
-static void scope_put(struct buf *out, yaml_document_t *document, yaml_node_t *operation)
+static void scope_put(struct buf *out, const struct tree *tree, const yaml_node_t *operation)
 {
-    yaml_node_t *security = member(document, operation, "security");
-    if (!security || security->type != YAML_SEQUENCE_NODE) {
+    const yaml_node_t *security = tree_member(tree, operation, "security");
+    if (!tree_is_list(security)) {
         buf_text(out, "<p class=\"s\">Any key.</p>\n");
         return;
     }
-    if (security->data.sequence.items.start == security->data.sequence.items.top) {
+    if (tree_count(security) == 0) {
         buf_text(out, "<p class=\"s\">No key.</p>\n");
         return;
     }
-    yaml_node_t *scopes =
-        member(document, yaml_document_get_node(document, *security->data.sequence.items.start), "key");
-    if (scopes && scopes->type == YAML_SEQUENCE_NODE &&
-        scopes->data.sequence.items.start < scopes->data.sequence.items.top) {
+    struct slice scope = tree_text(tree_item(tree, tree_member(tree, tree_item(tree, security, 0), "key"), 0));
+    if (scope.len) {
         buf_text(out, "<p class=\"s\">Scope <code>");
-        html_put(out, scalar(yaml_document_get_node(document, *scopes->data.sequence.items.start)));
+        html_put(out, scope);
         buf_text(out, "</code></p>\n");
     }
 }
 
-static void operation_put(struct buf *out, yaml_document_t *document, struct slice path, struct slice method,
-                          yaml_node_t *shared, yaml_node_t *operation)
+static void operation_put(struct buf *out, const struct tree *tree, struct slice path, struct slice method,
+                          const yaml_node_t *shared, const yaml_node_t *operation)
 {
-    yaml_node_t *responses = member(document, operation, "responses"),
-                *body = member(document, operation, "requestBody");
+    const yaml_node_t *responses = tree_member(tree, operation, "responses"),
+                      *body = tree_member(tree, operation, "requestBody");
     buf_text(out, "<h2 id=\"");
-    html_put(out, scalar(member(document, operation, "operationId")));
+    html_put(out, tree_text(tree_member(tree, operation, "operationId")));
     buf_text(out, "\"><span class=\"m\">");
     for (size_t i = 0; i < method.len; i++)
         buf_byte(out, ascii_upper(method.ptr[i]));
     buf_text(out, "</span> <code>/api/v1");
     html_put(out, path);
     buf_text(out, "</code></h2>\n<p><b>");
-    html_put(out, scalar(member(document, operation, "summary")));
+    html_put(out, tree_text(tree_member(tree, operation, "summary")));
     buf_text(out, "</b></p>\n");
-    scope_put(out, document, operation);
-    prose_put(out, scalar(member(document, operation, "description")));
-    parameters_put(out, document, shared);
-    parameters_put(out, document, member(document, operation, "parameters"));
+    scope_put(out, tree, operation);
+    prose_put(out, tree_text(tree_member(tree, operation, "description")));
+    parameters_put(out, tree, shared);
+    parameters_put(out, tree, tree_member(tree, operation, "parameters"));
     if (body) {
         buf_text(out, "<p>Body:");
-        content_put(out, document, body);
+        content_put(out, tree, body);
         buf_text(out, "</p>\n");
     }
-    if (!responses || responses->type != YAML_MAPPING_NODE)
+    if (!tree_is_map(responses))
         return;
     buf_text(out, "<table>\n");
-    for (yaml_node_pair_t *pair = responses->data.mapping.pairs.start; pair < responses->data.mapping.pairs.top;
-         pair++) {
-        yaml_node_t *response = resolved(document, yaml_document_get_node(document, pair->value));
+    const yaml_node_t *code, *answer;
+    for (size_t i = 0; tree_pair(tree, responses, i, &code, &answer); i++) {
+        const yaml_node_t *response = resolved(tree, answer);
         buf_text(out, "<tr><td><code>");
-        html_put(out, scalar(yaml_document_get_node(document, pair->key)));
+        html_put(out, tree_text(code));
         buf_text(out, "</code></td><td>");
-        html_put(out, scalar(member(document, response, "description")));
-        content_put(out, document, response);
+        html_put(out, tree_text(tree_member(tree, response, "description")));
+        content_put(out, tree, response);
         buf_text(out, "</td></tr>\n");
     }
     buf_text(out, "</table>\n");
 }
 
-static void operations_put(struct buf *out, yaml_document_t *document, bool is_index)
+static void operations_put(struct buf *out, const struct tree *tree, bool is_index)
 {
     static const char *const methods[] = {"get", "post", "put", "patch", "delete"};
-    yaml_node_t *paths = member(document, yaml_document_get_root_node(document), "paths");
-    for (yaml_node_pair_t *pair = paths->data.mapping.pairs.start; pair < paths->data.mapping.pairs.top; pair++) {
-        struct slice path = scalar(yaml_document_get_node(document, pair->key));
-        yaml_node_t *node = yaml_document_get_node(document, pair->value);
+    const yaml_node_t *paths = tree_member(tree, tree_root(tree), "paths"), *key, *node;
+    for (size_t at = 0; tree_pair(tree, paths, at, &key, &node); at++) {
+        struct slice path = tree_text(key);
         for (size_t i = 0; i < COUNT_OF(methods); i++) {
-            yaml_node_t *operation = member(document, node, methods[i]);
+            const yaml_node_t *operation = tree_member(tree, node, methods[i]);
             if (!operation)
                 continue;
             if (!is_index) {
-                operation_put(out, document, path, slice_str(methods[i]), member(document, node, "parameters"),
-                              operation);
+                operation_put(out, tree, path, slice_str(methods[i]), tree_member(tree, node, "parameters"), operation);
                 continue;
             }
             buf_text(out, "<a href=\"#");
-            html_put(out, scalar(member(document, operation, "operationId")));
+            html_put(out, tree_text(tree_member(tree, operation, "operationId")));
             buf_printf(out, "\">%s ", methods[i]);
             html_put(out, path);
             buf_text(out, "</a>\n");
@@ -356,43 +322,42 @@ static void operations_put(struct buf *out, yaml_document_t *document, bool is_i
     }
 }
 
-static void schemas_put(struct buf *out, yaml_document_t *document)
+static void schemas_put(struct buf *out, const struct tree *tree)
 {
-    yaml_node_t *schemas =
-        member(document, member(document, yaml_document_get_root_node(document), "components"), "schemas");
-    for (yaml_node_pair_t *pair = schemas->data.mapping.pairs.start; pair < schemas->data.mapping.pairs.top; pair++) {
-        struct slice name = scalar(yaml_document_get_node(document, pair->key));
-        yaml_node_t *schema = yaml_document_get_node(document, pair->value);
+    const yaml_node_t *schemas = tree_member(tree, tree_member(tree, tree_root(tree), "components"), "schemas"), *key,
+                      *schema;
+    for (size_t i = 0; tree_pair(tree, schemas, i, &key, &schema); i++) {
+        struct slice name = tree_text(key);
         buf_text(out, "<h2 id=\"schema-");
         html_put(out, name);
         buf_text(out, "\">");
         html_put(out, name);
         buf_text(out, "</h2>\n");
-        prose_put(out, scalar(member(document, schema, "description")));
-        if (!member(document, schema, "properties") && !member(document, schema, "allOf")) {
+        prose_put(out, tree_text(tree_member(tree, schema, "description")));
+        if (!tree_member(tree, schema, "properties") && !tree_member(tree, schema, "allOf")) {
             buf_text(out, "<p>");
-            type_put(out, document, schema, 0);
+            type_put(out, tree, schema, 0);
             buf_text(out, "</p>\n");
         }
-        members_put(out, document, schema, 0);
+        members_put(out, tree, schema, 0);
     }
 }
 
-static void page_put(struct buf *out, yaml_document_t *document)
+static void page_put(struct buf *out, const struct tree *tree)
 {
-    yaml_node_t *info = member(document, yaml_document_get_root_node(document), "info");
+    const yaml_node_t *info = tree_member(tree, tree_root(tree), "info");
     buf_text(out, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
                   "content=\"width=device-width\"><title>Todoke API</title><style>");
     buf_str(out, style);
     buf_text(out, "</style><main><h1>Todoke API</h1>\n<p><a href=\"/api/openapi.yaml\">openapi.yaml</a> · <a "
                   "href=\"/api/openapi.json\">openapi.json</a></p>\n");
-    prose_put(out, scalar(member(document, info, "description")));
+    prose_put(out, tree_text(tree_member(tree, info, "description")));
     buf_text(out, "<nav>\n");
-    operations_put(out, document, true);
+    operations_put(out, tree, true);
     buf_text(out, "</nav>\n");
-    operations_put(out, document, false);
+    operations_put(out, tree, false);
     buf_text(out, "<h1>Schemas</h1>\n<p class=\"s\">* is always there.</p>\n");
-    schemas_put(out, document);
+    schemas_put(out, tree);
     buf_text(out, "</main></html>\n");
 }
 
@@ -402,29 +367,24 @@ enum contract_form { CONTRACT_YAML, CONTRACT_JSON, CONTRACT_PAGE };
 
 static bool contract_make(enum contract_form form, struct buf *out)
 {
+    static const char path[] = "data/api/openapi.yaml";
+    SCOPED(tree) tree = {0};
+    struct fault ignored;
     struct slice text;
-    yaml_parser_t parser;
-    yaml_document_t document;
-    if (!embedded_find(SLICE("data/api/openapi.yaml"), &text))
+    if (!embedded_find(slice_str(path), &text))
         return false;
     if (form == CONTRACT_YAML) {
         buf_append(out, text);
         return true;
     }
-    if (!yaml_parser_initialize(&parser))
+    if (!tree_read(&tree, path, text, &ignored))
         return false;
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text.ptr, text.len);
-    bool ok = yaml_parser_load(&parser, &document);
-    if (ok) {
-        struct json json = {out};
-        if (form == CONTRACT_JSON)
-            json_of(&json, &document, yaml_document_get_root_node(&document), 0);
-        else
-            page_put(out, &document);
-        yaml_document_delete(&document);
-    }
-    yaml_parser_delete(&parser);
-    return ok && buf_ok(out);
+    struct json json = {out};
+    if (form == CONTRACT_JSON)
+        json_of(&json, &tree, tree_root(&tree), 0);
+    else
+        page_put(out, &tree);
+    return buf_ok(out);
 }
 
 static void contract_answer(struct http_request *request, enum contract_form form, const char *type)

@@ -3,37 +3,15 @@
  * Everything is checked here: whatever could never fit is an error with its line. */
 #include "api/robots_inside.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <yaml.h>
+#include "base/tree.h"
 
 enum { TEXT_MOST = 1000, NETWORK_TEXT_MOST = 64 };
 
 struct reader {
     struct robots *robots;
     struct robot_file *file;
-    const char *path;
-    yaml_document_t *document;
-    struct fault *why;
+    struct tree *tree;
 };
-
-static bool complain(struct reader *reader, const yaml_node_t *node, const char *format, ...) PRINTF_LIKE(3, 4);
-static bool complain(struct reader *reader, const yaml_node_t *node, const char *format, ...)
-{
-    char text[300];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    return fault_set(reader->why, FAULT_INPUT, "%s line %zu: %s", reader->path, node ? node->start_mark.line + 1 : 1,
-                     text);
-}
-
-static struct slice scalar(const yaml_node_t *node)
-{
-    return node->type == YAML_SCALAR_NODE ? slice_of(node->data.scalar.value, node->data.scalar.length)
-                                          : (struct slice){0};
-}
 
 /* ── maps of words ── */
 
@@ -45,18 +23,18 @@ struct field {
 /* Each "key: value" to the field of that name; twice or unknown is an error. */
 static bool read_map(struct reader *reader, const yaml_node_t *map, struct field *fields, size_t count)
 {
-    if (map->type != YAML_MAPPING_NODE)
-        return complain(reader, map, "\"key: value\" lines are wanted here");
-    for (yaml_node_pair_t *pair = map->data.mapping.pairs.start; pair < map->data.mapping.pairs.top; pair++) {
-        const yaml_node_t *key = yaml_document_get_node(reader->document, pair->key);
+    const yaml_node_t *key, *value;
+    if (!tree_is_map(map))
+        return tree_complain(reader->tree, map, "\"key: value\" lines are wanted here");
+    for (size_t at = 0; tree_pair(reader->tree, map, at, &key, &value); at++) {
         size_t i = 0;
-        while (i < count && !slice_equal(scalar(key), slice_str(fields[i].name)))
+        while (i < count && !slice_equal(tree_text(key), slice_str(fields[i].name)))
             i++;
         if (i == count)
-            return complain(reader, key, "unknown key \"%.*s\"", SLICE_ARG(scalar(key)));
+            return tree_complain(reader->tree, key, "unknown key \"%.*s\"", SLICE_ARG(tree_text(key)));
         if (fields[i].value)
-            return complain(reader, key, "\"%s\" is written twice", fields[i].name);
-        fields[i].value = yaml_document_get_node(reader->document, pair->value);
+            return tree_complain(reader->tree, key, "\"%s\" is written twice", fields[i].name);
+        fields[i].value = value;
     }
     return true;
 }
@@ -64,10 +42,11 @@ static bool read_map(struct reader *reader, const yaml_node_t *map, struct field
 static bool read_text(struct reader *reader, const yaml_node_t *map, const struct field *field, struct slice *text)
 {
     if (!field->value)
-        return complain(reader, map, "\"%s\" is missing", field->name);
-    *text = scalar(field->value);
+        return tree_complain(reader->tree, map, "\"%s\" is missing", field->name);
+    *text = tree_text(field->value);
     if (!text->len || text->len > TEXT_MOST)
-        return complain(reader, field->value, "\"%s\": words are wanted, at most %d octets", field->name, TEXT_MOST);
+        return tree_complain(reader->tree, field->value, "\"%s\": words are wanted, at most %d octets", field->name,
+                             TEXT_MOST);
     *text = arena_copy(&reader->robots->arena, *text);
     return true;
 }
@@ -82,7 +61,7 @@ static bool read_who(struct reader *reader, const yaml_node_t *map, const struct
            : slice_equal(text, SLICE("person")) ? EVENT_ORIGIN_PERSON
                                                 : EVENT_ORIGIN_NONE;
     return *who != EVENT_ORIGIN_NONE ||
-           complain(reader, field->value, "who is robot, proxy or person, not \"%.*s\"", SLICE_ARG(text));
+           tree_complain(reader->tree, field->value, "who is robot, proxy or person, not \"%.*s\"", SLICE_ARG(text));
 }
 
 /* Calls `each` for every item of a list that may be absent; room for all of them is `*to`. */
@@ -92,15 +71,13 @@ static bool read_list(struct reader *reader, const struct field *field, size_t s
     const yaml_node_t *node = field->value;
     if (!node)
         return true;
-    if (node->type != YAML_SEQUENCE_NODE)
-        return complain(reader, node, "\"%s\": a list is wanted", field->name);
-    size_t most = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
+    if (!tree_is_list(node))
+        return tree_complain(reader->tree, node, "\"%s\": a list is wanted", field->name);
+    size_t most = tree_count(node);
     *to = arena_zero(&reader->robots->arena, (most + 1) * size);
-    for (size_t i = 0; i < most; i++) {
-        const yaml_node_t *item = yaml_document_get_node(reader->document, node->data.sequence.items.start[i]);
-        if (!each(reader, item, (char *)*to + i * size))
+    for (size_t i = 0; i < most; i++)
+        if (!each(reader, tree_item(reader->tree, node, i), (char *)*to + i * size))
             return false;
-    }
     *count = most;
     return true;
 }
@@ -115,19 +92,19 @@ static bool read_agent(struct reader *reader, const yaml_node_t *item, void *to)
     if (!read_map(reader, item, fields, COUNT_OF(fields)))
         return false;
     agent->is_whole = fields[1].value != NULL;
-    agent->line = (unsigned)item->start_mark.line + 1;
+    agent->line = tree_line(item);
     if (agent->is_whole && fields[0].value)
-        return complain(reader, item, "an agent's row has `part` or `is`, not both");
+        return tree_complain(reader->tree, item, "an agent's row has `part` or `is`, not both");
     if (!read_text(reader, item, &fields[agent->is_whole], &agent->text) ||
         !read_who(reader, item, &fields[2], &agent->who) ||
         (fields[3].value && !read_text(reader, item, &fields[3], &about)))
         return false;
     if (agent->text.len < 3 || agent->text.len > ROBOT_PART_MOST)
-        return complain(reader, item, "an agent's row has 3 to %d octets", ROBOT_PART_MOST);
+        return tree_complain(reader->tree, item, "an agent's row has 3 to %d octets", ROBOT_PART_MOST);
     char *lower = arena_str(&reader->robots->arena, agent->text);
     for (size_t i = 0; i < agent->text.len; i++) {
         if ((unsigned char)lower[i] < ' ')
-            return complain(reader, item, "no User-Agent has such a character");
+            return tree_complain(reader->tree, item, "no User-Agent has such a character");
         lower[i] = ascii_lower(lower[i]);
     }
     agent->text.ptr = lower;
@@ -147,11 +124,11 @@ static bool read_network(struct reader *reader, const yaml_node_t *item, void *t
     struct slice rest = text;
     if (!slice_split(&rest, '/', &address) || !rest.ptr || !ip_parse(address, &network->prefix) ||
         !slice_to_u64(rest, &bits) || bits > (network->prefix.family == 4 ? 32 : 128))
-        return complain(reader, fields[0].value, "\"%.*s\" is not a network (192.0.2.0/24, 2001:db8::/32)",
-                        SLICE_ARG(slice_head(text, NETWORK_TEXT_MOST)));
+        return tree_complain(reader->tree, fields[0].value, "\"%.*s\" is not a network (192.0.2.0/24, 2001:db8::/32)",
+                             SLICE_ARG(slice_head(text, NETWORK_TEXT_MOST)));
     if (bits < (network->prefix.family == 4 ? 8 : 16))
-        return complain(reader, fields[0].value, "\"%.*s\" is too large to be one owner's",
-                        SLICE_ARG(slice_head(text, NETWORK_TEXT_MOST)));
+        return tree_complain(reader->tree, fields[0].value, "\"%.*s\" is too large to be one owner's",
+                             SLICE_ARG(slice_head(text, NETWORK_TEXT_MOST)));
     network->bits = (unsigned)bits;
     return true;
 }
@@ -161,14 +138,14 @@ static bool read_example(struct reader *reader, const yaml_node_t *item, void *t
     struct robot_example *example = to;
     struct field fields[] = {{"agent", 0}, {"ip", 0}, {"who", 0}};
     struct slice ip;
-    example->line = (unsigned)item->start_mark.line + 1;
+    example->line = tree_line(item);
     if (!read_map(reader, item, fields, COUNT_OF(fields)) || !read_text(reader, item, &fields[0], &example->agent) ||
         !read_who(reader, item, &fields[2], &example->who) ||
         (fields[1].value && !read_text(reader, item, &fields[1], &ip)))
         return false;
     return !fields[1].value || ip_parse(ip, &example->ip) ||
-           complain(reader, fields[1].value, "\"%.*s\" is not an IP address",
-                    SLICE_ARG(slice_head(ip, NETWORK_TEXT_MOST)));
+           tree_complain(reader->tree, fields[1].value, "\"%.*s\" is not an IP address",
+                         SLICE_ARG(slice_head(ip, NETWORK_TEXT_MOST)));
 }
 
 /* ── the file ── */
@@ -187,7 +164,7 @@ static bool read_root(struct reader *reader, const yaml_node_t *root)
                    read_example))
         return false;
     if (file->agent_count && !file->example_count)
-        return complain(reader, root, "agents without `examples`: at least one shows what is meant");
+        return tree_complain(reader->tree, root, "agents without `examples`: at least one shows what is meant");
     return true;
 }
 
@@ -198,37 +175,22 @@ static bool take(struct reader *reader, const struct robot_file *file, bool repl
         if (!slice_equal(robots->files[i].name, file->name))
             continue;
         if (!replaces)
-            return fault_set(reader->why, FAULT_INPUT, "%s: \"%.*s\" is the name of %s already", reader->path,
-                             SLICE_ARG(file->name), robots->files[i].path);
+            return tree_complain(reader->tree, NULL, "\"%.*s\" is the name of %s already", SLICE_ARG(file->name),
+                                 robots->files[i].path);
         robots->file_count--; /* ours makes room; the operator's rows come last */
         memmove(&robots->files[i], &robots->files[i + 1], (robots->file_count - i) * sizeof(*file));
         break;
     }
     if (robots->file_count == ROBOT_FILES_MOST)
-        return fault_set(reader->why, FAULT_INPUT, "%s: more than %d files", reader->path, ROBOT_FILES_MOST);
+        return tree_complain(reader->tree, NULL, "more than %d files", ROBOT_FILES_MOST);
     robots->files[robots->file_count++] = *file;
     return true;
 }
 
 bool robots_read(struct robots *robots, const char *path, struct slice yaml, bool replaces, struct fault *why)
 {
-    yaml_parser_t parser;
-    yaml_document_t document;
+    SCOPED(tree) tree = {0};
     struct robot_file file = {.path = path};
-    struct reader reader = {robots, &file, path, &document, why};
-    if (!yaml_parser_initialize(&parser))
-        return fault_set(why, FAULT_WORLD, "%s: no YAML reader", path);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)yaml.ptr, yaml.len);
-    bool ok = yaml_parser_load(&parser, &document);
-    if (!ok) {
-        fault_set(why, FAULT_INPUT, "%s line %zu: %s", path, parser.problem_mark.line + 1,
-                  parser.problem ? parser.problem : "this is not YAML");
-    } else {
-        const yaml_node_t *root = yaml_document_get_root_node(&document);
-        ok = root ? read_root(&reader, root) && take(&reader, &file, replaces)
-                  : complain(&reader, NULL, "the file is empty");
-        yaml_document_delete(&document);
-    }
-    yaml_parser_delete(&parser);
-    return ok;
+    struct reader reader = {robots, &file, &tree};
+    return tree_read(&tree, path, yaml, why) && read_root(&reader, tree_root(&tree)) && take(&reader, &file, replaces);
 }

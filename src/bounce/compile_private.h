@@ -7,8 +7,8 @@
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "base/tree.h"
 #include "bounce/blob.h"
-#include <yaml.h>
 
 /* Rows of one size, one after another. */
 struct array {
@@ -26,9 +26,7 @@ struct compiler {
     struct map rule_ids;
     bool has_reason[REASON_COUNT];
     struct blob_reason reasons[REASON_COUNT];
-    /* the file being read */
-    const char *path;
-    yaml_document_t *document;
+    struct tree *tree; /* the file being read */
     struct fault *why;
 };
 

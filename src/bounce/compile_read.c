@@ -6,66 +6,25 @@
 
 #include <assert.h>
 
-/* ---- YAML ---- */
-
-static bool complain(struct compiler *c, const yaml_node_t *node, const char *format, ...) PRINTF_LIKE(3, 4);
-static bool complain(struct compiler *c, const yaml_node_t *node, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    char text[300];
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    return fault_set(c->why, FAULT_INPUT, "%s line %zu: %s", c->path, node ? node->start_mark.line + 1 : 0, text);
-}
-
-static yaml_node_t *node_at(struct compiler *c, int index)
-{
-    return yaml_document_get_node(c->document, index);
-}
-
-static struct slice scalar(const yaml_node_t *node)
-{
-    return node && node->type == YAML_SCALAR_NODE ? slice_of(node->data.scalar.value, node->data.scalar.length)
-                                                  : (struct slice){0};
-}
-
-static yaml_node_t *member(struct compiler *c, const yaml_node_t *map, const char *name)
-{
-    if (!map || map->type != YAML_MAPPING_NODE)
-        return NULL;
-    for (yaml_node_pair_t *pair = map->data.mapping.pairs.start; pair < map->data.mapping.pairs.top; pair++)
-        if (slice_equal(scalar(node_at(c, pair->key)), slice_str(name)))
-            return node_at(c, pair->value);
-    return NULL;
-}
-
-/* A sequence's items, or the scalar itself as the only one. */
-static yaml_node_t *item(struct compiler *c, yaml_node_t *list, size_t i)
-{
-    if (!list)
-        return NULL;
-    if (list->type == YAML_SCALAR_NODE)
-        return i == 0 ? list : NULL;
-    if (list->type != YAML_SEQUENCE_NODE ||
-        i >= (size_t)(list->data.sequence.items.top - list->data.sequence.items.start))
-        return NULL;
-    return node_at(c, list->data.sequence.items.start[i]);
-}
-
 static bool has_only(struct compiler *c, const yaml_node_t *map, const char *const *names)
 {
-    if (!map || map->type != YAML_MAPPING_NODE)
-        return complain(c, map, "a list of \"key: value\" is wanted here");
-    for (yaml_node_pair_t *pair = map->data.mapping.pairs.start; pair < map->data.mapping.pairs.top; pair++) {
-        struct slice key = scalar(node_at(c, pair->key));
+    const yaml_node_t *key, *value;
+    if (!tree_is_map(map))
+        return tree_complain(c->tree, map, "a list of \"key: value\" is wanted here");
+    for (size_t i = 0; tree_pair(c->tree, map, i, &key, &value); i++) {
         bool is_known = false;
         for (const char *const *name = names; *name; name++)
-            is_known = is_known || slice_equal(key, slice_str(*name));
+            is_known = is_known || slice_equal(tree_text(key), slice_str(*name));
         if (!is_known)
-            return complain(c, node_at(c, pair->key), "unknown key \"%.*s\"", SLICE_ARG(key));
+            return tree_complain(c->tree, key, "unknown key \"%.*s\"", SLICE_ARG(tree_text(key)));
     }
     return true;
+}
+
+/* The text of a member; empty when it is not there. */
+static struct slice text_of(struct compiler *c, const yaml_node_t *map, const char *key)
+{
+    return tree_text(tree_member(c->tree, map, key));
 }
 
 /* ---- patterns ---- */
@@ -85,7 +44,7 @@ static void token_add(struct compiler *c, enum blob_token_kind kind, struct buf 
 
 static bool pattern_add(struct compiler *c, const yaml_node_t *node, uint32_t owner, bool is_mark)
 {
-    struct slice text = scalar(node);
+    struct slice text = tree_text(node);
     struct blob_pattern pattern = {.owner = owner, .is_mark = is_mark, .token_from = compile_array_count(&c->tokens)};
     if (text.len && text.ptr[0] == '^') {
         pattern.is_anchored = true;
@@ -128,7 +87,7 @@ static bool pattern_add(struct compiler *c, const yaml_node_t *node, uint32_t ow
         }
     }
     if (longest < 2)
-        return complain(c, node, "the text \"%.*s\" has no two fixed letters in a row", SLICE_ARG(text));
+        return tree_complain(c->tree, node, "the text \"%.*s\" has no two fixed letters in a row", SLICE_ARG(text));
     compile_array_add(&c->patterns, &pattern);
     return true;
 }
@@ -165,14 +124,14 @@ static bool status_parse(struct slice s, struct blob_status *status)
     return s.ptr == NULL;
 }
 
-static bool stages_parse(struct compiler *c, yaml_node_t *list, uint32_t *stages)
+static bool stages_parse(struct compiler *c, const yaml_node_t *list, uint32_t *stages)
 {
     *stages = 0;
-    yaml_node_t *node;
-    for (size_t i = 0; (node = item(c, list, i)); i++) {
+    const yaml_node_t *node;
+    for (size_t i = 0; (node = tree_item(c->tree, list, i)); i++) {
         enum stage stage;
-        if (!stage_of(scalar(node), &stage) || stage == STAGE_UNKNOWN)
-            return complain(c, node, "unknown stage \"%.*s\"", SLICE_ARG(scalar(node)));
+        if (!stage_of(tree_text(node), &stage) || stage == STAGE_UNKNOWN)
+            return tree_complain(c->tree, node, "unknown stage \"%.*s\"", SLICE_ARG(tree_text(node)));
         *stages |= 1u << stage;
     }
     return true;
@@ -196,14 +155,14 @@ static bool permanent_parse(struct slice s, uint8_t *permanent)
 static bool reasons_read(struct compiler *c, const yaml_node_t *root)
 {
     static const char *const keys[] = {"fault", "action", "scope", "retry", "permanent", "label", NULL};
-    yaml_node_t *map = member(c, root, "reasons");
-    if (!map || map->type != YAML_MAPPING_NODE)
-        return complain(c, root, "\"reasons\" is missing");
-    for (yaml_node_pair_t *pair = map->data.mapping.pairs.start; pair < map->data.mapping.pairs.top; pair++) {
-        yaml_node_t *name = node_at(c, pair->key), *row = node_at(c, pair->value);
+    const yaml_node_t *map = tree_member(c->tree, root, "reasons");
+    const yaml_node_t *name, *row;
+    if (!tree_is_map(map))
+        return tree_complain(c->tree, root, "\"reasons\" is missing");
+    for (size_t i = 0; tree_pair(c->tree, map, i, &name, &row); i++) {
         enum reason reason;
-        if (!reason_of(scalar(name), &reason))
-            return complain(c, name, "unknown reason \"%.*s\"", SLICE_ARG(scalar(name)));
+        if (!reason_of(tree_text(name), &reason))
+            return tree_complain(c->tree, name, "unknown reason \"%.*s\"", SLICE_ARG(tree_text(name)));
         if (!has_only(c, row, keys))
             return false;
         enum action action;
@@ -211,11 +170,10 @@ static bool reasons_read(struct compiler *c, const yaml_node_t *root)
         enum whose_fault whose;
         enum retry retry;
         struct blob_reason *to = &c->reasons[reason];
-        if (!action_of(scalar(member(c, row, "action")), &action) ||
-            !scope_of(scalar(member(c, row, "scope")), &scope) || !whose_of(scalar(member(c, row, "fault")), &whose) ||
-            !retry_of(scalar(member(c, row, "retry")), &retry) ||
-            !permanent_parse(scalar(member(c, row, "permanent")), &to->permanent))
-            return complain(c, row, "fault, action, scope, retry or permanent is missing or unknown");
+        if (!action_of(text_of(c, row, "action"), &action) || !scope_of(text_of(c, row, "scope"), &scope) ||
+            !whose_of(text_of(c, row, "fault"), &whose) || !retry_of(text_of(c, row, "retry"), &retry) ||
+            !permanent_parse(text_of(c, row, "permanent"), &to->permanent))
+            return tree_complain(c->tree, row, "fault, action, scope, retry or permanent is missing or unknown");
         to->action = (uint8_t)action;
         to->scope = (uint8_t)scope;
         to->whose = (uint8_t)whose;
@@ -230,18 +188,18 @@ static bool fallback_read(struct compiler *c, const yaml_node_t *root)
     static const char *const keys[] = {"status", "code", "stage", "reason", NULL};
     static const char *const tables[] = {"status", "code"};
     for (int table = 0; table < 2; table++) {
-        yaml_node_t *list = member(c, root, tables[table]), *row;
-        for (size_t i = 0; (row = item(c, list, i)); i++) {
+        const yaml_node_t *list = tree_member(c->tree, root, tables[table]), *row;
+        for (size_t i = 0; (row = tree_item(c->tree, list, i)); i++) {
             struct blob_fallback fallback = {0};
             struct blob_codes codes = {0};
             enum reason reason;
-            if (!has_only(c, row, keys) || !stages_parse(c, member(c, row, "stage"), &fallback.stages))
+            if (!has_only(c, row, keys) || !stages_parse(c, tree_member(c->tree, row, "stage"), &fallback.stages))
                 return false;
-            if (!reason_of(scalar(member(c, row, "reason")), &reason))
-                return complain(c, row, "unknown reason");
-            if (table == 0 ? !status_parse(scalar(member(c, row, "status")), &fallback.status)
-                           : !code_parse(scalar(member(c, row, "code")), &codes))
-                return complain(c, row, "bad %s", tables[table]);
+            if (!reason_of(text_of(c, row, "reason"), &reason))
+                return tree_complain(c->tree, row, "unknown reason");
+            if (table == 0 ? !status_parse(text_of(c, row, "status"), &fallback.status)
+                           : !code_parse(text_of(c, row, "code"), &codes))
+                return tree_complain(c->tree, row, "bad %s", tables[table]);
             fallback.reason = (uint16_t)reason;
             fallback.code = codes.low;
             compile_array_add(table == 0 ? &c->fallback_statuses : &c->fallback_codes, &fallback);
@@ -250,40 +208,40 @@ static bool fallback_read(struct compiler *c, const yaml_node_t *root)
     return true;
 }
 
-static bool examples_read(struct compiler *c, yaml_node_t *list, uint32_t rule, bool is_not)
+static bool examples_read(struct compiler *c, const yaml_node_t *list, uint32_t rule, bool is_not)
 {
-    yaml_node_t *node;
-    for (size_t i = 0; (node = item(c, list, i)); i++) {
-        struct blob_example example = {rule, is_not, compile_text_add(c, scalar(node))};
+    const yaml_node_t *node;
+    for (size_t i = 0; (node = tree_item(c->tree, list, i)); i++) {
+        struct blob_example example = {rule, is_not, compile_text_add(c, tree_text(node))};
         compile_array_add(&c->examples, &example);
     }
     return true;
 }
 
-static bool conditions_read(struct compiler *c, yaml_node_t *node, struct blob_rule *rule)
+static bool conditions_read(struct compiler *c, const yaml_node_t *node, struct blob_rule *rule)
 {
-    yaml_node_t *one;
-    yaml_node_t *codes = member(c, node, "code"), *statuses = member(c, node, "status");
+    const yaml_node_t *one;
+    const yaml_node_t *codes = tree_member(c->tree, node, "code"), *statuses = tree_member(c->tree, node, "status");
     rule->codes.at = compile_array_count(&c->codes);
-    for (size_t i = 0; (one = item(c, codes, i)); i++) {
+    for (size_t i = 0; (one = tree_item(c->tree, codes, i)); i++) {
         struct blob_codes range;
-        if (!code_parse(scalar(one), &range))
-            return complain(c, one, "bad code \"%.*s\"", SLICE_ARG(scalar(one)));
+        if (!code_parse(tree_text(one), &range))
+            return tree_complain(c->tree, one, "bad code \"%.*s\"", SLICE_ARG(tree_text(one)));
         compile_array_add(&c->codes, &range);
         rule->codes.count++;
     }
     rule->statuses.at = compile_array_count(&c->statuses);
-    for (size_t i = 0; (one = item(c, statuses, i)); i++) {
+    for (size_t i = 0; (one = tree_item(c->tree, statuses, i)); i++) {
         struct blob_status status;
-        if (!status_parse(scalar(one), &status))
-            return complain(c, one, "bad status \"%.*s\"", SLICE_ARG(scalar(one)));
+        if (!status_parse(tree_text(one), &status))
+            return tree_complain(c->tree, one, "bad status \"%.*s\"", SLICE_ARG(tree_text(one)));
         compile_array_add(&c->statuses, &status);
         rule->statuses.count++;
     }
-    return stages_parse(c, member(c, node, "stage"), &rule->stages);
+    return stages_parse(c, tree_member(c->tree, node, "stage"), &rule->stages);
 }
 
-static bool rule_read(struct compiler *c, yaml_node_t *node, uint32_t provider)
+static bool rule_read(struct compiler *c, const yaml_node_t *node, uint32_t provider)
 {
     static const char *const keys[] = {"id",    "text",      "code",  "status",   "stage", "reason", "action",
                                        "scope", "permanent", "words", "examples", "not",   NULL};
@@ -291,38 +249,38 @@ static bool rule_read(struct compiler *c, yaml_node_t *node, uint32_t provider)
     uint32_t index = compile_array_count(&c->rules);
     if (!has_only(c, node, keys) || !conditions_read(c, node, &rule))
         return false;
-    struct slice id = scalar(member(c, node, "id"));
+    struct slice id = text_of(c, node, "id");
     enum reason reason;
     if (!id.len)
-        return complain(c, node, "the rule has no id");
+        return tree_complain(c->tree, node, "the rule has no id");
     if (map_get(&c->rule_ids, id))
-        return complain(c, node, "the id \"%.*s\" is used twice", SLICE_ARG(id));
+        return tree_complain(c->tree, node, "the id \"%.*s\" is used twice", SLICE_ARG(id));
     map_set(&c->rule_ids, id, c);
-    if (!reason_of(scalar(member(c, node, "reason")), &reason))
-        return complain(c, node, "rule %.*s: unknown reason", SLICE_ARG(id));
+    if (!reason_of(text_of(c, node, "reason"), &reason))
+        return tree_complain(c->tree, node, "rule %.*s: unknown reason", SLICE_ARG(id));
     const struct blob_reason *defaults = &c->reasons[reason];
     enum action action = defaults->action;
     enum scope scope = defaults->scope;
     rule.permanent = defaults->permanent;
-    yaml_node_t *given;
-    if ((given = member(c, node, "action")) && !action_of(scalar(given), &action))
-        return complain(c, given, "unknown action");
-    if ((given = member(c, node, "scope")) && !scope_of(scalar(given), &scope))
-        return complain(c, given, "unknown scope");
-    if ((given = member(c, node, "permanent")) && !permanent_parse(scalar(given), &rule.permanent))
-        return complain(c, given, "permanent is true, false or on_5xx");
+    const yaml_node_t *given;
+    if ((given = tree_member(c->tree, node, "action")) && !action_of(tree_text(given), &action))
+        return tree_complain(c->tree, given, "unknown action");
+    if ((given = tree_member(c->tree, node, "scope")) && !scope_of(tree_text(given), &scope))
+        return tree_complain(c->tree, given, "unknown scope");
+    if ((given = tree_member(c->tree, node, "permanent")) && !permanent_parse(tree_text(given), &rule.permanent))
+        return tree_complain(c->tree, given, "permanent is true, false or on_5xx");
     if (rule.permanent != PERMANENT_NEVER && defaults->permanent == PERMANENT_NEVER)
-        return complain(c, given, "a rule of this reason is never permanent");
-    yaml_node_t *texts = member(c, node, "text"), *text;
-    for (size_t i = 0; (text = item(c, texts, i)); i++) {
+        return tree_complain(c->tree, given, "a rule of this reason is never permanent");
+    const yaml_node_t *texts = tree_member(c->tree, node, "text"), *text;
+    for (size_t i = 0; (text = tree_item(c->tree, texts, i)); i++) {
         rule.has_text = true;
         if (!pattern_add(c, text, index, false))
             return false;
     }
     if (!rule.has_text && !rule.codes.count && !rule.statuses.count)
-        return complain(c, node, "rule %.*s needs text, code or status", SLICE_ARG(id));
+        return tree_complain(c->tree, node, "rule %.*s needs text, code or status", SLICE_ARG(id));
     rule.id = compile_text_add(c, id);
-    rule.words = compile_text_add(c, scalar(member(c, node, "words")));
+    rule.words = compile_text_add(c, text_of(c, node, "words"));
     rule.reason = (uint8_t)reason;
     rule.action = (uint8_t)action;
     rule.scope = (uint8_t)scope;
@@ -331,8 +289,8 @@ static bool rule_read(struct compiler *c, yaml_node_t *node, uint32_t provider)
     compile_array_add(&c->rules, &rule);
     if (!rule.has_text)
         compile_array_add(&c->bare, &index);
-    return examples_read(c, member(c, node, "examples"), index, false) &&
-           examples_read(c, member(c, node, "not"), index, true);
+    return examples_read(c, tree_member(c->tree, node, "examples"), index, false) &&
+           examples_read(c, tree_member(c->tree, node, "not"), index, true);
 }
 
 static bool provider_read(struct compiler *c, const yaml_node_t *root, uint32_t number)
@@ -341,13 +299,14 @@ static bool provider_read(struct compiler *c, const yaml_node_t *root, uint32_t 
     if (!has_only(c, root, keys))
         return false;
     struct blob_provider *provider = (struct blob_provider *)(void *)c->providers.bytes.ptr + number;
-    provider->name = compile_text_add(c, scalar(member(c, root, "provider")));
+    provider->name = compile_text_add(c, text_of(c, root, "provider"));
     provider->rule_from = compile_array_count(&c->rules);
     provider->bare_from = compile_array_count(&c->bare);
-    yaml_node_t *hosts = member(c, root, "hosts"), *marks = member(c, root, "marks"), *rules = member(c, root, "rules");
-    yaml_node_t *node;
-    for (size_t i = 0; (node = item(c, hosts, i)); i++) {
-        struct slice name = scalar(node);
+    const yaml_node_t *hosts = tree_member(c->tree, root, "hosts"), *marks = tree_member(c->tree, root, "marks"),
+                      *rules = tree_member(c->tree, root, "rules");
+    const yaml_node_t *node;
+    for (size_t i = 0; (node = tree_item(c->tree, hosts, i)); i++) {
+        struct slice name = tree_text(node);
         if (name.len && name.ptr[0] == '.')
             name = slice_from(name, 1);
         char *lower = arena_str(&c->arena, name);
@@ -355,13 +314,13 @@ static bool provider_read(struct compiler *c, const yaml_node_t *root, uint32_t 
             *at = ascii_lower(*at);
         struct blob_host host = {compile_text_add(c, slice_str(lower)), number};
         if (!name.len)
-            return complain(c, node, "an empty host");
+            return tree_complain(c->tree, node, "an empty host");
         compile_array_add(&c->hosts, &host);
     }
-    for (size_t i = 0; (node = item(c, marks, i)); i++)
+    for (size_t i = 0; (node = tree_item(c->tree, marks, i)); i++)
         if (!pattern_add(c, node, number, true))
             return false;
-    for (size_t i = 0; (node = item(c, rules, i)); i++)
+    for (size_t i = 0; (node = tree_item(c->tree, rules, i)); i++)
         if (!rule_read(c, node, number))
             return false;
     provider = (struct blob_provider *)(void *)c->providers.bytes.ptr + number;
@@ -388,16 +347,14 @@ static bool words_read(struct compiler *c, const yaml_node_t *root, int lang)
     static const char *const sections[] = {"reasons", "rules"};
     static const char *const names[BLOB_WORDS] = {"label", "cause", "remedy", "operator", "did"};
     for (int section = 0; section < 2; section++) {
-        yaml_node_t *map = member(c, root, sections[section]);
-        if (!map || map->type != YAML_MAPPING_NODE)
-            continue;
-        for (yaml_node_pair_t *pair = map->data.mapping.pairs.start; pair < map->data.mapping.pairs.top; pair++) {
-            struct slice key = scalar(node_at(c, pair->key));
+        const yaml_node_t *map = tree_member(c->tree, root, sections[section]);
+        const yaml_node_t *name, *row;
+        for (size_t k = 0; tree_pair(c->tree, map, k, &name, &row); k++) {
+            struct slice key = tree_text(name);
             if (section)
                 key = arena_printf(&c->arena, "/%.*s", SLICE_ARG(key));
             for (int i = 0; i < BLOB_WORDS; i++) {
-                struct blob_text text =
-                    compile_text_add(c, slice_trim(scalar(member(c, node_at(c, pair->value), names[i]))));
+                struct blob_text text = compile_text_add(c, slice_trim(text_of(c, row, names[i])));
                 words_row(c, key)->text[lang][i] = text;
             }
         }
@@ -419,20 +376,12 @@ enum file_kind compile_kind_of(const char *path)
 
 bool compile_file_read(struct compiler *c, const struct compile_file *file, enum file_kind kind)
 {
-    yaml_parser_t parser;
-    yaml_document_t document;
-    yaml_parser_initialize(&parser);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)file->text.ptr, file->text.len);
-    c->path = file->path;
-    bool ok = yaml_parser_load(&parser, &document);
-    if (!ok) {
-        fault_set(c->why, FAULT_INPUT, "%s line %zu: %s", file->path, parser.problem_mark.line + 1,
-                  parser.problem ? parser.problem : "not YAML");
-        yaml_parser_delete(&parser);
+    SCOPED(tree) tree = {0};
+    if (!tree_read(&tree, file->path, file->text, c->why))
         return false;
-    }
-    c->document = &document;
-    yaml_node_t *root = yaml_document_get_root_node(&document);
+    c->tree = &tree;
+    const yaml_node_t *root = tree_root(&tree);
+    bool ok = false;
     struct blob_provider fresh = {0};
     switch (kind) {
     case FILE_REASONS: ok = reasons_read(c, root); break;
@@ -443,11 +392,9 @@ bool compile_file_read(struct compiler *c, const struct compile_file *file, enum
     case FILE_PROVIDER:
         ok = compile_array_count(&c->providers) < BLOB_PROVIDERS_MAX;
         if (!ok)
-            complain(c, root, "more than %d providers", BLOB_PROVIDERS_MAX);
+            tree_complain(c->tree, root, "more than %d providers", BLOB_PROVIDERS_MAX);
         ok = ok && provider_read(c, root, compile_array_add(&c->providers, &fresh));
         break;
     }
-    yaml_document_delete(&document);
-    yaml_parser_delete(&parser);
     return ok;
 }

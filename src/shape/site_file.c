@@ -3,48 +3,21 @@
  * Everything is checked here: whatever could never match, or never do anything, is an error with its line. */
 #include "shape/site_inside.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <yaml.h>
+#include "base/tree.h"
 
 enum { TEXT_MOST = 200, HOST_MOST = 253, JOINED_MOST = 4096 };
 
 struct reader {
     struct sites *sites;
     struct site_entry *entry;
-    const char *path;
-    yaml_document_t *document;
-    struct fault *why;
+    struct tree *tree;
 };
 
 /* ── YAML ── */
 
-static bool complain(struct reader *reader, const yaml_node_t *node, const char *format, ...) PRINTF_LIKE(3, 4);
-static bool complain(struct reader *reader, const yaml_node_t *node, const char *format, ...)
-{
-    char text[360];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    return fault_set(reader->why, FAULT_INPUT, "%s line %zu: %s", reader->path, node ? node->start_mark.line + 1 : 1,
-                     text);
-}
-
-static yaml_node_t *node_at(struct reader *reader, int index)
-{
-    return yaml_document_get_node(reader->document, index);
-}
-
-static struct slice scalar(const yaml_node_t *node)
-{
-    return node->type == YAML_SCALAR_NODE ? slice_of(node->data.scalar.value, node->data.scalar.length)
-                                          : (struct slice){0};
-}
-
 static struct site_place place(const struct reader *reader, const yaml_node_t *node)
 {
-    return (struct site_place){reader->path, (unsigned)node->start_mark.line + 1};
+    return (struct site_place){reader->tree->path, tree_line(node)};
 }
 
 /* Each "key: value" of a map goes to the row of that name; twice or unknown is an error. */
@@ -58,31 +31,26 @@ struct field {
 static bool read_fields(struct reader *reader, const yaml_node_t *map, const struct field *fields, size_t count,
                         unsigned *given)
 {
-    if (map->type != YAML_MAPPING_NODE)
-        return complain(reader, map, "\"key: value\" lines are wanted here");
+    const yaml_node_t *key, *value;
+    if (!tree_is_map(map))
+        return tree_complain(reader->tree, map, "\"key: value\" lines are wanted here");
     *given = 0;
-    for (yaml_node_pair_t *pair = map->data.mapping.pairs.start; pair < map->data.mapping.pairs.top; pair++) {
-        yaml_node_t *key = node_at(reader, pair->key), *value = node_at(reader, pair->value);
+    for (size_t at = 0; tree_pair(reader->tree, map, at, &key, &value); at++) {
         size_t i = 0;
-        while (i < count && !slice_equal(scalar(key), slice_str(fields[i].name)))
+        while (i < count && !slice_equal(tree_text(key), slice_str(fields[i].name)))
             i++;
         if (i == count)
-            return complain(reader, key, "unknown key \"%.*s\"", SLICE_ARG(scalar(key)));
+            return tree_complain(reader->tree, key, "unknown key \"%.*s\"", SLICE_ARG(tree_text(key)));
         if (*given >> i & 1)
-            return complain(reader, key, "\"%s\" is written twice", fields[i].name);
+            return tree_complain(reader->tree, key, "\"%s\" is written twice", fields[i].name);
         if (!fields[i].read(reader, value, fields[i].to))
             return false;
         *given |= 1u << i;
     }
     for (size_t i = 0; i < count; i++)
         if (fields[i].is_wanted && !(*given >> i & 1))
-            return complain(reader, map, "\"%s\" is missing", fields[i].name);
+            return tree_complain(reader->tree, map, "\"%s\" is missing", fields[i].name);
     return true;
-}
-
-static size_t list_count(const yaml_node_t *node)
-{
-    return (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
 }
 
 /* A list, or the only one of it. Calls `each` for every scalar. */
@@ -90,17 +58,13 @@ static bool read_list(struct reader *reader, const yaml_node_t *node,
                       bool (*each)(struct reader *reader, const yaml_node_t *item, size_t i, void *to), void *to,
                       size_t *count)
 {
-    if (node->type == YAML_SCALAR_NODE) {
-        *count = 1;
-        return each(reader, node, 0, to);
-    }
-    if (node->type != YAML_SEQUENCE_NODE || list_count(node) == 0)
-        return complain(reader, node, "a list is wanted here");
-    *count = list_count(node);
+    *count = tree_count(node);
+    if (*count == 0)
+        return tree_complain(reader->tree, node, "a list is wanted here");
     for (size_t i = 0; i < *count; i++) {
-        const yaml_node_t *item = node_at(reader, node->data.sequence.items.start[i]);
-        if (item->type != YAML_SCALAR_NODE || item->data.scalar.length == 0)
-            return complain(reader, item, "words are wanted here");
+        const yaml_node_t *item = tree_item(reader->tree, node, i);
+        if (tree_text(item).len == 0 && tree_is_list(node))
+            return tree_complain(reader->tree, item, "words are wanted here");
         if (!each(reader, item, i, to))
             return false;
     }
@@ -109,17 +73,16 @@ static bool read_list(struct reader *reader, const yaml_node_t *node,
 
 static void *list_room(struct reader *reader, const yaml_node_t *node, size_t size)
 {
-    size_t count = node->type == YAML_SEQUENCE_NODE ? list_count(node) : 1;
-    return arena_zero(&reader->sites->arena, (count + 1) * size);
+    return arena_zero(&reader->sites->arena, (tree_count(node) + 1) * size);
 }
 
 /* ── values ── */
 
 static bool read_text(struct reader *reader, const yaml_node_t *node, void *to)
 {
-    struct slice text = scalar(node);
+    struct slice text = tree_text(node);
     if (text.len == 0)
-        return complain(reader, node, "words are wanted here");
+        return tree_complain(reader->tree, node, "words are wanted here");
     *(struct slice *)to = arena_copy(&reader->sites->arena, text);
     return true;
 }
@@ -127,8 +90,8 @@ static bool read_text(struct reader *reader, const yaml_node_t *node, void *to)
 static bool read_count(struct reader *reader, const yaml_node_t *node, void *to)
 {
     uint64_t number;
-    if (!slice_to_u64(scalar(node), &number) || number == 0 || number > 1000000000)
-        return complain(reader, node, "\"%.*s\" is not a number from 1 on", SLICE_ARG(scalar(node)));
+    if (!slice_to_u64(tree_text(node), &number) || number == 0 || number > 1000000000)
+        return tree_complain(reader->tree, node, "\"%.*s\" is not a number from 1 on", SLICE_ARG(tree_text(node)));
     *(unsigned *)to = (unsigned)number;
     return true;
 }
@@ -136,7 +99,7 @@ static bool read_count(struct reader *reader, const yaml_node_t *node, void *to)
 static bool read_count_or_none(struct reader *reader, const yaml_node_t *node, void *to)
 {
     *(unsigned *)to = 0;
-    return slice_equal(scalar(node), SLICE("none")) || read_count(reader, node, to);
+    return slice_equal(tree_text(node), SLICE("none")) || read_count(reader, node, to);
 }
 
 static bool duration_of(struct slice text, time_ms *duration)
@@ -159,15 +122,15 @@ static bool duration_of(struct slice text, time_ms *duration)
 
 static bool read_duration(struct reader *reader, const yaml_node_t *node, void *to)
 {
-    return duration_of(scalar(node), to) ||
-           complain(reader, node, "\"%.*s\" is not a time (90s, 30m, 2h, 1d)", SLICE_ARG(scalar(node)));
+    return duration_of(tree_text(node), to) ||
+           tree_complain(reader->tree, node, "\"%.*s\" is not a time (90s, 30m, 2h, 1d)", SLICE_ARG(tree_text(node)));
 }
 
 /* "100/s", "10/min", "5/h", "none". */
 static bool read_rate(struct reader *reader, const yaml_node_t *node, void *to)
 {
     struct site_rate *rate = to;
-    struct slice text = scalar(node);
+    struct slice text = tree_text(node);
     *rate = (struct site_rate){0};
     if (slice_equal(text, SLICE("none")))
         return true;
@@ -175,43 +138,45 @@ static bool read_rate(struct reader *reader, const yaml_node_t *node, void *to)
     struct slice unit = slash < 0 ? text : slice_from(text, (size_t)slash + 1);
     uint64_t number = 0;
     if (slash < 0 || !slice_to_u64(slice_head(text, (size_t)slash), &number) || number == 0 || number > 100000)
-        return complain(reader, node, "\"%.*s\" is not a rate (100/s, 10/min, 5/h, none)", SLICE_ARG(text));
+        return tree_complain(reader->tree, node, "\"%.*s\" is not a rate (100/s, 10/min, 5/h, none)", SLICE_ARG(text));
     rate->count = (unsigned)number;
     rate->per = slice_equal(unit, SLICE("s"))     ? 1000
                 : slice_equal(unit, SLICE("min")) ? 60000
                 : slice_equal(unit, SLICE("h"))   ? 3600000
                                                   : 0;
-    return rate->per != 0 || complain(reader, node, "\"%.*s\": a rate is for s, min or h", SLICE_ARG(text));
+    return rate->per != 0 || tree_complain(reader->tree, node, "\"%.*s\": a rate is for s, min or h", SLICE_ARG(text));
 }
 
 static bool read_tls(struct reader *reader, const yaml_node_t *node, void *to)
 {
     static const char *const words[] = {"may", "required", "never"};
     for (size_t i = 0; i < COUNT_OF(words); i++) {
-        if (slice_equal(scalar(node), slice_str(words[i]))) {
+        if (slice_equal(tree_text(node), slice_str(words[i]))) {
             *(enum site_tls *)to = (enum site_tls)i;
             return true;
         }
     }
-    return complain(reader, node, "tls is may, required or never, not \"%.*s\"", SLICE_ARG(scalar(node)));
+    return tree_complain(reader->tree, node, "tls is may, required or never, not \"%.*s\"", SLICE_ARG(tree_text(node)));
 }
 
 /* A suffix of host names; what no name can end in is a mistake. */
 static bool read_host(struct reader *reader, const yaml_node_t *node, size_t i, void *to)
 {
-    struct slice text = scalar(node), rest = text, label;
+    struct slice text = tree_text(node), rest = text, label;
     if (text.len > HOST_MOST)
-        return complain(reader, node, "no host's name is so long");
+        return tree_complain(reader->tree, node, "no host's name is so long");
     while (slice_split(&rest, '.', &label)) {
         if (label.len == 0 || label.len > 63)
-            return complain(reader, node, "\"%.*s\": a dot too many: no host's name ends so (write \"google.com\")",
-                            SLICE_ARG(text));
+            return tree_complain(reader->tree, node,
+                                 "\"%.*s\": a dot too many: no host's name ends so (write \"google.com\")",
+                                 SLICE_ARG(text));
         for (size_t c = 0; c < label.len; c++)
             if (!ascii_is_alnum(label.ptr[c]) && label.ptr[c] != '-')
-                return complain(reader, node, "\"%.*s\": no host's name has such a letter", SLICE_ARG(text));
+                return tree_complain(reader->tree, node, "\"%.*s\": no host's name has such a letter", SLICE_ARG(text));
     }
     if (slice_find_byte(text, '.') < 0)
-        return complain(reader, node, "\"%.*s\": the end of a host's name has two parts at least", SLICE_ARG(text));
+        return tree_complain(reader->tree, node, "\"%.*s\": the end of a host's name has two parts at least",
+                             SLICE_ARG(text));
     struct site_host *host = &((struct site_host *)to)[i];
     char *lower = arena_str(&reader->sites->arena, text);
     for (size_t c = 0; c < text.len; c++)
@@ -233,12 +198,12 @@ static bool read_verify(struct reader *reader, const yaml_node_t *node, size_t i
 #define SITE_LIMIT_WORD(NAME, word) #word,
         SITE_LIMITS(SITE_LIMIT_WORD)};
     for (size_t w = 0; w < COUNT_OF(words); w++) {
-        if (slice_equal(scalar(node), slice_str(words[w]))) {
+        if (slice_equal(tree_text(node), slice_str(words[w]))) {
             *(unsigned *)to |= 1u << w;
             return true;
         }
     }
-    return complain(reader, node, "\"%.*s\" is not the name of a figure", SLICE_ARG(scalar(node)));
+    return tree_complain(reader->tree, node, "\"%.*s\" is not the name of a figure", SLICE_ARG(tree_text(node)));
 }
 
 static bool read_to_verify(struct reader *reader, const yaml_node_t *node, void *to)
@@ -251,23 +216,25 @@ static bool read_to_verify(struct reader *reader, const yaml_node_t *node, void 
 
 static bool read_looked_for(struct reader *reader, const yaml_node_t *node, size_t i, void *to)
 {
-    struct slice text = scalar(node), rest;
+    struct slice text = tree_text(node), rest;
     uint16_t status[3];
     int code = text.len >= 4 && (text.ptr[3] == ' ' || text.ptr[3] == '-') && ascii_is_digit(text.ptr[0]) &&
                        ascii_is_digit(text.ptr[1]) && ascii_is_digit(text.ptr[2])
                    ? text.ptr[0]
                    : 0;
     if (text.len < 3 || text.len > TEXT_MOST)
-        return complain(reader, node, "a text has 3 to %d characters", TEXT_MOST);
+        return tree_complain(reader->tree, node, "a text has 3 to %d characters", TEXT_MOST);
     if ((code >= '2' && code <= '5') || reply_status_parse(text, status, &rest))
-        return complain(reader, node,
-                        "\"%.*s\": code and status are not part of the text, so it would never be found; they have "
-                        "keys of their own",
-                        SLICE_ARG(text));
+        return tree_complain(
+            reader->tree, node,
+            "\"%.*s\": code and status are not part of the text, so it would never be found; they have "
+            "keys of their own",
+            SLICE_ARG(text));
     for (size_t c = 0; c < text.len; c++) {
         bool is_edge = c == 0 || c + 1 == text.len;
         if ((unsigned char)text.ptr[c] < ' ' || (text.ptr[c] == ' ' && (is_edge || text.ptr[c + 1] == ' ')))
-            return complain(reader, node, "\"%.*s\": a space too many: it would never be found", SLICE_ARG(text));
+            return tree_complain(reader->tree, node, "\"%.*s\": a space too many: it would never be found",
+                                 SLICE_ARG(text));
     }
     ((struct slice *)to)[i] = arena_copy(&reader->sites->arena, text);
     return true;
@@ -282,7 +249,7 @@ static bool read_texts(struct reader *reader, const yaml_node_t *node, void *to)
 
 static bool read_code(struct reader *reader, const yaml_node_t *node, size_t i, void *to)
 {
-    struct slice text = scalar(node);
+    struct slice text = tree_text(node);
     struct site_code *code = &((struct site_code *)to)[i];
     if (slice_equal(text, SLICE("4xx")) || slice_equal(text, SLICE("5xx"))) {
         code->low = text.ptr[0] == '4' ? 400 : 500;
@@ -291,7 +258,8 @@ static bool read_code(struct reader *reader, const yaml_node_t *node, size_t i, 
     }
     uint64_t number;
     if (!slice_to_u64(text, &number) || number < 400 || number > 599)
-        return complain(reader, node, "\"%.*s\" is not the code of a refusal (4xx, 5xx, 421 ...)", SLICE_ARG(text));
+        return tree_complain(reader->tree, node, "\"%.*s\" is not the code of a refusal (4xx, 5xx, 421 ...)",
+                             SLICE_ARG(text));
     code->low = code->high = (uint16_t)number;
     return true;
 }
@@ -306,7 +274,7 @@ static bool read_codes(struct reader *reader, const yaml_node_t *node, void *to)
 static bool read_status(struct reader *reader, const yaml_node_t *node, size_t i, void *to)
 {
     uint16_t *status = ((uint16_t(*)[3])to)[i];
-    struct slice rest = scalar(node), part;
+    struct slice rest = tree_text(node), part;
     size_t parts = 0;
     bool ok = true;
     for (; slice_split(&rest, '.', &part); parts++) {
@@ -317,8 +285,8 @@ static bool read_status(struct reader *reader, const yaml_node_t *node, size_t i
             status[parts] = (uint16_t)number;
     }
     if (!ok || parts != 3 || (status[0] != 4 && status[0] != 5 && status[0] != SITE_ANY))
-        return complain(reader, node, "\"%.*s\" is not the status of a refusal (4.7.0, x.7.x ...)",
-                        SLICE_ARG(scalar(node)));
+        return tree_complain(reader->tree, node, "\"%.*s\" is not the status of a refusal (4.7.0, x.7.x ...)",
+                             SLICE_ARG(tree_text(node)));
     return true;
 }
 
@@ -332,9 +300,9 @@ static bool read_statuses(struct reader *reader, const yaml_node_t *node, void *
 static bool read_stage(struct reader *reader, const yaml_node_t *node, size_t i, void *to)
 {
     enum stage stage;
-    if (!stage_of(scalar(node), &stage) || stage < STAGE_CONNECT || stage > STAGE_DOT)
-        return complain(reader, node, "there is no stage \"%.*s\" (connect, ehlo, mail, rcpt, data, dot)",
-                        SLICE_ARG(scalar(node)));
+    if (!stage_of(tree_text(node), &stage) || stage < STAGE_CONNECT || stage > STAGE_DOT)
+        return tree_complain(reader->tree, node, "there is no stage \"%.*s\" (connect, ehlo, mail, rcpt, data, dot)",
+                             SLICE_ARG(tree_text(node)));
     *(unsigned *)to |= 1u << stage;
     return true;
 }
@@ -349,8 +317,8 @@ static bool read_name_of_reaction(struct reader *reader, const yaml_node_t *node
 {
     const struct site_entry *entry = reader->entry;
     for (size_t i = 0; i < entry->own_count; i++)
-        if (slice_equal(entry->own[i].id, scalar(node)))
-            return complain(reader, node, "the id \"%.*s\" is there already", SLICE_ARG(scalar(node)));
+        if (slice_equal(entry->own[i].id, tree_text(node)))
+            return tree_complain(reader->tree, node, "the id \"%.*s\" is there already", SLICE_ARG(tree_text(node)));
     return read_text(reader, node, to);
 }
 
@@ -388,9 +356,9 @@ static bool prove_example(struct reader *reader, const yaml_node_t *node, size_t
     struct lines *lines = to;
     SCOPED(buf) joined = BUF(JOINED_MOST);
     struct reply reply;
-    if (!line_matches(lines->reaction, scalar(node), &reply, &joined))
-        return complain(reader, node, "\"%.*s\" does not match its own example \"%.*s\"",
-                        SLICE_ARG(lines->reaction->id), SLICE_ARG(scalar(node)));
+    if (!line_matches(lines->reaction, tree_text(node), &reply, &joined))
+        return tree_complain(reader->tree, node, "\"%.*s\" does not match its own example \"%.*s\"",
+                             SLICE_ARG(lines->reaction->id), SLICE_ARG(tree_text(node)));
     for (size_t t = 0; t < lines->reaction->text_count && t < 32; t++)
         if (slice_find_caseless(reply.text, lines->reaction->texts[t]) != SLICE_NPOS)
             lines->shown |= 1u << t;
@@ -402,9 +370,9 @@ static bool prove_not(struct reader *reader, const yaml_node_t *node, size_t i, 
     struct lines *lines = to;
     SCOPED(buf) joined = BUF(JOINED_MOST);
     struct reply reply;
-    return !line_matches(lines->reaction, scalar(node), &reply, &joined) ||
-           complain(reader, node, "\"%.*s\" matches a line that it must not: \"%.*s\"", SLICE_ARG(lines->reaction->id),
-                    SLICE_ARG(scalar(node)));
+    return !line_matches(lines->reaction, tree_text(node), &reply, &joined) ||
+           tree_complain(reader->tree, node, "\"%.*s\" matches a line that it must not: \"%.*s\"",
+                         SLICE_ARG(lines->reaction->id), SLICE_ARG(tree_text(node)));
 }
 
 static bool prove(struct reader *reader, const yaml_node_t *node, struct lines *lines)
@@ -416,7 +384,8 @@ static bool prove(struct reader *reader, const yaml_node_t *node, struct lines *
         return false;
     for (size_t t = 0; t < reaction->text_count && t < 32; t++)
         if (!(lines->shown >> t & 1))
-            return complain(reader, node, "no example shows the text \"%.*s\"", SLICE_ARG(reaction->texts[t]));
+            return tree_complain(reader->tree, node, "no example shows the text \"%.*s\"",
+                                 SLICE_ARG(reaction->texts[t]));
     return true;
 }
 
@@ -460,21 +429,21 @@ static bool read_reaction(struct reader *reader, const yaml_node_t *node)
         return false;
     const unsigned looks = 1u << TEXT | 1u << CODE | 1u << STATUS, slows = 1u << RATE | 1u << CONNECTIONS;
     if (!(given & looks))
-        return complain(reader, node, "a reaction looks for a text, a code or a status");
+        return tree_complain(reader->tree, node, "a reaction looks for a text, a code or a status");
     if (!is_possible(reaction))
-        return complain(reader, node, "no reply has such a code with such a status: it could never match");
+        return tree_complain(reader->tree, node, "no reply has such a code with such a status: it could never match");
     if (reaction->count > SITE_REACTION_COUNT_MOST)
-        return complain(reader, node, "count is %d at most", SITE_REACTION_COUNT_MOST);
+        return tree_complain(reader->tree, node, "count is %d at most", SITE_REACTION_COUNT_MOST);
     if ((reaction->count > 1) != (given >> WITHIN & 1))
-        return complain(reader, node, "count and within belong together: so many within so long");
+        return tree_complain(reader->tree, node, "count and within belong together: so many within so long");
     if (!(given & (slows | 1u << SUSPEND)))
-        return complain(reader, node, "a reaction says suspend, rate or connections");
+        return tree_complain(reader->tree, node, "a reaction says suspend, rate or connections");
     if (((given & slows) != 0) != (given >> FOR & 1))
-        return complain(reader, node, "rate and connections are \"for\" a time; suspend says its own");
+        return tree_complain(reader->tree, node, "rate and connections are \"for\" a time; suspend says its own");
     if ((given & slows) && (given >> SUSPEND & 1))
-        return complain(reader, node, "suspend, or rate and connections: not both");
+        return tree_complain(reader->tree, node, "suspend, or rate and connections: not both");
     if (given >> RATE & 1 && reaction->rate.count == 0)
-        return complain(reader, node, "rate: none slows nobody");
+        return tree_complain(reader->tree, node, "rate: none slows nobody");
     reaction->suspends = suspend != 0;
     if (suspend)
         reaction->duration = suspend;
@@ -485,22 +454,22 @@ static bool read_reaction(struct reader *reader, const yaml_node_t *node)
 static bool read_reactions(struct reader *reader, const yaml_node_t *node, void *to)
 {
     struct site_entry *entry = to;
-    if (node->type != YAML_SEQUENCE_NODE)
-        return complain(reader, node, "a list of reactions is wanted here");
+    if (!tree_is_list(node))
+        return tree_complain(reader->tree, node, "a list of reactions is wanted here");
     entry->own = list_room(reader, node, sizeof(*entry->own));
-    for (size_t i = 0; i < list_count(node); i++)
-        if (!read_reaction(reader, node_at(reader, node->data.sequence.items.start[i])))
+    for (size_t i = 0; i < tree_count(node); i++)
+        if (!read_reaction(reader, tree_item(reader->tree, node, i)))
             return false;
     return true;
 }
 
 static bool read_percent(struct reader *reader, const yaml_node_t *node, void *to)
 {
-    struct slice text = scalar(node);
+    struct slice text = tree_text(node);
     uint64_t number;
     if (!slice_ends(text, SLICE("%")) || !slice_to_u64(slice_head(text, text.len - 1), &number) || number < 1 ||
         number > 100)
-        return complain(reader, node, "\"%.*s\" is not a share (30%%)", SLICE_ARG(text));
+        return tree_complain(reader->tree, node, "\"%.*s\" is not a share (30%%)", SLICE_ARG(text));
     *(unsigned *)to = (unsigned)number;
     return true;
 }
@@ -516,7 +485,7 @@ static bool read_guard(struct reader *reader, const yaml_node_t *node, void *to)
     unsigned given = 0;
     guard->at = place(reader, node);
     return read_fields(reader, node, fields, COUNT_OF(fields), &given) &&
-           (guard->of <= 1000 || complain(reader, node, "of is 1000 at most"));
+           (guard->of <= 1000 || tree_complain(reader->tree, node, "of is 1000 at most"));
 }
 
 /* ── the file ── */
@@ -568,10 +537,10 @@ static bool read_rule(struct reader *reader, const yaml_node_t *root)
         return false;
     bool is_general = slice_equal(rule->name, SLICE("default")) || slice_equal(rule->name, SLICE("loopback"));
     if (is_general != (entry->host_count == 0))
-        return complain(reader, root,
-                        is_general ? "the default has no hosts" : "hosts are missing: it could never match");
+        return tree_complain(reader->tree, root,
+                             is_general ? "the default has no hosts" : "hosts are missing: it could never match");
     if (rule->to_verify & ~entry->given)
-        return complain(reader, root, "verify names a figure that this file does not give");
+        return tree_complain(reader->tree, root, "verify names a figure that this file does not give");
     return true;
 }
 
@@ -582,35 +551,21 @@ static bool take(struct reader *reader, bool replaces)
         if (!slice_equal(sites->entries[i]->rule.name, reader->entry->rule.name))
             continue;
         if (!replaces)
-            return complain(reader, NULL, "the name \"%.*s\" is there already (%s)",
-                            SLICE_ARG(reader->entry->rule.name), sites->entries[i]->at.file);
+            return tree_complain(reader->tree, NULL, "the name \"%.*s\" is there already (%s)",
+                                 SLICE_ARG(reader->entry->rule.name), sites->entries[i]->at.file);
         sites->entries[i] = reader->entry;
         return true;
     }
     if (sites->count == SITES_MOST)
-        return complain(reader, NULL, "more than %d site rules", SITES_MOST);
+        return tree_complain(reader->tree, NULL, "more than %d site rules", SITES_MOST);
     sites->entries[sites->count++] = reader->entry;
     return true;
 }
 
 bool sites_read(struct sites *sites, const char *path, struct slice yaml, bool replaces, struct fault *why)
 {
-    yaml_parser_t parser;
-    yaml_document_t document;
-    struct reader reader = {.sites = sites, .path = path, .document = &document, .why = why};
+    SCOPED(tree) tree = {0};
+    struct reader reader = {.sites = sites, .tree = &tree};
     reader.entry = ARENA_NEW(&sites->arena, struct site_entry);
-    if (!yaml_parser_initialize(&parser))
-        abort();
-    yaml_parser_set_input_string(&parser, (const unsigned char *)yaml.ptr, yaml.len);
-    bool ok = yaml_parser_load(&parser, &document);
-    if (!ok) {
-        fault_set(why, FAULT_INPUT, "%s line %zu: %s", path, parser.problem_mark.line + 1,
-                  parser.problem ? parser.problem : "this is not YAML");
-    } else {
-        const yaml_node_t *root = yaml_document_get_root_node(&document);
-        ok = root ? read_rule(&reader, root) && take(&reader, replaces) : complain(&reader, NULL, "the file is empty");
-        yaml_document_delete(&document);
-    }
-    yaml_parser_delete(&parser);
-    return ok;
+    return tree_read(&tree, path, yaml, why) && read_rule(&reader, tree_root(&tree)) && take(&reader, replaces);
 }
