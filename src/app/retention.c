@@ -1,7 +1,7 @@
 /* retention.c - rounds of slices
  *
- *     round: parts of months (PostgreSQL) -> events -> deliveries -> received mail -> stored mails -> engaged -> logs
- *            -> pages that are free go back to the file system (SQLite)
+ *     round: parts of months (PostgreSQL) -> events -> deliveries -> received mail -> stored mails -> engaged
+ *            -> counters of campaigns that are over -> logs -> pages that are free go back to the file system (SQLite)
  *     each step: slice, slice, ... until one was not full; SLICE_PAUSE_MS between two
  *
  * Rows that carry their age in their id (base/id.h) are found by their primary key: (bucket, id) below the first id of
@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "event/retire.h"
 #include "net/loop.h"
+#include "report/fold.h"
 #include <stdio.h>
 
 enum {
@@ -42,6 +43,8 @@ struct slice_job {
     unsigned bucket;
     const struct table *table;
     const struct event_part *part;
+    const struct fold *fold;
+    unsigned next_bucket; /* of the fold's next slice */
     int64_t gone;
     bool has_more, leads;
 };
@@ -185,6 +188,15 @@ static bool lanes_run(struct slice_job *slice, struct db *db, struct fault *why)
     return true;
 }
 
+static bool fold_run(struct slice_job *slice, struct db *db, struct fault *why)
+{
+    slice->next_bucket = slice->bucket;
+    if (!fold_slice(db, why, slice->fold, SLICE, &slice->next_bucket, &slice->gone))
+        return false;
+    slice->has_more = slice->next_bucket < ID_BUCKETS;
+    return true;
+}
+
 /* ── SQLite: pages ── */
 
 static bool pages_run(struct slice_job *slice, struct db *db, struct fault *why)
@@ -289,6 +301,29 @@ static bool rows_go(const struct retention_options *options, struct db *reader, 
     return each_bucket(options, reader, is_stopping, asks, (int64_t)id_first_of(before), &slice, gone, why);
 }
 
+/* Campaign after campaign; one that a stop broke off is begun again. */
+static bool counters_go(const struct retention_options *options, struct db *reader, const _Atomic bool *is_stopping,
+                        int64_t *gone, struct fault *why)
+{
+    time_ms now = world_wall(options->world);
+    bool ok = true, has_more = true;
+    while (ok && has_more && !stops(is_stopping)) {
+        SCOPED(fold) fold = {0};
+        struct slice_job slice = {.run = fold_run, .fold = &fold, .has_more = true, .leads = true};
+        ok = fold_next(reader, why, now - options->counters, now - options->events, &fold);
+        has_more = fold.campaign_id != 0;
+        while (ok && has_more && slice.has_more && !stops(is_stopping)) {
+            ok = slice_write(options, &slice, why);
+            has_more = slice.leads;
+            slice.bucket = slice.next_bucket;
+            *gone += slice.gone;
+            if (is_stopping)
+                world_pause(options->world, SLICE_PAUSE_MS);
+        }
+    }
+    return ok;
+}
+
 bool retention_round(const struct retention_options *options, struct db *reader, const _Atomic bool *is_stopping,
                      struct retention_done *done, struct fault *why)
 {
@@ -309,6 +344,7 @@ bool retention_round(const struct retention_options *options, struct db *reader,
            rows_go(options, reader, is_stopping, &engaged,
                    "SELECT 1 FROM engaged WHERE bucket = $1 AND delivery_id < $2 LIMIT 1", events, &done->others,
                    why) &&
+           counters_go(options, reader, is_stopping, &done->counters, why) &&
            step(options, is_stopping, &logs, &done->others, why) &&
            step(options, is_stopping, &lanes, &done->others, why) &&
            step(options, is_stopping, &pages, &done->pages, why);

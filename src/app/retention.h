@@ -14,9 +14,10 @@ struct retention_options {
     struct store *store;
     struct leases *leases; /* NULL: there is only one node */
     struct world *world;
-    time_ms events;  /* and with them ended deliveries, stored mails without a body, opens and clicks */
-    time_ms inbound; /* received mail as it came */
-    time_ms logs;    /* attempts of webhooks, orders that are done, alarms that have ended, imports, TLS counts */
+    time_ms events;   /* and with them ended deliveries, stored mails without a body, opens and clicks */
+    time_ms inbound;  /* received mail as it came */
+    time_ms counters; /* after a campaign's end, its counters are folded (report/fold.h) */
+    time_ms logs;     /* attempts of webhooks, orders that are done, alarms that have ended, imports, TLS counts */
 };
 struct retention;
 /* WORLD: the store cannot be read. */
@@ -26,7 +27,7 @@ void retention_stop(struct retention *retention);
 
 /* One round now, without a thread (for commands and tests). */
 struct retention_done {
-    int64_t events, parts, deliveries, inbound, messages, others, pages;
+    int64_t events, parts, deliveries, inbound, messages, counters, others, pages;
 };
 NODISCARD bool retention_round(const struct retention_options *options, struct db *reader,
                                const _Atomic bool *is_stopping, struct retention_done *done, struct fault *why);

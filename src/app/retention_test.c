@@ -10,7 +10,16 @@
 
 /* A year and a half in steps of ten days; mail to eight people, 60 each a step, so that every bucket of theirs has
  * slices to be deleted. */
-enum { STEP_DAYS = 10, STEPS = 52, PEOPLE = 8, EACH = 60, KEPT_DAYS = 400, INBOUND_DAYS = 30, RAW = 4096 };
+enum {
+    STEP_DAYS = 10,
+    STEPS = 52,
+    PEOPLE = 8,
+    EACH = 60,
+    KEPT_DAYS = 400,
+    INBOUND_DAYS = 30,
+    COUNTERS_DAYS = 30,
+    RAW = 4096
+};
 #define BEGIN ((time_ms)1767225600000) /* 2026-01-01 */
 
 struct fixture {
@@ -19,6 +28,7 @@ struct fixture {
     struct report *report;
     struct retention_options options;
     struct retention_done done; /* of the last round */
+    uint64_t campaigns;         /* so many are over: one for each step, to all the people */
 };
 
 static void address_of(int person, char address[32])
@@ -50,10 +60,14 @@ static bool deliver(struct fixture *f, struct db *db, struct fault *why, const c
         events[i * 2 + 1] = event_like(f, address, EVENT_DELIVERED, DELIVERY_WAITING, DELIVERY_DELIVERED);
         events[i * 2 + 1].delivery_id = id;
         events[i * 2 + 1].attempt = 1;
+        int64_t campaign = i ? 0 : (int64_t)f->campaigns;
+        events[i * 2].campaign_id = events[i * 2 + 1].campaign_id = (uint64_t)campaign;
         if (!db_do(db, why,
                    "INSERT INTO delivery (bucket, id, lane_id, brand_id, address, written, state, due_ms, accepted_ms, "
-                   "expires_ms, changed_ms) VALUES ($1, $2, 1, 1, $3, $3, 5, $4, $4, $4, $4)",
-                   VALUES(V_INT(bucket), V_INT((int64_t)id), V_STR(address), V_INT(world_wall(&f->world))), NULL))
+                   "expires_ms, changed_ms, campaign_id) VALUES ($1, $2, 1, 1, $3, $3, 5, $4, $4, $4, $4, $5)",
+                   VALUES(V_INT(bucket), V_INT((int64_t)id), V_STR(address), V_INT(world_wall(&f->world)),
+                          V_INT_OR_NULL(campaign)),
+                   NULL))
             return false;
     }
     return event_append(db, why, events, EACH * 2);
@@ -75,6 +89,12 @@ static bool receive(struct fixture *f, struct db *db, struct fault *why, const c
 
 static bool day_run(struct db *db, struct fault *why, void *context)
 {
+    struct fixture *f = context;
+    if (!db_do(db, why,
+               "INSERT INTO campaign (id, brand_id, name, content_version_id, list_id, state, expires_after_ms, "
+               "created_ms, finished_ms) VALUES ($1, 1, 'c', 1, 1, 'finished', 1, 1, $2)",
+               VALUES(V_INT((int64_t)++f->campaigns), V_INT(world_wall(&f->world))), NULL))
+        return false;
     for (int person = 0; person < PEOPLE; person++) {
         char address[32];
         address_of(person, address);
@@ -120,6 +140,24 @@ static void the_books_balance(struct fixture *f, int steps)
     assert_int_equal(audit.accepted, (int64_t)steps * PEOPLE * EACH);
     assert_int_equal(audit.rows[DELIVERY_DELIVERED], audit.accepted);
     assert_int_equal(audit.lag, 0);
+    for (uint64_t campaign = 1; campaign <= f->campaigns; campaign++) {
+        struct report_totals totals;
+        assert_true(report_totals(f->store.reader, &why, campaign, &totals));
+        assert_int_equal(totals.accepted, PEOPLE);
+        assert_int_equal(totals.states[DELIVERY_DELIVERED], PEOPLE);
+    }
+}
+
+/* A campaign that is over for long is one row for each outcome (and receiver); the newest ones are as they were. */
+static void counters_are_few(struct fixture *f)
+{
+    int64_t buckets = number(f, "SELECT COUNT(DISTINCT bucket) FROM count_state WHERE campaign_id = 0");
+    assert_true(buckets > 4);
+    assert_true(number(f, "SELECT COUNT(*) FROM count_state WHERE campaign_id > 0") <=
+                (int64_t)f->campaigns + (COUNTERS_DAYS / STEP_DAYS + 1) * buckets * 2);
+    assert_int_equal(number(f, "SELECT COUNT(*) FROM campaign WHERE counts_folded = 0"), COUNTERS_DAYS / STEP_DAYS);
+    assert_int_equal(number(f, "SELECT COUNT(*) FROM campaign WHERE counts_folded = 2"),
+                     (int64_t)f->campaigns - KEPT_DAYS / STEP_DAYS);
 }
 
 /* ARCHITECTURE, Retention: a year at a million mails a day is a test of growth */
@@ -135,6 +173,7 @@ static void a_store_stops_growing(void **state)
                                            .world = &f.world,
                                            .events = DAYS_MS(KEPT_DAYS),
                                            .inbound = DAYS_MS(INBOUND_DAYS),
+                                           .counters = DAYS_MS(COUNTERS_DAYS),
                                            .logs = DAYS_MS(30)};
     pass(&f, FIRST, true);
     assert_int_equal(number(&f, "SELECT COUNT(*) FROM delivery"), FIRST * PEOPLE * EACH); /* nothing is too old yet */
@@ -158,6 +197,7 @@ static void a_store_stops_growing(void **state)
         assert_in_range(number(&f, "SELECT COUNT(*) FROM pg_inherits WHERE inhparent = to_regclass('event')"), 15, 18);
     }
     the_books_balance(&f, STEPS + 1);
+    counters_are_few(&f);
     report_stop(f.report);
     test = f.store;
     test_store_end(&test);

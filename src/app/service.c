@@ -438,6 +438,7 @@ bool service_run(struct service *service, struct fault *why)
                                                 .world = options->world,
                                                 .events = options->config->keep_events.duration,
                                                 .inbound = options->config->keep_inbound.duration,
+                                                .counters = options->config->fold_counters.duration,
                                                 .logs = options->config->keep_logs.duration};
     if (!(service->retention = retention_start(&retention, why)))
         return false;

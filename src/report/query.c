@@ -1,6 +1,7 @@
 #include "report/report.h"
 
 #include "base/id.h"
+#include "report/fold.h"
 #include <assert.h>
 
 static void totals_add(struct report_totals *totals, int64_t state, int64_t n)
@@ -45,10 +46,14 @@ bool report_owes(struct db *db, struct fault *why, uint64_t campaign_id, unsigne
     return true;
 }
 
-/* Most accepted first, then by name. */
+/* Most accepted first, then by name; those that a fold has put together are no receiver, and come last. */
 static int most_first(const void *a, const void *b)
 {
     const struct report_domain *left = a, *right = b;
+    bool left_is_rest = slice_equal(left->domain, SLICE(FOLD_OTHERS)),
+         right_is_rest = slice_equal(right->domain, SLICE(FOLD_OTHERS));
+    if (left_is_rest != right_is_rest)
+        return left_is_rest ? 1 : -1;
     if (left->totals.accepted != right->totals.accepted)
         return left->totals.accepted < right->totals.accepted ? 1 : -1;
     return slice_compare(left->domain, right->domain);

@@ -39,7 +39,8 @@ struct report_domain {
     struct slice domain;
     struct report_totals totals;
 };
-/* By recipient domain, most deliveries first, at most `limit`. Slices live in the arena. */
+/* By recipient domain, most deliveries first, at most `limit`; what was folded together (report/fold.h) is the last,
+ * FOLD_OTHERS. Slices live in the arena. */
 NODISCARD bool report_by_domain(struct db *db, struct fault *why, uint64_t campaign_id, size_t limit,
                                 struct arena *arena, struct report_domain **domains, size_t *count);
 
