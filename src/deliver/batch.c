@@ -1,7 +1,12 @@
 /* batch.c - what one turn of a worker has to write: marks, marks taken back, outcomes: one job for the writer
  *
  *     being filled --end of the turn--> with the writer --committed--> settled: each recipient hears what became of it
- *                                                       \--refused--> each alone, a few times, then given up loudly
+ *                                                       \--refused--> each alone, see below
+ *
+ * An outcome that the store refuses alone, too, is on the wire in the store and nowhere else: nobody would ever move it
+ * while this node lives. So it is written as it is twice, then without the receiver's words (what was refused is a
+ * text, most likely), then as in doubt, and that again every half minute until the store takes it or the server ends:
+ * then it is in doubt at the next start.
  *
  * A recipient may have its mark and its outcome in one batch (the peer hung up at once): the mark is heard first,
  * because with its outcome a recipient goes home. */
@@ -9,7 +14,7 @@
 
 #include "base/log.h"
 
-enum { TRIES_MOST = 3, AGAIN_MS = 5000 };
+enum { TRIES_AS_IT_IS = 2, AGAIN_MS = 5000, REFUSED_AGAIN_MS = 30000 };
 
 static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
 {
@@ -165,28 +170,93 @@ static void moved(struct worker *worker, struct recipient *recipient, const stru
     worker_send_home(worker, recipient);
 }
 
-/* The store would not have it: something in one of them is wrong, and the others must not suffer. The texts stay with
- * the first batch's arena, which goes with the last of them. */
+/* ── what the store refuses ── */
+
+/* Without the words that came from outside. */
+static void move_bare(struct ledger_move *move)
+{
+    struct event *event = &move->event;
+    event->diagnostic = SLICE("(the words could not be written)");
+    event->remote_mta = event->note = SLICE("");
+    event->verdict.mark_from = event->verdict.mark_to = 0;
+    if (move->is_doubted)
+        move->as_said.mark_from = move->as_said.mark_to = 0;
+}
+
+/* What came of it cannot be written: then at least that nobody knows. */
+static void move_in_doubt(const struct engine_options *options, struct ledger_move *move)
+{
+    struct event *event = &move->event;
+    move_bare(move);
+    event->kind = EVENT_IN_DOUBT;
+    event->state_after = DELIVERY_IN_DOUBT;
+    event->verdict = (struct verdict){0};
+    event->diagnostic = SLICE("the store refused to keep what came of it");
+    event->at = world_wall(options->world);
+    event->next_attempt_at = move->due = event->at + (time_ms)((double)options->in_doubt_wait * options->retry.scale);
+    move->is_doubted = false;
+}
+
+static struct batch *batch_of_one(struct worker *worker, struct recipient *recipient, const struct ledger_move *move)
+{
+    struct batch *alone = batch_new(worker);
+    batch_add_move(alone, recipient, move);
+    struct event *event = &alone->moves[0].event;
+    struct slice *const texts[] = {&event->address,    &event->domain, &event->site,
+                                   &event->diagnostic, &event->note,   &event->remote_mta};
+    for (size_t t = 0; t < COUNT_OF(texts); t++)
+        *texts[t] = arena_copy(&alone->arena, *texts[t]);
+    return alone;
+}
+
+static time_ms again_ms(const struct worker *worker)
+{
+    return (time_ms)(REFUSED_AGAIN_MS * worker->engine->options.retry.scale) + 1;
+}
+
+/* The next try of one that was refused alone. It never reached the wire: nothing is lost, it is still waiting in the
+ * store and goes another time. */
+static void refused_alone(struct worker *worker, struct recipient *recipient, const struct ledger_move *move, int tries)
+{
+    uint64_t id = move->event.delivery_id;
+    if (tries > TRIES_AS_IT_IS && (!recipient->is_marked || worker->is_stopping)) {
+        log_error("deliver", "the outcome of delivery %llu could not be written: %s", (unsigned long long)id,
+                  recipient->is_marked ? "it is in doubt at the next start" : "it is tried again");
+        if (!recipient->is_marked)
+            recipient->next_due = world_wall(worker->engine->options.world) + again_ms(worker);
+        return worker_send_home(worker, recipient);
+    }
+    struct batch *alone = batch_of_one(worker, recipient, move);
+    alone->tries = tries;
+    if (tries == TRIES_AS_IT_IS)
+        move_bare(&alone->moves[0]);
+    if (tries > TRIES_AS_IT_IS)
+        move_in_doubt(&worker->engine->options, &alone->moves[0]);
+    if (tries <= TRIES_AS_IT_IS + 1)
+        return batch_send(alone);
+    alone->next_refused = worker->refused;
+    worker->refused = alone;
+    if (!timer_is_set(&worker->refused_again))
+        timer_set(&worker->refused_again, again_ms(worker));
+}
+
+void batches_refused_again(struct timer *timer)
+{
+    struct worker *worker = timer->owner;
+    struct batch *batch = worker->refused, *next;
+    worker->refused = NULL;
+    timer_clear(timer);
+    for (; batch; batch = next) {
+        next = batch->next_refused;
+        batch_send(batch);
+    }
+}
+
+/* The store would not have it: something in one of them is wrong, and the others must not suffer. */
 static void each_alone(struct worker *worker, struct batch *batch)
 {
-    for (size_t i = 0; i < batch->move_count; i++) {
-        if (batch->move_count == 1 && batch->tries + 1 >= TRIES_MOST) {
-            log_error("deliver", "the outcome of delivery %llu is lost: it is in doubt at the next start",
-                      (unsigned long long)batch->moves[i].event.delivery_id);
-            batch->moves[i].is_moved = false;
-            moved(worker, batch->move_of[i], &batch->moves[i]);
-            continue;
-        }
-        struct batch *alone = batch_new(worker);
-        alone->tries = batch->move_count == 1 ? batch->tries + 1 : 0;
-        batch_add_move(alone, batch->move_of[i], &batch->moves[i]);
-        struct event *event = &alone->moves[0].event;
-        struct slice *const texts[] = {&event->address,    &event->domain, &event->site,
-                                       &event->diagnostic, &event->note,   &event->remote_mta};
-        for (size_t t = 0; t < COUNT_OF(texts); t++)
-            *texts[t] = arena_copy(&alone->arena, *texts[t]);
-        batch_send(alone);
-    }
+    for (size_t i = 0; i < batch->move_count; i++)
+        refused_alone(worker, batch->move_of[i], &batch->moves[i], batch->move_count == 1 ? batch->tries + 1 : 0);
     for (size_t i = 0; i < batch->unmark_count; i++)
         worker_unmark(worker, batch->unmark_of[i]);
 }

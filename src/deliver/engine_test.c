@@ -312,6 +312,45 @@ static void what_cannot_be_rendered(void **state)
     leave(fixture);
 }
 
+/* R22, R34: an outcome that the store refuses is kept without its words, or as in doubt; nobody stays on the wire. */
+static void outcomes_that_the_store_refuses(void **state)
+{
+    static const char words[] = "CREATE TRIGGER words BEFORE INSERT ON event WHEN NEW.diagnostic LIKE '%evil%' BEGIN "
+                                "SELECT RAISE(ABORT, 'these words are refused'); END",
+                      delivered[] = "CREATE TRIGGER delivered BEFORE INSERT ON event WHEN NEW.kind = 3 AND NEW.address "
+                                    "LIKE 'undeliverable@%' BEGIN SELECT RAISE(ABORT, 'no'); END",
+                      everything[] = "CREATE TRIGGER everything BEFORE INSERT ON event WHEN NEW.address LIKE "
+                                     "'nothing@%' BEGIN SELECT RAISE(ABORT, 'nothing at all'); END";
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){
+        .script = {{STAGE_DOT, "554 5.7.1 evil words", 0, "odd"}, {STAGE_RCPT, "550 5.7.1 evil words", 0, "early"}}};
+    open_house(fixture);
+    fixture->options.in_doubt_wait = DAYS_MS(30); /* stays in doubt for the length of this test */
+    engine_stop(fixture->engine, 2000);
+    start(fixture);
+    test_write(fixture->store.store, do_run, (void *)(uintptr_t)words);
+    test_write(fixture->store.store, do_run, (void *)(uintptr_t)delivered);
+    test_write(fixture->store.store, do_run, (void *)(uintptr_t)everything);
+    person(fixture, "odd", "r0.example");
+    person(fixture, "early", "r0.example");
+    person(fixture, "undeliverable", "r0.example");
+    person(fixture, "nothing", "r0.example");
+    crowd(fixture, 50, "r0.example");
+    submit(fixture);
+    wait_until_state(fixture, "the others", DELIVERY_DELIVERED, 50);
+    wait_until_state(fixture, "without the words", DELIVERY_BOUNCED, 2);
+    wait_until_state(fixture, "its 250 is refused", DELIVERY_IN_DOUBT, 1);
+    assert_int_equal(
+        number(fixture, "SELECT COUNT(*) FROM event WHERE kind = 5 AND diagnostic LIKE '%words could not%'"), 2);
+    assert_int_equal(in_state(fixture, DELIVERY_ON_WIRE), 1);
+    test_write(fixture->store.store, do_run, (char[]){"DROP TRIGGER everything"});
+    wait_until_state(fixture, "the store takes it again", DELIVERY_IN_DOUBT, 2);
+    assert_int_equal(in_state(fixture, DELIVERY_ON_WIRE), 0);
+    for (size_t i = 0; i < fixture->count; i++)
+        assert_true(receiver_took(&receivers[0], fixture->people[i]) <= 1);
+    leave(fixture);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) /* one story alone: engine_test "*hold*" */
@@ -331,6 +370,8 @@ int main(int argc, char **argv)
         ON_BOTH(a_small_domain_of_a_great_site_has_its_turn),
         ON_BOTH(a_receiver_that_takes_three_connections),
         ON_BOTH(what_cannot_be_rendered),
+        {"outcomes_that_the_store_refuses (sqlite)", outcomes_that_the_store_refuses, NULL, NULL,
+         (void *)(uintptr_t) "sqlite"},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,7 +205,8 @@ struct batch {
     struct recipient **mark_of, **unmark_of, **move_of;
     size_t mark_count, mark_room, unmark_count, unmark_room, move_count, move_room;
     bool has_failed;
-    int tries;
+    int tries;                  /* of one outcome alone: how often it was refused */
+    struct batch *next_refused; /* of the worker */
 };
 
 struct holds { /* a snapshot: "campaign 12", "brand 3", "domain example.jp" */
@@ -225,7 +226,9 @@ struct worker {
     bool has_returned;  /* while stopping: what was reserved and not used */
     struct rules_scratch *scratch;
     struct tls_client *tls;
-    struct batch *batch; /* being filled */
+    struct batch *batch;   /* being filled */
+    struct batch *refused; /* outcomes that the store refuses, until refused_again */
+    struct timer refused_again;
     struct deferred flush, serve_short;
     struct holds *holds;
     struct site *sites;
@@ -377,6 +380,7 @@ void worker_unmark(struct worker *worker, struct recipient *recipient);
 struct arena *worker_batch_arena(struct worker *worker);
 void batch_flush(struct deferred *deferred);
 void batches_settled(struct mailbox *mailbox, struct mail_item *items);
+void batches_refused_again(struct timer *timer); /* now: the timer, or the end */
 
 /* worker.c */
 void worker_start(struct engine *engine, unsigned index);

@@ -286,6 +286,7 @@ static void stop_begin(struct worker *worker)
         }
     }
     timer_set(&worker->stop_deadline, worker->engine->drain_ms);
+    batches_refused_again(&worker->refused_again);
     stop_check(worker);
 }
 
@@ -392,6 +393,7 @@ void worker_start(struct engine *engine, unsigned index)
     deferred_init(&worker->serve_short, worker->loop, worker_serve_short, worker);
     worker->last_short = &worker->first_short;
     timer_init(&worker->stop_deadline, worker->loop, stop_overdue, worker);
+    timer_init(&worker->refused_again, worker->loop, batches_refused_again, worker);
     loop_thread_start(&worker->thread, worker->loop, NULL, NULL, worker);
     loop_thread_name(&worker->thread, "deliver");
 }
