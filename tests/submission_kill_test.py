@@ -4,50 +4,16 @@ KILLS=20 makes it 20 kills instead of 4; SEED=N repeats one."""
 import collections
 import os
 import random
-import threading
 import time
 
-from submission import SINK, STARTTLS, Talk, ZONE
+from submission import SINK, STARTTLS, ZONE
+from submission_session import Session
 from tap import Tap
 from todoke import NET, Place, until
 
 KILLS, SESSIONS = int(os.environ.get("KILLS") or 4), 100
 SEED = int(os.environ.get("SEED") or random.randrange(1 << 31))
-BODY = "\r\n".join(["hello " * 10] * 30)
 AT = (f"{NET}.3", STARTTLS)
-
-
-class Session(threading.Thread):
-    """Hands in one mail after another until the server is gone. accepted: those that were answered 250; open: the one that had no answer."""
-
-    def __init__(self, name):
-        super().__init__(daemon=True)
-        self.prefix, self.accepted, self.open, self.refused = name, [], None, []
-
-    def run(self):
-        number = 0
-        try:
-            with Talk(AT) as talk:
-                talk.say("EHLO me")
-                while True:
-                    number += 1
-                    who = f"{self.prefix}n{number}@sink.example"
-                    talk.socket.sendall(f"MAIL FROM:<me@shop.example>\r\nRCPT TO:<{who}>\r\nDATA\r\n".encode())
-                    for _ in range(3):
-                        if talk.reply()[:1] not in ("2", "3"):
-                            return
-                    self.open = who
-                    said = talk.say(f"From: Shop <news@shop.example>\r\nSubject: {who}\r\n\r\n{BODY}\r\n.")
-                    if said.startswith("250"):
-                        self.accepted.append(who)
-                    elif said:
-                        self.refused.append(said)
-                        return
-                    else:
-                        return
-                    self.open = None
-        except OSError:
-            pass
 
 
 with Tap() as tap, Place("submission-kill") as place:
@@ -65,7 +31,7 @@ with Tap() as tap, Place("submission-kill") as place:
     for kill in range(KILLS):
         todoke.serve(seconds=60)
         doubtful |= in_doubt()
-        sessions = [Session(f"k{kill}s{number}") for number in range(SESSIONS)]
+        sessions = [Session(AT, f"k{kill}s{number}") for number in range(SESSIONS)]
         for session in sessions:
             session.start()
         time.sleep(1 + chance.random() * 1.5)

@@ -316,9 +316,11 @@ static void *door_main(void *arg)
 {
     struct door *door = arg;
     loop_run(door->loop);
-    submission_stop(door->submission);
+    bool has_sessions = submission_stop(door->submission);
     while (submission_pending(door->submission)) /* mails that wait for their commit */
         loop_turn(door->loop, 10);
+    for (time_ms until = loop_now(door->loop) + SESSION_LAST_WORDS_MS; has_sessions && loop_now(door->loop) < until;)
+        loop_turn(door->loop, 10); /* last words are heard */
     return NULL;
 }
 

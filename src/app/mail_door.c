@@ -100,9 +100,11 @@ static void *mail_in_main(void *arg)
 {
     struct mail_door *door = arg;
     loop_run(door->loop);
-    mail_in_stop(door->in);
+    bool has_sessions = mail_in_stop(door->in);
     while (mail_in_pending(door->in)) /* mails that wait for their commit */
         loop_turn(door->loop, 10);
+    for (time_ms until = loop_now(door->loop) + SESSION_LAST_WORDS_MS; has_sessions && loop_now(door->loop) < until;)
+        loop_turn(door->loop, 10); /* last words are heard */
     return NULL;
 }
 

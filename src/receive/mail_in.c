@@ -324,10 +324,9 @@ struct mail_in *mail_in_new(struct loop *loop, const struct mail_in_options *opt
     return in;
 }
 
-void mail_in_stop(struct mail_in *in)
+bool mail_in_stop(struct mail_in *in)
 {
-    session_front_free(in->front);
-    in->front = NULL;
+    return session_front_stop(in->front);
 }
 
 unsigned mail_in_pending(const struct mail_in *in)
@@ -339,8 +338,8 @@ void mail_in_free(struct mail_in *in)
 {
     if (!in)
         return;
-    mail_in_stop(in);
     on_done(&in->done, mailbox_take(&in->done));
+    session_front_free(in->front);
     assert(in->pending == 0);
     mailbox_release(&in->done);
     arena_release(&in->arena);

@@ -25,8 +25,10 @@ struct mail_in;
 /* WORLD: the listener's reasons. */
 struct mail_in *mail_in_new(struct loop *loop, const struct mail_in_options *options, const struct inbound *inbound,
                             struct fault *why);
-/* Take no more connections and end those there are, with 421. Mails handed to inbound stay until inbound_done. */
-void mail_in_stop(struct mail_in *in);
+/* Take no more connections and end those there are, with 421: after the answer, where a mail was handed over. Mails
+ * handed to inbound stay until inbound_done.
+ * Run the loop until then and SESSION_LAST_WORDS_MS longer, unless false is given: nobody was there. */
+bool mail_in_stop(struct mail_in *in);
 /* Mails that inbound has not given back. mail_in_free only when 0. */
 unsigned mail_in_pending(const struct mail_in *in);
 void mail_in_free(struct mail_in *in);

@@ -397,6 +397,39 @@ static void going_down(void **state)
     until(f->loop, f->peer.closed);
 }
 
+/* F12: who waits for the answer to his mail hears what became of it, then that we go; 421 would mean "send it again".
+ */
+static void going_down_with_mail_under_way(void **state)
+{
+    struct fixture *f = *state;
+    for (int is_kept = 0; is_kept < 2; is_kept++) {
+        if (is_kept)
+            mail_in_free(f->in);
+        start(f, (struct session_limits){0});
+        if (f->peer.stream)
+            stream_close(f->peer.stream);
+        f->peer.closed = false;
+        greet(f);
+        ask(f, "MAIL FROM:<>\r\n", "250");
+        ask(f, "RCPT TO:<postmaster@bounce.example.jp>\r\n", "250");
+        ask(f, "DATA\r\n", "354");
+        stream_write(f->peer.stream, SLICE("x\r\n.\r\nNOOP\r\n"));
+        buf_reset(&f->peer.got);
+        until(f->loop, f->mail_count == 1);
+        mail_in_stop(f->in);
+        for (int i = 0; i < 5; i++)
+            loop_turn(f->loop, 1);
+        assert_int_equal(f->peer.got.len, 0);
+        f->mail_count = 0;
+        inbound_done(f->mails[0], is_kept);
+        ask(f, "", "421 4.3.2");
+        assert_true(slice_starts(buf_slice(&f->peer.got), is_kept ? SLICE("250 2.0.0 acc") : SLICE("452 4.3.1")));
+        assert_true(slice_find(buf_slice(&f->peer.got), SLICE("250 2.0.0 ok")) < 0); /* NOOP came too late */
+        until(f->loop, f->peer.closed);
+        assert_int_equal(mail_in_pending(f->in), 0);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -414,6 +447,7 @@ int main(void)
         TEST(memory_is_bounded),
         TEST(a_circle),
         TEST(going_down),
+        TEST(going_down_with_mail_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@ struct session_front {
     unsigned count;
     struct map by_address; /* address -> how many, as a pointer */
     size_t memory;
+    bool is_stopping;
 };
 
 struct session {
@@ -198,6 +199,8 @@ static void timer_arm(struct session *session, bool has_moved)
     timer_set(&session->timer, wait > 0 ? wait : 0);
 }
 
+static const struct slice going_down = SLICE_INIT("421 4.3.2 going down, try again later");
+
 /* Run the machine until it stands. `rest`: what has arrived; what is not used stays in it. False: the session is gone.
  */
 static bool session_pump(struct session *session, struct slice *rest)
@@ -206,6 +209,8 @@ static bool session_pump(struct session *session, struct slice *rest)
     size_t given = rest->len;
     bool has_moved = false, goes_on = true;
     session->depth++;
+    if (session->front->is_stopping && !smtp_server_is_asking(session->machine)) /* its answer is there */
+        smtp_server_close(session->machine, going_down);
     while (goes_on && !session->is_over && !session->wants_tls && !session->is_in_handshake) {
         goes_on = false;
         while (!session->is_over && !session->wants_tls && smtp_server_next(session->machine, rest, &event)) {
@@ -383,13 +388,30 @@ struct session_front *session_front_new(struct loop *loop, const struct session_
     return front;
 }
 
+/* Who waits for the answer to a mail hears it first: 421 to a mail that is kept would make its sender send it again. */
+bool session_front_stop(struct session_front *front)
+{
+    if (!front || front->is_stopping)
+        return false;
+    bool has_sessions = front->sessions != NULL;
+    front->is_stopping = true;
+    listener_free(front->listener);
+    front->listener = NULL;
+    for (struct session *session = front->sessions, *next; session; session = next) {
+        next = session->next;
+        if (!smtp_server_is_asking(session->machine) || session->is_in_handshake)
+            session_says_last(session, going_down);
+    }
+    return has_sessions;
+}
+
 void session_front_free(struct session_front *front)
 {
     if (!front)
         return;
-    listener_free(front->listener);
+    session_front_stop(front);
     while (front->sessions)
-        session_says_last(front->sessions, SLICE("421 4.3.2 going down, try again later"));
+        session_says_last(front->sessions, going_down);
     map_release(&front->by_address);
     free(front);
 }

@@ -45,7 +45,12 @@ struct session_options {
 /* WORLD: as listener_new. Options are copied; texts they point to stay alive. */
 struct session_front *session_front_new(struct loop *loop, const struct session_options *options,
                                         const struct session_policy *policy, void *owner, struct fault *why);
-/* Sessions under way hear 421 and end; on_end is called for each. */
+/* Take no more connections. Sessions under way hear 421 and end: at once, or, where a question is open, after its
+ * answer. The loop must run on until these answers are there, and a moment longer (SESSION_LAST_WORDS_MS) so that they
+ * are heard. False: there were none, nothing to wait for. */
+enum { SESSION_LAST_WORDS_MS = 200 };
+bool session_front_stop(struct session_front *front);
+/* As stop, but nobody is waited for; on_end is called for each. */
 void session_front_free(struct session_front *front);
 struct endpoint session_front_endpoint(const struct session_front *front);
 unsigned session_front_count(const struct session_front *front);

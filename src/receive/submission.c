@@ -396,12 +396,10 @@ struct submission *submission_new(struct loop *loop, const struct submission_opt
     return NULL;
 }
 
-void submission_stop(struct submission *submission)
+bool submission_stop(struct submission *submission)
 {
-    for (int i = 0; i < 2; i++) {
-        session_front_free(submission->fronts[i]);
-        submission->fronts[i] = NULL;
-    }
+    bool has_sessions = session_front_stop(submission->fronts[0]);
+    return session_front_stop(submission->fronts[1]) || has_sessions;
 }
 
 unsigned submission_pending(const struct submission *submission)
@@ -413,8 +411,9 @@ void submission_free(struct submission *submission)
 {
     if (!submission)
         return;
-    submission_stop(submission);
     submission_done(&submission->done, mailbox_take(&submission->done));
+    for (int i = 0; i < 2; i++)
+        session_front_free(submission->fronts[i]);
     mailbox_release(&submission->done);
     failures_forget(submission);
     size_t at = 0;

@@ -40,8 +40,10 @@ struct submission_counts {
 struct submission;
 /* WORLD: the listeners' reasons. Options are copied. */
 struct submission *submission_new(struct loop *loop, const struct submission_options *options, struct fault *why);
-/* Take no more connections and end those there are, with 421; mails under way are still written. */
-void submission_stop(struct submission *submission);
+/* Take no more connections and end those there are, with 421; mails under way are still written, and their senders hear
+ * so before. Run the loop until nothing is pending, and SESSION_LAST_WORDS_MS longer, unless false is given: nobody
+ * was there. */
+bool submission_stop(struct submission *submission);
 /* Mails that wait for their commit. submission_free only when 0. */
 /* This key handed in mail for so many recipients then: counts against its hour (what was before a restart). Before the
  * loop runs. */
