@@ -8,35 +8,12 @@ import time
 import urllib.error
 import urllib.request
 
+from dsn import dsn
 from receiver import Receiver
 from tap import Tap
 from todoke import NET, PORT, Place, until
 
 MX = f"{NET}.45"
-FORGED = """From: Mail Delivery Subsystem <mailer-daemon@{host}>\r
-To: <news@shop.example>\r
-Subject: Returned mail: see transcript for details\r
-Auto-Submitted: auto-replied\r
-MIME-Version: 1.0\r
-Content-Type: multipart/report; report-type=delivery-status; boundary=b\r
-\r
---b\r
-Content-Type: text/plain\r
-\r
-The following address had permanent fatal errors: <{address}>\r
-\r
---b\r
-Content-Type: message/delivery-status\r
-\r
-Reporting-MTA: dns; {host}\r
-\r
-Final-Recipient: rfc822; {address}\r
-Action: failed\r
-Status: 5.1.1\r
-Diagnostic-Code: smtp; 550 5.1.1 <{address}> User unknown\r
-\r
---b--\r
-"""
 
 
 def api(todoke, method, path):
@@ -69,14 +46,14 @@ with Tap() as tap, Place("alarm") as place:
             address = f"u{n % 7}@odd.example"
             token = "b-" + "a" * 40 + "@bounce.shop.example"
             connection.sendmail("", [token if n % 2 else "postmaster@bounce.shop.example"],
-                                FORGED.format(address=address, host=f"mx{n}.attacker.example"))
+                                dsn(address, host=f"mx{n}.attacker.example"))
     until(lambda: len(todoke.events("unverified")) == 150, 30, "150 are read")
     time.sleep(2)
     tap.equal(todoke.rows("alarm", "list"), [], "150 within an hour are below the threshold of 200")
     began = time.monotonic()
     with smtplib.SMTP(todoke.mail_in, PORT, timeout=20) as connection:
         for n in range(50):
-            connection.sendmail("", ["postmaster@bounce.shop.example"], FORGED.format(address="u1@odd.example", host="mx.attacker.example"))
+            connection.sendmail("", ["postmaster@bounce.shop.example"], dsn("u1@odd.example", host="mx.attacker.example"))
     alarms = until(lambda: todoke.rows("alarm", "list"), 60, "an alarm")
     took = time.monotonic() - began
     tap.ok(took < 60, f"200 forged error mails raise the alarm within a minute ({took:.1f} s)")

@@ -2,41 +2,12 @@
 import email
 import json
 
+from dsn import dsn
 from receiver import Receiver
 from tap import Tap
 from todoke import NET, PORT, Place
 
 MX = f"{NET}.47"
-CLAIM = """From: Mail Delivery Subsystem <mailer-daemon@far.example>
-To: <{to}>
-Subject: Returned mail: see transcript for details
-Auto-Submitted: auto-replied
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary=b
-
---b
-Content-Type: text/plain
-
-The following address had permanent fatal errors: <{address}>
-
---b
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; mx.far.example
-
-Final-Recipient: rfc822; {address}
-Action: failed
-Status: 5.1.1
-Diagnostic-Code: smtp; 550 5.1.1 <{address}> User unknown
-
---b
-Content-Type: text/rfc822-headers
-
-From: news@shop.example
-Message-ID: {message_id}
-
---b--
-"""
 PHISH = """From: Mail Delivery System <support@mail-quota.example>
 To: <news@shop.example>
 Subject: Undelivered mail: 5 messages pending
@@ -45,6 +16,12 @@ Content-Type: text/html
 
 <p>Your messages could not be delivered. <a href="http://evil.example/login">Click here to release message</a> and verify your password.</p>
 """
+
+
+
+def claim(recipient, to, message_id):
+    return dsn(recipient, to, original=f"From: news@shop.example\nMessage-ID: {message_id}")
+
 
 with Tap() as tap, Place("explain") as place:
     receiver = Receiver(MX, PORT)
@@ -61,12 +38,12 @@ with Tap() as tap, Place("explain") as place:
     changed = path[:6] + ("a" if letter != "a" else "b") + path[7:]
     stranger = "<20260101.1@elsewhere.example>"
     rows = [ # what it says, and the mail
-        ("genuine", "it came to the return path that we signed", CLAIM.format(to=path, address="ann@far.example", message_id=stranger)),
-        ("genuine", "it quotes the Message-ID of the mail to that address", CLAIM.format(to="postmaster@shop.example", address="ann@far.example", message_id=message_id)),
-        ("backscatter", "that mail went to somebody else", CLAIM.format(to="postmaster@shop.example", address="bob@far.example", message_id=message_id)),
-        ("forged", "a letter of the signature is another", CLAIM.format(to=changed, address="ann@far.example", message_id=stranger)),
+        ("genuine", "it came to the return path that we signed", claim("ann@far.example", path, stranger)),
+        ("genuine", "it quotes the Message-ID of the mail to that address", claim("ann@far.example", "postmaster@shop.example", message_id)),
+        ("backscatter", "that mail went to somebody else", claim("bob@far.example", "postmaster@shop.example", message_id)),
+        ("forged", "a letter of the signature is another", claim("ann@far.example", changed, stranger)),
         ("forged", "a phish dressed as an error mail", PHISH),
-        ("unverified", "nothing proves it", CLAIM.format(to="postmaster@shop.example", address="ann@far.example", message_id=stranger)),
+        ("unverified", "nothing proves it", claim("ann@far.example", "postmaster@shop.example", stranger)),
     ]
     states = todoke.states()
     for number, (want, why, mail) in enumerate(rows):

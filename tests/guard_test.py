@@ -4,36 +4,13 @@ are tried again, and only who is really unknown is excluded. A receiver that ref
 import json
 import smtplib
 
+from dsn import dsn
 from receiver import Receiver
 from tap import Tap
 from todoke import NET, PORT, Place, until
 
 MX = f"{NET}.40"
 FINE = f"{NET}.41"
-DSN = """From: MAILER-DAEMON@mx.keitai.example\r
-To: <{path}>\r
-Subject: Undelivered Mail Returned to Sender\r
-Auto-Submitted: auto-replied\r
-MIME-Version: 1.0\r
-Content-Type: multipart/report; report-type=delivery-status; boundary=b\r
-\r
---b\r
-Content-Type: text/plain\r
-\r
-Your mail could not be delivered.\r
-\r
---b\r
-Content-Type: message/delivery-status\r
-\r
-Reporting-MTA: dns; mx.keitai.example\r
-\r
-Final-Recipient: rfc822; {address}\r
-Action: failed\r
-Status: 5.1.1\r
-Diagnostic-Code: smtp; 550 5.1.1 <{address}>: Recipient address rejected: User unknown\r
-\r
---b--\r
-"""
 
 
 def carrier(ip, refuses):
@@ -152,7 +129,7 @@ def by_error_mail(case, place):
     unknowns = [address for address in paths if number(address) % 10]
     with smtplib.SMTP(todoke.mail_in, PORT, timeout=20) as connection:
         for address in unknowns:
-            connection.sendmail("", [paths[address]], DSN.format(address=address, path=paths[address]))
+            connection.sendmail("", [paths[address]], dsn(address, to=paths[address], host="mx.keitai.example"))
     until(lambda: todoke.sql("SELECT COUNT(*) FROM held_verdict")[0][0] == len(unknowns), 30, "the error mails' verdicts are held")
     case("by error mail, too: nobody is excluded", todoke.rows("suppress", "list") == [], str(todoke.rows("suppress", "list"))[:500])
     last = {event["address"]: event for event in todoke.events("bounced")}

@@ -13,6 +13,7 @@ import time
 import urllib.request
 import zipfile
 
+from dsn import dsn
 from tap import Tap
 from todoke import NET, PORT, TODOKE, Late, Place, until
 
@@ -29,13 +30,7 @@ SAID = [ # status, diagnostic, action, is the delivery over then
 
 
 def report(recipient, status, diagnostic, action):
-    return "\r\n".join([
-        "From: Mail Delivery Subsystem <MAILER-DAEMON@mx.many.example>", "To: <b-x@bounce.shop.example>",
-        "Subject: Returned mail: see transcript for details", "Auto-Submitted: auto-replied", "MIME-Version: 1.0",
-        'Content-Type: multipart/report; report-type=delivery-status; boundary="B"', "", "--B", "", "Your mail had a problem.", "--B",
-        "Content-Type: message/delivery-status", "", "Reporting-MTA: dns; mx.many.example", "", f"Final-Recipient: rfc822; {recipient}",
-        f"Action: {action}", f"Status: {status}", f"Diagnostic-Code: smtp; {diagnostic.format(recipient)}", "", "--B",
-        "Content-Type: text/rfc822-headers", "", f"To: {recipient}", "Subject: x", "", "--B--", ""]).encode()
+    return dsn(recipient, "b-x@bounce.shop.example", "mx.many.example", status, diagnostic, action, f"To: {recipient}\nSubject: x").encode()
 
 
 def children(pid):

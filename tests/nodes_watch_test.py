@@ -8,6 +8,7 @@ import re
 import smtplib
 import time
 
+from dsn import dsn
 from nodes import node, number, shared, store_url
 from receiver import Receiver
 from tap import Tap
@@ -17,30 +18,6 @@ MX, OPS = f"{NET}.60", f"{NET}.61"
 ZONE = {"keitai.example": {"MX": [[10, "mx.keitai.example"]]}, "mx.keitai.example": {"A": [MX]},
         "ops.example": {"MX": [[10, "mx.ops.example"]]}, "mx.ops.example": {"A": [OPS]}}
 PEOPLE = 200
-FORGED = """From: Mail Delivery Subsystem <mailer-daemon@{host}>\r
-To: <news@shop.example>\r
-Subject: Returned mail: see transcript for details\r
-Auto-Submitted: auto-replied\r
-MIME-Version: 1.0\r
-Content-Type: multipart/report; report-type=delivery-status; boundary=b\r
-\r
---b\r
-Content-Type: text/plain\r
-\r
-The following address had permanent fatal errors: <{address}>\r
-\r
---b\r
-Content-Type: message/delivery-status\r
-\r
-Reporting-MTA: dns; {host}\r
-\r
-Final-Recipient: rfc822; {address}\r
-Action: failed\r
-Status: 5.1.1\r
-Diagnostic-Code: smtp; 550 5.1.1 <{address}> User unknown\r
-\r
---b--\r
-"""
 
 
 def number_of(address):
@@ -78,7 +55,7 @@ def forged(one, two, count):
     for todoke in (one, two):
         with smtplib.SMTP(todoke.mail_in, PORT, timeout=20) as connection:
             for n in range(count):
-                connection.sendmail("", ["postmaster@bounce.shop.example"], FORGED.format(address=f"x{n}@keitai.example", host=f"mx{n}.attacker.example"))
+                connection.sendmail("", ["postmaster@bounce.shop.example"], dsn(f"x{n}@keitai.example", host=f"mx{n}.attacker.example"))
 
 
 def alarmed(tap, url, one, two, ops):
