@@ -66,7 +66,7 @@ static void a_file_that_could_not_mean_it_is_refused(void **state)
     } table[] = {
         {"good", AGENTS "  - {part: acme, who: robot}\n" EXAMPLE, NULL},
         {"good, with networks alone", NAMED "networks:\n  - {network: '192.0.2.0/24', who: robot}\n", NULL},
-        {"empty", "", "the file is empty"},
+        {"empty", "", "lines are wanted here"},
         {"no YAML", "name: [", "x.yaml line"},
         {"no name", "agents:\n  - {part: acme, who: robot}\n" EXAMPLE, "\"name\" is missing"},
         {"unknown key", NAMED "agent: x\n", "line 2: unknown key \"agent\""},

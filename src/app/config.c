@@ -1,8 +1,10 @@
 #include "app/config.h"
 
+#include "base/file.h"
+#include "base/tree.h"
 #include <stddef.h>
-#include <stdio.h>
-#include <yaml.h>
+
+enum { CONFIG_FILE_MOST = 1 << 20, DEPTH_MOST = 4 };
 
 struct setting {
     const char *key;
@@ -129,108 +131,37 @@ bool config_set(struct config *config, struct slice key, struct slice value, str
 
 /* ── YAML ── */
 
-struct reader {
-    yaml_parser_t parser;
-    struct config *config;
-    const char *path;
-    struct fault *why;
-};
-
-static bool at_line(const struct reader *reader, size_t line)
-{
-    return fault_prefix(reader->why, "%s line %zu: ", reader->path, line + 1);
-}
-
-static bool next_event(struct reader *reader, yaml_event_t *event)
-{
-    if (yaml_parser_parse(&reader->parser, event))
-        return true;
-    fault_set(reader->why, FAULT_INPUT, "%s", reader->parser.problem ? reader->parser.problem : "this is not YAML");
-    return at_line(reader, reader->parser.problem_mark.line);
-}
-
-static struct slice scalar_text(const yaml_event_t *event)
-{
-    return slice_of(event->data.scalar.value, event->data.scalar.length);
-}
-
 /* The keys of one map, with `prefix` in front. */
-static bool read_map(struct reader *reader, struct slice prefix, int depth)
+static bool read_map(struct config *config, const struct tree *tree, const yaml_node_t *map, struct slice prefix,
+                     int depth)
 {
-    for (;;) {
-        yaml_event_t event;
-        if (!next_event(reader, &event))
-            return false;
-        if (event.type == YAML_MAPPING_END_EVENT) {
-            yaml_event_delete(&event);
-            return true;
-        }
-        size_t line = event.start_mark.line;
-        if (event.type != YAML_SCALAR_EVENT) {
-            yaml_event_delete(&event);
-            fault_set(reader->why, FAULT_INPUT, "a key must be a plain word");
-            return at_line(reader, line);
-        }
-        struct slice key = arena_printf(&reader->config->arena, "%.*s%s%.*s", SLICE_ARG(prefix), prefix.len ? "." : "",
-                                        SLICE_ARG(scalar_text(&event)));
-        yaml_event_delete(&event);
-        if (!next_event(reader, &event))
-            return false;
-        bool ok = false;
-        if (event.type == YAML_SCALAR_EVENT) {
-            ok = config_set(reader->config, key, scalar_text(&event), reader->why) || at_line(reader, line);
-        } else if (event.type == YAML_MAPPING_START_EVENT && depth < 4) {
-            ok = read_map(reader, key, depth + 1);
-        } else {
-            fault_set(reader->why, FAULT_INPUT, "%.*s: one value is wanted here", SLICE_ARG(key));
-            at_line(reader, line);
-        }
-        yaml_event_delete(&event);
-        if (!ok)
-            return false;
-    }
-}
-
-static bool read_document(struct reader *reader)
-{
-    for (;;) {
-        yaml_event_t event;
-        if (!next_event(reader, &event))
-            return false;
-        yaml_event_type_t type = event.type;
-        size_t line = event.start_mark.line;
-        yaml_event_delete(&event);
-        switch ((int)type) {
-        case YAML_STREAM_END_EVENT: return true;
-        case YAML_MAPPING_START_EVENT:
-            if (!read_map(reader, SLICE(""), 0))
+    const yaml_node_t *name, *value;
+    for (size_t i = 0; tree_pair(tree, map, i, &name, &value); i++) {
+        if (!tree_is_scalar(name))
+            return tree_complain(tree, name, "a key must be a plain word");
+        struct slice key = arena_printf(&config->arena, "%.*s%s%.*s", SLICE_ARG(prefix), prefix.len ? "." : "",
+                                        SLICE_ARG(tree_text(name)));
+        if (tree_is_map(value) && depth < DEPTH_MOST) {
+            if (!read_map(config, tree, value, key, depth + 1))
                 return false;
-            break;
-        case YAML_STREAM_START_EVENT:
-        case YAML_DOCUMENT_START_EVENT:
-        case YAML_DOCUMENT_END_EVENT: break;
-        default:
-            fault_set(reader->why, FAULT_INPUT, "settings are written as \"key: value\"");
-            return at_line(reader, line);
+        } else if (!tree_is_scalar(value)) {
+            return tree_complain(tree, name, "%.*s: one value is wanted here", SLICE_ARG(key));
+        } else if (!config_set(config, key, tree_text(value), tree->why)) {
+            return fault_prefix(tree->why, "%s line %u: ", tree->path, tree_line(name));
         }
     }
+    return true;
 }
 
 bool config_load(struct config *config, const char *path, struct fault *why)
 {
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        fault_errno(why, "%s", path);
-        why->kind = FAULT_INPUT;
+    SCOPED(buf) text = {0};
+    SCOPED(tree) tree = {0};
+    if (!file_read(path, CONFIG_FILE_MOST, &text, why) || !tree_read(&tree, path, buf_slice(&text), why))
         return false;
-    }
-    struct reader reader = {.config = config, .path = path, .why = why};
-    yaml_parser_initialize(&reader.parser);
-    yaml_parser_set_input_file(&reader.parser, file);
-    bool ok = read_document(&reader);
-    yaml_parser_delete(&reader.parser);
-    fclose(file);
-    return ok;
+    if (tree_root(&tree) && !tree_is_map(tree_root(&tree)))
+        return tree_complain(&tree, NULL, "settings are written as \"key: value\"");
+    return read_map(config, &tree, tree_root(&tree), SLICE(""), 0);
 }
 
 static void cell_write(struct buf *out, struct slice text)

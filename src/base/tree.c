@@ -17,7 +17,7 @@ bool tree_read(struct tree *tree, const char *path, struct slice yaml, struct fa
         fault_set(why, FAULT_INPUT, "%s line %zu: %s", path, parser.problem_mark.line + 1,
                   parser.problem ? parser.problem : "this is not YAML");
     yaml_parser_delete(&parser);
-    return ok && (tree_root(tree) || tree_complain(tree, NULL, "the file is empty"));
+    return ok;
 }
 
 void tree_release(struct tree *tree)
@@ -43,18 +43,22 @@ bool tree_complain(const struct tree *tree, const yaml_node_t *at, const char *f
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return fault_set(tree->why, FAULT_INPUT, "%s line %u: %s", tree->path, at ? tree_line(at) : 1, text);
+    return fault_set(tree->why, FAULT_INPUT, "%s line %u: %s", tree->path, tree_line(at), text);
 }
 
 unsigned tree_line(const yaml_node_t *node)
 {
-    return (unsigned)node->start_mark.line + 1;
+    return node ? (unsigned)node->start_mark.line + 1 : 1;
+}
+
+bool tree_is_scalar(const yaml_node_t *node)
+{
+    return node && node->type == YAML_SCALAR_NODE;
 }
 
 struct slice tree_text(const yaml_node_t *node)
 {
-    return node && node->type == YAML_SCALAR_NODE ? slice_of(node->data.scalar.value, node->data.scalar.length)
-                                                  : SLICE("");
+    return tree_is_scalar(node) ? slice_of(node->data.scalar.value, node->data.scalar.length) : SLICE("");
 }
 
 bool tree_is_map(const yaml_node_t *node)
@@ -90,7 +94,7 @@ size_t tree_count(const yaml_node_t *list)
 {
     if (tree_is_list(list))
         return (size_t)(list->data.sequence.items.top - list->data.sequence.items.start);
-    return list && list->type == YAML_SCALAR_NODE;
+    return tree_is_scalar(list);
 }
 
 const yaml_node_t *tree_item(const struct tree *tree, const yaml_node_t *list, size_t i)

@@ -15,17 +15,18 @@ struct tree {
     yaml_document_t document;
 };
 
-/* Fault: not YAML, or nothing in it. A tree that could not be read may be released all the same. */
+/* Fault: not YAML. A tree that could not be read may be released all the same. */
 NODISCARD bool tree_read(struct tree *tree, const char *path, struct slice yaml, struct fault *why);
 void tree_release(struct tree *tree);
 
-const yaml_node_t *tree_root(const struct tree *tree);
-/* Always false; without a node it is about line 1. */
+const yaml_node_t *tree_root(const struct tree *tree); /* NULL: there is nothing but comments */
+/* Always false. */
 bool tree_complain(const struct tree *tree, const yaml_node_t *at, const char *format, ...) PRINTF_LIKE(3, 4);
 unsigned tree_line(const yaml_node_t *node); /* from 1 */
 /* Of a scalar; empty for anything else. */
 struct slice tree_text(const yaml_node_t *node);
 
+bool tree_is_scalar(const yaml_node_t *node);
 bool tree_is_map(const yaml_node_t *node);
 bool tree_is_list(const yaml_node_t *node);
 /* The value of this key; NULL: not there, or no map. */

@@ -111,7 +111,7 @@ static void what_is_wrong_is_said_with_its_line(void **state)
         const char *name, *file, *says;
     } rows[] = {
         {"not YAML", "name: [one", "one.yaml line 2: "},
-        {"nothing", "", "one.yaml line 1: the file is empty"},
+        {"nothing", "", "one.yaml line 1: \"key: value\" lines are wanted here"},
         {"no name", "label: x\n", "one.yaml line 1: \"name\" is missing"},
         {"no hosts", "name: one\nlabel: x\n", "line 1: hosts are missing"},
         {"unknown key", FILE_HEAD "conections: 5\n", "one.yaml line 4: unknown key \"conections\""},

@@ -1,16 +1,15 @@
 /* policy_read.c - a policy's YAML: nested maps of plain words, each key known, each fault with file, line and key */
 #include "suppress/policy.h"
 
+#include "base/tree.h"
 #include <stdio.h>
-#include <yaml.h>
 
 enum { DEPTH_MAX = 4, KEY_MAX = 128 };
 
 struct reader {
-    yaml_parser_t parser;
+    struct tree *tree;
     struct policy *policy;
     struct arena *arena;
-    const char *path;
     struct fault *why;
 };
 
@@ -197,7 +196,8 @@ static bool set(struct reader *reader, const struct slice *keys, int count, stru
 
 /* ── YAML ── */
 
-static bool at_line(const struct reader *reader, size_t line, const struct slice *keys, int count)
+/* The way to the value goes in front of the complaint. */
+static bool at_line(const struct reader *reader, const yaml_node_t *node, const struct slice *keys, int count)
 {
     char key[KEY_MAX] = "";
     size_t len = 0;
@@ -206,81 +206,38 @@ static bool at_line(const struct reader *reader, size_t line, const struct slice
                              i + 1 < count ? "." : ": ");
         len += wrote > 0 ? (size_t)wrote : 0;
     }
-    return fault_prefix(reader->why, "%s line %zu: %s", reader->path, line + 1, key);
+    return fault_prefix(reader->why, "%s line %u: %s", reader->tree->path, tree_line(node), key);
 }
 
-static bool next_event(struct reader *reader, yaml_event_t *event)
+static bool read_map(struct reader *reader, const yaml_node_t *map, struct slice *keys, int depth)
 {
-    if (yaml_parser_parse(&reader->parser, event))
-        return true;
-    fault_set(reader->why, FAULT_INPUT, "%s", reader->parser.problem ? reader->parser.problem : "this is not YAML");
-    return at_line(reader, reader->parser.problem_mark.line, NULL, 0);
-}
-
-static struct slice scalar_text(const yaml_event_t *event)
-{
-    return slice_of(event->data.scalar.value, event->data.scalar.length);
-}
-
-static bool read_map(struct reader *reader, struct slice *keys, int depth)
-{
-    for (;;) {
-        yaml_event_t event;
-        if (!next_event(reader, &event))
-            return false;
-        yaml_event_type_t type = event.type;
-        size_t line = event.start_mark.line;
-        if (type == YAML_SCALAR_EVENT)
-            keys[depth] = arena_copy(reader->arena, scalar_text(&event));
-        yaml_event_delete(&event);
-        if (type == YAML_MAPPING_END_EVENT)
-            return true;
-        if (type != YAML_SCALAR_EVENT) {
+    const yaml_node_t *name, *value;
+    for (size_t i = 0; tree_pair(reader->tree, map, i, &name, &value); i++) {
+        keys[depth] = arena_copy(reader->arena, tree_text(name));
+        if (!tree_is_scalar(name)) {
             fault_set(reader->why, FAULT_INPUT, "a key must be a plain word");
-            return at_line(reader, line, keys, depth);
+            return at_line(reader, name, keys, depth);
         }
-        if (!next_event(reader, &event))
-            return false;
-        bool ok;
-        line = event.start_mark.line;
-        if (event.type == YAML_SCALAR_EVENT) {
-            ok = set(reader, keys, depth + 1, scalar_text(&event)) || at_line(reader, line, keys, depth + 1);
-        } else if (event.type == YAML_MAPPING_START_EVENT && depth + 1 < DEPTH_MAX) {
-            ok = read_map(reader, keys, depth + 1);
-        } else {
+        if (tree_is_map(value) && depth + 1 < DEPTH_MAX) {
+            if (!read_map(reader, value, keys, depth + 1))
+                return false;
+            continue;
+        }
+        if (!tree_is_scalar(value))
             fault_set(reader->why, FAULT_INPUT, "one value is wanted here");
-            ok = at_line(reader, line, keys, depth + 1);
-        }
-        yaml_event_delete(&event);
-        if (!ok)
-            return false;
+        if (!tree_is_scalar(value) || !set(reader, keys, depth + 1, tree_text(value)))
+            return at_line(reader, value, keys, depth + 1);
     }
+    return true;
 }
 
 static bool read_document(struct reader *reader)
 {
     struct slice keys[DEPTH_MAX];
-    for (;;) {
-        yaml_event_t event;
-        if (!next_event(reader, &event))
-            return false;
-        yaml_event_type_t type = event.type;
-        size_t line = event.start_mark.line;
-        yaml_event_delete(&event);
-        switch ((int)type) {
-        case YAML_STREAM_END_EVENT: return true;
-        case YAML_MAPPING_START_EVENT:
-            if (!read_map(reader, keys, 0))
-                return false;
-            break;
-        case YAML_STREAM_START_EVENT:
-        case YAML_DOCUMENT_START_EVENT:
-        case YAML_DOCUMENT_END_EVENT: break;
-        default:
-            fault_set(reader->why, FAULT_INPUT, "a policy is written as \"key: value\"");
-            return at_line(reader, line, NULL, 0);
-        }
-    }
+    const yaml_node_t *root = tree_root(reader->tree);
+    if (root && !tree_is_map(root))
+        return tree_complain(reader->tree, root, "a policy is written as \"key: value\"");
+    return read_map(reader, root, keys, 0);
 }
 
 /* What the lines cannot say one by one. */
@@ -305,11 +262,9 @@ static bool check(const struct policy *policy, const char *path, struct fault *w
 bool policy_read(struct slice yaml, const char *path, struct arena *arena, struct policy *policy, struct fault *why)
 {
     *policy = (struct policy){.origin = arena_copy(arena, slice_str(path)), .threshold = 5};
-    struct reader reader = {.policy = policy, .arena = arena, .path = path, .why = why};
-    yaml_parser_initialize(&reader.parser);
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)yaml.ptr, yaml.len);
-    bool ok = read_document(&reader) && check(policy, path, why);
-    yaml_parser_delete(&reader.parser);
+    SCOPED(tree) tree = {0};
+    struct reader reader = {.tree = &tree, .policy = policy, .arena = arena, .why = why};
+    bool ok = tree_read(&tree, path, yaml, why) && read_document(&reader) && check(policy, path, why);
     if (ok && !policy->title_ja.len)
         policy->title_ja = policy->name;
     if (ok && !policy->title_en.len)
