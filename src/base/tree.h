@@ -6,6 +6,7 @@
 #define TODOKE_BASE_TREE_H
 
 #include "base/fault.h"
+#include "base/memory.h"
 #include "base/slice.h"
 #include <yaml.h>
 
