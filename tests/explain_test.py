@@ -50,6 +50,15 @@ def main():
         tap.equal(ask(todoke, key, "POST", explain, json.dumps({"text": "550 5.1.1 user unknown"}))[1]["items"][0]["reason"], "user_unknown", "one reply is read as the engine reads them")
         tap.equal(jail_read(todoke, key) - before, 3, "which needs no reader")
 
+        for action, code, what in (("failed", "5.4.7", "returned"), ("delayed", "4.4.7", "late")):
+            mail = report("ann@example.jp", code, "450 4.2.0 <{}>: Greylisted, try again in 5 minutes", action)
+            here = ask(todoke, key, "POST", explain, mail, "message/rfc822")[1]["items"][0]
+            said = json.loads(todoke.ok("bounce", "explain", place.write(f"{what}.eml", mail), "--json").splitlines()[0])
+            said_of_reply = json.loads(todoke.ok("bounce", "reply", "450 4.2.0 <ann@example.jp>: Greylisted, try again in 5 minutes", "--json"))
+            tap.equal((here["reason"], said["reason"], said_of_reply["reason"]), ("greylisted",) * 3, f"a {what} mail and a reply have one reason")
+            tap.ok(here["remedy"] == said["remedy"] != said_of_reply["remedy"], f"what to do with a mail that is {what} is not what to do while we still try (S6)",
+                   json.dumps([here["remedy"], said["remedy"]], ensure_ascii=False))
+
         nested = b"".join(b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (i, i) for i in range(8000))
         status, answer = ask(todoke, key, "POST", explain, nested, "message/rfc822")
         tap.ok(status == 200 and answer["items"][0]["kind"] == "none", "a mail nested without end is read within its bounds", str(answer)[:300])

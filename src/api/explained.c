@@ -3,9 +3,11 @@
 #include "api/marks.h"
 #include <stdio.h>
 
-struct text words_both(const struct rules *rules, const struct verdict *verdict, size_t member_offset)
+struct text words_both(const struct rules *rules, const struct verdict *verdict, enum standing standing,
+                       size_t member_offset)
 {
-    struct explanation ja = words_for(rules, verdict, LANG_JA), en = words_for(rules, verdict, LANG_EN);
+    struct explanation ja = words_standing(rules, verdict, standing, LANG_JA),
+                       en = words_standing(rules, verdict, standing, LANG_EN);
     return (struct text){*(const struct slice *)((const char *)&ja + member_offset),
                          *(const struct slice *)((const char *)&en + member_offset)};
 }
@@ -40,6 +42,18 @@ static enum kind kind_of_event(enum event_kind kind)
     return KIND_NONE;
 }
 
+/* A delivery that ended is over, whoever said so; one that is deferred is still ours to try. */
+static enum standing standing_of_event(const struct event *event)
+{
+    switch ((unsigned)event->kind) {
+    case EVENT_BOUNCED:
+    case EVENT_EXPIRED:
+    case EVENT_UNVERIFIED: return event->state_after == DELIVERY_HELD ? STANDING_OWED : STANDING_RETURNED;
+    case EVENT_DELAY_NOTICE: return STANDING_UNDERWAY;
+    }
+    return STANDING_OWED;
+}
+
 /* What Todoke did depends on what became of the delivery before it depends on the reason. */
 static struct text did_of_event(const struct rules *rules, const struct event *event)
 {
@@ -55,6 +69,12 @@ static struct text did_of_event(const struct rules *rules, const struct event *e
     if (event->kind == EVENT_EXPIRED)
         return TEXT("期限まで再送しましたが届かず、この 1 通の送信を終えました。",
                     "It was tried again until its time was up, and this mail was then given up.");
+    if (event->kind == EVENT_DELAY_NOTICE)
+        return TEXT("知らせを記録しました。連絡先には何もしていません。途中のサーバの送り直しの結果を待ちます。",
+                    "The notice was recorded, and the contact is untouched. A server on the way still tries; we wait.");
+    if (event->kind == EVENT_BOUNCED && event->verdict.action == ACTION_RETRY_LATER)
+        return TEXT("連絡先には影響させていません。この 1 通の送信は終わり、もう自動では再送しません。",
+                    "The contact is untouched. This mail is over, and is not tried again by itself.");
     /* a policy may do otherwise than the reason's own words say */
     if (event->kind == EVENT_BOUNCED &&
         event->verdict.action != verdict_of_reason(rules, event->verdict.reason).action) {
@@ -81,6 +101,7 @@ struct explained explained_of_event(const struct rules *rules, const struct even
         .code = event->code,
         .stage = event->stage,
         .verdict = event->verdict,
+        .standing = standing_of_event(event),
         .did = did_of_event(rules, event),
     };
     memcpy(explained.status, event->status, sizeof(explained.status));
@@ -112,6 +133,7 @@ struct explained explained_of_row(const struct bounce *bounce, const struct boun
     if (!row)
         return explained;
     explained.kind = row->kind;
+    explained.standing = standing_of_mail(row->kind);
     explained.recipient = row->recipient;
     explained.diagnostic = row->diagnostic;
     explained.remote_mta = row->remote_mta.len ? row->remote_mta : row->reporting_mta;
@@ -155,7 +177,7 @@ void explained_write(struct json *json, const struct rules *rules, const struct 
     bool says_something = explained->kind != KIND_NONE;
     struct explanation words[LANG_COUNT] = {{{0}}};
     for (unsigned lang = 0; says_something && lang < LANG_COUNT; lang++)
-        words[lang] = words_for(rules, verdict, (enum lang)lang);
+        words[lang] = words_standing(rules, verdict, explained->standing, (enum lang)lang);
     json_put_string(json, "recipient", explained->recipient);
     json_put_string(json, "kind", kind_word(explained->kind));
     json_put_string(json, "origin", explained->is_mail ? SLICE("mail") : SLICE("reply"));

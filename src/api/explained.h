@@ -17,6 +17,7 @@ struct explained {
     uint16_t status[3];
     enum stage stage;
     struct verdict verdict; /* marks are bytes of diagnostic */
+    enum standing standing;
     struct text did;
 };
 
@@ -34,8 +35,13 @@ void explained_write(struct json *json, const struct rules *rules, const struct 
 struct verdict verdict_of_reason(const struct rules *rules, enum reason reason);
 struct text reason_label(const struct rules *rules, enum reason reason);
 /* One of the members of struct explanation, in both languages. */
-struct text words_both(const struct rules *rules, const struct verdict *verdict, size_t member_offset);
-#define WORDS_BOTH(rules, verdict, member) words_both((rules), (verdict), offsetof(struct explanation, member))
+struct text words_both(const struct rules *rules, const struct verdict *verdict, enum standing standing,
+                       size_t member_offset);
+#define WORDS_BOTH(rules, verdict, member)                                                                             \
+    words_both((rules), (verdict), STANDING_OWED, offsetof(struct explanation, member))
+/* What to do where `retrying` mails of that reason are still tried again; 0: all are over. */
+#define REMEDY_BOTH(rules, verdict, retrying)                                                                          \
+    words_both((rules), (verdict), (retrying) ? STANDING_OWED : STANDING_RETURNED, offsetof(struct explanation, remedy))
 
 /* One line of a delivery's timeline. */
 struct text timeline_text(const struct rules *rules, const struct event *event, struct arena *arena);

@@ -157,7 +157,7 @@ static void matter_write(struct home *home, const struct matter *matter)
         return;
     case WHOSE_RECEIVER:
         todo_write(home, WHOSE_RECEIVER, title_of_receiver(home, matter, who, label),
-                   matter->retrying ? retrying_text(home, matter->retrying) : WORDS_BOTH(rules, verdict, remedy),
+                   matter->retrying ? retrying_text(home, matter->retrying) : REMEDY_BOTH(rules, verdict, 0),
                    matter->retrying ? SLICE("") : link);
         return;
     case WHOSE_NONE:

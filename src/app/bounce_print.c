@@ -15,13 +15,23 @@ void bounce_printer_release(struct bounce_printer *printer)
     map_release(&printer->words);
 }
 
+static enum standing standing_of(const struct bounce_place *place, const struct bounce_row *row)
+{
+    return place->is_reply ? STANDING_OWED : standing_of_mail(row->kind);
+}
+
 /* ,"cause":{"ja":...,"en":...},"remedy":{...} */
-static struct slice words_json(struct bounce_printer *printer, const struct verdict *verdict)
+static struct slice words_json(struct bounce_printer *printer, const struct verdict *verdict, enum standing standing)
 {
     char key[160];
-    struct slice reason = reason_word(verdict->reason);
-    size_t len = reason.len;
-    memcpy(key, reason.ptr, reason.len);
+    struct slice reason = reason_word(verdict->reason), action = action_word(verdict->action);
+    size_t len = 0;
+    key[len++] = (char)('0' + standing);
+    memcpy(key + len, reason.ptr, reason.len);
+    len += reason.len;
+    key[len++] = '/';
+    memcpy(key + len, action.ptr, action.len);
+    len += action.len;
     key[len++] = '/';
     if (verdict->words.len && len + verdict->words.len < sizeof(key)) {
         memcpy(key + len, verdict->words.ptr, verdict->words.len);
@@ -32,8 +42,8 @@ static struct slice words_json(struct bounce_printer *printer, const struct verd
         return buf_slice(known);
     struct buf *ready = NEW(struct buf);
     buf_init(ready, 65536);
-    struct explanation ja = words_for(printer->rules, verdict, LANG_JA),
-                       en = words_for(printer->rules, verdict, LANG_EN);
+    struct explanation ja = words_standing(printer->rules, verdict, standing, LANG_JA),
+                       en = words_standing(printer->rules, verdict, standing, LANG_EN);
     struct json json = {ready};
     json_object_begin(&json);
     json_key(&json, "cause");
@@ -124,7 +134,8 @@ void bounce_print_json(struct bounce_printer *printer, struct buf *out, const st
     field_put(out, SLICE(",\"remote_mta\":"), row->remote_mta);
     field_put(out, SLICE(",\"command\":"), stage_command(row->stage));
     field_put(out, SLICE(",\"rule\":"), row->verdict.rule);
-    buf_append(out, is_row ? words_json(printer, &row->verdict) : SLICE(",\"cause\":{},\"remedy\":{}"));
+    buf_append(out, is_row ? words_json(printer, &row->verdict, standing_of(place, row))
+                           : SLICE(",\"cause\":{},\"remedy\":{}"));
     buf_text(out, ",\"facts\":");
     json_object_begin(&json);
     for (unsigned i = 0; i < row->facts.count; i++) {
@@ -155,6 +166,8 @@ struct wording {
     const char *to, *kind[KIND_COUNT], *what, *why, *cure, *operator, * said, *by, *evidence, *facts, *action, *nobody,
         *forged, *genuine, *backscatter;
     const char *actions[ACTION_COUNT];
+    const char *over[ACTION_COUNT], *underway; /* of a mail that came back; of a notice of delay */
+    const char *for_now;                       /* of a 4xx that was said to ourselves */
 };
 
 static const struct wording wordings[LANG_COUNT] = {
@@ -181,7 +194,11 @@ static const struct wording wordings[LANG_COUNT] = {
                              "エラーの回数に数え、続くようなら配信から外します", "時間をおいて再送します",
                              "送る速さを落とします", "送信ドメイン認証を直す必要があります",
                              "メールの内容を直す必要があります", "送信側の設定を直す必要があります",
-                             "拒否リストからの解除を申請する必要があります", "受信者に確認する必要があります"}},
+                             "拒否リストからの解除を申請する必要があります", "受信者に確認する必要があります"},
+                 .over = {[ACTION_RETRY_LATER] = "このメールは、もう自動では再送されません",
+                          [ACTION_SLOW_DOWN] = "送る速さを落とします。このメールは、もう自動では再送されません"},
+                 .for_now = "いまは受け取られませんでした",
+                 .underway = "途中のサーバが送り直しています。結果の知らせを待ちます"},
     [LANG_EN] =
         {.to = "To        ",
          .kind = {"not an error mail", "could not be delivered", "not delivered yet, still being tried", "delivered",
@@ -202,7 +219,11 @@ static const struct wording wordings[LANG_COUNT] = {
          .actions = {"nothing", "stop sending to this address", "count it; stop if it goes on", "try again later",
                      "send more slowly", "mend the sender authentication", "mend the mail's content",
                      "mend the sending configuration", "ask to be taken off the blocklist",
-                     "ask the recipient or their administrator"}},
+                     "ask the recipient or their administrator"},
+         .over = {[ACTION_RETRY_LATER] = "nothing: this mail is not tried again by itself",
+                  [ACTION_SLOW_DOWN] = "send more slowly; this mail is not tried again by itself"},
+         .for_now = "not taken for now",
+         .underway = "wait for the outcome: a server on the way still tries"},
 };
 
 static void line_put(struct buf *out, const char *title, struct slice text)
@@ -212,6 +233,15 @@ static void line_put(struct buf *out, const char *title, struct slice text)
     buf_printf(out, "  %s  ", title);
     print_inert(out, text);
     buf_byte(out, '\n');
+}
+
+/* What comes next, by itself or by somebody's hand. */
+static const char *next_of(const struct wording *w, const struct bounce_row *row, enum standing standing)
+{
+    enum action action = row->verdict.action;
+    if (standing == STANDING_UNDERWAY)
+        return w->underway;
+    return standing == STANDING_RETURNED && w->over[action] ? w->over[action] : w->actions[action];
 }
 
 static struct slice head_line(struct slice text)
@@ -229,12 +259,14 @@ void bounce_print_text(const struct rules *rules, struct buf *out, const struct 
         buf_printf(out, ": %s\n\n", w->kind[KIND_NONE]);
         return;
     }
-    struct explanation words = words_for(rules, &row->verdict, lang);
+    enum standing standing = standing_of(place, row);
+    struct explanation words = words_standing(rules, &row->verdict, standing, lang);
     buf_printf(out, "%s", strong);
     print_inert(out, row->recipient.len ? row->recipient : slice_str(w->nobody));
     buf_printf(out, "%s\n", plain);
     bool is_final = row->kind == KIND_BOUNCE || row->kind == KIND_DELAY;
-    buf_printf(out, "  %s  %s%s", w->what, strong, w->kind[row->kind]);
+    bool is_for_now = place->is_reply && row->kind == KIND_BOUNCE && row->code / 100 == 4;
+    buf_printf(out, "  %s  %s%s", w->what, strong, is_for_now ? w->for_now : w->kind[row->kind]);
     if (is_final || row->kind == KIND_AUTOREPLY)
         buf_printf(out, lang == LANG_JA ? "：%.*s" : ": %.*s", SLICE_ARG(words.label));
     buf_printf(out, "%s (%.*s)\n", plain, SLICE_ARG(reason_word(row->verdict.reason)));
@@ -248,7 +280,7 @@ void bounce_print_text(const struct rules *rules, struct buf *out, const struct 
     line_put(out, w->cure, words.remedy);
     line_put(out, w->operator, words.operator);
     if (is_final || row->kind == KIND_COMPLAINT)
-        line_put(out, w->action, slice_str(w->actions[row->verdict.action]));
+        line_put(out, w->action, slice_str(next_of(w, row, standing)));
     line_put(out, w->said, head_line(row->diagnostic));
     if (row->remote_mta.len || row->stage) {
         buf_printf(out, "  %s  ", w->by);

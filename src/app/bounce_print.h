@@ -21,6 +21,7 @@ struct bounce_place {
     struct slice file;
     size_t mail;
     size_t index;
+    bool is_reply; /* said in a conversation of ours: what can be tried again is tried again */
 };
 
 /* One line of JSON with its newline. `row` NULL: the mail is no error mail. */

@@ -163,7 +163,7 @@ static void reply_print(struct session *s, struct slice id, struct slice text, s
         rules_verdict_of_reason(s->rules, REASON_DELIVERED, false, &row.verdict);
     facts_find(row.diagnostic, &s->arena, &row.facts);
     struct bounce bounce = {.kind = row.kind, .authenticity = AUTHENTICITY_UNVERIFIED};
-    struct bounce_place place = {.id = id};
+    struct bounce_place place = {.id = id, .is_reply = true};
     row_print(s, &place, &bounce, &row);
     arena_reset(&s->arena);
 }

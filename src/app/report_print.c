@@ -53,6 +53,11 @@ static const char *const phrases[PHRASE_COUNT][LANG_COUNT] = {
     [P_ROBOT_CLICKS] = {"自動のクリック", "clicks by robots"},
     [P_NO_ERRORS] = {"エラーはありません。", "There are no errors."},
 };
+static const char *const campaign_states[CAMPAIGN_STATE_COUNT][LANG_COUNT] = {
+    [CAMPAIGN_DRAFT] = {"下書き", "draft"},     [CAMPAIGN_EXPANDING] = {"宛先を準備中", "expanding"},
+    [CAMPAIGN_SENDING] = {"配信中", "sending"}, [CAMPAIGN_PAUSED] = {"一時停止中", "paused"},
+    [CAMPAIGN_FINISHED] = {"完了", "finished"}, [CAMPAIGN_CANCELLED] = {"取り消し", "cancelled"},
+};
 static const char *const state_names[DELIVERY_STATE_COUNT][LANG_COUNT] = {
     [DELIVERY_WAITING] = {"待ち", "waiting"},
     [DELIVERY_DEFERRED] = {"保留(あとで再送)", "deferred"},
@@ -186,11 +191,49 @@ static void print_receivers(struct buf *out, struct arena *arena, const struct r
     }
 }
 
+/* Whether any mail with this reason is still owed. */
+static enum standing standing_of(const struct report_reason *reason)
+{
+    for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
+        if (reason->states[state] && delivery_is_owed((enum delivery_state)state))
+            return STANDING_OWED;
+    return STANDING_RETURNED;
+}
+
 static struct verdict verdict_of_reason(const struct rules *rules, const struct report_reason *reason)
 {
     struct verdict verdict;
     rules_verdict_of_reason(rules, reason->reason, true, &verdict);
     return verdict;
+}
+
+/* Of the mails that met this reason, those that it kept from arriving: what was put off and then arrived is no error.
+ */
+static int64_t kept_away(const struct report_reason *reason)
+{
+    int64_t n = 0;
+    for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
+        if (state == DELIVERY_BOUNCED || state == DELIVERY_EXPIRED ||
+            (state != DELIVERY_WAITING && delivery_is_owed((enum delivery_state)state)))
+            n += reason->states[state];
+    return n;
+}
+
+/* Only those, the most frequent first. */
+static size_t reasons_keep(struct report_reason *reasons, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct report_reason row = reasons[i];
+        row.n = kept_away(&row);
+        if (!row.n)
+            continue;
+        size_t at = kept++;
+        for (; at && reasons[at - 1].n < row.n; at--)
+            reasons[at] = reasons[at - 1];
+        reasons[at] = row;
+    }
+    return kept;
 }
 
 static void print_reasons(struct buf *out, struct arena *arena, const struct rules *rules,
@@ -201,7 +244,7 @@ static void print_reasons(struct buf *out, struct arena *arena, const struct rul
         buf_printf(out, "  %s\n", phrases[P_NO_ERRORS][lang]);
     for (size_t i = 0; i < count; i++) {
         struct verdict verdict = verdict_of_reason(rules, &reasons[i]);
-        struct explanation words = words_for(rules, &verdict, lang);
+        struct explanation words = words_standing(rules, &verdict, standing_of(&reasons[i]), lang);
         struct slice word = reason_word(reasons[i].reason);
         buf_printf(out, "  %.*s  %.*s  [%.*s · %s]\n", SLICE_ARG(print_number(arena, reasons[i].n)),
                    SLICE_ARG(words.label), SLICE_ARG(word), whose_names[reasons[i].whose][lang]);
@@ -242,8 +285,9 @@ bool report_print(struct db *db, struct fault *why, const struct rules *rules, c
     struct numbers numbers = {0};
     if (!read_numbers(db, why, campaign->id, &arena, &numbers))
         return false;
-    buf_printf(out, "%s \"%.*s\" (%.*s)\n", phrases[P_CAMPAIGN][lang], SLICE_ARG(campaign->name),
-               SLICE_ARG(campaign_state_word(campaign->state)));
+    numbers.reason_count = reasons_keep(numbers.reasons, numbers.reason_count);
+    buf_printf(out, "%s \"%.*s\" (%s)\n", phrases[P_CAMPAIGN][lang], SLICE_ARG(campaign->name),
+               campaign_states[campaign->state][lang]);
     print_totals(out, &arena, &numbers.totals, numbers.left, numbers.left_count, lang);
     print_engaged(out, numbers.engaged, lang);
     print_receivers(out, &arena, numbers.domains, numbers.domain_count, lang, label);
@@ -269,6 +313,7 @@ bool report_json(struct db *db, struct fault *why, const struct rules *rules, co
     struct numbers numbers = {0};
     if (!read_numbers(db, why, campaign->id, &arena, &numbers))
         return false;
+    numbers.reason_count = reasons_keep(numbers.reasons, numbers.reason_count);
     struct json json = {out};
     json_object_begin(&json);
     json_put_string(&json, "id", arena_printf(&arena, "%llu", (unsigned long long)campaign->id));
@@ -305,7 +350,8 @@ bool report_json(struct db *db, struct fault *why, const struct rules *rules, co
         json_put_string(&json, "fault", whose_word(numbers.reasons[i].whose));
         json_put_int(&json, "count", numbers.reasons[i].n);
         for (int lang = 0; lang < LANG_COUNT; lang++) {
-            struct explanation words = words_for(rules, &verdict, (enum lang)lang);
+            struct explanation words =
+                words_standing(rules, &verdict, standing_of(&numbers.reasons[i]), (enum lang)lang);
             json_key_slice(&json, lang == LANG_JA ? SLICE("ja") : SLICE("en"));
             json_object_begin(&json);
             json_put_string(&json, "label", words.label);

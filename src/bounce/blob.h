@@ -10,11 +10,11 @@
 #include "mail/verdict.h"
 
 enum {
-    BLOB_MAGIC = 0x544b5238, /* changes with the layout */
+    BLOB_MAGIC = 0x544b5239, /* changes with the layout */
     BLOB_PROVIDERS_MAX = 256,
     BLOB_ANY = 0xffff, /* "x" in a status */
     BLOB_GENERAL = 0,  /* the provider number of general.yaml */
-    BLOB_WORDS = 5,    /* label, cause, remedy, operator, did */
+    BLOB_WORDS = 6,    /* label, cause, remedy, operator, did, returned */
     BLOB_LANGS = 2,    /* ja, en */
 };
 

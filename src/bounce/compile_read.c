@@ -345,7 +345,7 @@ static struct blob_words *words_row(struct compiler *c, struct slice key)
 static bool words_read(struct compiler *c, const yaml_node_t *root, int lang)
 {
     static const char *const sections[] = {"reasons", "rules"};
-    static const char *const names[BLOB_WORDS] = {"label", "cause", "remedy", "operator", "did"};
+    static const char *const names[BLOB_WORDS] = {"label", "cause", "remedy", "operator", "did", "returned"};
     for (int section = 0; section < 2; section++) {
         const yaml_node_t *map = tree_member(c->tree, root, sections[section]);
         const yaml_node_t *name, *row;

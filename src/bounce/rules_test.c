@@ -110,6 +110,49 @@ static void quoted_texts_mean(void **state)
     rules_free(rules);
 }
 
+/* A mail that came back is tried again by nobody, and a notice of delay asks for nothing: what we say must not promise
+ * the one, nor have the mail sent twice for the other (S6, S91; tools/check-words finds promises without a row). */
+static void a_remedy_fits_what_is_still_to_come(void **state)
+{
+    static const struct {
+        const char *said, *receiver;
+        bool promises; /* the usual remedy: it is tried again by itself */
+    } rows[] = {
+        {"452 4.3.2 Connection rate limit exceeded.", "", true},
+        {"450 4.2.0 Greylisted, please try again later", "", true},
+        {"421 4.7.0 [TSS04] Messages from 192.0.2.25 temporarily deferred due to unexpected volume or user complaints",
+         "yahoo.com", true},
+        {"550 Domain frequency limited", "qq.com", true},
+        {"550 5.5.0 Service refuse. Veuillez essayer plus tard.", "laposte.net", true},
+        {"550 5.1.1 User unknown", "", false},
+        {"554 4.4.7 Message expired: unable to deliver in 840 minutes", "", false},
+    };
+    struct rules *rules = rules_of_binary();
+    struct rules_scratch *scratch = rules_scratch_new(rules);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct arena arena = {0};
+        struct said said;
+        said_parse(slice_str(rows[i].said), &arena, &said);
+        struct refusal refusal = {.code = said.code, .text = said.text, .receiver = slice_str(rows[i].receiver)};
+        memcpy(refusal.status, said.status, sizeof(refusal.status));
+        struct verdict verdict;
+        rules_judge(rules, scratch, &refusal, &verdict);
+        for (int lang = 0; lang < LANG_COUNT; lang++) {
+            struct explanation owed = words_standing(rules, &verdict, STANDING_OWED, (enum lang)lang),
+                               over = words_standing(rules, &verdict, STANDING_RETURNED, (enum lang)lang),
+                               late = words_standing(rules, &verdict, STANDING_UNDERWAY, (enum lang)lang);
+            assert_row(rows[i].said, over.remedy.len && rows[i].promises != slice_equal(owed.remedy, over.remedy));
+            assert_row(rows[i].said, slice_equal(owed.cause, over.cause) && slice_equal(owed.label, over.label));
+            bool is_waiting = verdict.action == ACTION_RETRY_LATER || verdict.action == ACTION_SLOW_DOWN;
+            assert_row(rows[i].said, is_waiting != slice_equal(owed.remedy, late.remedy));
+            assert_row(rows[i].said, (verdict.reason == REASON_EXPIRED) != slice_equal(owed.cause, late.cause));
+        }
+        arena_release(&arena);
+    }
+    rules_scratch_free(scratch);
+    rules_free(rules);
+}
+
 /* The mark is what decided, in the text as it was given: runs of white space and capitals included. */
 static void marks_point_at_the_words(void **state)
 {
@@ -194,8 +237,11 @@ static void long_texts_are_bounded(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(examples_meet_their_rules), cmocka_unit_test(quoted_texts_mean),
-                                       cmocka_unit_test(marks_point_at_the_words), cmocka_unit_test(own_rules),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(examples_meet_their_rules),
+                                       cmocka_unit_test(quoted_texts_mean),
+                                       cmocka_unit_test(marks_point_at_the_words),
+                                       cmocka_unit_test(a_remedy_fits_what_is_still_to_come),
+                                       cmocka_unit_test(own_rules),
                                        cmocka_unit_test(long_texts_are_bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

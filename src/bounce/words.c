@@ -2,6 +2,8 @@
 
 #include "bounce/rules_private.h"
 
+#define WORDS_OF_DELAY "delay-notice" /* key in data/words */
+
 static const struct blob_words *row_of(const struct blob *blob, struct slice key)
 {
     const struct blob_words *rows = BLOB_AT(blob, struct blob_words, blob->words);
@@ -19,7 +21,21 @@ static const struct blob_words *row_of(const struct blob *blob, struct slice key
     return NULL;
 }
 
-struct explanation words_for(const struct rules *rules, const struct verdict *verdict, enum lang lang)
+enum word { LABEL, CAUSE, REMEDY, OPERATOR, DID, RETURNED };
+
+/* The first row that says it: a rule's own words, then its reason's. */
+static struct slice said_by(const struct blob *blob, const struct blob_words *const rows[2], enum lang lang,
+                            enum word word)
+{
+    struct slice said = SLICE("");
+    for (int row = 0; row < 2 && !said.len; row++)
+        if (rows[row])
+            said = blob_slice(blob, rows[row]->text[lang][word]);
+    return said;
+}
+
+struct explanation words_standing(const struct rules *rules, const struct verdict *verdict, enum standing standing,
+                                  enum lang lang)
 {
     const struct blob *blob = rules->parts[0].blob;
     const struct blob_words *rows[2] = {NULL, row_of(blob, reason_word(verdict->reason))};
@@ -29,13 +45,36 @@ struct explanation words_for(const struct rules *rules, const struct verdict *ve
         rows[0] = row_of(blob, slice_of(key, verdict->words.len + 1));
     }
     struct slice said[BLOB_WORDS];
-    for (int i = 0; i < BLOB_WORDS; i++) {
-        said[i] = SLICE("");
-        for (int row = 0; row < 2 && !said[i].len; row++)
-            if (rows[row])
-                said[i] = blob_slice(blob, rows[row]->text[lang][i]);
+    for (int i = 0; i < BLOB_WORDS; i++)
+        said[i] = said_by(blob, rows, lang, (enum word)i);
+    struct explanation words = {said[LABEL], said[CAUSE], said[REMEDY], said[OPERATOR], said[DID]};
+    if (standing == STANDING_RETURNED) { /* of the row that the remedy is of: a rule's remedy may fit both */
+        bool is_rules = rows[0] && rows[0]->text[lang][REMEDY].len;
+        const struct blob_words *row = is_rules ? rows[0] : rows[1];
+        if (row && row->text[lang][RETURNED].len)
+            words.remedy = blob_slice(blob, row->text[lang][RETURNED]);
     }
-    return (struct explanation){said[0], said[1], said[2], said[3], said[4]};
+    bool is_waiting = verdict->action == ACTION_RETRY_LATER || verdict->action == ACTION_SLOW_DOWN;
+    const struct blob_words *notice = row_of(blob, SLICE("/" WORDS_OF_DELAY));
+    if (standing == STANDING_UNDERWAY && is_waiting && notice) {
+        words.remedy = blob_slice(blob, notice->text[lang][REMEDY]);
+        if (verdict->reason == REASON_EXPIRED) { /* its own words say that time has run out */
+            words.label = blob_slice(blob, notice->text[lang][LABEL]);
+            words.cause = blob_slice(blob, notice->text[lang][CAUSE]);
+            words.operator= blob_slice(blob, notice->text[lang][OPERATOR]);
+        }
+    }
+    return words;
+}
+
+struct explanation words_for(const struct rules *rules, const struct verdict *verdict, enum lang lang)
+{
+    return words_standing(rules, verdict, STANDING_OWED, lang);
+}
+
+enum standing standing_of_mail(enum kind kind)
+{
+    return kind == KIND_DELAY ? STANDING_UNDERWAY : STANDING_RETURNED;
 }
 
 bool words_has(const struct rules *rules, struct slice key)

@@ -17,4 +17,15 @@ struct explanation {
 
 struct explanation words_for(const struct rules *rules, const struct verdict *verdict, enum lang lang);
 
+/* What is still to come decides what a remedy may promise. */
+enum standing {
+    STANDING_OWED,     /* a reply to ourselves: what can be tried again, we try again */
+    STANDING_RETURNED, /* the mail is over, refused or given up: nobody tries it again by himself */
+    STANDING_UNDERWAY, /* a notice of delay: a server on the way still tries, and an outcome will come */
+};
+struct explanation words_standing(const struct rules *rules, const struct verdict *verdict, enum standing standing,
+                                  enum lang lang);
+/* Of a row that was read from a mail. */
+enum standing standing_of_mail(enum kind kind);
+
 #endif
