@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SHA_BYTES = 32, HEADERS_SAID = 8, BROKEN_PERCENT_MAX = 10, PATH_ROOM = 4096 };
@@ -32,6 +33,7 @@ struct import {
     size_t header_count;
     unsigned char sha256[SHA_BYTES];
     FILE *rejects;
+    size_t batch_most; /* rows: IMPORT_BATCH, or less beside a server */
 };
 
 /* ── the file ── */
@@ -410,6 +412,7 @@ struct batch {
     bool is_new[IMPORT_BATCH];
     uint64_t ids[IMPORT_BATCH];
     size_t count;
+    int64_t took_us;              /* the last time it was written, without the commit */
     uint64_t rows_done, rejected; /* of the file, with this batch */
     bool is_last;
     struct store_waited *writing; /* NULL: it is not being written */
@@ -425,9 +428,15 @@ static int by_place(const void *a, const void *b)
     return order ? order : left->id < right->id ? -1 : 1; /* id: the place in the batch, until it is saved */
 }
 
-static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
+static int64_t monotonic_us(void)
 {
-    struct batch *batch = (struct batch *)job;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static bool batch_write(struct batch *batch, struct db *db, struct fault *why)
+{
     const struct import_options *options = batch->import->options;
     const struct import_result *result = batch->import->result;
     if (!contact_save(db, why, batch->contacts, batch->count, options->now, batch->is_new))
@@ -442,6 +451,34 @@ static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
                         V_INT((int64_t)(batch->rows_done - batch->rejected)), V_INT((int64_t)batch->rejected),
                         V_STR(batch->is_last ? "done" : "running"), V_INT(batch->is_last ? options->now : 0)),
                  NULL);
+}
+
+static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct batch *batch = (struct batch *)job;
+    int64_t start = monotonic_us();
+    bool ok = batch_write(batch, db, why);
+    batch->took_us = monotonic_us() - start;
+    return ok;
+}
+
+/* Beside a server: as many rows as this machine writes in TURN_US, and a pause in which it has its turn. */
+static void take_turns(struct import *import, const struct batch *written)
+{
+    enum { TURN_US = 15000, PAUSE_US = 10000, FIRST = 500, LEAST = 100 };
+    if (import->options->checks_only || !store_is_beside_server(import->store)) {
+        import->batch_most = IMPORT_BATCH;
+        return;
+    }
+    size_t most = import->batch_most;
+    if (most == 0 || most > IMPORT_BATCH_BESIDE)
+        most = FIRST;
+    else if (written->took_us > TURN_US)
+        most = most / 2 > LEAST ? most / 2 : LEAST;
+    else if (written->took_us < TURN_US / 3)
+        most = most * 2;
+    import->batch_most = most < IMPORT_BATCH_BESIDE ? most : IMPORT_BATCH_BESIDE;
+    usleep(PAUSE_US);
 }
 
 /* Its rows are in the store (or were only to be looked at): count them, and make room for the next. */
@@ -480,6 +517,7 @@ static bool batch_start(struct batch *batch, struct batch *before, struct fault 
         batch->contacts[i].bucket = address_bucket(batch->contacts[i].address);
         batch->contacts[i].id = i;
     }
+    take_turns(import, before);
     qsort(batch->contacts, batch->count, sizeof(*batch->contacts), by_place);
     if (!reject_flush(import, why))
         return false;
@@ -493,6 +531,7 @@ static bool write_all(struct import *import, struct batch *batches[2], struct fa
     csv_rewind(import->csv);
     uint64_t skip = import->result->resumed_at + 1; /* the header, and what is done */
     struct batch *batch = batches[0], *before = batches[1];
+    take_turns(import, before);
     while (csv_next(import->csv, &record, why)) {
         if (skip && skip--)
             continue;
@@ -502,7 +541,7 @@ static bool write_all(struct import *import, struct batch *batches[2], struct fa
             batch->count++;
         else if (!reject_write(import, &record, reason, why))
             return false;
-        if (batch->count < IMPORT_BATCH)
+        if (batch->count < import->batch_most)
             continue;
         if (!batch_start(batch, before, why))
             return false;

@@ -181,6 +181,60 @@ static void an_interrupted_run_goes_on(void **state)
     test_store_end(&test);
 }
 
+struct steps {
+    struct test_store *test;
+    uint64_t last, longest;
+    unsigned count;
+};
+static void step_seen(void *context, const struct import_progress *progress)
+{
+    struct steps *steps = context;
+    uint64_t step = progress->fresh + progress->updated - steps->last;
+    steps->longest = step > steps->longest ? step : steps->longest;
+    steps->last += step;
+    steps->count++;
+}
+
+/* Beside a server, where one writes at a time, small batches; alone large ones. */
+static void beside_a_server_in_small_pieces(void **state)
+{
+    TEST_STORE(test, state);
+    char path[128];
+    struct arena arena = {0};
+    struct fault why = {0};
+    SCOPED(buf) text = BUF(1000000);
+    buf_text(&text, "email\n");
+    for (int i = 0; i < 20000; i++)
+        buf_printf(&text, "p%d@example.jp\n", i);
+    file_write(path, &test, buf_slice(&text));
+    for (int is_beside = 0; is_beside < 2; is_beside++) {
+        struct store_options serve = {.role = STORE_SERVE, .node = 1};
+        struct store *server = is_beside ? store_open(test.url, &serve, &why) : NULL;
+        assert_int_equal(store_is_beside_server(test.store), is_beside);
+        if (server)
+            assert_false(store_is_beside_server(server));
+        struct steps steps = {.test = &test};
+        struct import_result result;
+        struct import_options options = {.path = path,
+                                         .list_name = is_beside ? SLICE("beside") : SLICE("alone"),
+                                         .now = NOW,
+                                         .progress = step_seen,
+                                         .context = &steps};
+        if (!import_file(test.store, &options, &arena, &result, &why))
+            fail_msg("%s", why.text);
+        assert_int_equal(steps.last, 20000);
+        if (is_beside)
+            assert_true(steps.longest <= IMPORT_BATCH_BESIDE && steps.count >= 10);
+        else
+            assert_int_equal(steps.longest, IMPORT_BATCH);
+        store_close(server);
+    }
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM list_member"), 40000);
+    files_remove(path);
+    arena_release(&arena);
+    test_store_end(&test);
+}
+
 static void columns_are_found_by_name(void **state)
 {
     static const struct {
@@ -212,6 +266,8 @@ int main(void)
         ON_BOTH(people_and_rejects),
         ON_BOTH(what_is_wrong_with_the_file_stops_before_the_first_write),
         ON_BOTH(an_interrupted_run_goes_on),
+        {"beside_a_server_in_small_pieces (sqlite)", beside_a_server_in_small_pieces, NULL, NULL,
+         (void *)(uintptr_t) "sqlite"},
         cmocka_unit_test(columns_are_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

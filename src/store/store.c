@@ -42,6 +42,8 @@ static bool url_read(const char *url, struct store *store, struct fault *why)
     return true;
 }
 
+enum { LOCK_TRIES = 5, LOCK_AGAIN_US = 10000 };
+
 /* Two servers on one SQLite file would both send: the lock file lives beside it, and holds the process id for people.
  */
 static bool serve_lock(struct store *store, struct fault *why)
@@ -52,7 +54,10 @@ static bool serve_lock(struct store *store, struct fault *why)
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file < 0)
         return fault_errno(why, "store %s", path);
-    if (flock(file, LOCK_EX | LOCK_NB) == 0) {
+    int tries = 0;
+    while (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK && ++tries < LOCK_TRIES)
+        usleep(LOCK_AGAIN_US); /* a command that only looked (store_is_beside_server) */
+    if (tries < LOCK_TRIES) {
         int len = snprintf(holder, sizeof(holder), "%ld\n", (long)getpid());
         if (ftruncate(file, 0) != 0 || pwrite(file, holder, (size_t)len, 0) != len) {
             close(file);
@@ -229,6 +234,19 @@ bool store_is_postgres(const struct store *store)
 unsigned store_node(const struct store *store)
 {
     return store->node;
+}
+
+bool store_is_beside_server(const struct store *store)
+{
+    char path[4096];
+    if (store->is_postgres || store->serve_lock >= 0 ||
+        snprintf(path, sizeof(path), "%s.serve", store->where) >= (int)sizeof(path))
+        return false;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    bool is_served = file >= 0 && flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (file >= 0)
+        close(file);
+    return is_served;
 }
 
 struct id_maker *store_ids(struct store *store)

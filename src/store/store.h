@@ -44,6 +44,9 @@ void store_close(struct store *store);
 
 bool store_is_postgres(const struct store *store);
 unsigned store_node(const struct store *store);
+/* A server in another process writes to this SQLite file too: whoever writes much does it in small pieces with pauses,
+ * because only one of them can at a time. False for the server itself, and on PostgreSQL. */
+bool store_is_beside_server(const struct store *store);
 struct id_maker *store_ids(struct store *store);
 
 struct write_job {

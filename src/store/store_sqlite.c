@@ -15,9 +15,10 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BUSY_TIMEOUT_MS = 30000 };
+enum { BUSY_TIMEOUT_MS = 30000, BUSY_SOON_TRIES = 2000 /* a millisecond each, then ten */ };
 
 struct sqlite_db {
     struct db db;
@@ -25,6 +26,7 @@ struct sqlite_db {
     char *path;
     enum db_use use;
     struct checkpointer *checkpointer; /* of a server's writer */
+    int64_t busy_since_ms;             /* monotonic: since when we wait for another process */
 };
 
 static struct sqlite_db *sqlite_of(struct db *db)
@@ -294,6 +296,23 @@ static void disconnect(struct sqlite_db *lite)
     lite->handle = NULL;
 }
 
+/* Another process writes. SQLite's own waiting looks again after up to 100 ms, and misses the moment when somebody who
+ * writes much takes a breath: a server would wait for seconds. */
+static int wait_for_lock(void *context, int tries)
+{
+    struct sqlite_db *lite = context;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (tries == 0)
+        lite->busy_since_ms = now_ms;
+    if (now_ms - lite->busy_since_ms > BUSY_TIMEOUT_MS)
+        return 0;
+    const struct timespec again = {0, tries < BUSY_SOON_TRIES ? 1000000 : 10000000};
+    nanosleep(&again, NULL);
+    return 1;
+}
+
 /* People's data: the file is ours alone from its first moment (SQLite gives -wal and -shm the same mode). */
 static bool make_file(const char *path, struct fault *why)
 {
@@ -331,7 +350,7 @@ static bool connect_file(struct sqlite_db *lite, struct fault *why)
         lite->handle = NULL;
         return false;
     }
-    sqlite3_busy_timeout(lite->handle, BUSY_TIMEOUT_MS);
+    sqlite3_busy_handler(lite->handle, wait_for_lock, lite);
     /* these two must come before the first table; later auto_vacuum would write, each time */
     static const char fresh[] = "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL;";
     static const char writer[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=8000;"
