@@ -196,6 +196,14 @@ struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *are
                 is_paused(row)
                     ? arena_str(arena, SAY("todoke key release %llu で、またキーを使えるようになります。", key_of(row)))
                     : "")};
+    case ALARM_STORE_LOG:
+        return (struct alarm_words){
+            SAY("データベースの書き込みログが %lld MB に達しています(ふだんは %lld MB 以下)", n, normal),
+            SLICE(
+                "ログが片付かないまま増え続けています。バックアップなど、データベースを開いたまま長く読み続けているプロ"
+                "グ"
+                "ラムがないか確かめ、あれば終わらせてください。ディスクの空きがなくなると、送信も受け付けも止まります。"
+                "読み終わればログは自動で短くなり、この警告も消えます。")};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};
@@ -246,6 +254,12 @@ struct alarm_words alarm_words_en(const struct alarm_row *row, struct arena *are
                 is_paused(row) ? "It was paused to be safe: nobody can use it now. " : "",
                 is_paused(row) ? arena_str(arena, SAY(" but to release it: `todoke key release %llu`.", key_of(row)))
                                : ".")};
+    case ALARM_STORE_LOG:
+        return (struct alarm_words){
+            SAY("The store's write-ahead log has %lld MB (%lld MB at most is usual)", n, normal),
+            SLICE("It grows and cannot begin anew. Look for a program that keeps the database open and goes on reading "
+                  "from it, a backup for instance, and end it. When the disk is full, nothing is sent or accepted any "
+                  "more. The log becomes short by itself once nobody reads from it, and this alarm ends.")};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};

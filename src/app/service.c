@@ -7,6 +7,7 @@
 #include "app/door.h"
 #include "app/finisher.h"
 #include "app/keyring.h"
+#include "app/log_watch.h"
 #include "app/mail_door.h"
 #include "app/noticer.h"
 #include "app/orders.h"
@@ -54,6 +55,7 @@ struct service {
     struct mail_door *mail_door;
     struct finisher *finisher;
     struct sweeper *sweeper;
+    struct log_watch *log_watch; /* NULL: the store has none */
     struct tls_reporter *tls_reporter;
     struct retention *retention;
     struct door *door;
@@ -155,6 +157,18 @@ static void on_board(void *owner)
     engine_board_asked(((struct service *)owner)->engine);
 }
 
+/* SQLite's write-ahead log; false: the store has none. */
+static bool log_path(const struct service *service, struct buf *path)
+{
+    struct slice store = slice_str(service->options.config->store.text);
+    if (store_is_postgres(service->store))
+        return false;
+    if (slice_starts(store, SLICE("sqlite:")))
+        store = slice_from(store, 7);
+    buf_printf(path, "%.*s-wal", SLICE_ARG(store));
+    return buf_ok(path);
+}
+
 /* Each of these may be asked from any thread. */
 static void on_metrics(void *owner, struct api_metrics *metrics)
 {
@@ -178,15 +192,10 @@ static void on_metrics(void *owner, struct api_metrics *metrics)
         metrics->jail_deaths = jail.deaths;
         metrics->jail_started = jail.started;
     }
-    struct slice store = slice_str(service->options.config->store.text);
     SCOPED(buf) path = BUF(4096);
     struct stat found;
-    if (store_is_postgres(service->store))
-        return;
-    if (slice_starts(store, SLICE("sqlite:")))
-        store = slice_from(store, 7);
-    buf_printf(&path, "%.*s-wal", SLICE_ARG(store));
-    metrics->wal_bytes = stat(buf_cstr(&path), &found) == 0 ? (int64_t)found.st_size : 0;
+    if (log_path(service, &path))
+        metrics->wal_bytes = stat(buf_cstr(&path), &found) == 0 ? (int64_t)found.st_size : 0;
 }
 
 static struct ledger ledger_of(struct service *service)
@@ -432,6 +441,12 @@ bool service_run(struct service *service, struct fault *why)
                                                   .owner = service};
     if (!tls_reporter_start(&reporter, &service->tls_reporter, why))
         return false;
+    SCOPED(buf) log = BUF(4096);
+    if (log_path(service, &log)) {
+        const struct log_watch_options log_watch = {
+            .store = service->store, .world = options->world, .path = buf_slice(&log)};
+        service->log_watch = log_watch_start(&log_watch);
+    }
     service->sweeper = sweeper_start(service->store, &service->leases, options->world);
     const struct retention_options retention = {.store = service->store,
                                                 .leases = &service->leases,
@@ -495,6 +510,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     event_file_stop(service->event_file);
     door_stop(service->door);
     noticer_stop(service->noticer);
+    log_watch_stop(service->log_watch);
     sweeper_stop(service->sweeper);
     retention_stop(service->retention);
     keyring_stop(service->keyring);

@@ -465,7 +465,7 @@ static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
 /* Beside a server: as many rows as this machine writes in TURN_US, and a pause in which it has its turn. */
 static void take_turns(struct import *import, const struct batch *written)
 {
-    enum { TURN_US = 15000, PAUSE_US = 10000, FIRST = 500, LEAST = 100 };
+    enum { TURN_US = 15000, PAUSE_US = 5000, FIRST = 500, LEAST = 100 };
     if (import->options->checks_only || !store_is_beside_server(import->store)) {
         import->batch_most = IMPORT_BATCH;
         return;
