@@ -402,6 +402,12 @@ static void publish_appetite(struct site *site, time_ms now)
         is_unlimited = is_unlimited || own <= 0;
         rate += own;
     }
+    const struct site_rate *total = &site->rule->total_rate;
+    double most = total->count ? total->count * 1000.0 / (double)total->per : 0;
+    if (most > 0 && (is_unlimited || rate > most)) {
+        is_unlimited = false;
+        rate = most;
+    }
     size_t wanted = is_unlimited ? 0 : (size_t)(rate * APPETITE_S) + APPETITE_LEAST;
     atomic_store_explicit(&site->appetite, wanted, memory_order_relaxed);
     atomic_store_explicit(&site->has_no_way, !has_way(site, now), memory_order_relaxed);
@@ -482,6 +488,7 @@ void worker_pump(struct worker *worker, struct site *site)
         else if (egress->pace.binding.limit != PACE_NOTHING)
             egress->pace.binding = (struct pace_binding){.since = now};
     }
+    site_totals_settle(site, now);
     publish_appetite(site, now);
     give_back_surplus(worker, site);
     site->is_pumping = false;

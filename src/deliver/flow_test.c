@@ -179,6 +179,7 @@ struct new_source {
     uint8_t last;
     unsigned weight;
     const char *caps; /* of a warm-up; NULL: none */
+    const char *pool; /* NULL: the default */
 };
 static bool source_run(struct db *db, struct fault *why, void *context)
 {
@@ -187,7 +188,7 @@ static bool source_run(struct db *db, struct fault *why, void *context)
     snprintf(name, sizeof(name), "out%d.example", new->last);
     struct source source = {.ip = ip_v4(127, 88, 0, new->last),
                             .ehlo_name = slice_str(name),
-                            .pool = SLICE("default"),
+                            .pool = new->pool ? slice_str(new->pool) : SLICE("default"),
                             .weight = new->weight};
     if (new->last == 99) /* not an address of this machine */
         source.ip = ip_v4(192, 0, 2, 1);
@@ -319,6 +320,77 @@ static void a_listed_source_drains(void **state)
     leave(fixture);
 }
 
+/* Another node on the same store. */
+struct neighbour {
+    struct leases leases;
+    struct engine_options options;
+    struct engine *engine;
+};
+static void neighbour_start(struct fixture *fixture, struct neighbour *neighbour)
+{
+    const struct store_options options = {.role = STORE_SERVE, .node = 2};
+    struct fault why;
+    neighbour->leases = (struct leases){.node = 2};
+    neighbour->options = fixture->options;
+    neighbour->options.ledger = (struct ledger){.leases = &neighbour->leases, .node = 2};
+    neighbour->options.store = store_open(fixture->store.url, &options, &why);
+    if (!neighbour->options.store || !engine_start(&neighbour->options, &neighbour->engine, &why))
+        fail_msg("%s", why.text);
+}
+
+static void neighbour_stop(struct neighbour *neighbour)
+{
+    engine_stop(neighbour->engine, 2000);
+    store_close(neighbour->options.store);
+}
+
+/* R28: what a rule says of all our sources together, by two pools, on PostgreSQL on two nodes: in no window more mails,
+ * at no moment more connections; and nobody gets nothing. */
+static void a_limit_over_all_sources_is_kept(void **state)
+{
+    enum { EACH = 100, CONNECTIONS = 3, RATE = 60 };
+    HOUSE(fixture, state, 1);
+    struct neighbour neighbour = {.engine = NULL};
+    receivers[0] = (struct receiver){.slow_ms = 5};
+    struct sites *sites =
+        open_house_with(fixture, "connections: 5\nrate: none\ntotal_connections: 3\ntotal_rate: 60/s\n");
+    engine_stop(fixture->engine, 0);
+    add_source(fixture, (struct new_source){1, 1, NULL, "a"});
+    add_source(fixture, (struct new_source){2, 1, NULL, "b"});
+    test_write(
+        fixture->store.store, do_run,
+        (char[]){"INSERT INTO brand (id, name, from_name, from_address, return_path_domain, link_base, created_ms, "
+                 "pool) VALUES (71, 'a', '', '', '', '', 1, 'a'), (72, 'b', '', '', '', '', 1, 'b')"});
+    fixture->options.idle_ms = 5000;
+    start(fixture);
+    if (store_is_postgres(fixture->store.store))
+        neighbour_start(fixture, &neighbour);
+    crowd(fixture, EACH, "r0.example");
+    submit_as(fixture, 71, 5);
+    submit_as(fixture, 72, 6);
+    wait_until_accepted(&receivers[0], 1);
+    for (int i = 1; i <= 8; i++) {
+        receiver_pause(250);
+        int taken = atomic_load(&receivers[0].accepted);
+        if (taken > RATE * i / 4 + 16) /* a mail may be on its way for a moment, and the test's clock is no better */
+            fail_msg("%d mails in %d ms", taken, i * 250);
+    }
+    wait_until_state(fixture, "total", DELIVERY_DELIVERED, 2 * EACH);
+    /* one that has said goodbye may not have been heard of */
+    assert_true(atomic_load(&receivers[0].open_most) <= CONNECTIONS + 1);
+    assert_int_equal(from(fixture, 1), EACH);
+    assert_int_equal(from(fixture, 2), EACH);
+    if (neighbour.engine) {
+        assert_true(number(fixture, "SELECT COUNT(DISTINCT node) FROM delivery") == 2);
+        neighbour_stop(&neighbour);
+    }
+    engine_stop(fixture->engine, 2000);
+    fixture->engine = NULL;
+    sites_free(sites);
+    fixture->options.sites = NULL;
+    leave(fixture);
+}
+
 /* A resolver that gives no answer until it is opened. */
 struct slow_resolver {
     struct resolver resolver;
@@ -423,6 +495,7 @@ int main(int argc, char **argv)
         ON_SQLITE(one_by_one_the_weights_hold),
         ON_BOTH(a_warm_up_holds_across_restarts),
         ON_SQLITE(a_listed_source_drains),
+        ON_BOTH(a_limit_over_all_sources_is_kept),
         ON_SQLITE(many_domains_are_no_flood_of_questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

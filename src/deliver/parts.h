@@ -18,6 +18,7 @@
 #include "shape/allowance.h"
 #include "shape/pace.h"
 #include "shape/source.h"
+#include "shape/total.h"
 #include "smtp/client.h"
 
 struct worker;
@@ -101,9 +102,16 @@ struct site {
     uint64_t pass;
     bool is_known_to_worker;
     bool is_pumping;
-    bool is_short;     /* waits in the worker's queue for a connection of its own */
-    bool urgent_waits; /* is_crowded by a transactional mail */
-    bool is_crowded;   /* one of its destinations has work and no connection, and there may be no more of them */
+    bool is_short;       /* waits in the worker's queue for a connection of its own */
+    bool urgent_waits;   /* is_crowded by a transactional mail */
+    struct site_totals { /* limits over all sources, as reserved for this pool of this node (totals.c) */
+        struct total_turns turns, next;
+        unsigned permits, most; /* connections; most 0: not known yet */
+        bool is_asked, waits_for_turn, waits_for_permit;
+        time_ms ask_at, look_at, give_back_at;
+        unsigned slots_seen;
+    } totals;
+    bool is_crowded; /* one of its destinations has work and no connection, and there may be no more of them */
     struct site *next_of_worker, *next_short;
 };
 
@@ -220,7 +228,7 @@ struct worker {
     unsigned index;
     struct loop_thread thread;
     struct loop *loop;
-    struct mailbox recipients, composed, settled, control, allowances;
+    struct mailbox recipients, composed, settled, control, allowances, totals;
     struct source_set *sources;
     struct arena names; /* EHLO names, for as long as it lives */
     bool has_returned;  /* while stopping: what was reserved and not used */
@@ -417,6 +425,18 @@ void egress_is_bad(struct egress *egress, const char *why, time_ms now);
 const struct pace_binding *egress_binding(struct egress *egress, time_ms now);
 void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
 bool allowances_return(struct worker *worker);
+
+/* totals.c: limits over all sources and nodes (shape/total.h) */
+/* 0: a mail may go; otherwise ms to wait (the site is pumped when an answer comes). */
+time_ms site_turn_wait(struct site *site, time_ms now);
+void site_turn_use(struct site *site);
+/* 0: one connection more may be opened. */
+time_ms site_permit_wait(struct site *site, time_ms now);
+/* Others wait for connections: those that end are not replaced. */
+bool site_has_too_many(const struct site *site);
+/* Behind a pump: what is not needed goes back, and what others want is asked for. */
+void site_totals_settle(struct site *site, time_ms now);
+void totals_arrived(struct mailbox *mailbox, struct mail_item *items);
 
 /* health.c */
 void health_check(struct dispatcher *dispatcher, const struct source *list, size_t count);

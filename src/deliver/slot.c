@@ -207,7 +207,7 @@ static bool should_close(const struct slot *slot)
     return slot->sent >= (int)site->rule->messages_per_connection ||
            (others_wait && slot->sent >= (site->urgent_waits ? 1 : TURN)) ||
            slot->egress->slots > pace_connections(&slot->egress->pace, loop_now(slot->worker->loop)) ||
-           !slot->egress->is_usable || slot->worker->is_stopping;
+           site_has_too_many(site) || !slot->egress->is_usable || slot->worker->is_stopping;
 }
 
 bool slot_has_room(const struct slot *slot)

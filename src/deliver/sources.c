@@ -298,19 +298,24 @@ time_ms egress_may_send(struct egress *egress, time_ms now)
     if (now < egress->bad_until)
         return egress->bad_until - now;
     time_ms wait = pace_may_send(&egress->pace, now);
-    return wait ? wait : allowance_wait(egress, now);
+    if (!wait)
+        wait = allowance_wait(egress, now);
+    return wait ? wait : site_turn_wait(egress->site, now);
 }
 
 time_ms egress_may_open(struct egress *egress, time_ms now)
 {
     time_ms wait = egress_may_send(egress, now);
-    return wait ? wait : pace_may_open(&egress->pace, egress->slots, now);
+    if (!wait)
+        wait = pace_may_open(&egress->pace, egress->slots, now);
+    return wait ? wait : site_permit_wait(egress->site, now);
 }
 
 void egress_sent(struct egress *egress, time_ms now)
 {
     pace_sent(&egress->pace, now);
     egress->sent++;
+    site_turn_use(egress->site);
     if (egress->allowance.have)
         egress->allowance.have--;
 }
@@ -345,6 +350,14 @@ const struct pace_binding *egress_binding(struct egress *egress, time_ms now)
             .limit = PACE_DAILY, .value = (double)allowance->cap, .at = rule->at[SITE_LIMIT_DAILY]};
     else if (fresh.limit == PACE_NOTHING && allowance->is_asked && !allowance->have && allowance->bound)
         fresh = (struct pace_binding){.limit = PACE_RESERVING, .value = (double)allowance->cap};
+    else if (fresh.limit == PACE_NOTHING && egress->site->totals.waits_for_turn)
+        fresh = (struct pace_binding){.limit = PACE_TOTAL_RATE,
+                                      .value = rule->total_rate.count * 1000.0 / (double)rule->total_rate.per,
+                                      .at = rule->at[SITE_LIMIT_TOTAL_RATE]};
+    else if (fresh.limit == PACE_NOTHING && egress->site->totals.waits_for_permit)
+        fresh = (struct pace_binding){.limit = PACE_TOTAL_CONNECTIONS,
+                                      .value = rule->total_connections,
+                                      .at = rule->at[SITE_LIMIT_TOTAL_CONNECTIONS]};
     if (fresh.limit != before.limit || fresh.reaction != before.reaction)
         say_binding(egress, &fresh, now);
     fresh.since = fresh.limit == before.limit && fresh.reaction == before.reaction ? before.since : now;

@@ -366,6 +366,7 @@ void worker_join(struct worker *worker)
     mailbox_release(&worker->settled);
     mailbox_release(&worker->control);
     mailbox_release(&worker->allowances);
+    mailbox_release(&worker->totals);
     source_set_free(worker->sources);
     arena_release(&worker->names);
     deferred_clear(&worker->flush);
@@ -389,6 +390,7 @@ void worker_start(struct engine *engine, unsigned index)
     mailbox_init(&worker->settled, worker->loop, batches_settled, worker);
     mailbox_init(&worker->control, worker->loop, control_arrived, worker);
     mailbox_init(&worker->allowances, worker->loop, allowances_arrived, worker);
+    mailbox_init(&worker->totals, worker->loop, totals_arrived, worker);
     deferred_init(&worker->flush, worker->loop, batch_flush, worker);
     deferred_init(&worker->serve_short, worker->loop, worker_serve_short, worker);
     worker->last_short = &worker->first_short;

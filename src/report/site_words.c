@@ -96,6 +96,16 @@ static struct slice limit_text(const struct board_way *way, enum lang lang, stru
     case PACE_RESERVING:
         return slice_str(
             SAY(lang, "1 日の上限の次の枠を確保しています", "the next block of a daily cap is being reserved"));
+    case PACE_TOTAL_CONNECTIONS:
+        return arena_printf(arena,
+                            SAY(lang, "接続数: すべての送信元を合わせた規則の上限 %.0f 本を使用中",
+                                "connections: all %.0f that the rule allows over all sources are in use"),
+                            value);
+    case PACE_TOTAL_RATE:
+        return arena_printf(arena,
+                            SAY(lang, "速度: すべての送信元を合わせた規則の上限 %.*s",
+                                "rate: %.*s, the rule's ceiling over all sources"),
+                            SLICE_ARG(rate));
     case PACE_LIMIT_COUNT: break;
     }
     return SLICE("");

@@ -38,11 +38,13 @@
     X(REACTION_RATE, reaction_rate)                                                                                    \
     X(REACTION_CONNECTIONS, reaction_connections)                                                                      \
     X(GUARD, unknown_users)                                                                                            \
-    X(BREAKER, breaker)     /* it refused everybody: waiting, or probing with one connection */                        \
-    X(DAILY, daily)         /* the rule's cap for a day is reached */                                                  \
-    X(WARM_UP, warm_up)     /* the source's plan's */                                                                  \
-    X(NO_SOURCE, no_source) /* every address of its pool drains or is in trouble */                                    \
-    X(RESERVING, reserving) /* the next block of a daily cap is being written down */
+    X(BREAKER, breaker)                     /* it refused everybody: waiting, or probing with one connection */        \
+    X(DAILY, daily)                         /* the rule's cap for a day is reached */                                  \
+    X(WARM_UP, warm_up)                     /* the source's plan's */                                                  \
+    X(NO_SOURCE, no_source)                 /* every address of its pool drains or is in trouble */                    \
+    X(RESERVING, reserving)                 /* the next block of a daily cap is being written down */                  \
+    X(TOTAL_CONNECTIONS, total_connections) /* of the rule over all sources and nodes, in use */                       \
+    X(TOTAL_RATE, total_rate)
 #define PACE_LIMIT_ENUM(NAME, word) PACE_##NAME,
 enum pace_limit { PACE_LIMITS(PACE_LIMIT_ENUM) PACE_LIMIT_COUNT };
 struct slice pace_limit_word(enum pace_limit limit);

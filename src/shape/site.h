@@ -31,14 +31,16 @@ struct site_rate {
 
 enum site_tls { SITE_TLS_MAY, SITE_TLS_REQUIRED, SITE_TLS_NEVER };
 
-/* The limits of a site, all for one source. */
+/* The limits of a site, for one source, and last those over all sources and nodes (total.h). */
 #define SITE_LIMITS(X)                                                                                                 \
     X(CONNECTIONS, connections)          /* at once */                                                                 \
     X(MESSAGES, messages_per_connection) /* then QUIT and a new one */                                                 \
     X(RATE, rate)                        /* messages */                                                                \
     X(OPENING, new_connections)          /* connections opened */                                                      \
     X(DAILY, daily)                      /* messages a day (UTC) */                                                    \
-    X(TLS, tls)
+    X(TLS, tls)                                                                                                        \
+    X(TOTAL_CONNECTIONS, total_connections)                                                                            \
+    X(TOTAL_RATE, total_rate)
 #define SITE_LIMIT_ENUM(NAME, word) SITE_LIMIT_##NAME,
 enum site_limit { SITE_LIMITS(SITE_LIMIT_ENUM) SITE_LIMIT_COUNT };
 
@@ -75,7 +77,8 @@ struct site_rule {
     struct slice name, label; /* "google", "Gmail"; the default's name is "default" */
     bool is_default;
     unsigned connections, messages_per_connection, daily; /* daily 0: no limit */
-    struct site_rate rate, opening;
+    unsigned total_connections;                           /* 0: no limit */
+    struct site_rate rate, opening, total_rate;
     enum site_tls tls;
     struct site_guard guard;
     struct site_place at[SITE_LIMIT_COUNT]; /* where each is written */

@@ -516,6 +516,8 @@ static bool read_rule(struct reader *reader, const yaml_node_t *root)
         [SITE_LIMIT_OPENING] = {SITE_LIMIT_OPENING, read_rate, &rule->opening},
         [SITE_LIMIT_DAILY] = {SITE_LIMIT_DAILY, read_count_or_none, &rule->daily},
         [SITE_LIMIT_TLS] = {SITE_LIMIT_TLS, read_tls, &rule->tls},
+        [SITE_LIMIT_TOTAL_CONNECTIONS] = {SITE_LIMIT_TOTAL_CONNECTIONS, read_count_or_none, &rule->total_connections},
+        [SITE_LIMIT_TOTAL_RATE] = {SITE_LIMIT_TOTAL_RATE, read_rate, &rule->total_rate},
     };
     const struct field fields[] = {
         {"name", read_text, &rule->name, true},
@@ -527,6 +529,8 @@ static bool read_rule(struct reader *reader, const yaml_node_t *root)
         {"new_connections", read_figure, &figures[SITE_LIMIT_OPENING]},
         {"daily", read_figure, &figures[SITE_LIMIT_DAILY]},
         {"tls", read_figure, &figures[SITE_LIMIT_TLS]},
+        {"total_connections", read_figure, &figures[SITE_LIMIT_TOTAL_CONNECTIONS]},
+        {"total_rate", read_figure, &figures[SITE_LIMIT_TOTAL_RATE]},
         {"verify", read_to_verify, &rule->to_verify},
         {"unknown_users", read_guard, &rule->guard},
         {"reactions", read_reactions, entry},
