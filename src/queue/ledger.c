@@ -413,9 +413,7 @@ static bool marks_where(struct db *db, struct fault *why, struct bucket_set *whe
     *where = (struct bucket_set){0};
     for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++)
         buckets[bucket] = V_INT(bucket);
-    return db_query_many(
-        db, why, "SELECT bucket FROM delivery WHERE bucket = $1 AND state >= 2 AND state <= 4 AND state = 3 LIMIT 1",
-        buckets, 1, ID_BUCKETS, mark_seen, where);
+    return db_query_many(db, why, LEDGER_MARKS_SQL, buckets, 1, ID_BUCKETS, mark_seen, where);
 }
 
 bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *why, const struct bucket_set *buckets,

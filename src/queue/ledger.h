@@ -70,6 +70,11 @@ struct ledger_move {
 NODISCARD bool ledger_settle(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_move *moves,
                              size_t count);
 
+/* Is anything on the wire in this bucket? Each start asks: it must be a look into delivery_apart, whose words it
+ * repeats, and not a walk through all deliveries there ever were (the test looks at the plan). */
+#define LEDGER_MARKS_SQL                                                                                               \
+    "SELECT bucket FROM delivery WHERE bucket = $1 AND ((28 >> state) & 1) = 1 AND state = 3 LIMIT 1"
+
 /* After leases_keep, in the same job: what nodes that do not live have on the wire in these buckets of ours is in
  * doubt, due again after wait_ms; and with a new life what our number has on the wire anywhere. *count of them. */
 NODISCARD bool ledger_recover(const struct ledger *ledger, struct db *db, struct fault *why,
