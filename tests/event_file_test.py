@@ -81,6 +81,18 @@ def clicks(todoke, paths, count, ends):
         thread.join()
 
 
+def ready(where):
+    connection = http.client.HTTPConnection(where, timeout=10)
+    connection.request("GET", "/health/ready")
+    said = json.loads(connection.getresponse().read())
+    connection.close()
+    return said["status"], said["warnings"]
+
+
+def open_alarms(todoke):
+    return [row[0] for row in todoke.sql("SELECT about FROM alarm WHERE kind = 'event_file' AND ended_ms = 0")]
+
+
 def story(tap, store):
     with Place("event_file") as place:
         todoke = place.installation(zone=ZONE, store=store)
@@ -102,10 +114,15 @@ def story(tap, store):
         clicks(todoke, links, 20, lambda: None)
         said = todoke.server.wait_for(r"No space left on device; events wait", 20) or todoke.server.said()
         tap.ok(said, "a full disk is said, and the links work all the same")
+        until(lambda: open_alarms(todoke), 20, "an alarm")
+        tap.equal(open_alarms(todoke), ["events.file"], "and there is an alarm about it")
+        tap.equal(ready(todoke.http), ("ok", ["events.file cannot be written; its events wait in the store"]), "/health/ready warns of it")
         todoke.stop()
         size = {"events__file": path, "events__file_size": 20000, "events__file_keep": 900}
         todoke.serve(**size)
         everything_once(tap, todoke, path, after, "what waited")
+        tap.equal(ready(todoke.http), ("ok", []), "nothing to warn of")
+        until(lambda: not open_alarms(todoke), 20, "the alarm ends")
         for _ in range(5):
             clicks(todoke, links, 150, todoke.kill)
             todoke.serve(**size)

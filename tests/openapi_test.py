@@ -24,16 +24,16 @@ def url(path, operation, ids, query=None):
     return path + ("?" + urllib.parse.urlencode(query) if query else "")
 
 
-def seed(api, brand, mark):
-    """One of everything, for one brand; the ids by the route that takes them."""
-    def made(path, body):
+def seed(api, brand, mark, people_api=None):
+    """One of everything, for one brand; the ids by the route that takes them. New people come by a key of every brand."""
+    def made(path, body, api=api):
         status, _, answer = api.ask("POST", path, body)
         if status not in (200, 201, 202):
             raise AssertionError(f"{path}: {status} {answer}")
         return answer
     domain = f"{brand.lower()}.example"
     people = made("/lists", {"name": f"people {mark}", "brand": brand})
-    contact = made("/contacts", {"email": f"{mark}@person.{domain}", "name": f"Name {mark}", "fields": {"note": mark}, "list_ids": [people["id"]]})
+    contact = made("/contacts", {"email": f"{mark}@person.{domain}", "name": f"Name {mark}", "fields": {"note": mark}, "list_ids": [people["id"]]}, people_api or api)
     content = made("/contents", {"name": f"content {mark}", "brand": brand, "subject": f"s {mark}", "html": f"<p>{mark}</p>"})
     campaign = made("/campaigns", {"name": f"campaign {mark}", "brand": brand, "content_id": content["id"], "list_id": people["id"]})
     message = made("/messages", {"to": f"{mark}@message.{domain}", "brand": brand, "subject": f"m {mark}", "text": mark, "label": mark, "tags": [mark], "send_at": "2027-06-01T00:00:00Z"})
@@ -163,7 +163,7 @@ def apart(tap, contract, where, todoke, admin):
     admin.ask("POST", "/queue/holds", {"kind": "brand", "name": next(row["id"] for row in admin.ask("GET", "/brands")[2]["items"] if row["name"] == "Other"), "why": MARK})
     todoke.ok("key", "add", f"key {MARK}", "--brand", "Other")
     bound = Api(where, todoke.ok("key", "add", "bound", "--brand", "Hanamaru").strip())
-    own = seed(bound, "Hanamaru", "own")
+    own = seed(bound, "Hanamaru", "own", admin)
     leaks, seen = [], 0
     for path, method, operation in contract.operations():
         if contract.scope(operation) == "-" or operation["operationId"] in ("session_close", "session_open"):
@@ -193,6 +193,9 @@ def apart(tap, contract, where, todoke, admin):
     tap.equal(checked["items"][0]["suppressed"], False, "what the other brand excludes says nothing to this one")
     tap.equal([admin.ask("GET", f"/{kind}s/{kept[kind]}".replace("deliverys", "deliveries"))[0] for kind in ("list", "contact", "content", "campaign", "message", "delivery")], [200] * 6, "it is all still there")
     tap.equal([bound.ask("GET", f"/{kind}s/{own[kind]}".replace("deliverys", "deliveries"))[0] for kind in ("list", "contact", "content", "campaign", "message", "delivery")], [200] * 6, "and its own it sees")
+    said = [bound.ask("POST", "/contacts", {"email": email, "list_ids": [own["list"]]}) for email in (f"{MARK}@person.other.example", "nobody-knows@person.example")]
+    tap.ok(said[0][0] == said[1][0] == 403 and said[0][2] == said[1][2], "whether the other brand knows an address is not told", str(said))
+    tap.equal(bound.ask("POST", "/contacts", {"email": "own@person.hanamaru.example", "name": "New", "list_ids": [own["list"]]})[0], 200, "its own people it changes")
     tap.equal(bound.ask("POST", "/keys", {"name": "more"})[0], 403, "a bound key makes no key for every brand")
     status, _, made = bound.ask("POST", "/keys", {"name": "fewer", "scopes": ["messages:read"], "brand_ids": [bound.ask("GET", "/brands")[2]["items"][0]["id"]]})
     tap.equal((status, made["scopes"]), (201, ["messages:read"]), "but one for its own")

@@ -6,9 +6,11 @@
 #include "base/utf8.h"
 #include <openssl/sha.h>
 
-#define KEY_PREFIX  "todoke_" /* so that people and secret scanners see what it is */
-#define KEY_COLUMNS "id, name, created_ms, expires_ms, revoked_ms, last_used_ms, scopes, brand_ids, rate, paused_ms"
-enum { KEY_BYTES = 32, KEYS_MOST = 10000, KEY_COLUMN_COUNT = 10 };
+#define KEY_PREFIX "todoke_" /* so that people and secret scanners see what it is */
+#define KEY_COLUMNS                                                                                                    \
+    "id, name, created_ms, expires_ms, revoked_ms, last_used_ms, scopes, brand_ids, rate, paused_ms, maker_id, "       \
+    "sessions_ended_ms"
+enum { KEY_BYTES = 32, KEYS_MOST = 10000, KEY_COLUMN_COUNT = 12 };
 
 static struct slice digest_of(struct slice secret, unsigned char digest[SHA256_DIGEST_LENGTH])
 {
@@ -47,7 +49,7 @@ bool key_rights_within(const struct key_rights *rights, const struct key_rights 
     for (size_t i = 0; i < rights->brand_count; i++)
         if (!key_may_brand(giver, rights->brands[i]))
             return false;
-    return true;
+    return !giver->rate || (rights->rate && rights->rate <= giver->rate);
 }
 
 static bool scope_of(struct slice word, unsigned *bits)
@@ -199,6 +201,8 @@ static void key_from_row(const struct rows *rows, struct arena *arena, struct ke
         .last_used = rows_int(rows, 5),
         .rights.rate = (unsigned)rows_int(rows, 8),
         .paused = rows_int(rows, 9),
+        .maker = (uint64_t)rows_int(rows, 10),
+        .sessions_ended = rows_int(rows, 11),
     };
     if (!key_scopes_parse(rows_text(rows, 6), &key->rights.scopes, &ignored))
         key->rights.scopes = 0; /* a word of a newer program: it may do nothing here */
@@ -300,6 +304,28 @@ bool key_release(struct db *db, struct fault *why, uint64_t id, bool *was_there)
         return false;
     *was_there = released > 0;
     return true;
+}
+
+bool key_sessions_end(struct db *db, struct fault *why, uint64_t id, time_ms now, bool *was_there)
+{
+    int64_t ended = 0;
+    if (!db_do(db, why, "UPDATE access_key SET sessions_ended_ms = $2 WHERE id = $1 AND revoked_ms = 0",
+               VALUES(V_INT((int64_t)id), V_INT(now)), &ended))
+        return false;
+    *was_there = ended > 0;
+    return true;
+}
+
+bool key_made_by(struct db *db, struct fault *why, uint64_t id, uint64_t maker)
+{
+    SCOPED(arena) arena = {0};
+    struct submit_right own, makers;
+    if (!db_do(db, why, "UPDATE access_key SET maker_id = $2 WHERE id = $1",
+               VALUES(V_INT((int64_t)id), V_INT((int64_t)maker)), NULL) ||
+        !submit_right_find(db, why, id, &arena, &own) || !submit_right_find(db, why, maker, &arena, &makers))
+        return false;
+    return !own.has_scram || (!makers.domains.len && !makers.per_hour) ||
+           submit_right_limit(db, why, id, makers.domains, makers.per_hour);
 }
 
 bool key_used(struct db *db, struct fault *why, uint64_t id, time_ms now)

@@ -59,7 +59,7 @@ static inline bool key_may(const struct key_rights *rights, unsigned needs)
 }
 /* brand_id 0 (what belongs to no brand): only a key for every brand. */
 bool key_may_brand(const struct key_rights *rights, uint64_t brand_id);
-/* Never more than `giver` has: scopes and brands. */
+/* Never more than `giver` has: scopes, brands, and requests a minute. */
 bool key_rights_within(const struct key_rights *rights, const struct key_rights *giver);
 /* "messages,contacts:read". INPUT: names the word that is none, and those there are. */
 NODISCARD bool key_scopes_parse(struct slice text, unsigned *scopes, struct fault *why);
@@ -79,6 +79,8 @@ struct key {
     time_ms created, expires, revoked; /* expires 0: never; revoked 0: not */
     time_ms last_used;                 /* to the minute; 0: never */
     time_ms paused;                    /* since; 0: not */
+    uint64_t maker;                    /* the key that made it, 0: the command line; what it asks counts there too */
+    time_ms sessions_ended;            /* a browser's session begun until then is over; 0: none */
     struct key_rights rights;
 };
 /* Whose secret is this? *found: there is such a key, it has not expired, was not revoked and is not
@@ -101,6 +103,12 @@ NODISCARD bool key_revoke(struct db *db, struct fault *why, uint64_t id, time_ms
  * there is such a key, paused or not. */
 NODISCARD bool key_pause(struct db *db, struct fault *why, uint64_t id, time_ms now, bool *was_there);
 NODISCARD bool key_release(struct db *db, struct fault *why, uint64_t id, bool *was_there);
+/* Inside a write job: sessions that browsers opened with it until now are over, on every node; its secret stays good.
+ * *was_there as above. */
+NODISCARD bool key_sessions_end(struct db *db, struct fault *why, uint64_t id, time_ms now, bool *was_there);
+/* Inside the write job that made `id`: `maker` made it. It may send by SMTP no more than that one (domains, recipients
+ * an hour). */
+NODISCARD bool key_made_by(struct db *db, struct fault *why, uint64_t id, uint64_t maker);
 /* Inside a write job. */
 NODISCARD bool key_used(struct db *db, struct fault *why, uint64_t id, time_ms now);
 

@@ -163,6 +163,9 @@ static void a_key_gives_no_more_than_it_has(void **state)
     assert_false(key_rights_within(&contacts, &reading) || key_rights_within(&all, &contacts));
     assert_true(key_rights_within(&bound, &reading) && key_rights_within(&bound, &other));
     assert_false(key_rights_within(&other, &bound) || key_rights_within(&reading, &bound));
+    const struct key_rights slow = {.scopes = KEY_ALL, .rate = 60}, slower = {.scopes = KEY_ALL, .rate = 59};
+    assert_true(key_rights_within(&slow, &all) && key_rights_within(&slower, &slow) && key_rights_within(&slow, &slow));
+    assert_false(key_rights_within(&all, &slow) || key_rights_within(&slow, &slower)); /* 0 is no limit */
     assert_true(key_may_brand(&all, 0) && key_may_brand(&bound, 7));
     assert_false(key_may_brand(&bound, 0) || key_may_brand(&bound, 8));
 }

@@ -204,6 +204,14 @@ struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *are
                 "グ"
                 "ラムがないか確かめ、あれば終わらせてください。ディスクの空きがなくなると、送信も受け付けも止まります。"
                 "読み終わればログは自動で短くなり、この警告も消えます。")};
+    case ALARM_EVENT_FILE:
+        return (struct alarm_words){
+            SAY("イベントのファイル(%.*s)に書き込めません", SLICE_ARG(row->about)),
+            SLICE(
+                "ディスクがいっぱいでないか、書き込みが許されているかを確かめてください。理由はログにあります。イベント"
+                "は失われていません。書き込めるようになると、止まったところから続きを書きます。ただし、保存期間 "
+                "(retention.events)"
+                "を過ぎたイベントはファイルに残りません。")};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};
@@ -260,6 +268,13 @@ struct alarm_words alarm_words_en(const struct alarm_row *row, struct arena *are
             SLICE("It grows and cannot begin anew. Look for a program that keeps the database open and goes on reading "
                   "from it, a backup for instance, and end it. When the disk is full, nothing is sent or accepted any "
                   "more. The log becomes short by itself once nobody reads from it, and this alarm ends.")};
+    case ALARM_EVENT_FILE:
+        return (struct alarm_words){
+            SAY("%.*s, the file of all events, cannot be written", SLICE_ARG(row->about)),
+            SLICE(
+                "Is the disk full, may the server write there? The log has the reason. No event is lost: once it can "
+                "be "
+                "written, it goes on where it stopped. Only what is older than retention.events by then is missing.")};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};

@@ -51,6 +51,7 @@ struct api_metrics {
     uint64_t inbound_sessions, inbound_mails, inbound_octets;
     uint64_t jail_read, jail_deaths, jail_started;
     int64_t wal_bytes; /* -1: not known */
+    bool is_event_file_waiting;
 };
 
 struct api_options {

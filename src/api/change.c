@@ -1,4 +1,5 @@
 #include "api/change.h"
+#include "api/visitor.h"
 
 #include <stdio.h>
 
@@ -61,8 +62,10 @@ static void change_resumed(struct http_later *later, struct http_request *reques
     struct change *change = CHANGE_OF(later, later);
     struct api *api = change->api;
     api->writes--;
-    if (change->forget_key)
+    if (change->forget_key) {
         caller_forget(&api->callers, change->forget_key);
+        visitors_look(api);
+    }
     if (!request) { /* the client has gone */
     } else if (change->why.kind == FAULT_INPUT && change->status >= 400) {
         answer_problem(request, change->status, change->field, "%s", change->problem);

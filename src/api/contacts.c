@@ -260,10 +260,10 @@ static bool contact_put_run(struct change *change, struct db *db, struct fault *
         return false;
     if (found && !contact_is_seen(db, brands, contact.id, &is_seen, why))
         return false;
-    if (found && !is_seen)
-        return change_refuse(change, 409, "email",
-                             "this address is kept for another brand; a key of every brand can "
-                             "put it on your list");
+    if (brands.count && (!found || !is_seen)) /* the same answer, whether others know the address or not (X17) */
+        return change_refuse(change, 403, "email",
+                             "nobody with this address is on a list of yours; POST /lists/{id}/optins asks him, and a "
+                             "key of every brand can put him there");
     if (!found) {
         contact = (struct contact){.address = edit->address.identity,
                                    .written = edit->address.written,

@@ -1,6 +1,8 @@
 /* Who may come in to the API and the console, and what the console's page may do. */
 #include "api/api_test.h"
 
+#include <errno.h>
+
 static void nobody_comes_in_without_a_key(void **state)
 {
     FIXTURE(f, state);
@@ -143,11 +145,180 @@ static void the_page_and_its_policy(void **state)
     fixture_end(&f);
 }
 
+/* ── who stays ── */
+
+/* A stream that has begun. */
+static int stream_open(struct fixture *f, const char *path, const char *headers)
+{
+    char request[600], got[4000];
+    size_t len = 0;
+    int fd = dial(f);
+    int said = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: here:1\r\n%s\r\n", path, headers);
+    assert_int_equal(send(fd, request, (size_t)said, MSG_NOSIGNAL), said);
+    do {
+        ssize_t more = recv(fd, got + len, sizeof(got) - 1 - len, 0);
+        if (more <= 0)
+            fail_msg("%s: no stream", path);
+        len += (size_t)more;
+        got[len] = '\0';
+    } while (!strstr(got, "\r\n\r\n"));
+    assert_int_row(path, strtol(got + 9, NULL, 10), 200);
+    return fd;
+}
+
+/* Until the last chunk, or the receive timeout of the socket. */
+static bool stream_ends(int fd)
+{
+    SCOPED(buf) got = BUF(1 << 20);
+    char piece[4096];
+    ssize_t len;
+    while (!slice_ends(buf_slice(&got), SLICE("0\r\n\r\n")) && (len = recv(fd, piece, sizeof(piece), 0)) > 0)
+        buf_append(&got, slice_of(piece, (size_t)len));
+    close(fd);
+    return slice_ends(buf_slice(&got), SLICE("0\r\n\r\n"));
+}
+
+static bool stream_stays(int fd)
+{
+    struct timeval wait = {1, 200000};
+    char piece[4096];
+    ssize_t len;
+    SCOPED(buf) got = BUF(1 << 20);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+    while ((len = recv(fd, piece, sizeof(piece), 0)) > 0)
+        buf_append(&got, slice_of(piece, (size_t)len));
+    wait.tv_sec = 20;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+    return len < 0 && errno == EAGAIN && !slice_ends(buf_slice(&got), SLICE("0\r\n\r\n"));
+}
+
+struct made_key {
+    char bearer[200], cookie[200];
+    uint64_t id;
+};
+static struct made_key make_key(struct fixture *f, const char *headers, const char *body, int status)
+{
+    struct made_key made = {0};
+    struct answer answer = ask(f, "POST", "/api/v1/keys", headers, body);
+    assert_int_row(body, answer.status, status);
+    if (status == 201) {
+        const char *secret = json_string_value(at(answer.json, "secret"));
+        assert_true(slice_to_u64(slice_str(json_string_value(at(answer.json, "id"))), &made.id));
+        snprintf(made.bearer, sizeof(made.bearer), "Authorization: Bearer %s\r\n", secret);
+        char token[200];
+        snprintf(token, sizeof(token), "{\"token\":\"%s\"}", secret);
+        struct answer session = ask(f, "POST", "/api/v1/session", "", token);
+        assert_int_equal(session.status, 204);
+        const char *cookie = strcasestr(session.head, "Set-Cookie: ");
+        snprintf(made.cookie, sizeof(made.cookie), "Cookie: %.*s\r\n", (int)strcspn(cookie + 12, ";\r"), cookie + 12);
+        answer_release(&session);
+    }
+    answer_release(&answer);
+    return made;
+}
+
+static void expect(struct fixture *f, const char *method, const char *path, const char *headers, int status)
+{
+    struct answer answer = ask(f, method, path, headers, "");
+    assert_int_row(path, answer.status, status);
+    answer_release(&answer);
+}
+
+/* S14: whoever is signed out, or whose key is gone, sees nothing more, at once. */
+static void streams_end_with_whom_they_are_for(void **state)
+{
+    FIXTURE(f, state);
+    char campaign[200], path[100];
+    static const char events[] = "/api/v1/events/stream";
+    snprintf(campaign, sizeof(campaign), "/api/v1/campaigns/%llu/stream", (unsigned long long)f.seed.draft.id);
+    struct made_key key = make_key(&f, signed_in(&f), "{\"name\":\"reads\",\"scopes\":[\"all:read\"]}", 201);
+    int by_session = stream_open(&f, events, key.cookie), looks = stream_open(&f, campaign, key.cookie);
+    int by_key = stream_open(&f, events, key.bearer);
+    expect(&f, "DELETE", "/api/v1/session", key.cookie, 204);
+    assert_true(stream_ends(by_session) && stream_ends(looks));
+    assert_true(stream_stays(by_key));
+    snprintf(path, sizeof(path), "/api/v1/keys/%llu", (unsigned long long)key.id);
+    expect(&f, "DELETE", path, signed_in(&f), 204);
+    assert_true(stream_ends(by_key));
+    key = make_key(&f, signed_in(&f), "{\"name\":\"halts\",\"scopes\":[\"all:read\"]}", 201);
+    by_key = stream_open(&f, events, key.bearer);
+    snprintf(path, sizeof(path), "/api/v1/keys/%llu/pause", (unsigned long long)key.id);
+    expect(&f, "POST", path, signed_in(&f), 204);
+    assert_true(stream_ends(by_key));
+    fixture_end(&f);
+}
+
+/* S14: an operator ends all sessions of a key; its secret, and others' sessions, stay. */
+static void all_sessions_of_a_key_end(void **state)
+{
+    FIXTURE(f, state);
+    char path[100], token[300];
+    struct made_key key = make_key(&f, signed_in(&f), "{\"name\":\"k\"}", 201);
+    int by_session = stream_open(&f, "/api/v1/events/stream", key.cookie);
+    int by_key = stream_open(&f, "/api/v1/events/stream", key.bearer);
+    expect(&f, "GET", "/api/v1/session", key.cookie, 200);
+    snprintf(path, sizeof(path), "/api/v1/keys/%llu/sessions", (unsigned long long)key.id);
+    struct answer answer = ask(&f, "DELETE", path, signed_in(&f), "");
+    assert_int_equal(answer.status, 204);
+    answer_release(&answer);
+    expect(&f, "GET", "/api/v1/session", key.cookie, 401);
+    expect(&f, "GET", "/api/v1/session", key.bearer, 200);
+    expect(&f, "GET", "/api/v1/session", signed_in(&f), 200);
+    assert_true(stream_ends(by_session));
+    assert_true(stream_stays(by_key));
+    close(by_key);
+    const char *secret = key.bearer + strlen("Authorization: Bearer ");
+    snprintf(token, sizeof(token), "{\"token\":\"%.*s\"}", (int)strcspn(secret, "\r"), secret);
+    answer = ask(&f, "POST", "/api/v1/session", "", token); /* and may sign in again */
+    const char *cookie = strcasestr(answer.head, "Set-Cookie: ");
+    snprintf(key.cookie, sizeof(key.cookie), "Cookie: %.*s\r\n", (int)strcspn(cookie + 12, ";\r"), cookie + 12);
+    answer_release(&answer);
+    expect(&f, "GET", "/api/v1/session", key.cookie, 200);
+    expect(&f, "DELETE", "/api/v1/keys/77/sessions", signed_in(&f), 404);
+    fixture_end(&f);
+}
+
+/* X16: nobody makes himself a key without the limits of his own. */
+static void a_limited_key_makes_none_without_limits(void **state)
+{
+    FIXTURE(f, state);
+    struct made_key slow =
+        make_key(&f, signed_in(&f), "{\"name\":\"slow\",\"rate\":12,\"expires_at\":\"2126-01-01T00:00:00Z\"}", 201);
+    make_key(&f, slow.bearer, "{\"name\":\"more\",\"rate\":0}", 403);
+    make_key(&f, slow.bearer, "{\"name\":\"more\",\"rate\":13}", 403);
+    make_key(&f, slow.bearer, "{\"name\":\"longer\",\"expires_at\":\"2126-01-01T00:00:01Z\"}", 403);
+    struct made_key own = make_key(&f, slow.bearer, "{\"name\":\"own\"}", 201);
+    struct answer answer = ask(&f, "GET", "/api/v1/keys", signed_in(&f), "");
+    assert_text(answer, "items.0.name", "own");
+    assert_number(answer, "items.0.rate", 12);
+    assert_text(answer, "items.0.expires_at", "2126-01-01T00:00:00.000Z");
+    char maker[30];
+    snprintf(maker, sizeof(maker), "%llu", (unsigned long long)slow.id);
+    assert_text(answer, "items.0.made_by", maker);
+    answer_release(&answer);
+    struct made_key another = make_key(&f, slow.bearer, "{\"name\":\"another\"}", 201);
+    int taken = 0; /* five of the twelve are gone; both draw on what is left */
+    for (int i = 0; i < 12; i++) {
+        answer = ask(&f, "GET", "/api/v1/session", i % 2 ? own.bearer : another.bearer, "");
+        taken += answer.status == 200;
+        assert_true(answer.status == 200 || (answer.status == 429 && strcasestr(answer.head, "\r\nRetry-After: ")));
+        answer_release(&answer);
+    }
+    assert_true(taken >= 6 && taken <= 10); /* one more each five seconds */
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(nobody_comes_in_without_a_key), ON_BOTH(strangers_bodies_are_not_read), ON_BOTH(signing_in_and_out),
-        ON_BOTH(trying_keys_is_slow),           ON_BOTH(the_page_and_its_policy),
+        ON_BOTH(nobody_comes_in_without_a_key),
+        ON_BOTH(strangers_bodies_are_not_read),
+        ON_BOTH(signing_in_and_out),
+        ON_BOTH(trying_keys_is_slow),
+        ON_BOTH(the_page_and_its_policy),
+        ON_BOTH(streams_end_with_whom_they_are_for),
+        ON_BOTH(all_sessions_of_a_key_end),
+        ON_BOTH(a_limited_key_makes_none_without_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "api/event_page.h"
 
 #include "api/follow.h"
+#include "api/visitor.h"
 
 enum { FOLLOW_BATCH = 200, FOLLOW_MS = 1000, FOLLOW_SOON_MS = 1, FOLLOWERS_MOST = 200, LINES_MAX = 4 << 20 };
 
@@ -73,7 +74,7 @@ struct follower {
     struct http_request *request; /* NULL: gone; freed by the next sweep */
     struct event_wish wish;
     struct key_rights rights; /* whose events */
-    uint64_t key_id;
+    struct visitor visitor;
     bool is_lines;
     struct timer timer;
 };
@@ -103,17 +104,6 @@ static void follower_end(struct follower *follower)
     free(follower);
 }
 
-/* May it still see them? A store that is away takes nobody's key. */
-static bool follower_may(struct follower *follower)
-{
-    struct api *api = follower->api;
-    struct caller *caller = NULL;
-    struct fault ignored;
-    return !caller_find(&api->callers, api->db, SLICE(""), follower->key_id, world_monotonic(api->options.world),
-                        api_now(api), &caller, &ignored) ||
-           caller;
-}
-
 static bool follower_send(struct follower *follower, struct slice lines)
 {
     if (follower->is_lines)
@@ -139,7 +129,7 @@ static void follower_turn(struct timer *timer)
     SCOPED(buf) lines = BUF(LINES_MAX);
     size_t count = 0;
     bool has_more = false;
-    if (!follower->request || !follower_may(follower) || follower->api->is_stopping) {
+    if (!follower->request || !visitor_may_stay(follower->api, &follower->visitor) || follower->api->is_stopping) {
         follower_end(follower);
         return;
     }
@@ -167,6 +157,12 @@ void followers_changed(struct api *api)
             timer_set(&follower->timer, FOLLOW_SOON_MS);
 }
 
+void followers_look(struct api *api)
+{
+    for (struct follower *follower = api->followers; follower; follower = follower->next)
+        timer_set(&follower->timer, 0);
+}
+
 void followers_end(struct api *api)
 {
     while (api->followers)
@@ -191,8 +187,8 @@ void api_event_stream(struct api *api, struct http_request *request)
                                   .request = request,
                                   .wish = wish,
                                   .rights = api_caller(request)->key.rights,
-                                  .key_id = api_caller(request)->key.id,
                                   .is_lines = wants_lines(request)};
+    visitor_of(api, request, &follower->visitor);
     api->followers = follower;
     timer_init(&follower->timer, api->loop, follower_turn, follower);
     request->user = follower;

@@ -9,6 +9,7 @@
 #include "api/message_json.h"
 #include "api/people.h"
 #include "api/suppression_json.h"
+#include "api/visitor.h"
 #include "audience/csv.h"
 #include <iconv.h>
 #include <stdio.h>
@@ -52,6 +53,7 @@ struct export_kind {
 struct exporting {
     struct api *api;
     struct http_request *request; /* NULL: gone */
+    struct visitor visitor;
     const struct export_kind *kind;
     enum export_format format;
     iconv_t converter; /* (iconv_t)-1: UTF-8 */
@@ -229,7 +231,7 @@ static void export_step(struct timer *timer)
     if (exporting->request && piece_send(exporting)) { /* else on_room goes on */
         if (exporting->bucket == ID_BUCKETS)
             export_end(exporting);
-        else if (!piece_read(exporting))
+        else if (!visitor_may_stay(exporting->api, &exporting->visitor) || !piece_read(exporting))
             export_break(exporting);
         else if (piece_send(exporting))
             timer_set(timer, 0);
@@ -298,6 +300,7 @@ static void export_begin(struct api *api, struct http_request *request, const st
                                     .condition = BUF(65536),
                                     .after = BUF(4096),
                                     .pending = BUF(PIECE_MAX)};
+    visitor_of(api, request, &exporting->visitor);
     api->exports++;
     buf_append(&exporting->condition, condition);
     if (format == EXPORT_CSV && !is_cp932)

@@ -4,6 +4,7 @@
 
 struct api;
 void followers_changed(struct api *api); /* something happened */
+void followers_look(struct api *api);    /* may they still? */
 void followers_end(struct api *api);
 
 #endif

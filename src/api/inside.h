@@ -92,9 +92,10 @@ void contract_routes(struct api *api);
 /* Public links in mails: no sign-in, only their signed token. */
 void public_routes(struct api *api);
 
-/* stream.c: look after the open streams; the counters have moved; end them all. */
+/* stream.c: look after the open streams; the counters have moved; may they still be looked at; end them all. */
 void streams_tick(struct timer *timer);
 void streams_changed(struct api *api);
+void streams_look(struct api *api);
 void streams_end(struct api *api);
 
 static inline time_ms api_now(const struct api *api)

@@ -26,6 +26,10 @@ static void key_write(struct json *json, const struct key *key)
     json_put_time(json, "expires_at", key->expires);
     json_put_time(json, "last_used_at", key->last_used);
     json_put_time(json, "paused_at", key->paused);
+    if (key->maker)
+        json_put_id(json, "made_by", key->maker);
+    else
+        json_put_null(json, "made_by");
 }
 
 /* A key shows itself to those who could have made it, as far as brands go. */
@@ -33,6 +37,7 @@ static bool key_is_seen(const struct key_rights *rights, const struct key *key)
 {
     struct key_rights asked = key->rights;
     asked.scopes = 0;
+    asked.rate = rights->rate;
     return key_rights_within(&asked, rights);
 }
 
@@ -72,9 +77,13 @@ static bool key_make_run(struct change *change, struct db *db, struct fault *why
 {
     struct key_making *making = change->data;
     SCOPED(buf) secret = BUF(KEY_SECRET_MAX);
-    struct key key = {
-        .name = making->name, .created = change->now, .expires = making->expires, .rights = making->rights};
-    if (!key_create(db, why, key.name, change->now, key.expires, &key.rights, &secret, &key.id))
+    struct key key = {.name = making->name,
+                      .created = change->now,
+                      .expires = making->expires,
+                      .rights = making->rights,
+                      .maker = change->key_id};
+    if (!key_create(db, why, key.name, change->now, key.expires, &key.rights, &secret, &key.id) ||
+        !key_made_by(db, why, key.id, key.maker))
         return false;
     change->status = 201;
     json_object_begin(&change->json);
@@ -132,16 +141,28 @@ void api_key_create(struct api *api, struct http_request *request)
     SCOPED(body) body = {0};
     if (!body_begin(&body, request))
         return;
-    const struct key_rights *own = &api_caller(request)->key.rights;
+    const struct key *maker = &api_caller(request)->key;
+    const struct key_rights *own = &maker->rights;
     struct key_making making = {.name = body_line_required(&body, "name", KEY_NAME_MAX),
                                 .expires = body_time(&body, "expires_at")};
-    making.rights.rate = (unsigned)body_int(&body, "rate", 0, KEY_RATE_MAX, 0);
+    making.rights.rate = (unsigned)body_int(&body, "rate", 0, KEY_RATE_MAX, own->rate);
+    if (!making.expires)
+        making.expires = maker->expires;
     scopes_read(&body, &making.rights);
     brands_read(&body, &making.rights);
     if (making.expires && making.expires <= api_now(api))
         body_wrong(&body, "expires_at", "expires_at has passed");
     if (!body_end(&body))
         return;
+    if (own->rate && (!making.rights.rate || making.rights.rate > own->rate)) {
+        answer_problem(request, 403, "rate", "a key that may make %u requests a minute gives no more than that",
+                       own->rate);
+        return;
+    }
+    if (maker->expires && making.expires > maker->expires) {
+        answer_problem(request, 403, "expires_at", "a key makes none that lasts longer than itself");
+        return;
+    }
     if (!key_rights_within(&making.rights, own)) {
         answer_problem(request, 403, "scopes", "a key gives no rights, and no brands, that it has not itself");
         return;
@@ -173,6 +194,32 @@ void api_key_revoke(struct api *api, struct http_request *request)
         return;
     }
     struct change *change = change_new(api, request, char, key_end_run);
+    change->forget_key = id;
+    change_begin(change, request);
+}
+
+/* ── its sessions ── */
+
+static bool key_sign_out_run(struct change *change, struct db *db, struct fault *why)
+{
+    struct key key;
+    bool found;
+    if (!key_by_id(db, why, change->forget_key, &change->work, &key, &found))
+        return false;
+    if (!found || key.revoked || !key_is_seen(&change->rights, &key))
+        return change_refuse(change, 404, "", "there is no such key");
+    change->status = 204;
+    return key_sessions_end(db, why, key.id, change->now, &found);
+}
+
+void api_key_sign_out(struct api *api, struct http_request *request)
+{
+    uint64_t id;
+    if (!id_parse(http_param(request, "id"), &id)) {
+        answer_no_such(request, "key");
+        return;
+    }
+    struct change *change = change_new(api, request, char, key_sign_out_run);
     change->forget_key = id;
     change_begin(change, request);
 }

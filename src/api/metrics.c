@@ -41,6 +41,7 @@ static void engine_write(struct buf *out, const struct api_metrics *now)
     counter(out, "jail_mails_total", now->jail_read, "Mails that the jailed readers read, since the start.");
     counter(out, "jail_deaths_total", now->jail_deaths, "Jailed readers that died of a mail, since the start.");
     counter(out, "jail_starts_total", now->jail_started, "Jailed readers that were started, since the start.");
+    gauge(out, "event_file_waits", now->is_event_file_waiting, "1 while events.file cannot be written.");
     if (now->wal_bytes >= 0)
         gauge(out, "store_wal_bytes", now->wal_bytes, "Size of SQLite's write-ahead log.");
 }

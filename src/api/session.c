@@ -1,5 +1,6 @@
 /* session.c - who may come in: signing in and out, and the gate in front of every route */
 #include "api/inside.h"
+#include "api/visitor.h"
 
 #include "base/log.h"
 #include "campaign/brand.h"
@@ -7,6 +8,7 @@
 #include <stdio.h>
 
 #define COOKIE "todoke_session"
+enum { MAKERS_MOST = 8 };
 
 /* An Origin that is present must be our own: its host and port are those of the Host header. */
 static bool origin_is_ours(const struct http_request *request)
@@ -68,8 +70,13 @@ static bool session_owner(struct api *api, struct http_request *request, struct 
     *caller = NULL;
     if (!http_cookie(request, COOKIE, &id) || !session_is_open(&api->sessions, id, now, digest) ||
         caller_find(&api->callers, api->db, SLICE(""), session_key(&api->sessions, digest), now, api_now(api), caller,
-                    &why))
+                    &why)) {
+        if (*caller && session_began(&api->sessions, digest) <= (*caller)->key.sessions_ended) {
+            session_end(&api->sessions, id);
+            *caller = NULL;
+        }
         return true;
+    }
     answer_fault(request, &why, 400);
     return false;
 }
@@ -107,6 +114,29 @@ static void use_note(struct api *api, struct caller *caller)
 
 /* ── the gate ── */
 
+/* What a key asks counts for the one that made it, too: many keys of a limited one are no way around its limit. */
+static bool maker_permits(struct api *api, struct http_request *request, uint64_t maker)
+{
+    time_ms now = world_monotonic(api->options.world);
+    for (int i = 0; maker && i < MAKERS_MOST; i++) {
+        struct caller *payer = NULL;
+        struct fault why = {0};
+        unsigned left, wait_s;
+        if (!caller_find(&api->callers, api->db, SLICE(""), maker, now, api_now(api), &payer, &why) || !payer)
+            return true; /* revoked, or the store is away: each has its own limit, which is not more */
+        if (!caller_may_ask(payer, now, &left, &wait_s)) {
+            http_set(request, "Retry-After", arena_printf(&request->arena, "%u", wait_s));
+            answer_problem(request, 429, "",
+                           "the key that made this one may make %u requests a minute, with all that it made; try again "
+                           "in %u s",
+                           payer->key.rights.rate, wait_s);
+            return false;
+        }
+        maker = payer->key.maker;
+    }
+    return true;
+}
+
 static bool rate_permits(struct api *api, struct http_request *request, struct caller *caller)
 {
     unsigned left, wait_s, rate = caller->key.rights.rate;
@@ -130,6 +160,19 @@ static bool rights_permit(struct http_request *request, const struct caller *cal
     key_right_print(needs, &scope);
     answer_problem(request, 403, "", "this key lacks the scope \"%.*s\"; `todoke key add NAME --scope ...` gives it",
                    SLICE_ARG(buf_slice(&scope)));
+    return false;
+}
+
+/* Looking for others may have moved it. */
+static bool caller_again(struct api *api, struct http_request *request, uint64_t key_id, struct caller **caller)
+{
+    struct fault why = {0};
+    if (caller_find(&api->callers, api->db, SLICE(""), key_id, world_monotonic(api->options.world), api_now(api),
+                    caller, &why) &&
+        *caller)
+        return true;
+    fault_set(&why, FAULT_WORLD, "the keys cannot be read just now");
+    answer_fault(request, &why, 400);
     return false;
 }
 
@@ -159,7 +202,12 @@ bool api_admits(struct api *api, struct http_request *request, unsigned needs)
         return false;
     }
     use_note(api, caller);
-    if (!rate_permits(api, request, caller) || !rights_permit(request, caller, needs))
+    uint64_t key_id = caller->key.id, maker = caller->key.maker;
+    if (!rate_permits(api, request, caller) || (maker && !maker_permits(api, request, maker)))
+        return false;
+    if (maker && !caller_again(api, request, key_id, &caller))
+        return false;
+    if (!rights_permit(request, caller, needs))
         return false;
     request->user = caller;
     return true;
@@ -241,6 +289,7 @@ void api_session_close(struct api *api, struct http_request *request)
     struct slice id;
     if (http_cookie(request, COOKIE, &id))
         session_end(&api->sessions, id);
+    visitors_look(api);
     set_cookie(request, SLICE(""), 0);
     answer_nothing(request);
 }

@@ -52,6 +52,7 @@ void session_begin(struct sessions *sessions, const struct world *world, uint64_
     struct session *session = &sessions->list[sessions->count++];
     digest_of(buf_slice(&text), session->digest);
     session->until = now + SESSION_LIFE;
+    session->began = world_wall(world);
     session->key_id = key_id;
 }
 
@@ -59,6 +60,12 @@ uint64_t session_key(struct sessions *sessions, const unsigned char *digest)
 {
     struct session *session = session_find(sessions, digest);
     return session ? session->key_id : 0;
+}
+
+time_ms session_began(struct sessions *sessions, const unsigned char *digest)
+{
+    struct session *session = session_find(sessions, digest);
+    return session ? session->began : 0;
 }
 
 bool session_lasts(struct sessions *sessions, const unsigned char *digest, time_ms now)

@@ -16,6 +16,7 @@ enum { SESSIONS_MOST = 1000, SESSION_ID_TEXT = 43 /* base64url of 32 bytes */, S
 struct session {
     unsigned char digest[SESSION_DIGEST];
     time_ms until; /* monotonic */
+    time_ms began; /* wall */
     uint64_t key_id;
 };
 struct sessions {
@@ -30,6 +31,8 @@ bool session_is_open(struct sessions *sessions, struct slice id, time_ms now, un
 /* Whose? 0: it has ended. */
 uint64_t session_key(struct sessions *sessions, const unsigned char *digest);
 bool session_lasts(struct sessions *sessions, const unsigned char *digest, time_ms now);
+/* When it began, by the wall clock; 0: it has ended. */
+time_ms session_began(struct sessions *sessions, const unsigned char *digest);
 void session_end(struct sessions *sessions, struct slice id);
 
 /* Wrong secrets by address: a bucket of LIMITER_BURST that fills by one every LIMITER_REFILL_MS. IPv6 by /64. The table

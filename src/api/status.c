@@ -1,7 +1,9 @@
 /* status.c - is it alive, is it ready, and how is it set up */
 #include "api/inside.h"
 
-static void health_answer(struct http_request *request, bool is_good, const char *what, struct slice why)
+/* warning: it works, but somebody should look; "": none */
+static void health_answer(struct http_request *request, bool is_good, const char *what, struct slice why,
+                          const char *warning)
 {
     SCOPED(buf) out = BUF(4096);
     struct json json = {&out};
@@ -9,6 +11,10 @@ static void health_answer(struct http_request *request, bool is_good, const char
     json_put_string(&json, "status", is_good ? SLICE("ok") : SLICE("unavailable"));
     json_put_string(&json, "check", slice_str(what));
     json_put_string(&json, "why", why);
+    json_put_array(&json, "warnings");
+    if (*warning)
+        json_text(&json, slice_str(warning));
+    json_end(&json);
     json_end(&json);
     http_respond(request, is_good ? 200 : 503, "application/json", buf_slice(&out));
 }
@@ -16,7 +22,7 @@ static void health_answer(struct http_request *request, bool is_good, const char
 /* This thread answers. */
 void api_health_live(struct api *api, struct http_request *request)
 {
-    health_answer(request, true, "live", SLICE(""));
+    health_answer(request, true, "live", SLICE(""), "");
 }
 
 /* The store can be read and written, and the server is not about to end. */
@@ -24,16 +30,20 @@ void api_health_ready(struct api *api, struct http_request *request)
 {
     struct fault why = {0};
     struct store_figures figures;
+    struct api_metrics now = {0};
     int64_t one;
+    if (api->options.metrics)
+        api->options.metrics(api->options.owner, &now);
     store_figures(api->options.store, &figures);
     if (api->is_stopping)
-        health_answer(request, false, "ready", SLICE("the server is stopping"));
+        health_answer(request, false, "ready", SLICE("the server is stopping"), "");
     else if (figures.is_lost)
-        health_answer(request, false, "ready", SLICE("the store cannot be written"));
+        health_answer(request, false, "ready", SLICE("the store cannot be written"), "");
     else if (!db_query_ints(api->db, &why, "SELECT 1", NO_VALUES, &one, 1, NULL))
-        health_answer(request, false, "ready", SLICE("the store cannot be read"));
+        health_answer(request, false, "ready", SLICE("the store cannot be read"), "");
     else
-        health_answer(request, true, "ready", SLICE(""));
+        health_answer(request, true, "ready", SLICE(""),
+                      now.is_event_file_waiting ? "events.file cannot be written; its events wait in the store" : "");
 }
 
 static void live(struct http_request *request, void *user)

@@ -8,6 +8,7 @@
 #include "api/campaign_json.h"
 
 #include "api/inside.h"
+#include "api/visitor.h"
 
 enum {
     TICK_LEAST_MS = 500,
@@ -23,9 +24,7 @@ struct stream_page {
     uint64_t campaign_id;
     uint64_t sent; /* hash of the report that was sent last; 0: none */
     time_ms over_since;
-    uint64_t key_id;
-    bool has_session;
-    unsigned char session[SESSION_DIGEST];
+    struct visitor visitor;
 };
 
 static void streams_sweep(struct api *api)
@@ -100,12 +99,7 @@ static bool seen_make(struct api *api, uint64_t campaign_id, struct arena *arena
 static void page_serve(struct stream_page *stream, const struct seen *seen, time_ms now)
 {
     struct api *api = stream->api;
-    struct caller *caller = NULL;
-    struct fault ignored;
-    bool may_see = !stream->has_session || session_lasts(&api->sessions, stream->session, now);
-    if (caller_find(&api->callers, api->db, SLICE(""), stream->key_id, now, api_now(api), &caller, &ignored))
-        may_see = may_see && caller; /* a store that is away takes nobody's key */
-    if (!seen->is_there || !may_see) {
+    if (!seen->is_there || !visitor_may_stay(api, &stream->visitor)) {
         page_close(stream);
         return;
     }
@@ -130,6 +124,9 @@ void streams_tick(struct timer *timer)
     struct seen seen = {.report = BUF(ANSWER_MAX)};
     api->ticked_at = now;
     api->is_ticking = true;
+    for (struct stream_page *stream = api->streams; stream; stream = stream->next)
+        if (stream->request && !visitor_may_stay(api, &stream->visitor))
+            page_close(stream); /* also when the store is away and there is no report to be made */
     for (struct stream_page *first = api->streams; first; first = first->next) {
         bool is_done = !first->request;
         for (struct stream_page *before = api->streams; before != first && !is_done; before = before->next)
@@ -159,6 +156,12 @@ void streams_changed(struct api *api)
         timer_set(&api->tick, in_ms);
 }
 
+void streams_look(struct api *api)
+{
+    if (api->streams)
+        timer_set(&api->tick, 0);
+}
+
 void streams_end(struct api *api)
 {
     timer_clear(&api->tick);
@@ -171,7 +174,6 @@ void streams_end(struct api *api)
 void api_campaign_stream(struct api *api, struct http_request *request)
 {
     struct campaign campaign;
-    struct slice id;
     if (!campaign_of_request(api, request, &campaign))
         return;
     size_t open = 0;
@@ -192,11 +194,9 @@ void api_campaign_stream(struct api *api, struct http_request *request)
     *stream = (struct stream_page){.next = api->streams,
                                    .api = api,
                                    .request = request,
-                                   .campaign_id = campaign.id,
-                                   .key_id = api_caller(request)->key.id};
+                                   .campaign_id = campaign.id};
+    visitor_of(api, request, &stream->visitor);
     time_ms now = world_monotonic(api->options.world);
-    stream->has_session = !http_header(request, "Authorization").len && http_cookie(request, "todoke_session", &id) &&
-                          session_is_open(&api->sessions, id, now, stream->session);
     api->streams = stream;
     request->user = stream;
     request->on_gone = page_gone;

@@ -1,4 +1,5 @@
-/* cmd_key.c - todoke key add | list | remove: what programs and browsers show to be let in; rotate: what signs links */
+/* cmd_key.c - todoke key add | list | remove | pause | sign-out: what programs and browsers show to be let in; rotate:
+ * what signs links */
 #include "access/submit_right.h"
 #include "alarm/alarm.h"
 #include "app/arguments.h"
@@ -19,6 +20,7 @@ static const char usage[] =
     "       todoke key list [--json]\n"
     "       todoke key remove NAME                    from now on it lets nobody in\n"
     "       todoke key pause|release NAME|ID          it lets nobody in for a while; in again\n"
+    "       todoke key sign-out NAME|ID               every browser that signed in with it is signed out\n"
     "       todoke key rotate KIND|all                the links and return paths of mails get a new key\n"
     "\n"
     "A program sends it as `Authorization: Bearer SECRET`; the console's sign-in takes it too. The store keeps only\n"
@@ -152,9 +154,10 @@ static bool take_away(const struct key_arguments *given, struct store *store, ti
                                          SLICE_ARG(given->name));
 }
 
+enum halt_verb { HALT_PAUSE, HALT_RELEASE, HALT_SIGN_OUT };
 struct key_halt {
     struct slice name;
-    bool is_release;
+    enum halt_verb verb;
     time_ms now;
     unsigned count;
 };
@@ -179,19 +182,20 @@ static bool halt_run(struct db *db, struct fault *why, void *context)
         halt->count++;
         struct slice about =
             arena_printf(&arena, "%.*s (%llu)", SLICE_ARG(keys[i].name), (unsigned long long)keys[i].id);
-        if (halt->is_release ? !key_release(db, why, keys[i].id, &found) ||
-                                   !alarm_ack_matter(db, why, ALARM_CREDENTIAL, about,
-                                                     slice_str(user ? user : "command line"), halt->now)
-                             : !key_pause(db, why, keys[i].id, halt->now, &found))
+        if (halt->verb == HALT_PAUSE      ? !key_pause(db, why, keys[i].id, halt->now, &found)
+            : halt->verb == HALT_SIGN_OUT ? !key_sessions_end(db, why, keys[i].id, halt->now, &found)
+                                          : !key_release(db, why, keys[i].id, &found) ||
+                                                !alarm_ack_matter(db, why, ALARM_CREDENTIAL, about,
+                                                                  slice_str(user ? user : "command line"), halt->now))
             return false;
     }
     return true;
 }
 
-static bool halt(const struct key_arguments *given, struct store *store, bool is_release, time_ms now,
+static bool halt(const struct key_arguments *given, struct store *store, enum halt_verb verb, time_ms now,
                  struct fault *why)
 {
-    struct key_halt work = {.name = given->name, .is_release = is_release, .now = now};
+    struct key_halt work = {.name = given->name, .verb = verb, .now = now};
     if (!store_change(store, halt_run, &work, why))
         return false;
     return work.count || fault_set(why, FAULT_INPUT, "there is no key \"%.*s\"; `todoke key list` names them",
@@ -302,12 +306,13 @@ static bool run(const char *verb, const struct key_arguments *given, struct faul
     struct store *store = store_open(arguments_store(given->store), NULL, why);
     if (!store)
         return false;
-    bool ok = strcmp(verb, "add") == 0       ? add(given, store, world_wall(&world), why)
-              : strcmp(verb, "rotate") == 0  ? rotate(given, store, world_wall(&world), why)
-              : strcmp(verb, "remove") == 0  ? take_away(given, store, world_wall(&world), why)
-              : strcmp(verb, "pause") == 0   ? halt(given, store, false, world_wall(&world), why)
-              : strcmp(verb, "release") == 0 ? halt(given, store, true, world_wall(&world), why)
-                                             : list(given, store, why);
+    bool ok = strcmp(verb, "add") == 0        ? add(given, store, world_wall(&world), why)
+              : strcmp(verb, "rotate") == 0   ? rotate(given, store, world_wall(&world), why)
+              : strcmp(verb, "remove") == 0   ? take_away(given, store, world_wall(&world), why)
+              : strcmp(verb, "pause") == 0    ? halt(given, store, HALT_PAUSE, world_wall(&world), why)
+              : strcmp(verb, "release") == 0  ? halt(given, store, HALT_RELEASE, world_wall(&world), why)
+              : strcmp(verb, "sign-out") == 0 ? halt(given, store, HALT_SIGN_OUT, world_wall(&world), why)
+                                              : list(given, store, why);
     store_close(store);
     return ok;
 }
@@ -328,7 +333,7 @@ int cmd_key(int argc, char **argv)
         return command_fail("key", &why);
     const char *verb = words.word_count ? words.words[0] : "";
     bool is_list = strcmp(verb, "list") == 0 && words.word_count == 1;
-    static const char *const named[] = {"add", "remove", "pause", "release", "rotate"};
+    static const char *const named[] = {"add", "remove", "pause", "release", "sign-out", "rotate"};
     bool is_named = false;
     for (size_t i = 0; i < COUNT_OF(named); i++)
         is_named = is_named || (strcmp(verb, named[i]) == 0 && words.word_count == 2);

@@ -5,6 +5,7 @@
 #include "app/alarm_mail.h"
 #include "app/certificate.h"
 #include "app/door.h"
+#include "app/file_alarm.h"
 #include "app/finisher.h"
 #include "app/keyring.h"
 #include "app/log_watch.h"
@@ -65,6 +66,7 @@ struct service {
     struct network hook_guard;
     struct hook_runner *hooks;
     struct event_file *event_file;
+    struct file_alarm file_alarm;
     struct api *api;
     char ehlo_name[256];
     char store_shown[1024];
@@ -185,7 +187,8 @@ static void on_metrics(void *owner, struct api_metrics *metrics)
                                     .inbound_sessions = in.sessions,
                                     .inbound_mails = in.mails,
                                     .inbound_octets = in.octets,
-                                    .wal_bytes = -1};
+                                    .wal_bytes = -1,
+                                    .is_event_file_waiting = event_file_is_waiting(service->event_file)};
     if (service->options.jail) {
         const struct jail_figures jail = jail_figures(service->options.jail);
         metrics->jail_read = jail.read;
@@ -358,10 +361,13 @@ static bool event_file_begin(struct service *service, struct fault *why)
     if (config->events_file_size.number < 0 || config->events_file_keep.number < 0 ||
         config->events_file_keep.number > 1000)
         return fault_set(why, FAULT_INPUT, "events.file_size: octets; events.file_keep: 0 to 1000");
+    service->file_alarm = (struct file_alarm){service->store, service->options.world, config->events_file.text};
     const struct event_file_options options = {.store = service->store,
                                                .path = config->events_file.text,
                                                .size_most = (uint64_t)config->events_file_size.number,
-                                               .keep = (unsigned)config->events_file_keep.number};
+                                               .keep = (unsigned)config->events_file_keep.number,
+                                               .waits = file_alarm_tell,
+                                               .owner = &service->file_alarm};
     return (service->event_file = event_file_start(&options, why)) != NULL;
 }
 

@@ -35,8 +35,9 @@ struct event_file {
     struct event_place place, batch_end; /* equal: nothing is under way */
     uint64_t inode, octets;              /* where the batch begins */
     struct buf lines;
-    bool is_waiting; /* said so */
-    bool is_open;    /* the row does not know yet that the batch is there */
+    _Atomic bool is_waiting; /* said so */
+    bool is_told;            /* `waits` knows how it is now */
+    bool is_open;            /* the row does not know yet that the batch is there */
     pthread_t thread;
     int wake_fd; /* what others tell the thread: */
     _Atomic bool has_news, is_stopping, is_moved;
@@ -140,12 +141,21 @@ static void tell(struct event_file *file)
     (void)written; /* fails only when the counter is full: then it is readable anyway */
 }
 
+static void tell_waits(struct event_file *file, const char *why)
+{
+    if (!file->is_told)
+        file->is_told = !file->options.waits || file->options.waits(file->options.owner, why);
+}
+
 /* Something stands in the way: say so the first time, and wait. False: we are asked to stop. */
 static bool hold(struct event_file *file, const struct fault *why, time_ms *wait)
 {
     if (!file->is_waiting)
         log_error("events", "%s; events wait in the store, nothing is lost", why->text);
+    if (!file->is_waiting)
+        file->is_told = false;
     file->is_waiting = true;
+    tell_waits(file, why->text);
     time_ms now = *wait;
     *wait = *wait * 2 < WAIT_MOST_MS ? *wait * 2 : WAIT_MOST_MS;
     return pause_for(file, now, false);
@@ -160,7 +170,10 @@ static void goes_on(struct event_file *file)
 {
     if (file->is_waiting)
         log_info("events", "events.file %s is written again", file->options.path);
+    if (file->is_waiting)
+        file->is_told = false;
     file->is_waiting = false;
+    tell_waits(file, NULL);
 }
 
 /* ── a batch ── */
@@ -271,6 +284,7 @@ static void *file_main(void *arg)
     while (!batch_complete(file, &why))
         if (!hold(file, &why, &wait))
             return NULL;
+    goes_on(file);
     wait = first_wait(file);
     for (bool has_more = true; has_more || pause_for(file, LOOK_MS, true);) {
         if (file->is_stopping)
@@ -284,7 +298,7 @@ static void *file_main(void *arg)
             continue;
         }
         wait = first_wait(file);
-        if (is_written)
+        if (!file->is_stopping) /* nothing new, and nothing in the way, is as good */
             goes_on(file);
         if (!has_more && !pause_for(file, GATHER_MS, false)) /* what comes together is written together */
             break;
@@ -343,6 +357,11 @@ struct event_file *event_file_start(const struct event_file_options *options, st
     if (pthread_create(&file->thread, NULL, file_main, file) != 0)
         abort();
     return file;
+}
+
+bool event_file_is_waiting(const struct event_file *file)
+{
+    return file && file->is_waiting;
 }
 
 void event_file_reopen(struct event_file *file)
