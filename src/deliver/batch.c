@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 
-enum { TRIES_AS_IT_IS = 2, AGAIN_MS = 5000, REFUSED_AGAIN_MS = 30000 };
+enum { TRIES_AS_IT_IS = 2, AGAIN_MS = 5000, REFUSED_AGAIN_MS = 30000, OUTCOMES_WAIT_MS = 5 };
 
 static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
 {
@@ -47,10 +47,8 @@ static struct batch *batch_new(struct worker *worker)
 
 static struct batch *batch_of(struct worker *worker)
 {
-    if (!worker->batch) {
+    if (!worker->batch)
         worker->batch = batch_new(worker);
-        deferred_ask(&worker->flush);
-    }
     return worker->batch;
 }
 
@@ -72,13 +70,23 @@ static void batch_send(struct batch *batch)
     store_write(batch->worker->engine->options.store, &batch->job);
 }
 
-void batch_flush(struct deferred *deferred)
+static void flush(struct worker *worker)
 {
-    struct worker *worker = deferred->owner;
     struct batch *batch = worker->batch;
     worker->batch = NULL;
+    timer_clear(&worker->flush_late);
     if (batch)
         batch_send(batch);
+}
+
+void batch_flush(struct deferred *deferred)
+{
+    flush(deferred->owner);
+}
+
+void batch_flush_late(struct timer *timer)
+{
+    flush(timer->owner);
 }
 
 struct arena *worker_batch_arena(struct worker *worker)
@@ -103,9 +111,16 @@ static void batch_add_move(struct batch *batch, struct recipient *recipient, con
     batch->move_of[batch->move_count++] = recipient;
 }
 
+/* A mark is waited for; an outcome alone is not, so it waits a moment for others when there are others: a commit and a
+ * wake-up are shared. With it its connection's next mail is marked, so the bound on duplicates stays. */
 void worker_outcome(struct worker *worker, struct recipient *recipient, struct ledger_move *move)
 {
-    batch_add_move(batch_of(worker), recipient, move);
+    struct batch *batch = batch_of(worker);
+    batch_add_move(batch, recipient, move);
+    if (worker->is_stopping || worker->in_memory <= batch->move_count)
+        deferred_ask(&worker->flush);
+    else if (!timer_is_set(&worker->flush_late))
+        timer_set(&worker->flush_late, OUTCOMES_WAIT_MS);
 }
 
 static struct ledger_mark mark_of(const struct recipient *recipient)
@@ -122,6 +137,7 @@ static struct ledger_mark mark_of(const struct recipient *recipient)
 void worker_mark(struct worker *worker, struct recipient *recipient)
 {
     struct batch *batch = batch_of(worker);
+    deferred_ask(&worker->flush);
     grow((void **)&batch->marks, sizeof(*batch->marks), &batch->mark_of, batch->mark_count, &batch->mark_room);
     batch->marks[batch->mark_count] = mark_of(recipient);
     batch->mark_of[batch->mark_count++] = recipient;
@@ -131,6 +147,7 @@ void worker_mark(struct worker *worker, struct recipient *recipient)
 void worker_unmark(struct worker *worker, struct recipient *recipient)
 {
     struct batch *batch = batch_of(worker);
+    deferred_ask(&worker->flush);
     grow((void **)&batch->unmarks, sizeof(*batch->unmarks), &batch->unmark_of, batch->unmark_count,
          &batch->unmark_room);
     batch->unmarks[batch->unmark_count] = mark_of(recipient);

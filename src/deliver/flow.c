@@ -118,22 +118,32 @@ void ready_push_front(struct destination *destination, struct recipient *recipie
     becomes_busy(destination);
 }
 
+/* How many of a site are composed ahead: enough for its connections, and, while nothing else keeps the pool busy, for
+ * what its threads hold back to tell it together. */
+static size_t compose_window(const struct worker *worker, const struct site *site)
+{
+    size_t window = (size_t)site->rule->connections * 2 + 2;
+    size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed);
+    size_t held_back = (size_t)worker->engine->composer_count * COMPOSED_TOGETHER;
+    if (worker->composing < held_back && !site->is_heavy)
+        window += held_back;
+    return appetite && appetite < window ? appetite : window;
+}
+
 void worker_compose_ahead(struct worker *worker, struct site *site)
 {
     if (site->raw == 0 || loop_now(worker->loop) < site->compose_after)
         return;
-    size_t window = (size_t)site->rule->connections * 2 + 2;
-    size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed);
-    if (appetite && appetite < window)
-        window = appetite;
     for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {
         while (destination->raw.count && destination->slot_count && /* who has no connection needs no memory for it */
-               (site->composing + destination->ready.count < window || recipients_has_urgent(&destination->raw))) {
+               (site->composing + destination->ready.count < compose_window(worker, site) ||
+                recipients_has_urgent(&destination->raw))) {
             struct recipient *recipient = raw_pop(destination);
             if (worker_is_held(worker, recipient)) {
                 worker_give_back(worker, recipient);
                 continue;
             }
+            worker->composing++;
             site->composing++;
             destination->composing++;
             pool_compose(worker->engine, recipient);

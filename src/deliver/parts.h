@@ -95,6 +95,7 @@ struct site {
     struct destination *first_busy, **last_busy; /* those with recipients that wait */
     unsigned slots;                              /* connections of all its destinations */
     size_t composing;
+    bool is_heavy;         /* its last composed mail was a long one */
     size_t raw;            /* recipients of its destinations that wait to be composed */
     time_ms compose_after; /* nothing could be composed: not before this */
     struct timer wake;     /* when the pace allows the next one */
@@ -238,16 +239,19 @@ struct worker {
     struct batch *refused; /* outcomes that the store refuses, until refused_again */
     struct timer refused_again;
     struct deferred flush, serve_short;
+    struct timer flush_late; /* nothing but outcomes in the batch, and others are on their way */
     struct holds *holds;
     struct site *sites;
     struct site *first_short, **last_short; /* sites that want a connection and may not: all are taken */
     struct timer stop_deadline;
     int connections;
+    size_t composing; /* recipients that the pool has */
     size_t in_memory; /* recipients held by this worker, the pool or a batch of ours */
     uint64_t turns;   /* given to recipients as they come */
     bool is_stopping, has_ended;
 };
 
+enum { COMPOSED_TOGETHER = 32 /* a composer tells its workers so many at once */ };
 struct composer_thread {
     struct engine *engine;
     unsigned index;
@@ -255,6 +259,12 @@ struct composer_thread {
     struct loop *loop;
     struct mailbox jobs;
     _Atomic unsigned jobs_left;
+    struct recipients queue; /* jobs taken from the mailbox */
+    struct composed_list {   /* for each worker: composed and not told yet */
+        struct mail_item *first, **last;
+    } * composed;
+    unsigned untold;
+    time_ms untold_until;
 };
 
 /* Of a pool whose sources are here: others' buckets whose mail was handed to us. */
@@ -387,6 +397,7 @@ void worker_mark(struct worker *worker, struct recipient *recipient);
 void worker_unmark(struct worker *worker, struct recipient *recipient);
 struct arena *worker_batch_arena(struct worker *worker);
 void batch_flush(struct deferred *deferred);
+void batch_flush_late(struct timer *timer);
 void batches_settled(struct mailbox *mailbox, struct mail_item *items);
 void batches_refused_again(struct timer *timer); /* now: the timer, or the end */
 

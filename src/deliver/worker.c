@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum { COMPOSE_AGAIN_MS = 1000 };
+enum { COMPOSE_AGAIN_MS = 1000, COMPOSED_LIGHT = 32 * 1024 };
 
 /* ── queues of recipients ── */
 
@@ -190,8 +190,11 @@ static void composed_arrived(struct mailbox *mailbox, struct mail_item *batch)
         struct recipient *recipient = (struct recipient *)batch;
         batch = batch->next;
         struct site *site = recipient->destination->site;
+        worker->composing--;
         site->composing--;
         recipient->destination->composing--;
+        if (recipient->outgoing)
+            site->is_heavy = recipient->outgoing->body.len > COMPOSED_LIGHT;
         if (recipient->compose_fault)
             composing_failed(worker, recipient);
         else if (worker->is_stopping)
@@ -370,6 +373,7 @@ void worker_join(struct worker *worker)
     source_set_free(worker->sources);
     arena_release(&worker->names);
     deferred_clear(&worker->flush);
+    timer_clear(&worker->flush_late);
     deferred_clear(&worker->serve_short);
     holds_free(worker->holds);
     rules_scratch_free(worker->scratch);
@@ -392,6 +396,7 @@ void worker_start(struct engine *engine, unsigned index)
     mailbox_init(&worker->allowances, worker->loop, allowances_arrived, worker);
     mailbox_init(&worker->totals, worker->loop, totals_arrived, worker);
     deferred_init(&worker->flush, worker->loop, batch_flush, worker);
+    timer_init(&worker->flush_late, worker->loop, batch_flush_late, worker);
     deferred_init(&worker->serve_short, worker->loop, worker_serve_short, worker);
     worker->last_short = &worker->first_short;
     timer_init(&worker->stop_deadline, worker->loop, stop_overdue, worker);

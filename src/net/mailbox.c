@@ -28,26 +28,44 @@ void mailbox_release(struct mailbox *mailbox)
     mailbox->loop = NULL;
 }
 
+/* A list from newest to oldest in front of what is there. */
+static void push(struct mailbox *mailbox, struct mail_item *newest, struct mail_item *oldest)
+{
+    /* Read first: once the items are pushed the receiver may let the mailbox go. */
+    struct loop *loop = mailbox->loop;
+    struct mail_item *before = atomic_load(&mailbox->newest);
+    do {
+        oldest->next = before;
+    } while (!atomic_compare_exchange_weak(&mailbox->newest, &before, newest));
+    if (!before) /* otherwise whoever posted that one has woken, or is waking, the loop */
+        loop_wake(loop);
+}
+
 void mailbox_post(struct mailbox *mailbox, struct mail_item *item)
 {
-    /* Read first: once the item is pushed the receiver may let the mailbox go. */
-    struct loop *loop = mailbox->loop;
-    struct mail_item *newest = atomic_load(&mailbox->newest);
-    do {
-        item->next = newest;
-    } while (!atomic_compare_exchange_weak(&mailbox->newest, &newest, item));
-    if (!newest) /* otherwise whoever posted that one has woken, or is waking, the loop */
-        loop_wake(loop);
+    push(mailbox, item, item);
+}
+
+/* The other way round; gives the last, which is the first then. */
+static struct mail_item *reversed(struct mail_item *list)
+{
+    struct mail_item *turned = NULL;
+    while (list) {
+        struct mail_item *next = list->next;
+        list->next = turned;
+        turned = list;
+        list = next;
+    }
+    return turned;
+}
+
+void mailbox_post_all(struct mailbox *mailbox, struct mail_item *oldest)
+{
+    if (oldest)
+        push(mailbox, reversed(oldest), oldest);
 }
 
 struct mail_item *mailbox_take(struct mailbox *mailbox)
 {
-    struct mail_item *newest = atomic_exchange(&mailbox->newest, NULL), *oldest = NULL;
-    while (newest) {
-        struct mail_item *next = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
-    }
-    return oldest;
+    return reversed(atomic_exchange(&mailbox->newest, NULL));
 }

@@ -30,7 +30,14 @@ void mailbox_init(struct mailbox *mailbox, struct loop *loop,
 void mailbox_release(struct mailbox *mailbox);
 /* From any thread. */
 void mailbox_post(struct mailbox *mailbox, struct mail_item *item);
+/* All of a list by ->next (NULL-ended, oldest first; NULL: nothing), with one wake-up and without others' between. */
+void mailbox_post_all(struct mailbox *mailbox, struct mail_item *oldest);
 /* What has arrived, oldest first; NULL when nothing. */
 struct mail_item *mailbox_take(struct mailbox *mailbox);
+/* On the receiver's thread: would mailbox_take give something? */
+static inline bool mailbox_has_post(struct mailbox *mailbox)
+{
+    return atomic_load_explicit(&mailbox->newest, memory_order_relaxed) != NULL;
+}
 
 #endif
