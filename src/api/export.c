@@ -11,7 +11,7 @@
 #include "api/suppression_json.h"
 #include "api/visitor.h"
 #include "audience/csv.h"
-#include <iconv.h>
+#include "mime/charset.h"
 #include <stdio.h>
 
 enum { STEP_ROWS = 500, PIECE_MAX = 16 << 20, EXPORTS_MOST = 20, CELLS_MAX = 16 };
@@ -296,7 +296,7 @@ static void export_begin(struct api *api, struct http_request *request, const st
                                     .request = request,
                                     .kind = kind,
                                     .format = format,
-                                    .converter = is_cp932 ? iconv_open("CP932", "UTF-8") : (iconv_t)-1,
+                                    .converter = is_cp932 ? charset_converter("CP932", "UTF-8") : (iconv_t)-1,
                                     .condition = BUF(65536),
                                     .after = BUF(4096),
                                     .pending = BUF(PIECE_MAX)};

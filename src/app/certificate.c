@@ -11,6 +11,7 @@
 #include "app/change.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -281,7 +282,7 @@ void certificates_watch(struct certificates *certificates, struct store *store, 
     certificates->store = store;
     certificates->world = world;
     if (pthread_create(&certificates->thread, NULL, certificates_main, certificates) != 0)
-        abort();
+        memory_gone("a thread");
     certificates->is_watching = true;
 }
 

@@ -7,9 +7,9 @@
 #include "audience/import.h"
 #include "audience/optin.h"
 #include "base/json.h"
+#include "mime/charset.h"
 #include "suppress/suppress.h"
 #include <errno.h>
-#include <iconv.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -340,7 +340,7 @@ static bool export(struct desk *desk, const struct contact_arguments *given, str
         return fault_set(why, FAULT_INPUT, "--encoding %s: utf-8 or cp932", given->encoding);
     if (!chosen_list(desk, given, &list_id, why))
         return false;
-    iconv_t converter = is_cp932 ? iconv_open("CP932", "UTF-8") : (iconv_t)-1;
+    iconv_t converter = is_cp932 ? charset_converter("CP932", "UTF-8") : (iconv_t)-1;
     SCOPED(buf) out = BUF(8 << 20);
     buf_str(&out, is_cp932 ? "" : "\xef\xbb\xbf");
     buf_text(&out, "email,name,consent,fields,excluded\r\n");

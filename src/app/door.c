@@ -4,6 +4,7 @@
 #include "app/change.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/memory.h"
 #include "campaign/brand.h"
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -375,7 +376,7 @@ bool door_start(const struct door_options *options, struct door **door_out, stru
     if (!open_all(door, why))
         return false;
     if (pthread_create(&door->thread, NULL, door_main, door) != 0)
-        abort();
+        memory_gone("a thread");
     door->is_running = true;
     return true;
 }

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "base/memory.h"
 #include "receive/join.h"
 #include <pthread.h>
 
@@ -151,7 +152,7 @@ struct mail_door *mail_door_start(const struct mail_door_options *options, struc
     timer_init(&door->refresh, door->loop, refresh_domains, door);
     timer_set(&door->refresh, DOMAINS_MS);
     if (pthread_create(&door->thread, NULL, mail_in_main, door) != 0)
-        abort();
+        memory_gone("a thread");
     door->is_running = true;
     return door;
 }

@@ -2,6 +2,7 @@
 
 #include "app/change.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "deliver/tls_count.h"
 #include "dns/resolver.h"
 #include "mail/address.h"
@@ -258,8 +259,8 @@ static void post(struct tls_reporter *reporter, const struct tls_report_uri *uri
     }
     struct curl_slist *resolved = curl_resolved(host, 443, addresses, count), *heads = NULL;
     CURL *curl = curl_guarded_http(&guard, "https", resolved);
-    heads = curl_slist_append(heads, "Content-Type: application/tlsrpt+gzip");
-    heads = curl_slist_append(heads, "Expect:");
+    heads = curl_list_add(heads, "Content-Type: application/tlsrpt+gzip");
+    heads = curl_list_add(heads, "Expect:");
     curl_easy_setopt(
         curl, CURLOPT_URL,
         arena_str(&reporter->arena, arena_printf(&reporter->arena, "https://%s%.*s", host, SLICE_ARG(uri->path))));
@@ -388,7 +389,7 @@ bool tls_reporter_start(const struct tls_reporter_options *options, struct tls_r
     reporter->loop = loop_new(options->world);
     reporter->dns = dns_client_new(reporter->loop);
     if (pthread_create(&reporter->thread, NULL, reporter_main, reporter) != 0)
-        abort();
+        memory_gone("a thread");
     *reporter_out = reporter;
     return true;
 }

@@ -6,10 +6,9 @@
 #include "audience/csv.h"
 
 #include "base/utf8.h"
-
+#include "mime/charset.h"
 #include <assert.h>
 #include <errno.h>
-#include <iconv.h>
 
 enum { PIECE = CSV_RECORD_MAX, WINDOW_MAX = 8 * CSV_RECORD_MAX };
 
@@ -445,7 +444,7 @@ struct csv *csv_open(struct slice bytes, const char *name, struct slice encoding
     csv->has_bom = bom_len > 0 && slice_equal(wanted, detected);
     csv->bytes = slice_from(bytes, csv->has_bom ? bom_len : 0);
     csv->is_utf8 = slice_equal(wanted, SLICE("utf-8"));
-    csv->converter = csv->is_utf8 ? (iconv_t)-1 : iconv_open("UTF-8", iconv_name(wanted));
+    csv->converter = csv->is_utf8 ? (iconv_t)-1 : charset_converter("UTF-8", iconv_name(wanted));
     buf_init(&csv->unescaped, bytes.len * 2);
     if (slice_equal(wanted, SLICE("iso-2022-jp"))) {
         unescape(csv->bytes, &csv->unescaped);

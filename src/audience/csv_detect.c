@@ -1,8 +1,7 @@
 #include "audience/csv.h"
 #include "base/utf8.h"
-
+#include "mime/charset.h"
 #include <errno.h>
-#include <iconv.h>
 
 enum { SAMPLE = 1 << 20 };
 
@@ -73,7 +72,7 @@ static void look_at(struct look *look, uint32_t c)
 static struct look look_as(struct slice sample, const char *encoding)
 {
     struct look look = {0};
-    iconv_t cd = iconv_open("UCS-4LE", encoding);
+    iconv_t cd = charset_converter("UCS-4LE", encoding);
     if (cd == (iconv_t)-1)
         return (struct look){.score = -1000000};
     char *in = (char *)(uintptr_t)sample.ptr; /* iconv's prototype forgets const */

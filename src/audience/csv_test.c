@@ -3,7 +3,7 @@
 #include "audience/csv.h"
 #include "base/test.h"
 
-#include <iconv.h>
+#include "mime/charset.h"
 #include <time.h>
 
 /* The records as "a|b|c" lines. */
@@ -79,7 +79,7 @@ static const char japanese[] = "氏名,メールアドレス,備考\r\n山田 �
 
 static struct slice encode(const char *text, const char *name, char *out, size_t room)
 {
-    iconv_t cd = iconv_open(name, "UTF-8");
+    iconv_t cd = charset_converter(name, "UTF-8");
     assert_true(cd != (iconv_t)-1);
     char *in = (char *)(uintptr_t)text, *to = out;
     size_t in_left = strlen(text), out_left = room;

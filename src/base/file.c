@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 bool file_read(const char *path, size_t most, struct buf *out, struct fault *why)
@@ -7,7 +8,7 @@ bool file_read(const char *path, size_t most, struct buf *out, struct fault *why
     FILE *file = fopen(path, "rb");
     if (!file) {
         fault_errno(why, "%s", path);
-        why->kind = FAULT_INPUT;
+        why->kind = errno == ENOMEM || errno == EMFILE || errno == ENFILE ? FAULT_WORLD : FAULT_INPUT;
         return false;
     }
     enum { CHUNK = 65536 };

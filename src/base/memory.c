@@ -2,6 +2,12 @@
 
 #include <stdio.h>
 
+void memory_gone(const char *what)
+{
+    fprintf(stderr, "todoke: out of memory (%s)\n", what);
+    abort();
+}
+
 static void *checked(void *ptr, size_t size)
 {
     if (!ptr && size) {

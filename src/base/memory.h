@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+/* The one end that want of memory has; `what` is who found no more of it ("libcurl", "iconv"). */
+_Noreturn void memory_gone(const char *what);
+
 void *memory_alloc(size_t size);                           /* uninitialised */
 void *memory_zero(size_t count, size_t size);              /* zeroed; stops on overflow */
 void *memory_resize(void *old, size_t count, size_t size); /* stops on overflow */

@@ -8,6 +8,7 @@
 #include "bounce/rules.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "bounce/blob.h"
 #include "bounce/compile.h"
 #include "bounce/rules_private.h"
@@ -110,7 +111,7 @@ struct rules_scratch *rules_scratch_new(const struct rules *rules)
     struct rules_scratch *scratch = NEW(struct rules_scratch);
     for (unsigned i = 0; i < rules->part_count; i++) {
         if (rules->parts[i].database && hs_alloc_scratch(rules->parts[i].database, &scratch->hs) != HS_SUCCESS)
-            abort(); /* out of memory: nothing else can fail here */
+            memory_gone("vectorscan");
     }
     return scratch;
 }

@@ -3,6 +3,7 @@
  * libxml2's SAX parser is fed in pieces that were made harmless before it sees them: UTF-8 whatever they were, no
  * control characters, no "&" that begins nothing. A DTD ends it; so entities cannot be declared, and an undeclared one
  * is a fault. Element names are matched by their local part in any case, so any namespace, or none, will do. */
+#include "base/memory.h"
 #include "base/utf8.h"
 #include "feedback/private.h"
 #include "mime/charset.h"
@@ -447,7 +448,7 @@ bool feedback_read_xml(struct slice xml, struct arena *arena, struct feedback *f
     };
     r->parser = xmlCreatePushParserCtxt(&sax, r, NULL, 0, NULL);
     if (!r->parser)
-        abort(); /* no memory */
+        memory_gone("libxml2");
     xmlCtxtUseOptions(r->parser, XML_PARSE_NONET | XML_PARSE_NODICT);
     bool ok = feed(r, xml);
     xmlFreeParserCtxt(r->parser);

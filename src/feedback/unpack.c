@@ -1,8 +1,10 @@
 #include "feedback/unpack.h"
 
+#include "base/memory.h"
 #include "feedback/feedback.h"
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <zlib.h>
 
 enum { CHUNK = 64 << 10, RATIO_FREE = 64 << 10 };
@@ -57,26 +59,40 @@ static bool gzip_open(struct slice bytes, struct buf *out, struct slice *content
 {
     z_stream z = {0};
     if (inflateInit2(&z, 15 + 16) != Z_OK)
-        abort(); /* no memory */
+        memory_gone("zlib");
     z.next_in = (Bytef *)(uintptr_t)bytes.ptr;
     z.avail_in = (uInt)bytes.len;
     bool ok = true, is_over = false;
     while (ok && !is_over) {
         z.next_out = (Bytef *)buf_reserve(out, CHUNK);
         z.avail_out = CHUNK;
-        int said = z.next_out ? inflate(&z, Z_NO_FLUSH) : Z_MEM_ERROR;
-        if (z.next_out)
+        bool has_place = z.next_out != NULL; /* has_room says why not */
+        int said = has_place ? inflate(&z, Z_NO_FLUSH) : Z_OK;
+        if (has_place)
             buf_advance(out, CHUNK - z.avail_out);
-        if (said == Z_STREAM_END) {
+        if (said == Z_MEM_ERROR) { /* it would say so for ever */
+            memory_gone("zlib");
+        } else if (said == Z_STREAM_END) {
             is_over = !is_gzip(slice_of(z.next_in, z.avail_in));
             ok = is_over || inflateReset(&z) == Z_OK;
-        } else if (said != Z_OK && said != Z_MEM_ERROR) {
+        } else if (said != Z_OK) {
             ok = fault_set(why, FAULT_INPUT, z.avail_in ? "the gzip data is broken" : "the gzip data ends too early");
         }
         ok = ok && has_room(out, bytes.len, why);
     }
     inflateEnd(&z);
     return ok && give(out, content, why);
+}
+
+static bool zip_broken(struct archive *zip, struct fault *why)
+{
+    const char *reason = archive_error_string(zip);
+    if (!reason)
+        reason = "no reason given";
+    /* inflateInit2 fails for want of memory alone */
+    if (archive_errno(zip) == ENOMEM || slice_starts(slice_str(reason), SLICE("Can't initialize")))
+        memory_gone("libarchive");
+    return fault_set(why, FAULT_INPUT, "the zip file is broken: %s", reason);
 }
 
 /* One file of a zip. */
@@ -87,8 +103,7 @@ static bool entry_read(struct archive *zip, size_t packed, struct buf *out, stru
         char *room = buf_reserve(out, CHUNK);
         la_ssize_t got = room ? archive_read_data(zip, room, CHUNK) : 0;
         if (got < 0)
-            return fault_set(why, FAULT_INPUT, "the zip file is broken: %s",
-                             archive_error_string(zip) ? archive_error_string(zip) : "no reason given");
+            return zip_broken(zip, why);
         if (room)
             buf_advance(out, (size_t)got);
         if (!has_room(out, packed, why))
@@ -105,24 +120,31 @@ static bool looks_like_report(struct slice bytes)
     return bytes.len && (bytes.ptr[0] == '<' || bytes.ptr[0] == '{');
 }
 
-static bool zip_open(struct slice bytes, struct buf *out, struct slice *content, struct fault *why)
+/* Whatever fails here fails for want of memory: no byte of the file has been looked at. libarchive does not ask whether
+ * there was room for its own entry, nor for the callback data when archive_read_open_memory sets them. */
+static struct archive *zip_new(struct slice bytes, struct archive_entry **entry)
 {
     struct archive *zip = archive_read_new();
-    if (!zip)
-        abort();
-    archive_read_support_format_zip(zip);
+    *entry = archive_entry_new();
+    if (!zip || !*entry || archive_read_support_format_zip(zip) != ARCHIVE_OK ||
+        archive_read_set_callback_data(zip, NULL) != ARCHIVE_OK ||
+        archive_read_open_memory(zip, bytes.ptr, bytes.len) != ARCHIVE_OK)
+        memory_gone("libarchive");
+    return zip;
+}
+
+static bool zip_open(struct slice bytes, struct buf *out, struct slice *content, struct fault *why)
+{
     struct archive_entry *entry;
-    bool ok = archive_read_open_memory(zip, bytes.ptr, bytes.len) == ARCHIVE_OK, is_found = false;
-    if (!ok)
-        fault_set(why, FAULT_INPUT, "the zip file is broken");
+    struct archive *zip = zip_new(bytes, &entry);
+    bool ok = true, is_found = false;
     struct slice nested = {0};
     for (unsigned i = 0; ok && !is_found && i < UNPACK_ENTRIES_MAX; i++) {
-        int said = archive_read_next_header(zip, &entry);
+        int said = archive_read_next_header2(zip, entry);
         if (said == ARCHIVE_EOF)
             break;
         if (said < ARCHIVE_WARN) {
-            ok = fault_set(why, FAULT_INPUT, "the zip file is broken: %s",
-                           archive_error_string(zip) ? archive_error_string(zip) : "no reason given");
+            ok = zip_broken(zip, why);
         } else if (archive_entry_is_encrypted(entry)) {
             ok = fault_set(why, FAULT_INPUT, "the zip file is locked with a password");
         } else if (archive_entry_filetype(entry) == AE_IFREG) {
@@ -132,6 +154,7 @@ static bool zip_open(struct slice bytes, struct buf *out, struct slice *content,
                 nested = SLICE("an archive inside an archive is not opened");
         }
     }
+    archive_entry_free(entry);
     archive_read_free(zip);
     if (ok && !is_found)
         ok = fault_set(why, FAULT_INPUT, "%s", nested.len ? nested.ptr : "there is no report in the zip file");

@@ -7,6 +7,7 @@
 #include "hook/event_file.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "event/place.h"
 #include "hook/rotating.h"
 #include <poll.h>
@@ -355,7 +356,7 @@ struct event_file *event_file_start(const struct event_file_options *options, st
     file->watch.wake = wake;
     store_watch_add(options->store, &file->watch);
     if (pthread_create(&file->thread, NULL, file_main, file) != 0)
-        abort();
+        memory_gone("a thread");
     return file;
 }
 

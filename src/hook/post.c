@@ -2,6 +2,7 @@
 #include "hook/inside.h"
 
 #include "base/base64.h"
+#include "base/memory.h"
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ bool hook_sign(struct slice secret, struct slice id, time_ms at, struct slice bo
     if (!buf_ok(&text))
         return fault_set(why, FAULT_INPUT, "a batch of more than %d octets", HOOK_BODY_MOST);
     if (!HMAC(EVP_sha256(), key.ptr, (int)key.len, (const unsigned char *)text.ptr, text.len, mac, &mac_len))
-        abort(); /* out of memory */
+        memory_gone("OpenSSL");
     explicit_bzero(key.ptr, key.len);
     buf_text(signature, "v1,");
     base64_encode(signature, slice_of(mac, mac_len));
@@ -126,15 +127,15 @@ static bool headers_make(struct hook_post *post, struct fault *why)
         return false;
     static const char *const fixed[] = {"Content-Type: application/json", "Expect:", "Accept:"};
     for (size_t i = 0; i < COUNT_OF(fixed); i++)
-        post->headers = curl_slist_append(post->headers, fixed[i]);
+        post->headers = curl_list_add(post->headers, fixed[i]);
     buf_printf(&line, "webhook-id: %.*s", SLICE_ARG(post->id));
-    post->headers = curl_slist_append(post->headers, buf_cstr(&line));
+    post->headers = curl_list_add(post->headers, buf_cstr(&line));
     buf_reset(&line);
     buf_printf(&line, "webhook-timestamp: %lld", (long long)(post->at / 1000));
-    post->headers = curl_slist_append(post->headers, buf_cstr(&line));
+    post->headers = curl_list_add(post->headers, buf_cstr(&line));
     buf_reset(&line);
     buf_printf(&line, "webhook-signature: %.*s", SLICE_ARG(buf_slice(&signature)));
-    post->headers = curl_slist_append(post->headers, buf_cstr(&line));
+    post->headers = curl_list_add(post->headers, buf_cstr(&line));
     return true;
 }
 

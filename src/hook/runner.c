@@ -6,6 +6,7 @@
  * A courier is one hook's part of the thread. The rows are the truth: they are read again before every decision, so
  * that commands in other processes, and other nodes, may change them. Writes wait for their commit; libcurl and the DNS
  * do not wait for each other. */
+#include "base/memory.h"
 #include "hook/inside.h"
 
 #include "base/log.h"
@@ -519,7 +520,7 @@ struct hook_runner *hook_runner_start(const struct hook_options *options, struct
     runner->watch.wake = wake;
     store_watch_add(options->store, &runner->watch);
     if (!runner->multi || pthread_create(&runner->thread, NULL, runner_main, runner) != 0)
-        abort();
+        memory_gone("a thread");
     return runner;
 }
 

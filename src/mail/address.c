@@ -1,6 +1,7 @@
 #include "mail/address.h"
 
 #include "base/map.h"
+#include "base/memory.h"
 #include "base/utf8.h"
 #include <idn2.h>
 
@@ -26,6 +27,8 @@ bool domain_normalise(struct slice text, struct arena *arena, struct slice *doma
     } else {
         char *ascii = NULL;
         int result = idn2_to_ascii_8z(name, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+        if (result == IDN2_MALLOC)
+            memory_gone("libidn2"); /* not the address's fault */
         if (result != IDN2_OK)
             return fault_set(why, FAULT_INPUT, "the domain \"%s\" is no international domain name: %s", name,
                              idn2_strerror(result));

@@ -1,6 +1,7 @@
 #include "mime/charset.h"
 
 #include "base/buf.h"
+#include "base/memory.h"
 #include "base/utf8.h"
 #include <errno.h>
 #include <iconv.h>
@@ -62,10 +63,29 @@ static bool name_of(struct slice label, char name[64])
     return true;
 }
 
+static const char *const kept[] = {"ISO-2022-JP-3", "CP932", "EUC-JP-MS", "CP1252", "GB18030", "KOI8-R", "CP1251"};
+
+static bool is_kept(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(kept); i++)
+        if (strcmp(name, kept[i]) == 0)
+            return true;
+    return false;
+}
+
+iconv_t charset_converter(const char *to, const char *from)
+{
+    iconv_t converter = iconv_open(to, from); /* mistake: allowed, because its failures are told apart here */
+    /* a module that could not be loaded for want of memory is said to be unknown, too; these come with glibc itself */
+    if (converter == (iconv_t)-1 && (errno == ENOMEM || is_kept(from) || is_kept(to)))
+        memory_gone("iconv");
+    return converter;
+}
+
 /* Convert; bytes that are nothing become U+FFFD and are counted. False: iconv does not know the name. */
 static bool convert(struct slice text, const char *name, struct arena *arena, struct slice *result, size_t *broken)
 {
-    iconv_t cd = iconv_open("UTF-8", name);
+    iconv_t cd = charset_converter("UTF-8", name);
     if (cd == (iconv_t)-1)
         return false;
     SCOPED(buf) out = BUF(text.len * 16 + 1024);
@@ -102,8 +122,6 @@ static bool convert(struct slice text, const char *name, struct arena *arena, st
     return true;
 }
 
-static const char *const kept[] = {"ISO-2022-JP-3", "CP932", "EUC-JP-MS", "CP1252", "GB18030", "KOI8-R", "CP1251"};
-
 struct charset_keeper {
     iconv_t open[COUNT_OF(kept)];
 };
@@ -112,7 +130,7 @@ struct charset_keeper *charset_keeper_new(void)
 {
     struct charset_keeper *keeper = NEW(struct charset_keeper);
     for (size_t i = 0; i < COUNT_OF(kept); i++)
-        keeper->open[i] = iconv_open("UTF-8", kept[i]);
+        keeper->open[i] = charset_converter("UTF-8", kept[i]);
     return keeper;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/slice.h"
+#include <iconv.h>
 
 /* `label` as in a Content-Type or encoded word, may be empty. A slice of the text itself when that is UTF-8 already. */
 struct slice charset_to_utf8(struct slice text, struct slice label, struct arena *arena);
@@ -17,6 +18,9 @@ struct slice charset_to_utf8(struct slice text, struct slice label, struct arena
 struct charset_keeper;
 struct charset_keeper *charset_keeper_new(void);
 void charset_keeper_free(struct charset_keeper *keeper);
+
+/* iconv_open, but want of memory, which glibc takes for a charset that it does not know, ends the program. */
+iconv_t charset_converter(const char *to, const char *from);
 
 /* The guess alone, for text without a label: "us-ascii", "utf-8", "iso-2022-jp", "cp932", "euc-jp" or "windows-1252".
  */

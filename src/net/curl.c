@@ -1,5 +1,6 @@
 #include "net/curl.h"
 
+#include "base/memory.h"
 #include <string.h>
 #include <sys/socket.h>
 
@@ -23,13 +24,28 @@ static CURLcode on_ssl(CURL *curl, void *ssl_context, void *owner)
     return CURLE_OK;
 }
 
+/* Options that libcurl copies: without them it would go where it may not. */
+static void set_text(CURL *curl, CURLoption option, const char *text)
+{
+    if (curl_easy_setopt(curl, option, text) == CURLE_OUT_OF_MEMORY)
+        memory_gone("libcurl");
+}
+
+struct curl_slist *curl_list_add(struct curl_slist *list, const char *line)
+{
+    list = curl_slist_append(list, line); /* mistake: allowed, because it is checked here */
+    if (!list)
+        memory_gone("libcurl");
+    return list;
+}
+
 CURL *curl_guarded(struct curl_guard *guard)
 {
     CURL *curl = curl_easy_init();
     if (!curl)
-        abort(); /* out of memory */
+        memory_gone("libcurl");
     guard->was_refused = false;
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    set_text(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
@@ -48,7 +64,7 @@ CURL *curl_guarded(struct curl_guard *guard)
 CURL *curl_guarded_http(struct curl_guard *guard, const char *protocols, struct curl_slist *resolved)
 {
     CURL *curl = curl_guarded(guard);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, protocols);
+    set_text(curl, CURLOPT_PROTOCOLS_STR, protocols);
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_RESOLVE, resolved);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "Todoke");
@@ -64,5 +80,5 @@ struct curl_slist *curl_resolved(const char *host, unsigned port, const struct i
     buf_printf(&line, "%s:%u:", host, port);
     for (size_t i = 0; i < count; i++)
         buf_printf(&line, addresses[i].family == 6 ? "%s[%s]" : "%s%s", i ? "," : "", ip_text(&addresses[i], text));
-    return curl_slist_append(NULL, buf_cstr(&line));
+    return curl_list_add(NULL, buf_cstr(&line));
 }

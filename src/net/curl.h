@@ -24,6 +24,8 @@ struct curl_guard {
 CURL *curl_guarded(struct curl_guard *guard);
 /* The same for HTTP; `protocols` as libcurl has them. resolved: host:port is at these addresses, see curl_resolved. */
 CURL *curl_guarded_http(struct curl_guard *guard, const char *protocols, struct curl_slist *resolved);
+/* curl_slist_append, but a line is never missing from the list: out of memory ends the program. */
+struct curl_slist *curl_list_add(struct curl_slist *list, const char *line);
 /* For CURLOPT_RESOLVE; free with curl_slist_free_all. */
 struct curl_slist *curl_resolved(const char *host, unsigned port, const struct ip *addresses, size_t count);
 

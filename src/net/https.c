@@ -1,5 +1,6 @@
 #include "net/https.h"
 
+#include "base/memory.h"
 #include <pthread.h>
 #include <stdio.h>
 
@@ -181,7 +182,7 @@ struct https *https_new(struct world *world, const struct tls_roots *roots)
     https->roots = roots;
     https->multi = curl_multi_init();
     if (!https->multi || pthread_create(&https->thread, NULL, https_main, https) != 0)
-        abort();
+        memory_gone("a thread");
     return https;
 }
 

@@ -6,6 +6,7 @@
  * Timers: a binary heap ordered by `queued`. Setting a timer later than it is queued changes only `due`; when it comes
  * up in the heap too early it is put back. So a deadline moved at every stage of a conversation costs nothing.
  * Always true: timer.place is its index in heap (from 1) or 0; timer.queued <= timer.due. */
+#include "base/memory.h"
 #include "net/loop_inside.h"
 #include "net/schedule.h"
 
@@ -179,10 +180,10 @@ void watch_want(struct watch *watch, bool wants_read, bool wants_write)
     watch->wants_write = wants_write;
     if (!wants_read && !wants_write)
         return;
-    int failed = event_assign(watch->event, watch->loop->base, watch->fd, what, watch_event, watch) ||
-                 event_add(watch->event, NULL);
-    assert(!failed && "a watch is on an open descriptor");
-    (void)failed;
+    /* whether the descriptor is open is seen later (the changelist), so only memory is wanting here */
+    if (event_assign(watch->event, watch->loop->base, watch->fd, what, watch_event, watch) != 0 ||
+        event_add(watch->event, NULL) != 0)
+        memory_gone("libevent");
 }
 
 void watch_clear(struct watch *watch)
@@ -229,14 +230,15 @@ static void deliver_mailboxes(struct loop *loop)
 static void make_base(struct loop *loop)
 {
     struct event_config *config = event_config_new();
-    assert(config && "libevent without memory");
+    if (!config)
+        memory_gone("libevent");
     event_config_set_flag(config,
                           EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
     loop->base = event_base_new_with_config(config);
     event_config_free(config);
     loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     loop->tick = loop->base ? event_new(loop->base, -1, 0, on_tick, NULL) : NULL;
-    if (!loop->base || loop->wake_fd < 0) {
+    if (!loop->base || !loop->tick || loop->wake_fd < 0) {
         perror("todoke: cannot make an event loop (out of descriptors?)");
         abort();
     }

@@ -1,4 +1,5 @@
 #include "base/map.h"
+#include "base/memory.h"
 #include "net/ip.h"
 #include "net/tls_inside.h"
 
@@ -30,7 +31,7 @@ struct tls_roots *tls_roots_none(void)
     struct tls_roots *roots = NEW(struct tls_roots);
     roots->store = X509_STORE_new();
     if (!roots->store)
-        abort(); /* out of memory */
+        memory_gone("OpenSSL");
     return roots;
 }
 
@@ -114,7 +115,7 @@ struct tls_client *tls_client_new(struct tls_roots *roots)
     struct tls_client *client = NEW(struct tls_client);
     client->ctx = SSL_CTX_new(TLS_client_method());
     if (!client->ctx || SSL_CTX_dane_enable(client->ctx) != 1)
-        abort(); /* out of memory */
+        memory_gone("OpenSSL");
     tls_context_setup(client->ctx);
     SSL_CTX_set1_cert_store(client->ctx, roots->store);
     SSL_CTX_set_session_cache_mode(client->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -214,7 +215,8 @@ struct ssl_st *tls_client_session(const struct tls_want *want, int fd, struct fa
     struct tls_peer *peer = NEW(struct tls_peer);
     peer->client = want->client;
     peer->verify = want->verify;
-    SSL_set_app_data(ssl, peer);
+    if (SSL_set_app_data(ssl, peer) != 1)
+        memory_gone("OpenSSL");
     if (!set_verify(ssl, want, why)) {
         tls_session_free(ssl);
         return NULL;

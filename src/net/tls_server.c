@@ -1,3 +1,4 @@
+#include "base/memory.h"
 #include "net/ip.h"
 #include "net/tls_inside.h"
 
@@ -36,7 +37,7 @@ static int others_index(void)
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&lock);
     if (index < 0 && (index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, others_free)) < 0)
-        abort(); /* out of memory */
+        memory_gone("OpenSSL");
     pthread_mutex_unlock(&lock);
     return index;
 }
@@ -68,7 +69,7 @@ static SSL_CTX *context_new(void)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (!ctx)
-        abort(); /* out of memory */
+        memory_gone("OpenSSL");
     tls_context_setup(ctx);
     /* Resumption by tickets alone: nothing kept for strangers. */
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -125,7 +126,7 @@ struct tls_server *tls_server_from_pairs(const struct tls_files *files, size_t c
         return server;
     struct others *others = calloc(1, sizeof(*others) + (count - 1) * sizeof(others->of[0]));
     if (!others || SSL_CTX_set_ex_data(first, others_index(), others) != 1)
-        abort(); /* out of memory */
+        memory_gone("OpenSSL");
     SSL_CTX_set_tlsext_servername_callback(first, on_name);
     for (size_t i = 1; i < count; i++) {
         SSL_CTX *other = context_from_files(&files[i], why);

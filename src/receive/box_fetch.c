@@ -7,6 +7,7 @@
  *
  * TLS is verified, and never given up once asked for. POP3's numbers belong to a connection: when libcurl had to make
  * another one in mid-round, the round ends there. */
+#include "base/memory.h"
 #include "receive/box_inside.h"
 
 #include "base/arena.h"
@@ -206,7 +207,9 @@ static struct slice quoted(struct visit *visit, const char *text)
 static struct slice folder_url(struct visit *visit)
 {
     char *escaped = curl_easy_escape(visit->curl, visit->box->folder, 0);
-    struct slice url = arena_copy(&visit->arena, slice_str(escaped ? escaped : ""));
+    if (!escaped)
+        memory_gone("libcurl");
+    struct slice url = arena_copy(&visit->arena, slice_str(escaped));
     curl_free(escaped);
     return url;
 }

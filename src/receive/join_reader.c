@@ -1,4 +1,5 @@
 /* join_reader.c - the thread that follows new inbound rows */
+#include "base/memory.h"
 #include "receive/join.h"
 
 #include "base/log.h"
@@ -278,7 +279,7 @@ struct join_reader *join_reader_start(const struct join_reader_options *options,
     store_watch_add(options->store, &reader->watch);
     wake(&reader->watch, STORE_MARK_POLL);
     if (pthread_create(&reader->thread, NULL, join_main, reader) != 0)
-        abort();
+        memory_gone("a thread");
     return reader;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/base64.h"
 #include "base/map.h"
+#include "base/memory.h"
 #include "mail/address.h"
 #include <zlib.h>
 
@@ -118,7 +119,7 @@ void tls_report_pack(struct slice json, struct buf *out)
     unsigned char piece[16384];
     int state = Z_OK;
     if (deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, 15 + 16 /* gzip */, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-        abort(); /* out of memory */
+        memory_gone("zlib");
     while (state == Z_OK) {
         z.next_out = piece;
         z.avail_out = sizeof(piece);

@@ -1,6 +1,7 @@
 #include "smtp/scram_client.h"
 
 #include "base/base64.h"
+#include "base/memory.h"
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
@@ -46,7 +47,7 @@ static void mac(const unsigned char key[HASH], struct slice text, unsigned char 
 {
     unsigned len = HASH;
     if (!HMAC(EVP_sha256(), key, HASH, (const unsigned char *)text.ptr, text.len, to, &len))
-        abort(); /* out of memory */
+        memory_gone("OpenSSL");
 }
 
 /* Proof and expected signature from the salted password and everything said so far. */
@@ -83,7 +84,7 @@ bool scram_client_prove(struct scram_client *scram, struct slice nonce, struct s
     unsigned char salted[HASH], proof[HASH];
     if (PKCS5_PBKDF2_HMAC(password.ptr, (int)password.len, (const unsigned char *)salt.ptr, (int)salt.len, (int)rounds,
                           EVP_sha256(), HASH, salted) != 1)
-        abort(); /* out of memory */
+        memory_gone("OpenSSL");
     size_t from = out->len;
     buf_text(out, "c=biws,r=");
     buf_append(out, both);
