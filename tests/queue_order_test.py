@@ -17,7 +17,7 @@ def story(tap, words, store):
         place.cleanups.append(receiver.server.shutdown)
         zone = {"good.example": {"MX": [[10, "mx.good.example"]]}, "mx.good.example": {"A": [MX]},
                 "gone.example": {"MX": [[10, "mx.gone.example"]]}, "mx.gone.example": {"A": [GONE]}}
-        todoke = place.installation(zone=zone, store=store, test__time_percent="100")
+        todoke = place.installation(zone=zone, store=store, test__time_percent="10")
         todoke.brand()
         todoke.people([f"a{n}@good.example" for n in range(20)] + [f"b{n}@gone.example" for n in range(300)])
 

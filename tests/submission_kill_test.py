@@ -34,7 +34,9 @@ with Tap() as tap, Place("submission-kill") as place:
         sessions = [Session(AT, f"k{kill}s{number}") for number in range(SESSIONS)]
         for session in sessions:
             session.start()
-        time.sleep(1 + chance.random() * 1.5)
+        moment = chance.randrange(3 * SESSIONS, 20 * SESSIONS)
+        until(lambda: sum(len(session.accepted) for session in sessions) >= moment, 60, f"{moment} mails", 0.005)
+        time.sleep(chance.random() * 0.03) # not only when somebody has just been answered
         opened += todoke.kill()
         for session in sessions:
             session.join(30)
