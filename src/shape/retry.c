@@ -1,6 +1,8 @@
 #include "shape/retry.h"
 
 enum { STEPS = 8 };
+static const double LAST_PART = 4, /* a last try needs this part of the usual wait before it */
+    LAST_SPREAD = 0.05;            /* of the time left: not all at the same moment (R27) */
 
 /* Waits in minutes by attempt; the last one repeats while the delivery lives, 0 ends it. */
 static const struct {
@@ -60,5 +62,12 @@ enum delivery_state retry_decide(const struct verdict *verdict, int code, unsign
     if (opens > now && (schedule == RETRY_LANE || opens > now + (time_ms)jittered))
         jittered = (double)(opens - now) * (1.0 + 0.1 * random_unit(random));
     *due = now + (time_ms)jittered + 1;
-    return *due >= expires ? DELIVERY_EXPIRED : DELIVERY_DEFERRED;
+    if (*due < expires)
+        return DELIVERY_DEFERRED;
+    /* The hour comes too late: a last try shortly before the end, where that is worth one and the way is open then. */
+    time_ms left = expires - now;
+    if ((double)left * LAST_PART < jittered)
+        return DELIVERY_EXPIRED;
+    *due = expires - (time_ms)((double)left * LAST_SPREAD * random_unit(random)) - 1;
+    return opens < *due ? DELIVERY_DEFERRED : DELIVERY_EXPIRED;
 }

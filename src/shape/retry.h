@@ -15,7 +15,8 @@ struct retry_settings {
 };
 
 /* What becomes of a delivery whose attempt number `attempts` (from 1) was refused with `code` and judged by `verdict`:
- * BOUNCED, EXPIRED, or DEFERRED with *due set. `expires` is the instant after which it is given up; `opens`: when
+ * BOUNCED, EXPIRED, or DEFERRED with *due set. `expires` is the instant after which it is given up (a wait that would
+ * end later is cut to end shortly before, once: a full mailbox has the whole time, not half of it); `opens`: when
  * the way to its site, suspended now, opens again (0: it is open), which is when a limit's refusal is tried again. 5xx:
  * final, unless the verdict knows better (full mailbox, greylisting, a limit that opens again). 4xx and lost
  * connections (code 0): tried again, unless the verdict knows that it never heals (4.7.26 and kin). */

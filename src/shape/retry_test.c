@@ -65,6 +65,50 @@ static void given_up_after_its_time(void **state)
     assert_true(attempts > 25 && attempts < 45); /* S38: minutes at first, then every four hours up to five days */
 }
 
+/* The hour of the next try is later than the end: a last try shortly before it, and then it is over. */
+static void a_last_try_before_the_end(void **state)
+{
+    static const struct {
+        const char *name;
+        enum retry retry;
+        unsigned attempts;
+        time_ms left, opens; /* from now */
+        enum delivery_state want;
+    } rows[] = {
+        {"full, two days left of three", RETRY_FULL, 2, DAYS_MS(2), 0, DELIVERY_DEFERRED},
+        {"full, an hour left: not worth one", RETRY_FULL, 2, HOURS_MS(1), 0, DELIVERY_EXPIRED},
+        {"no connection, three hours left", RETRY_NETWORK, 9, HOURS_MS(3), 0, DELIVERY_DEFERRED},
+        {"no connection, ten minutes left", RETRY_NETWORK, 9, MINUTES_MS(10), 0, DELIVERY_EXPIRED},
+        {"the way opens before the end", RETRY_FULL, 2, DAYS_MS(2), DAYS_MS(1), DELIVERY_DEFERRED},
+        {"the way opens after the end", RETRY_LANE, 2, DAYS_MS(2), DAYS_MS(3), DELIVERY_EXPIRED},
+        {"it is over", RETRY_NETWORK, 9, 0, 0, DELIVERY_EXPIRED},
+        {"it was over long ago", RETRY_NETWORK, 9, -DAYS_MS(1), 0, DELIVERY_EXPIRED},
+    };
+    const struct retry_settings settings = {.scale = 1.0};
+    struct random random;
+    random_seed(&random, 1);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct verdict verdict = {.reason = REASON_MAILBOX_FULL, .retry = rows[i].retry};
+        const time_ms now = 1795321800000, expires = now + rows[i].left;
+        time_ms due = 0;
+        enum delivery_state got = retry_decide(&verdict, 450, rows[i].attempts, now, expires,
+                                               rows[i].opens ? now + rows[i].opens : 0, &settings, &random, &due);
+        assert_int_row(rows[i].name, got, rows[i].want);
+        if (got == DELIVERY_DEFERRED)
+            assert_row(rows[i].name, due > expires - rows[i].left / 10 && due < expires);
+    }
+    /* the story of a full mailbox, with the defaults: tried after three days, and on the fifth, then given up */
+    const struct verdict full = {.reason = REASON_MAILBOX_FULL, .retry = RETRY_FULL};
+    const time_ms start = 1795321800000, expires = start + DAYS_MS(5);
+    time_ms now = start, due = 0;
+    unsigned attempts = 1;
+    for (; retry_decide(&full, 552, attempts, now, expires, 0, &settings, &random, &due) == DELIVERY_DEFERRED;
+         attempts++)
+        now = due;
+    assert_int_equal(attempts, 3);
+    assert_true(now > start + DAYS_MS(4) && now < expires);
+}
+
 /* "rate limits when the site's lane reopens", and with jitter, so that they do not come back together (R27) */
 static void a_limit_is_tried_when_the_way_opens(void **state)
 {
@@ -92,6 +136,7 @@ static void a_limit_is_tried_when_the_way_opens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(decided), cmocka_unit_test(given_up_after_its_time),
+                                       cmocka_unit_test(a_last_try_before_the_end),
                                        cmocka_unit_test(a_limit_is_tried_when_the_way_opens)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
