@@ -57,6 +57,8 @@ COMMANDS = [ # what, arguments, words of the line
     ("a campaign that does not exist", ["campaign", "report", "spring"], ["spring"]),
     ("sending a campaign that does not exist", ["campaign", "send", "spring"], ["spring"]),
     ("a state that is none", ["queue", "list", "--state", "lost"], ["lost", "in_doubt"]),
+    ("a TLS rule for a site that is almost one", ["tls", "rule", "set", "site", "gogle", "required"], ["gogle", "did you mean \"google\""]),
+    ("a TLS rule for a site that is none", ["tls", "rule", "set", "site", "klingon-net", "required"], ["klingon-net", "rule set domain"]),
     ("a campaign without a subject", ["campaign", "create", "spring", "--brand", "Hanamaru", "--list", "all", "--html", "good.html"], ["--subject"]),
     ("a content file that is not there", ["campaign", "create", "spring", "--brand", "Hanamaru", "--list", "all", "--subject", "s", "--html", "no.html"], ["no.html"]),
     ("a brand that does not exist", ["campaign", "create", "spring", "--brand", "Nobody", "--list", "all", "--subject", "s", "--html", "good.html"], ["Nobody"]),

@@ -7,10 +7,11 @@
 #include "deliver/tls_count.h"
 #include "dns/resolver.h"
 #include "report/tls_report.h"
+#include "shape/site.h"
 #include <stdio.h>
 
 static const char usage[] =
-    "usage: todoke tls rule set domain|site|brand NAME opportunistic|required|verified\n"
+    "usage: todoke tls rule set domain|site|brand NAME opportunistic|required|verified [--sites FOLDER]\n"
     "       todoke tls rule remove domain|site|brand NAME\n"
     "       todoke tls rules [--json]\n"
     "\n"
@@ -18,8 +19,9 @@ static const char usage[] =
     "  opportunistic  TLS when it is offered, any certificate, clear text otherwise (the default)\n"
     "  required       TLS always, any certificate; otherwise the mail waits\n"
     "  verified       TLS with a certificate for the host's name; otherwise the mail waits\n"
-    "A domain's rule stands before its site's (`google`, `yahoo-jp`, ...); of that and the brand's the stricter one\n"
-    "holds. A running server follows within a few seconds.\n"
+    "A domain's rule stands before its site's (`google`, `yahoojp`, ...); of that and the brand's the stricter one\n"
+    "holds. A running server follows within a few seconds. A site is one of data/sites, or of your own folder of them\n"
+    "(--sites; default: the setting sites.folder's default), or what an MX host without a file is called: its name.\n"
     "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
 
 struct rule_change {
@@ -42,6 +44,36 @@ static bool rule_run(struct db *db, struct fault *why, void *context)
         VALUES(V_STR(change->kind), V_TEXT(change->name), V_TEXT(change->rule), V_INT(change->now)), &change->changed);
 }
 
+/* A rule for a site that is none would hold for nobody, and look as if. A host's name is as good as a file's: what no
+ * file knows is called by its MX host. */
+static bool site_check(struct slice name, const char *folder, struct fault *why)
+{
+    enum { FAR = 4 };
+    struct sites *sites;
+    const struct sites_options options = {.folder = folder};
+    size_t count, least = FAR;
+    if (!sites_open(&options, &sites, why))
+        return false;
+    const struct site_rule *const *rules = sites_rules(sites, &count), *nearest = NULL;
+    bool is_known = sites_rule_named(sites, name) != NULL || slice_find_byte(name, '.') != SLICE_NPOS;
+    for (size_t i = 0; !is_known && i < count; i++) {
+        size_t far = slice_distance(rules[i]->name, name);
+        if (far < least) {
+            least = far;
+            nearest = rules[i];
+        }
+    }
+    if (!is_known && nearest)
+        fault_set(why, FAULT_INPUT, "there is no site \"%.*s\"; did you mean \"%.*s\"?", SLICE_ARG(name),
+                  SLICE_ARG(nearest->name));
+    else if (!is_known)
+        fault_set(why, FAULT_INPUT,
+                  "there is no site \"%.*s\" in data/sites or %s; for a receiver's domain: todoke tls rule set domain",
+                  SLICE_ARG(name), folder);
+    sites_free(sites);
+    return is_known;
+}
+
 /* The name as the engine looks it up. */
 static bool rule_name(struct desk *desk, const char *kind, const char *given, struct slice *name, struct fault *why)
 {
@@ -56,21 +88,23 @@ static bool rule_name(struct desk *desk, const char *kind, const char *given, st
             return fault_set(why, FAULT_INPUT, "\"%.100s\" is no domain", given);
         *name = arena_copy(&desk->arena, slice_str(normal));
     } else if (strcmp(kind, "site") == 0) {
-        *name = slice_str(given);
+        bool is_host = strchr(given, '.') && dns_name_normalise(slice_str(given), normal) && normal[0];
+        *name = is_host ? arena_copy(&desk->arena, slice_str(normal)) : slice_str(given);
     } else {
         return fault_set(why, FAULT_INPUT, "\"%.40s\" is none of domain, site, brand", kind);
     }
     return true;
 }
 
-static bool rule_set(struct desk *desk, const struct arguments *words, struct fault *why)
+static bool rule_set(struct desk *desk, const struct arguments *words, const char *folder, struct fault *why)
 {
     bool is_set = strcmp(words->words[1], "set") == 0;
     enum tls_rule rule = TLS_RULE_OPPORTUNISTIC;
     struct rule_change change = {.kind = words->words[2], .now = world_wall(&desk->world)};
     if (is_set && !tls_rule_of(slice_str(words->words[4]), &rule))
         return fault_set(why, FAULT_INPUT, "\"%.40s\" is none of opportunistic, required, verified", words->words[4]);
-    if (!rule_name(desk, change.kind, words->words[3], &change.name, why))
+    if (!rule_name(desk, change.kind, words->words[3], &change.name, why) ||
+        (is_set && strcmp(change.kind, "site") == 0 && !site_check(change.name, folder, why)))
         return false;
     if (is_set)
         change.rule = tls_rule_word(rule);
@@ -79,6 +113,9 @@ static bool rule_set(struct desk *desk, const struct arguments *words, struct fa
     if (!change.changed)
         return fault_set(why, FAULT_INPUT, "there is no rule for %s %s", change.kind, words->words[3]);
     printf("%s %s: %s\n", change.kind, words->words[3], is_set ? words->words[4] : "no rule any more");
+    if (is_set && strcmp(change.kind, "site") == 0 && slice_find_byte(change.name, '.') != SLICE_NPOS)
+        printf("it holds for the MX host of that name; for a receiver's domain: todoke tls rule set domain %s\n",
+               words->words[3]);
     return true;
 }
 
@@ -110,9 +147,10 @@ static bool rules_list(struct desk *desk, bool is_json, struct fault *why)
 
 int cmd_tls(int argc, char **argv)
 {
-    const char *store = NULL;
+    const char *store = NULL, *folder = "/etc/todoke/sites";
     bool is_json = false;
-    const struct argument table[] = {{"--store", &store, NULL}, {"--json", NULL, &is_json}, {NULL, NULL, NULL}};
+    const struct argument table[] = {
+        {"--store", &store, NULL}, {"--sites", &folder, NULL}, {"--json", NULL, &is_json}, {NULL, NULL, NULL}};
     struct arguments words;
     struct fault why = {0};
     if (!arguments_read(argc, argv, table, &words, &why))
@@ -126,8 +164,8 @@ int cmd_tls(int argc, char **argv)
         return words.wants_help ? 0 : 2;
     }
     SCOPED(desk) desk;
-    bool ok =
-        desk_open(&desk, store, &why) && (is_list ? rules_list(&desk, is_json, &why) : rule_set(&desk, &words, &why));
+    bool ok = desk_open(&desk, store, &why) &&
+              (is_list ? rules_list(&desk, is_json, &why) : rule_set(&desk, &words, folder, &why));
     return ok ? 0 : command_fail("tls", &why);
 }
 

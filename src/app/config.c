@@ -88,28 +88,6 @@ void config_release(struct config *config)
     arena_release(&config->arena);
 }
 
-/* Levenshtein distance of short words: for "did you mean". */
-static size_t distance(struct slice a, struct slice b)
-{
-    enum { MOST = 64 };
-    size_t row[MOST + 1];
-    if (a.len > MOST || b.len > MOST)
-        return MOST;
-    for (size_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            size_t above = row[j], cost = diagonal + (a.ptr[i - 1] != b.ptr[j - 1]);
-            size_t step = (above < row[j - 1] ? above : row[j - 1]) + 1;
-            row[j] = cost < step ? cost : step;
-            diagonal = above;
-        }
-    }
-    return row[b.len];
-}
-
 bool config_set(struct config *config, struct slice key, struct slice value, struct fault *why)
 {
     const struct setting *nearest = NULL;
@@ -117,7 +95,7 @@ bool config_set(struct config *config, struct slice key, struct slice value, str
     for (size_t i = 0; i < COUNT_OF(settings); i++) {
         if (slice_equal(slice_str(settings[i].key), key))
             return setting_parse(config, &settings[i], value, why);
-        size_t far = distance(slice_str(settings[i].key), key);
+        size_t far = slice_distance(slice_str(settings[i].key), key);
         if (far < least) {
             least = far;
             nearest = &settings[i];

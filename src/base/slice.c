@@ -79,6 +79,27 @@ ptrdiff_t slice_find_byte(struct slice s, char c)
     return at ? at - s.ptr : SLICE_NPOS;
 }
 
+size_t slice_distance(struct slice a, struct slice b)
+{
+    enum { MOST = 64 };
+    size_t row[MOST + 1];
+    if (a.len > MOST || b.len > MOST)
+        return MOST;
+    for (size_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.len; j++) {
+            size_t above = row[j], cost = diagonal + (a.ptr[i - 1] != b.ptr[j - 1]);
+            size_t step = (above < row[j - 1] ? above : row[j - 1]) + 1;
+            row[j] = cost < step ? cost : step;
+            diagonal = above;
+        }
+    }
+    return row[b.len];
+}
+
 ptrdiff_t slice_find_last_byte(struct slice s, char c)
 {
     const char *at = s.len ? memrchr(s.ptr, c, s.len) : NULL;

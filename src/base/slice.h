@@ -114,6 +114,9 @@ bool slice_ends_caseless(struct slice s, struct slice with);
  */
 ptrdiff_t slice_find_byte(struct slice s, char c);
 ptrdiff_t slice_find_last_byte(struct slice s, char c);
+/* Octets to insert, delete or replace until a is b (Levenshtein): for "did you mean". Words of more than 64 octets: 64.
+ */
+size_t slice_distance(struct slice a, struct slice b);
 /* Where these two bytes stand side by side: "\nF" finds lines that begin with an F in one go. */
 ptrdiff_t slice_find_pair(struct slice s, const char two[2]);
 ptrdiff_t slice_find(struct slice s, struct slice what);

@@ -121,9 +121,27 @@ static void caseless_is_exact(void **state)
         }
 }
 
+static void how_far_words_are(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        size_t want;
+    } rows[] = {
+        {"", "", 0},    {"google", "google", 0},    {"gogle", "google", 1}, {"", "abc", 3}, {"kitten", "sitting", 3},
+        {"abc", "", 3}, {"yahoo-jp", "yahoojp", 1},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        assert_int_row(rows[i].a, slice_distance(slice_str(rows[i].a), slice_str(rows[i].b)), rows[i].want);
+    char much[65];
+    memset(much, 'x', sizeof(much));
+    assert_int_equal(slice_distance(slice_of(much, sizeof(much)), SLICE("x")), 64);
+    assert_int_equal(slice_distance(slice_of(much, 64), slice_of(much, 60)), 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(how_far_words_are),
         cmocka_unit_test(caseless_is_exact),
         cmocka_unit_test(lines_end_in_any_newline),
         cmocka_unit_test(split_gives_empty_pieces_too),
