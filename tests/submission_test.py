@@ -4,6 +4,7 @@ swaks, Python's smtplib, nodemailer, gsasl (SCRAM), smtp-source and Postfix subm
 import base64
 import email
 import email.policy
+import json
 import os
 import re
 import shutil
@@ -380,6 +381,36 @@ def show_reports(tap, todoke, catcher):
     tap.ok(b"DKIM-Signature" in told["data"] and mail["from"].endswith("<mailer-daemon@bounce.shop.example>"), "it is signed, and from the return path's domain", str(mail["from"]))
 
 
+def fields(mail):
+    """The two groups of a delivery-status part, as Python's parser reads them."""
+    return [dict(group.items()) for group in list(mail.iter_parts())[1].get_payload()]
+
+
+def show_success_and_delay(tap, todoke, place, catcher):
+    """RFC 3461: what NOTIFY asks for is told, each thing once; RET, ENVID and ORCPT come back; our own reader understands it."""
+    catcher.refuse.update({"late@recv.example": "451 4.2.1 not now", "lateagain@recv.example": "451 4.2.1 not now"})
+    asked = (("wants@shop.example", "ok1@recv.example", "NOTIFY=SUCCESS,DELAY,FAILURE ORCPT=rfc822;First+2Bone@recv.example"), ("quiet@shop.example", "ok2@recv.example", "NOTIFY=FAILURE"),
+             ("never@shop.example", "ok3@recv.example", "NOTIFY=NEVER"), ("slow@shop.example", "late@recv.example", "NOTIFY=DELAY"), ("plain@shop.example", "lateagain@recv.example", ""))
+    with Talk(source=TRUSTED) as talk:
+        talk.say("EHLO me")
+        for number, (sender, to, options) in enumerate(asked):
+            for line in (f"MAIL FROM:<{sender}> RET=FULL ENVID=a+3Db{number}", f"RCPT TO:<{to}> {options}", "DATA"):
+                talk.say(line)
+            talk.say(f"{FROM}Subject: order\r\nMessage-ID: <ask{number}@shop.example>\r\n\r\nsecret text\r\n.")
+    success, delay = read(arrives(catcher, "wants@shop.example", 30)), read(arrives(catcher, "slow@shop.example", 30))
+    (about, one), (_, other) = fields(success), fields(delay)
+    tap.equal((about["Original-Envelope-Id"], one["Original-Recipient"], one["Final-Recipient"], one["Action"], one["Status"][0], one["Remote-MTA"]),
+              ("a=b0", "rfc822;First+one@recv.example", "rfc822; ok1@recv.example", "relayed", "2", "dns; mx.recv.example"), "NOTIFY=SUCCESS: relayed, with what was said about it")
+    tap.equal((other["Action"], other["Status"], other["Diagnostic-Code"]), ("delayed", "4.2.1", "smtp; 451 4.2.1 not now"), "NOTIFY=DELAY: delayed, and why")
+    tap.ok(other.get("Will-Retry-Until", "").endswith(("+0900", "+0000")), "and until when it is tried", str(other))
+    tap.ok("secret text" not in str(success) + str(delay), "RET=FULL is for failures only")
+    for name, mail, kind in (("success", success, "delivered"), ("delay", delay, "delay")):
+        rows = [json.loads(line) for line in todoke.ok("bounce", "explain", place.write(f"{name}.eml", mail.as_bytes().decode("latin-1")), "--json").splitlines()]
+        tap.equal([(row["kind"], row["permanent"]) for row in rows], [(kind, False)], f"our own reader reads {name} as {kind}")
+    until(lambda: todoke.sql("SELECT COUNT(*) FROM notice_owed")[0][0] == 0, 20, "all is told")
+    tap.equal([len(of(catcher, f"{who}@shop.example")) for who in ("wants", "quiet", "never", "slow", "plain")], [1, 0, 0, 1, 0], "each told once, others nothing")
+
+
 def show_schedule(tap, todoke):
     with Talk(source=TRUSTED) as talk:
         for line in ("EHLO me", "MAIL FROM:<me@shop.example>", "RCPT TO:<later@recv.example>", "DATA"):
@@ -389,7 +420,7 @@ def show_schedule(tap, todoke):
 
 
 with Tap() as tap, Place("submission") as place, Catcher(RECEIVER, PORT) as catcher:
-    todoke = door(place)
+    todoke = door(place, submission__delay_after="1ms")
     secret = key(todoke, "app")
     todoke.serve()
     show_swaks(tap, catcher, secret)
@@ -407,6 +438,7 @@ with Tap() as tap, Place("submission") as place, Catcher(RECEIVER, PORT) as catc
     show_suppression(tap, todoke, catcher)
     show_schedule(tap, todoke)
     show_reports(tap, todoke, catcher)
+    show_success_and_delay(tap, todoke, place, catcher)
     tap.ok(todoke.sql("SELECT last_used_ms FROM access_key WHERE name = 'app'")[0][0] > 0, "when a key was used last is known")
     audit = todoke.audit()
     tap.ok(audit["agrees"], "the books balance (R34)", str(audit))

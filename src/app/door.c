@@ -356,6 +356,7 @@ static bool open_all(struct door *door, struct fault *why)
         .date_offset_minutes = door->options.date_offset_minutes,
         .encodes_long_lines = strcmp(config->submission_long_lines.text, "encode") == 0,
         .keeps_8bit = strcmp(config->submission_eight_bit.text, "keep") == 0,
+        .delay_after = config->submission_delay_after.duration,
         .no_reports = strcmp(config->submission_reports.text, "off") == 0,
         .submitted = door->options.submitted,
         .owner = door->options.owner,

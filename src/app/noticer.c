@@ -1,4 +1,4 @@
-/* noticer.c - lives on the writer thread: woken by the mark that a failure leaves, and now and then for what a crash
+/* noticer.c - lives on the writer thread: woken by the mark that an outcome leaves, and now and then for what a crash
  * left
  *
  *     idle --mark, or LOOK_MS over--> queued --a full slice--> queued again
@@ -26,7 +26,7 @@ struct noticer {
 static bool notices_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct noticer *noticer = NOTICER_OF(job, job);
-    const struct failure_options options = {.host_name = slice_str(noticer->options.host_name),
+    const struct notice_options options = {.host_name = slice_str(noticer->options.host_name),
                                             .now = world_wall(noticer->options.world),
                                             .expires_after = noticer->options.expires_after,
                                             .date_offset_minutes = noticer->options.date_offset_minutes};
@@ -37,7 +37,7 @@ static bool notices_run(struct write_job *job, struct db *db, struct fault *why)
         return false;
     if (!leads)
         return true;
-    return failure_send(db, why, &options, SLICE_MOST, &noticer->arena, &noticer->news, &noticer->news_count,
+    return notice_send(db, why, &options, SLICE_MOST, &noticer->arena, &noticer->news, &noticer->news_count,
                         &noticer->taken);
 }
 
@@ -45,7 +45,7 @@ static void notices_done(struct write_job *job, const struct fault *why)
 {
     struct noticer *noticer = NOTICER_OF(job, job);
     if (why)
-        log_warn("app", "senders cannot be told of failures now: %s", why->text);
+        log_warn("app", "senders cannot be told now what became of their mail: %s", why->text);
     else if (noticer->news_count)
         noticer->options.submitted(noticer->options.owner, noticer->news, noticer->news_count);
     noticer->look_at = world_monotonic(noticer->options.world) + LOOK_MS;

@@ -1,9 +1,9 @@
-/* noticer.h - senders of handed-in mail are told of failures (submit/failure.h), as soon as these are written */
+/* noticer.h - senders of handed-in mail are told what became of it (submit/notice.h), as soon as that is written */
 #ifndef TODOKE_APP_NOTICER_H
 #define TODOKE_APP_NOTICER_H
 
 #include "net/world.h"
-#include "submit/failure.h"
+#include "submit/notice.h"
 
 struct noticer_options {
     struct leases *leases; /* the leading node tells; NULL: there is only one */

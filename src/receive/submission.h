@@ -27,7 +27,8 @@ struct submission_options {
     time_ms expires_after, keep_body; /* counted from when the mail is due */
     int date_offset_minutes;
     bool encodes_long_lines, keeps_8bit; /* submit/prepare.h */
-    bool no_reports;                     /* failures are not told by mail */
+    bool no_reports;                     /* nothing is told by mail (submit/notice.h) */
+    time_ms delay_after;                 /* counted from when it is due: NOTIFY=DELAY is told then */
     /* After each commit, on the writer's thread: tell the engine. */
     void (*submitted)(void *owner, const struct submit_news *news, size_t count);
     void *owner;

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "mail/address.h"
+#include "queue/owed_notice.h"
 #include "submit/prepare.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -86,6 +87,19 @@ static struct slice envelope_write(const struct client *client, struct arena *ar
     json_end(&json);
     return buf_ok(&out) ? arena_copy(arena, buf_slice(&out)) : SLICE("");
 }
+
+/* What must be looked out for besides failures. */
+static unsigned wishes_of(const struct client *client)
+{
+    unsigned wishes = 0;
+    for (size_t i = 0; i < client->count; i++)
+        if (!(client->recipients[i].notify & SMTP_NOTIFY_NEVER))
+            wishes |= client->recipients[i].notify & (NOTICE_RELAYED | NOTICE_DELAYED);
+    return wishes;
+}
+_Static_assert((int)NOTICE_RELAYED == (int)SMTP_NOTIFY_SUCCESS && (int)NOTICE_DELAYED == (int)SMTP_NOTIFY_DELAY &&
+                   (int)NOTICE_FAILED == (int)SMTP_NOTIFY_FAILURE,
+               "the bits of NOTIFY");
 
 /* Whom reports can go to: an address that could be one, as we would write it. */
 static struct slice sender_of(const struct client *client, struct arena *arena)
@@ -199,6 +213,8 @@ static void pending_fill(struct submission *submission, const struct client *cli
     message->body = prepared->bytes;
     message->now = now;
     message->due = prepared->schedule > now ? prepared->schedule : now;
+    message->delay_at = message->due + options->delay_after;
+    message->wishes = message->flags & MESSAGE_REPORTS ? wishes_of(client) : 0;
     message->expires = message->due + options->expires_after;
     message->keep_until = message->due + options->keep_body;
     pending->count = client->count;

@@ -1,6 +1,7 @@
 #include "submit/message.h"
 
 #include "mail/address.h"
+#include "queue/owed_notice.h"
 #include "submit/inside.h"
 #include <stdlib.h>
 
@@ -64,6 +65,8 @@ bool message_submit(struct db *db, struct fault *why, const struct message *mess
     for (size_t i = 0; i < count; i++)
         id_put(ids + i * 8, rows[i].delivery_id);
     return insert_message(db, why, message, slice_of(ids, count * 8)) &&
+           (!message->wishes ||
+            notice_wish(db, why, message->id, message->wishes, message->delay_at, message->expires + DAYS_MS(1))) &&
            submit_announce(db, why, &order, *news, *news_count, arena);
 }
 

@@ -19,7 +19,7 @@ enum message_flag {
     MESSAGE_UNSUBSCRIBE = 4,    /* every recipient gets List-Unsubscribe of his own (RFC 8058) */
     MESSAGE_LETTER = 8,         /* the body is no mail yet but a letter (content/letter.h) */
     MESSAGE_NULL_SENDER = 16,   /* MAIL FROM:<> on the wire too: error mail of others, and ours (R13) */
-    MESSAGE_REPORTS = 32,       /* mail_from wants to be told of failures by mail (submit/failure.h) */
+    MESSAGE_REPORTS = 32,       /* mail_from is told by mail what became of it (submit/notice.h) */
 };
 enum {
     MESSAGE_RECIPIENTS_MAX = 10000, /* of one stored mail */
@@ -35,7 +35,9 @@ struct message {
     struct slice from_domain;         /* lower-case A-label: chooses the DKIM key */
     struct slice message_id, subject; /* for people and programs that look for it; cut by the caller as he likes */
     struct slice tags, label;         /* tags: one a line */
-    struct slice envelope;            /* RFC 3461 wishes as JSON (submit/report.h); empty: none */
+    struct slice envelope;            /* RFC 3461 wishes as JSON (submit/notice.h); empty: none */
+    unsigned wishes;                  /* NOTICE_RELAYED, NOTICE_DELAYED: some recipient's NOTIFY asks for it */
+    time_ms delay_at;                 /* then it is late */
     unsigned flags;                   /* enum message_flag */
     struct slice body;                /* CRLF lines, not dot-stuffed */
     int priority;                     /* 0 transactional, 1 bulk */
@@ -58,8 +60,8 @@ struct message_data {
 /* Inside the write job, behind message_submit. */
 NODISCARD bool message_data_keep(struct db *db, struct fault *why, const struct message_data *data, size_t count);
 
-/* A stored mail as it was given (priority, due and expires are not read back). INPUT: there is none. The body is empty
- * when it has been swept. `wants_body` false: without it. */
+/* A stored mail as it was given (wishes, priority, due and expires are not read back). INPUT: there is none. The body
+ * is empty when it has been swept. `wants_body` false: without it. */
 NODISCARD bool message_find(struct db *db, struct fault *why, uint64_t id, bool wants_body, struct arena *arena,
                             struct message *message);
 /* Recipients of what a key handed in (not by the API: no letters), mail by mail, since then: after a restart hourly

@@ -1,4 +1,4 @@
-#include "submit/failure.h"
+#include "submit/notice.h"
 
 #include "mail/address.h"
 #include "mime/write.h"
@@ -7,7 +7,7 @@
 
 _Static_assert((int)NOTICE_FLAG == (int)MESSAGE_REPORTS, "the same bit of message.flags");
 
-enum { NOTIFY_NEVER = 1, NOTIFY_FAILURE = 4, RETURNED_MAX = 1 << 20, NOTICE_MAX = 4 << 20, LINE_KEPT = 500 };
+enum { NOTIFY_NEVER = 1, RETURNED_MAX = 1 << 20, NOTICE_MAX = 4 << 20, LINE_KEPT = 500 };
 
 /* ── what was said about reports (receive/submission_mail.c writes it) ── */
 
@@ -22,14 +22,16 @@ static json_t *to_of(json_t *envelope, struct slice address)
     return json_is_object(to) ? json_object_getn(to, address.ptr, address.len) : NULL;
 }
 
-bool failure_is_wanted(const struct message *message, struct slice address)
+bool notice_is_wanted(const struct message *message, struct slice address, enum notice_kind kind)
 {
     if (!(message->flags & MESSAGE_REPORTS) || (message->flags & MESSAGE_NULL_SENDER) || !message->mail_from.len)
         return false;
     json_t *envelope = envelope_of(message);
     json_int_t notify = json_integer_value(json_object_get(to_of(envelope, address), "notify"));
     json_decref(envelope);
-    return notify == 0 || (!(notify & NOTIFY_NEVER) && (notify & NOTIFY_FAILURE));
+    if (notify == 0)
+        return kind == NOTICE_FAILED;
+    return !(notify & NOTIFY_NEVER) && (notify & (json_int_t)kind);
 }
 
 /* "+3D" is "=" (RFC 3461 4). */
@@ -60,7 +62,26 @@ static void field_write(struct buf *out, struct slice name, struct slice value)
 
 /* ── its parts ── */
 
-static void status_write(const struct failure *notice, const struct failure_options *options, struct buf *out)
+static struct slice notice_action(enum notice_kind kind)
+{
+    switch (kind) {
+    case NOTICE_RELAYED: return SLICE("relayed");
+    case NOTICE_DELAYED: return SLICE("delayed");
+    case NOTICE_FAILED: break;
+    }
+    return SLICE("failed");
+}
+
+/* As the other side said, when its class is that of the outcome (RFC 3464 2.3.4). */
+static struct slice notice_status(const struct notice *notice)
+{
+    char class = notice->kind == NOTICE_RELAYED ? '2' : notice->kind == NOTICE_DELAYED ? '4' : '5';
+    if (notice->status.len && (notice->kind == NOTICE_FAILED || notice->status.ptr[0] == class))
+        return notice->status;
+    return class == '2' ? SLICE("2.0.0") : class == '4' ? SLICE("4.0.0") : SLICE("5.0.0");
+}
+
+static void status_write(const struct notice *notice, const struct notice_options *options, struct buf *out)
 {
     json_t *envelope = envelope_of(notice->message), *to = to_of(envelope, notice->address);
     const char *envid = json_string_value(json_object_get(envelope, "envid"));
@@ -80,8 +101,8 @@ static void status_write(const struct failure *notice, const struct failure_opti
         buf_text(out, "\r\n");
     }
     field_write(out, SLICE("Final-Recipient: rfc822; "), notice->address);
-    buf_text(out, "Action: failed\r\n");
-    field_write(out, SLICE("Status: "), notice->status.len ? notice->status : SLICE("5.0.0"));
+    field_write(out, SLICE("Action: "), notice_action(notice->kind));
+    field_write(out, SLICE("Status: "), notice_status(notice));
     struct slice remote = notice->remote_mta;
     ptrdiff_t bracket = slice_find_byte(remote, '[');
     remote = bracket > 0 ? slice_head(remote, (size_t)bracket) : remote;
@@ -90,16 +111,37 @@ static void status_write(const struct failure *notice, const struct failure_opti
     if (notice->diagnostic.len)
         field_write(out, SLICE("Diagnostic-Code: smtp; "), notice->diagnostic);
     buf_text(out, "Last-Attempt-Date: ");
-    time_rfc5322(out, notice->failed_at, options->date_offset_minutes);
+    time_rfc5322(out, notice->at, options->date_offset_minutes);
     buf_text(out, "\r\n");
+    if (notice->kind == NOTICE_DELAYED) {
+        buf_text(out, "Will-Retry-Until: ");
+        time_rfc5322(out, notice->retry_until, options->date_offset_minutes);
+        buf_text(out, "\r\n");
+    }
     json_decref(envelope);
 }
 
-static void words_write(const struct failure *notice, const struct failure_options *options, struct buf *out)
+static const char *outcome_of(const struct notice *notice)
 {
-    buf_printf(out, "This is %.*s.\r\n\r\nYour mail to\r\n\r\n    %.*s\r\n\r\ncould not be delivered%s",
-               SLICE_ARG(options->host_name), SLICE_ARG(notice->address),
-               notice->is_expired ? ", although it was tried for a long time; it is not tried any more." : ".");
+    switch (notice->kind) {
+    case NOTICE_RELAYED:
+        return "was taken by the other side. You asked to hear of it; nothing more is told of this mail unless it "
+               "comes\r\n"
+               "back after all.";
+    case NOTICE_DELAYED:
+        return "is not delivered yet. It is tried again, you need not do anything; you hear of it when it fails for "
+               "good.";
+    case NOTICE_FAILED: break;
+    }
+    return notice->is_expired
+               ? "could not be delivered, although it was tried for a long time; it is not tried any more."
+               : "could not be delivered.";
+}
+
+static void words_write(const struct notice *notice, const struct notice_options *options, struct buf *out)
+{
+    buf_printf(out, "This is %.*s.\r\n\r\nYour mail to\r\n\r\n    %.*s\r\n\r\n%s", SLICE_ARG(options->host_name),
+               SLICE_ARG(notice->address), outcome_of(notice));
     if (notice->diagnostic.len) {
         buf_str(out, notice->remote_mta.len ? " The other side said:\r\n\r\n    " : " Why:\r\n\r\n    ");
         clean_write(out, notice->diagnostic);
@@ -107,13 +149,13 @@ static void words_write(const struct failure *notice, const struct failure_optio
     buf_text(out, "\r\n");
 }
 
-/* What is given back: the header, or with RET=FULL all of it; what cannot stand in 7 bits is left out. */
-static struct part returned_part(const struct failure *notice)
+/* What is given back: the header, or of a failure with RET=FULL all of it; what cannot stand in 7 bits is left out. */
+static struct part returned_part(const struct notice *notice)
 {
     json_t *envelope = envelope_of(notice->message);
     const char *ret = json_string_value(json_object_get(envelope, "ret"));
     struct slice mail = notice->message->body;
-    bool is_full = ret && strcmp(ret, "full") == 0 && mail.len <= RETURNED_MAX &&
+    bool is_full = ret && notice->kind == NOTICE_FAILED && strcmp(ret, "full") == 0 && mail.len <= RETURNED_MAX &&
                    !(notice->message->flags & (MESSAGE_NEEDS_8BIT | MESSAGE_NEEDS_SMTPUTF8));
     json_decref(envelope);
     ptrdiff_t end = slice_find(mail, SLICE("\r\n\r\n"));
@@ -123,8 +165,8 @@ static struct part returned_part(const struct failure *notice)
                          .content = is_full ? mail : head};
 }
 
-bool failure_write(const struct failure *notice, const struct failure_options *options, struct buf *out,
-                   struct fault *why)
+bool notice_compose(const struct notice *notice, const struct notice_options *options, struct buf *out,
+                    struct fault *why)
 {
     SCOPED(buf) words = BUF(8192);
     SCOPED(buf) status = BUF(16384);
@@ -132,7 +174,9 @@ bool failure_write(const struct failure *notice, const struct failure_options *o
     SCOPED(buf) from = BUF(512);
     words_write(notice, options, &words);
     status_write(notice, options, &status);
-    buf_text(&subject, "Not delivered: ");
+    buf_str(&subject, notice->kind == NOTICE_RELAYED   ? "Handed over: "
+                      : notice->kind == NOTICE_DELAYED ? "Not delivered yet: "
+                                                       : "Not delivered: ");
     buf_append(&subject, notice->message->subject);
     buf_printf(&from, "mailer-daemon@%.*s", SLICE_ARG(notice->from_domain));
     struct part parts[] = {
@@ -175,7 +219,7 @@ bool failure_write(const struct failure *notice, const struct failure_options *o
 
 struct owed {
     uint64_t message_id;
-    struct failure notice;
+    struct notice notice;
 };
 
 static bool owed_take(struct db *db, struct fault *why, size_t most, struct arena *arena, struct owed **owed,
@@ -185,20 +229,22 @@ static bool owed_take(struct db *db, struct fault *why, size_t most, struct aren
     *count = 0;
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows,
-                  "DELETE FROM notice_owed WHERE delivery_id IN (SELECT delivery_id FROM notice_owed ORDER BY "
-                  "delivery_id LIMIT $1) RETURNING message_id, address, at_ms, is_expired, status, diagnostic, "
-                  "remote_mta",
+                  "DELETE FROM notice_owed WHERE (delivery_id, kind) IN (SELECT delivery_id, kind FROM notice_owed "
+                  "ORDER BY delivery_id, kind LIMIT $1) RETURNING message_id, address, at_ms, is_expired, status, "
+                  "diagnostic, remote_mta, kind, retry_until_ms",
                   VALUES(V_INT((int64_t)most))))
         return false;
     while (*count < most && rows_next(&rows))
         (*owed)[(*count)++] = (struct owed){
             .message_id = (uint64_t)rows_int(&rows, 0),
             .notice = {.address = arena_copy(arena, rows_text(&rows, 1)),
-                       .failed_at = rows_int(&rows, 2),
+                       .at = rows_int(&rows, 2),
                        .is_expired = rows_int(&rows, 3) != 0,
                        .status = arena_copy(arena, rows_text(&rows, 4)),
                        .diagnostic = arena_copy(arena, rows_text(&rows, 5)),
-                       .remote_mta = arena_copy(arena, rows_text(&rows, 6))},
+                       .remote_mta = arena_copy(arena, rows_text(&rows, 6)),
+                       .kind = (enum notice_kind)rows_int(&rows, 7),
+                       .retry_until = rows_int(&rows, 8)},
         };
     return rows_end(&rows);
 }
@@ -217,32 +263,32 @@ static bool domain_of_brand(struct db *db, struct fault *why, uint64_t brand_id,
 }
 
 /* One notice as a stored mail. *to.identity empty: nobody can or will be told. */
-static bool send_one(struct db *db, struct fault *why, const struct failure_options *options, struct owed *owed,
+static bool send_one(struct db *db, struct fault *why, const struct notice_options *options, struct owed *owed,
                      struct arena *arena, struct submit_news **news, size_t *news_count)
 {
-    struct message failed;
+    struct message told;
     struct address to;
     struct fault ignored;
-    struct failure *notice = &owed->notice;
+    struct notice *notice = &owed->notice;
     *news_count = 0;
-    if (!message_find(db, why, owed->message_id, true, arena, &failed))
+    if (!message_find(db, why, owed->message_id, true, arena, &told))
         return why->kind == FAULT_INPUT; /* gone meanwhile */
-    if (!failure_is_wanted(&failed, notice->address) || !address_parse(failed.mail_from, arena, &to, &ignored))
+    if (!notice_is_wanted(&told, notice->address, notice->kind) || !address_parse(told.mail_from, arena, &to, &ignored))
         return true;
-    if (!domain_of_brand(db, why, failed.brand_id, arena, &notice->from_domain))
+    if (!domain_of_brand(db, why, told.brand_id, arena, &notice->from_domain))
         return false;
     if (!notice->from_domain.len || slice_equal(to.domain, notice->from_domain)) /* it would come back to us */
         return true;
     notice->id = id_make_anywhere(db_ids(db), options->now);
-    notice->message = &failed;
+    notice->message = &told;
     SCOPED(buf) mail = BUF(NOTICE_MAX);
-    if (!failure_write(notice, options, &mail, &ignored))
+    if (!notice_compose(notice, options, &mail, &ignored))
         return true;
     const struct message message = {
         .id = notice->id,
-        .brand_id = failed.brand_id,
+        .brand_id = told.brand_id,
         .from_domain = notice->from_domain,
-        .subject = SLICE("(notice of a failure)"),
+        .subject = SLICE("(notice to the sender)"),
         .flags = MESSAGE_NULL_SENDER | (to.needs_smtputf8 ? MESSAGE_NEEDS_SMTPUTF8 : 0),
         .body = buf_slice(&mail),
         .now = options->now,
@@ -254,12 +300,12 @@ static bool send_one(struct db *db, struct fault *why, const struct failure_opti
     return message_submit(db, why, &message, &row, 1, arena, news, news_count);
 }
 
-bool failure_send(struct db *db, struct fault *why, const struct failure_options *options, size_t most,
-                  struct arena *arena, struct submit_news **news, size_t *news_count, size_t *taken)
+bool notice_send(struct db *db, struct fault *why, const struct notice_options *options, size_t most,
+                 struct arena *arena, struct submit_news **news, size_t *news_count, size_t *taken)
 {
     struct owed *owed;
     *news_count = 0;
-    if (!owed_take(db, why, most, arena, &owed, taken))
+    if (!notice_wishes_sweep(db, why, options->now) || !owed_take(db, why, most, arena, &owed, taken))
         return false;
     *news = ARENA_ARRAY(arena, struct submit_news, *taken + 1);
     for (size_t i = 0; i < *taken; i++) {
