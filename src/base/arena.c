@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* What holds a domain's route needs some hundred bytes, and there may be 50,000 of them. */
 enum { BLOCK_BYTES_LEAST = 1024, BLOCK_BYTES_MOST = 16 * 1024, ALIGN = 16 };
 
 struct arena_block {
@@ -51,24 +50,42 @@ static size_t next_block(const struct arena *arena, size_t size)
     return size > room / 4 ? size : room;
 }
 
+static struct arena_block *block_new(size_t room)
+{
+    struct arena_block *block = memory_alloc(sizeof(*block) + room);
+    block->older = NULL;
+    block->size = room;
+    return block;
+}
+
+static void block_use(struct arena *arena, struct arena_block *block)
+{
+    block->older = arena->blocks;
+    arena->blocks = block;
+    arena->next = block->data;
+    arena->end = block->data + block->size;
+}
+
+void arena_expect(struct arena *arena, size_t bytes)
+{
+    assert(!arena->blocks);
+    block_use(arena, block_new((bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1)));
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     assert(size < SIZE_MAX / 2);
     if (size > (size_t)(arena->end - arena->next)) {
         size_t room = next_block(arena, size);
-        struct arena_block *block = memory_alloc(sizeof(*block) + room);
-        block->size = room;
+        struct arena_block *block = block_new(room);
         if (room == size && arena->blocks) { /* a big one of its own: behind the block in use, which stays in use */
             block->older = arena->blocks->older;
             arena->blocks->older = block;
             arena->used_bytes += size;
             return block->data;
         }
-        block->older = arena->blocks;
-        arena->blocks = block;
-        arena->next = block->data;
-        arena->end = block->data + room;
+        block_use(arena, block);
     }
     void *given = arena->next;
     arena->next += size;

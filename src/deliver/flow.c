@@ -38,6 +38,8 @@ void site_meet(struct worker *worker, struct site *site)
     timer_init(&site->wake, worker->loop, site_wake, site);
     site->next_of_worker = worker->sites;
     worker->sites = site;
+    if (site->rule->total_connections || site->rule->total_rate.count)
+        site->totals = NEW(struct site_totals);
     egresses_update(worker, site);
 }
 
@@ -50,6 +52,8 @@ void site_release(struct site *site)
         free(egress);
     }
     site->egresses = NULL;
+    free(site->totals);
+    site->totals = NULL;
 }
 
 void destination_meet(struct worker *worker, struct destination *destination)

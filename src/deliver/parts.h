@@ -77,6 +77,14 @@ struct source_set {
     size_t count;
 };
 
+struct site_totals { /* limits over all sources, as reserved for this pool of this node (totals.c) */
+    struct total_turns turns, next;
+    unsigned permits, most; /* connections; most 0: not known yet */
+    bool is_asked, waits_for_turn, waits_for_permit;
+    time_ms ask_at, look_at, give_back_at;
+    unsigned slots_seen;
+};
+
 struct site {
     struct slice name; /* "google", or the first MX host's name */
     struct slice pool; /* of sources that it is reached by; "": the system chooses the address */
@@ -103,15 +111,9 @@ struct site {
     uint64_t pass;
     bool is_known_to_worker;
     bool is_pumping;
-    bool is_short;       /* waits in the worker's queue for a connection of its own */
-    bool urgent_waits;   /* is_crowded by a transactional mail */
-    struct site_totals { /* limits over all sources, as reserved for this pool of this node (totals.c) */
-        struct total_turns turns, next;
-        unsigned permits, most; /* connections; most 0: not known yet */
-        bool is_asked, waits_for_turn, waits_for_permit;
-        time_ms ask_at, look_at, give_back_at;
-        unsigned slots_seen;
-    } totals;
+    bool is_short;              /* waits in the worker's queue for a connection of its own */
+    bool urgent_waits;          /* is_crowded by a transactional mail */
+    struct site_totals *totals; /* NULL: the rule has no limits over all sources */
     bool is_crowded; /* one of its destinations has work and no connection, and there may be no more of them */
     struct site *next_of_worker, *next_short;
 };
@@ -146,9 +148,19 @@ struct destination {
     time_ms dead_until[2]; /* IPv4, IPv6: an address of that family did not connect (R17) */
     bool turn;             /* which family the next connection begins with */
     int failures;          /* connections in a row that came to nothing, without a word from the host */
-    time_ms
-        clear_until[ROUTE_HOSTS_MOST]; /* a handshake failed with this host of the route: in clear until then (R31) */
+    time_ms *clear_until; /* of each host of the route: a handshake failed, in clear until then (R31); NULL: none did */
 };
+
+static inline time_ms destination_clear_until(const struct destination *destination, size_t host)
+{
+    return destination->clear_until ? destination->clear_until[host] : 0;
+}
+static inline void destination_clear(struct destination *destination, size_t host, time_ms until)
+{
+    if (!destination->clear_until)
+        destination->clear_until = NEW_ARRAY(time_ms, ROUTE_HOSTS_MOST);
+    destination->clear_until[host] = until;
+}
 
 enum slot_state {
     SLOT_CONNECTING, /* the stream is not open yet */

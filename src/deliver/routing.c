@@ -15,6 +15,7 @@ enum {
     ROUTE_STALE_MOST_MS = 86400000,
     ASKED_MOST = 500, /* routes asked for at a time; a campaign to 50,000 domains is no flood of questions */
     ASKED_MOST_URGENT = 700,
+    DOMAIN_ROOM = 32, /* beside a route: the domain of a policy of its own */
 };
 
 /* What is known of a domain's route, and until when. */
@@ -95,6 +96,11 @@ static struct route_kept *route_kept_new(const struct route *route, const struct
 {
     struct route_kept *kept = NEW(struct route_kept);
     kept->held = 1;
+    struct arena measure = {0}; /* there may be one for each of 50,000 domains */
+    route_copy(&measure, route, &kept->route);
+    security_policy_copy(&measure, policy, &kept->policy);
+    arena_expect(&kept->arena, measure.used_bytes + DOMAIN_ROOM);
+    arena_release(&measure);
     route_copy(&kept->arena, route, &kept->route);
     security_policy_copy(&kept->arena, policy, &kept->policy);
     return kept;
@@ -175,6 +181,7 @@ static struct destination *destination_get(struct dispatcher *dispatcher, struct
         return destination;
     }
     destination = NEW(struct destination);
+    arena_expect(&destination->arena, key.len + DOMAIN_ROOM + (rule->is_default && count ? hosts[0].len : 0));
     destination->key = arena_copy(&destination->arena, buf_slice(&key));
     destination->kept = kept;
     destination->addresses = addresses;
@@ -539,6 +546,7 @@ void routing_release(struct dispatcher *dispatcher)
         struct destination *destination = entry->value;
         route_kept_drop(destination->kept);
         arena_release(&destination->arena);
+        free(destination->clear_until);
         free(destination);
     }
     at = 0;

@@ -389,7 +389,7 @@ static void slot_failed(struct slot *slot)
 {
     bool is_tls = slot->was_tls_failure && !slot->is_in_clear;
     if (is_tls && slot_tls_failed(slot)) { /* R31: the same host again, in clear, remembered for a while */
-        slot->destination->clear_until[slot->host] = loop_now(slot->worker->loop) + CLEAR_MS;
+        destination_clear(slot->destination, slot->host, loop_now(slot->worker->loop) + CLEAR_MS);
         if (connect_again(slot))
             return;
     } else if (next_address(slot, is_tls || slot->last_words.code != 0) && connect_again(slot)) {
@@ -508,7 +508,7 @@ static void on_open(void *owner, struct stream *stream)
 {
     struct slot *slot = owner;
     slot->is_in_clear = slot->security.level == TLS_LEVEL_MAY &&
-                        loop_now(slot->worker->loop) < slot->destination->clear_until[slot->host];
+                        loop_now(slot->worker->loop) < destination_clear_until(slot->destination, slot->host);
     if (slot_begins_with_tls(slot))
         slot_start_tls(slot, scaled(slot, HANDSHAKE_TIMEOUT_MS));
     else

@@ -350,11 +350,11 @@ const struct pace_binding *egress_binding(struct egress *egress, time_ms now)
             .limit = PACE_DAILY, .value = (double)allowance->cap, .at = rule->at[SITE_LIMIT_DAILY]};
     else if (fresh.limit == PACE_NOTHING && allowance->is_asked && !allowance->have && allowance->bound)
         fresh = (struct pace_binding){.limit = PACE_RESERVING, .value = (double)allowance->cap};
-    else if (fresh.limit == PACE_NOTHING && egress->site->totals.waits_for_turn)
+    else if (fresh.limit == PACE_NOTHING && egress->site->totals && egress->site->totals->waits_for_turn)
         fresh = (struct pace_binding){.limit = PACE_TOTAL_RATE,
                                       .value = rule->total_rate.count * 1000.0 / (double)rule->total_rate.per,
                                       .at = rule->at[SITE_LIMIT_TOTAL_RATE]};
-    else if (fresh.limit == PACE_NOTHING && egress->site->totals.waits_for_permit)
+    else if (fresh.limit == PACE_NOTHING && egress->site->totals && egress->site->totals->waits_for_permit)
         fresh = (struct pace_binding){.limit = PACE_TOTAL_CONNECTIONS,
                                       .value = rule->total_connections,
                                       .at = rule->at[SITE_LIMIT_TOTAL_CONNECTIONS]};

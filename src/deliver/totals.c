@@ -46,7 +46,7 @@ static void totals_done(struct write_job *job, const struct fault *why)
 static void ask(struct site *site, unsigned turns, unsigned keep, unsigned want, time_ms now)
 {
     struct worker *worker = site->worker;
-    struct site_totals *totals = &site->totals;
+    struct site_totals *totals = site->totals;
     if (totals->is_asked || worker->is_stopping)
         return;
     struct totals_job *asked = NEW(struct totals_job);
@@ -76,7 +76,7 @@ void totals_arrived(struct mailbox *mailbox, struct mail_item *items)
     struct worker *worker = mailbox->owner;
     while (items) {
         struct totals_job *asked = (struct totals_job *)((char *)items - offsetof(struct totals_job, item));
-        struct site_totals *totals = &asked->site->totals;
+        struct site_totals *totals = asked->site->totals;
         struct site *site = asked->site;
         items = items->next;
         worker->in_memory--;
@@ -97,7 +97,7 @@ void totals_arrived(struct mailbox *mailbox, struct mail_item *items)
 
 time_ms site_turn_wait(struct site *site, time_ms now)
 {
-    struct site_totals *totals = &site->totals;
+    struct site_totals *totals = site->totals;
     if (!site->rule->total_rate.count)
         return 0;
     if (site->rule->total_connections && !site->slots && !totals->permits) /* no turn is wasted */
@@ -118,14 +118,14 @@ time_ms site_turn_wait(struct site *site, time_ms now)
 void site_turn_use(struct site *site)
 {
     if (site->rule->total_rate.count)
-        total_turns_use(&site->totals.turns);
+        total_turns_use(&site->totals->turns);
 }
 
 /* ── permits ── */
 
 time_ms site_permit_wait(struct site *site, time_ms now)
 {
-    struct site_totals *totals = &site->totals;
+    struct site_totals *totals = site->totals;
     if (!site->rule->total_connections)
         return 0;
     totals->waits_for_permit = site->slots >= totals->permits;
@@ -138,22 +138,24 @@ time_ms site_permit_wait(struct site *site, time_ms now)
 
 bool site_has_too_many(const struct site *site)
 {
-    if (!site->rule->total_connections || !site->totals.most || site->slots <= site->totals.most)
+    if (!site->rule->total_connections || !site->totals->most || site->slots <= site->totals->most)
         return false;
     unsigned staying = 0; /* some are on their way out already */
     for (const struct destination *destination = site->destinations; destination; destination = destination->of_site)
         for (const struct slot *slot = destination->slots; slot; slot = slot->next)
             staying += slot->state != SLOT_CLOSING;
-    return staying > site->totals.most;
+    return staying > site->totals->most;
 }
 
 void site_totals_settle(struct site *site, time_ms now)
 {
-    struct site_totals *totals = &site->totals;
+    struct site_totals *totals = site->totals;
+    if (!site->rule->total_connections)
+        return;
     if (site->slots < totals->slots_seen)
         totals->give_back_at = now + GOODBYE_MS;
     totals->slots_seen = site->slots;
-    if (!site->rule->total_connections || totals->is_asked || !totals->permits)
+    if (totals->is_asked || !totals->permits)
         return;
     bool has_work = site->first_busy != NULL;
     unsigned keep = totals->permits;

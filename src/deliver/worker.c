@@ -307,7 +307,8 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
         case CONTROL_ROUTE:
             route_kept_drop(control->destination->kept);
             control->destination->kept = control->kept;
-            memset(control->destination->clear_until, 0, sizeof(control->destination->clear_until));
+            free(control->destination->clear_until);
+            control->destination->clear_until = NULL;
             break;
         case CONTROL_SOURCES: sources_arrived(worker, control->sources); break;
         case CONTROL_TELL: telling_worker(worker, control->telling); break;
