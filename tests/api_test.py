@@ -64,7 +64,7 @@ class House:
         log = self.start("serve", *[word for setting in (
             f"store={self.store}", f"key_file={self.key_file}", "http.listen=127.0.0.1:0", "mail_in.listen=127.0.0.1:0",
             "smtp.ehlo_name=mta.shop.example", "network.mode=loopback", f"dns.zone={self.folder}/zone.json") for word in ("--set", setting)])
-        for _ in range(200):
+        for _ in range(1200):
             with open(log, encoding="utf-8") as lines:
                 text = lines.read()
             found = re.search(r"console at http://127\.0\.0\.1:(\d+)/", text)
@@ -73,7 +73,7 @@ class House:
             if self.programs[-1].poll() is not None:
                 raise RuntimeError(text)
             time.sleep(0.05)
-        raise RuntimeError("no server within 10 s: " + text)
+        raise RuntimeError("no server within 60 s: " + text)
 
     def end(self):
         """The exit statuses; a program that does not end in 20 s is ended."""
@@ -196,7 +196,7 @@ def second(tap, house, client):
     campaign = next(row for row in client.get("/campaigns")["items"] if row["name"] == "second")
     tap.equal((campaign["state"], campaign["total"], campaign["accepted"]), ("draft", 52, 0), "a second campaign to the same people")
     client.ask("POST", f"/api/v1/campaigns/{campaign['id']}/send", {})
-    for _ in range(200):
+    for _ in range(600):
         campaign = client.get("/campaigns/" + campaign["id"])
         if campaign["counts"]["delivered"] == 40 and campaign["left_out"]:
             break
@@ -250,10 +250,10 @@ with Tap() as tap, tempfile.TemporaryDirectory(prefix="todoke-api-") as folder:
         tap.equal(client.ask("DELETE", "/api/v1/session")[0], 204, "signing out")
         tap.equal(client.ask("GET", "/api/v1/home")[0], 401, "ends the session")
         house.todoke("key", "remove", "test")
-        over = time.monotonic() + 5  # the server asks the store for a key it knows once a second
+        over = time.monotonic() + 20  # the server asks the store for a key it knows once a second
         while not (refused := client.ask("GET", "/api/v1/session", Authorization="Bearer " + secret)[0] in (401, 429)) and time.monotonic() < over:
             time.sleep(0.1)
-        tap.ok(refused, "a key that was taken away lets nobody in, a second later")
+        tap.ok(refused, "a key that was taken away lets nobody in soon after")
     finally:
         statuses = house.end()
         if tap.failed:

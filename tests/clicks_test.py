@@ -66,7 +66,7 @@ def path_of(url):
 
 def counted(todoke, want):
     try:
-        until(lambda: todoke.json("campaign", "report", "sale")["engaged"] == want, 10, "the counts")
+        until(lambda: todoke.json("campaign", "report", "sale")["engaged"] == want, 30, "the counts")
     except Exception:  # noqa: BLE001 - the comparison below says what they were
         pass
     return todoke.json("campaign", "report", "sale")["engaged"]

@@ -47,7 +47,7 @@ def story(tap, place, library):
     tap.ok(True, f"the clock is set to {', '.join(JUMPS)}: each is noticed, and mail goes on")
     report = todoke.settled("one", PEOPLE, 120)
     tap.equal({state: count for state, count in report["counts"].items() if count}, {"delivered": PEOPLE}, "everybody gets the mail; nobody expires, nobody waits for days")
-    until(lambda: record.count() >= PEOPLE, 5, "the record")
+    until(lambda: record.count() >= PEOPLE, 30, "the record")
     who = [address for _, address in record.read()]
     tap.equal((len(set(who)), len(who)), (PEOPLE, PEOPLE), "each of them once")
     pid = todoke.server.popen.pid

@@ -46,7 +46,7 @@ with Tap() as tap, Place("credential") as place:
            "the twenty-first raises an alarm that names the key (S13)", json.dumps(alarm))
     tap.ok("shop" in alarm["title"]["ja"] and "todoke key release" in alarm["text"]["ja"] and "todoke key release" in alarm["text"]["en"],
            "and says in both languages what to do", json.dumps(alarm, ensure_ascii=False))
-    until(lambda: not is_in(todoke, shop), 10, "the key lets nobody in")
+    until(lambda: not is_in(todoke, shop), 30, "the key lets nobody in")
     tap.equal(api(todoke, shop, "POST", "/messages", mail(10))[0], 401, "the key is paused: it hands in nothing more (S14)")
     tap.ok(is_in(todoke, operator), "the others go on")
     until(lambda: len(receiver.mails) == 25, 30, "what it handed in before goes on")
@@ -54,7 +54,7 @@ with Tap() as tap, Place("credential") as place:
     tap.ok(shown["shop"]["paused_at"] and not shown["operator"]["paused_at"], "GET /keys shows since when", json.dumps(shown))
 
     tap.equal(api(todoke, operator, "POST", f"/keys/{shown['shop']['id']}/release")[0], 204, "a person releases it (API)")
-    until(lambda: is_in(todoke, shop), 10, "it lets in again")
+    until(lambda: is_in(todoke, shop), 30, "it lets in again")
     tap.equal(api(todoke, shop, "POST", "/messages", mail(11))[0], 202, "it sends again")
     until(lambda: len(receiver.mails) == 30, 30, "and it arrives")
     tap.ok(is_in(todoke, shop), "it is not paused a second time in the same matter")
@@ -62,9 +62,9 @@ with Tap() as tap, Place("credential") as place:
     tap.equal(api(todoke, operator, "POST", "/keys/12/release")[0], 404, "a key that is not there")
 
     todoke.ok("key", "pause", "shop")
-    until(lambda: not is_in(todoke, shop), 10, "todoke key pause")
+    until(lambda: not is_in(todoke, shop), 30, "todoke key pause")
     tap.ok("PAUSED since" in todoke.ok("key", "list"), "`todoke key list` shows it")
     todoke.ok("key", "release", shown["shop"]["id"])
-    until(lambda: is_in(todoke, shop), 10, "todoke key release, by its number")
+    until(lambda: is_in(todoke, shop), 30, "todoke key release, by its number")
     tap.ok(is_in(todoke, shop), "paused and released by command")
     tap.equal(todoke.run("key", "release", "nobody").returncode, 2, "a name that is none is a mistake")

@@ -57,14 +57,14 @@ def story(tap, place):
     pid = todoke.server.popen.pid
     host, port = todoke.http.split(":")
     http, mail = (host, int(port)), (todoke.mail_in, PORT)
-    early = socket.create_connection(mail, 5) # one that was there before
-    early.settimeout(5)
+    early = socket.create_connection(mail, 20) # one that was there before
+    early.settimeout(20)
     tap.ok(early.recv(200).startswith(b"220"), "the server greets")
     most = descriptors(pid) + SPARE
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
     held = open_some(mail, SPARE * 4) + open_some(http, SPARE)
-    until(lambda: descriptors(pid) >= most - 1, 10, "every descriptor is taken")
-    tap.ok(until(lambda: "cannot accept" in todoke.server.said(), 10, "the log says why"), "the log says that the limit of open files is reached")
+    until(lambda: descriptors(pid) >= most - 1, 30, "every descriptor is taken")
+    tap.ok(until(lambda: "cannot accept" in todoke.server.said(), 30, "the log says why"), "the log says that the limit of open files is reached")
     todoke.ok("campaign", "send", "one")
     before, start = cpu_seconds(pid), time.monotonic()
     time.sleep(4)
@@ -81,7 +81,7 @@ def story(tap, place):
     tap.ok(True, "when they go away, HTTP is served again")
     todoke.settled("one", PEOPLE, 60)
     counts = {}
-    until(lambda: record.count() >= PEOPLE, 5, "the record")
+    until(lambda: record.count() >= PEOPLE, 30, "the record")
     for _, who in record.read():
         counts[who] = counts.get(who, 0) + 1
     tap.equal((len(counts), set(counts.values())), (PEOPLE, {1}), "and everybody gets the mail, once")

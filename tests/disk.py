@@ -118,7 +118,7 @@ class Disk:
         self.todoke.campaign(name)
         before = self.record.count()
         self.panel.fail(nth, error, most, torn)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 40
         is_sent = False
         try:
             while not is_sent and time.monotonic() < end:
@@ -126,7 +126,7 @@ class Disk:
                 if not most and self.panel.get("failed"):
                     break
             if not most:
-                until(lambda: self.panel.get("failed") or len(self.taken(before)) == PEOPLE, 10, "the failure", 0.01)
+                until(lambda: self.panel.get("failed") or len(self.taken(before)) == PEOPLE, 30, "the failure", 0.01)
                 if self.panel.get("failed"):
                     code = self.mail_in()
                     if code != 452:
@@ -135,7 +135,7 @@ class Disk:
                 self.panel.works()
                 while not is_sent and time.monotonic() < end:
                     is_sent = self.send(name) != 503
-            until(lambda: self.done(name), 20, f"{what}: everybody delivered", 0.02)
+            until(lambda: self.done(name), 60, f"{what}: everybody delivered", 0.02)
         except (Late, OSError) as late:
             self.wrong.append(f"{what}: {str(late)[:2000]}")
         self.panel.works()
@@ -144,7 +144,7 @@ class Disk:
             self.wrong.append(f"{what}: the server ended: {self.todoke.server.said()[-1500:]}")
             self.serve()
         self.hit += bool(self.panel.get("failed"))
-        until(lambda: len(self.taken(before)) >= PEOPLE, 5, "the record") if is_sent else None
+        until(lambda: len(self.taken(before)) >= PEOPLE, 30, "the record") if is_sent else None
         counts = self.taken(before)
         if sorted(who for who, _ in counts) != sorted(self.people) or set(counts.values()) - {1}:
             self.wrong.append(f"{what}: not each got one mail: {len(counts)} of {PEOPLE}, {sum(counts.values())} taken")

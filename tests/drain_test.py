@@ -65,7 +65,7 @@ def story(tap, place):
         tap.equal(early.noop()[0], 250, "and the one from before goes on with his")
     report = todoke.settled("big", PEOPLE, 90)
     tap.equal({state: count for state, count in report["counts"].items() if count}, {"delivered": PEOPLE}, "everybody is delivered")
-    until(lambda: record.count() >= PEOPLE, 5, "the record")
+    until(lambda: record.count() >= PEOPLE, 30, "the record")
     who = [address for _, address in record.read()]
     tap.equal((len(set(who)), len(who)), (PEOPLE, PEOPLE), "each of them got it, once: lost 0, twice 0")
     tap.equal(todoke.events("in_doubt"), [], "nobody ever was in doubt")

@@ -80,7 +80,7 @@ def story(case, place):
     case("when it is itself again, all are tried again and only the unknown are excluded", excluded == lost, f"{excluded}\n{lost}")
     case("everybody else got the mail, once", len(set(taken(blocked))) == len(taken(blocked))
          == 200 - sum("keitai" in a for a in lost), f"{len(taken(blocked))} {json.dumps(report['counts'])}")
-    until(lambda: todoke.rows("guard", "list") == [], 15, "the guard is open")
+    until(lambda: todoke.rows("guard", "list") == [], 30, "the guard is open")
     case("the alarm has ended, the guard is open", todoke.rows("guard", "list") == [] and todoke.rows("alarm", "list")[0]["ended"] != "")
     audit = todoke.audit()
     case("the books balance", audit["agrees"], json.dumps(audit))

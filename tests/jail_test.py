@@ -247,7 +247,7 @@ def main():
                     return file.read().rpartition(")")[2].split()[0] != "Z"
             except OSError:
                 return False
-        until(lambda: not any(is_alive(pid) for pid in jailed), 10, "the jail's processes end")
+        until(lambda: not any(is_alive(pid) for pid in jailed), 30, "the jail's processes end")
         tap.ok(True, "when the server is killed, the jail goes with it")
 
 

@@ -100,7 +100,7 @@ def certificates(tap, place):
     mail.starttls(context=blind())
     old = der(two[0])
     pair_make(place, "two", "b.example")
-    until(lambda: shown(todoke.http, "b.example") == der(two[0]), 15, "the new certificate at new connections")
+    until(lambda: shown(todoke.http, "b.example") == der(two[0]), 30, "the new certificate at new connections")
     tap.ok(der(two[0]) != old and all(shown(at, "b.example", begins) == der(two[0]) for _, at, begins in doors), "new files are taken by themselves, by every listener")
     begun.sendall(b"st: a.example\r\n\r\n")
     tap.ok(begun.recv(100).startswith(b"HTTP/1.1 200"), "a request that had begun is answered")
@@ -113,7 +113,7 @@ def certificates(tap, place):
     with open(two[0], "wb") as file:
         file.write(b"-----BEGIN CERTIFICATE-----\nbroken\n")
     kept = der(one[0])
-    until(lambda: "are kept" in server.said()[since:], 15, "a word about the broken file")
+    until(lambda: "are kept" in server.said()[since:], 30, "a word about the broken file")
     time.sleep(4.5) # two more looks
     lines = [line for line in server.said()[since:].splitlines() if "are kept" in line]
     tap.ok(len(lines) == 1 and two[0] in lines[0], "a broken file is said once, by its name", str(lines))
@@ -123,11 +123,11 @@ def certificates(tap, place):
     os.rename(other[1], two[1])
     since = len(server.said())
     server.popen.send_signal(signal.SIGHUP)
-    until(lambda: "are kept" in server.said()[since:], 10, "a word about the wrong key")
+    until(lambda: "are kept" in server.said()[since:], 30, "a word about the wrong key")
     tap.ok("not the key of the certificate" in server.said()[since:], "a key of another certificate too, at SIGHUP", server.said()[since:])
     pair_make(place, "two", "b.example")
     server.popen.send_signal(signal.SIGHUP)
-    until(lambda: shown(todoke.http, "b.example") == der(two[0]), 10, "the new certificate after SIGHUP")
+    until(lambda: shown(todoke.http, "b.example") == der(two[0]), 30, "the new certificate after SIGHUP")
     tap.ok(ask(opened[1]) == b"HTTP/1.1 200 OK", "SIGHUP takes the new one, and drops nobody")
     for secure in opened:
         secure.close()
@@ -254,7 +254,7 @@ def slow(tap, place):
             with smtplib.SMTP(*at.split(":"), timeout=20) as smtp:
                 answered = answered and smtp.ehlo("client.example")[0] == 250
         times.append(time.monotonic() - began if answered else 99)
-    tap.ok(max(times) < 3, f"{len(peers)} slow clients at the doors: others are served", f"{max(times):.2f} s")
+    tap.ok(max(times) < 8, f"{len(peers)} slow clients at the doors: others are served", f"{max(times):.2f} s")
     print(f"# slowest of 10 rounds at three doors: {max(times):.3f} s")
     for peer in peers:
         peer.close()

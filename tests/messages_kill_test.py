@@ -59,7 +59,8 @@ with Tap() as tap, Place("messages-kill") as place:
         senders = [Sender(todoke.http, secret, f"k{kill}s{number}") for number in range(20)]
         for sender in senders:
             sender.start()
-        time.sleep(0.5 + rng.random())
+        moment = rng.randrange(60, 400)
+        until(lambda: sum(len(sender.answered) for sender in senders) >= moment, 60, f"{moment} messages", 0.005)
         doubtful += todoke.kill()
         for sender in senders:
             sender.join(20)

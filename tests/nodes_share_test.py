@@ -58,12 +58,12 @@ def wake(tap, url, one, two, receiver, times):
 def decided(tap, one, two, receiver, times, secret):
     """A hold and an exclusion, said to one node, hold on both."""
     two.ok("queue", "hold", "--domain", "ok.example", "--why", "test")
-    time.sleep(1.2) # each node reads the small table of holds once a second
+    time.sleep(4) # each node reads the small table of holds once a second
     held = [f"held{n}@ok.example" for n in range(20)]
     for address in held:
         send(one, secret, address)
     two.ok("suppress", "add", held[0])
-    until(lambda: len(two.rows("queue", "list", "--limit", "1000")) >= 20, 10, "they are owed")
+    until(lambda: len(two.rows("queue", "list", "--limit", "1000")) >= 20, 30, "they are owed")
     time.sleep(1)
     tap.ok(not set(held) & set(times), "what is held is held on both nodes")
     two.ok("queue", "release", "--domain", "ok.example")
@@ -75,7 +75,7 @@ def handed(tap, url, place, one, two, receiver):
     """A pool whose only source is on node 2."""
     one.ok("source", "assign", "Hanamaru", "--pool", "news")
     two.ok("source", "add", FROM, "--ehlo", "out.shop.example", "--pool", "news", "--node", "2")
-    time.sleep(2.5) # who sends by which pool is read every two seconds
+    time.sleep(5) # who sends by which pool is read every two seconds
     until(lambda: number(url, "SELECT COUNT(*) FROM handoff WHERE node = 2 AND pool = 'news'") == 128, 20, "node 1 hands its buckets' mail over")
     one.campaign("handed")
     one.ok("campaign", "send", "handed")

@@ -59,9 +59,9 @@ def story(tap, place, url):
     start = time.monotonic()
     tap.equal(two.stop(), 0, "a node stops in good order")
     stopped = time.monotonic()
-    until(lambda: held(url) == {1: 256}, 10, "the buckets have gone over", 0.02)
+    until(lambda: held(url) == {1: 256}, 30, "the buckets have gone over", 0.02)
     over = time.monotonic() - stopped
-    tap.ok(over < 3, "its buckets go over at once", f"{over:.2f} s")
+    tap.ok(over < 5, "its buckets go over at once, not when a lease of 8 s ends", f"{over:.2f} s")
     tap.note(f"clean stop: {stopped - start:.2f} s; all buckets with the other {over:.2f} s behind it")
     tap.equal(number(url, "SELECT COUNT(*) FROM delivery WHERE state = 4"), 0, "and nothing is in doubt")
     tap.equal(one.stop(), 0, "the first one stops too")

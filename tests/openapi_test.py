@@ -215,7 +215,7 @@ def story(tap, store):
         the_door(tap, contract, where, todoke)
         examples(tap, contract, admin, ids)
         todoke.ok("brand", "add", "Other", "--from", f"{MARK} <news@other.example>", "--return-path", "bounce.other.example", "--links", "https://other.example")
-        until(lambda: admin.ask("POST", "/lists", {"name": "x"})[0] == 400, 5, "the second brand")
+        until(lambda: admin.ask("POST", "/lists", {"name": "x"})[0] == 400, 30, "the second brand")
         apart(tap, contract, where, todoke, admin)
         made_up(tap, contract, admin, ids, todoke)
         tap.equal(todoke.stop(), 0, "the server ends well")

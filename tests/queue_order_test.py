@@ -64,7 +64,7 @@ def story(tap, words, store):
         carried_out(todoke.json("queue", "release", "--domain", "good.example"))
         until(lambda: len(receiver.mails) == 20, 30, "20 mails released")
         header = re.search(rb"Message-ID: (\S+)", receiver.mails[0][2], re.I).group(1).decode()
-        until(lambda: todoke.json("explain", "message", header)["state"] == "delivered", 10, "a Message-ID finds its delivery")
+        until(lambda: todoke.json("explain", "message", header)["state"] == "delivered", 30, "a Message-ID finds its delivery")
         report = todoke.settled("autumn", 320, 30)
         tap.equal((report["counts"]["delivered"], report["counts"]["cancelled"]), (20, 300), f"{words}: 20 delivered, 300 cancelled")
         books = todoke.audit()

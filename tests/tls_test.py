@@ -211,7 +211,7 @@ def show_relay(tap, todoke, postfix):
     todoke.ok("relay", "set", "Hanamaru", "badrelay.plain.lab", "--port", "465")
     todoke.people(["relayed@relayed.plain.lab"], "relayed")
     todoke.campaign("relayed", list_name="relayed")
-    time.sleep(3) # the server reads what people decided every two seconds
+    time.sleep(6) # the server reads what people decided every two seconds
     todoke.ok("campaign", "send", "relayed")
     late = until(lambda: [event for event in todoke.events("deferred") if event["address"] == "relayed@relayed.plain.lab"], 60, "it waits")
     tap.ok("smart host badrelay.plain.lab" in late[-1]["diagnostic"] and postfix.mail("relayed.plain.lab") is None,
