@@ -177,7 +177,8 @@ class Disk:
             self.turn(*plan)
         tap.note(f"seed {self.seed}: a campaign of {PEOPLE} takes about {operations} writes and syncs; {self.turns} turns, a failure was met in {self.hit}, "
                  f"503 {self.told_503} times, 452 {self.told_452} times")
-        tap.ok(self.hit >= self.turns // 2, "the disk really failed", f"in {self.hit} of {self.turns} turns")
+        # (some of the drawn lie behind a campaign's last write: how many it takes depends on who comes when)
+        tap.ok(self.hit >= self.turns // 4, "the disk really failed", f"in {self.hit} of {self.turns} turns")
         tap.ok(not self.wrong, "a failing disk: the server lives, answers 503 and 452, goes on by itself; each gets one mail (F3)", "\n".join(self.wrong[:12]))
         tap.equal(self.todoke.stop(), 0, "the server ends cleanly")
         audit = self.todoke.audit()

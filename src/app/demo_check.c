@@ -32,7 +32,7 @@ bool demo_progress_read(struct db *db, struct fault *why, uint64_t campaign_id, 
 
 /* What the table says of one fate. */
 struct fate_tally {
-    int64_t people, ended_right, read_right;
+    int64_t people, ended_right, read_right, unheard;
     enum reason wrong_reason;
     int64_t wrong_reasons;
 };
@@ -75,6 +75,8 @@ static bool tally_fates(struct db *db, struct fault *why, uint64_t campaign_id, 
         /* who comes while the rate is kept, or when the busy site has time again, is not turned away */
         if (reason == row->reason || ((fate == FATE_THROTTLE || fate == FATE_BUSY) && !told)) {
             tally[fate].read_right++;
+        } else if (fate == FATE_GREYLIST && !told) {
+            tally[fate].unheard++;
         } else {
             tally[fate].wrong_reason = reason;
             tally[fate].wrong_reasons++;
@@ -92,7 +94,9 @@ static bool print_fates(struct buf *out, struct arena *arena, const struct fate_
         const struct fate_tally *row = &tally[fate];
         if (!row->people)
             continue;
-        bool is_right = row->ended_right == row->people && row->read_right == row->people;
+        /* on a busy machine a connection may break before the first answer is heard: the next one is taken (R25) */
+        bool is_right = row->ended_right == row->people && row->read_right + row->unheard == row->people &&
+                        row->unheard * 10 <= row->people;
         agrees &= is_right;
         buf_text(out, "  ");
         print_padded(out, fate_table[fate].word, 20, false);
@@ -104,7 +108,7 @@ static bool print_fates(struct buf *out, struct arena *arena, const struct fate_
             continue;
         }
         buf_printf(out, "  ✗ (%lld %s, %lld %s", (long long)(row->people - row->ended_right),
-                   lang == LANG_JA ? "件が別の結果" : "ended otherwise", (long long)row->wrong_reasons,
+                   lang == LANG_JA ? "件が別の結果" : "ended otherwise", (long long)(row->wrong_reasons + row->unheard),
                    lang == LANG_JA ? "件が別の理由" : "read otherwise");
         if (row->wrong_reasons)
             buf_printf(out, ": %.*s", SLICE_ARG(reason_word(row->wrong_reason)));
