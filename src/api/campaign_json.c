@@ -337,7 +337,7 @@ static void reason_write(struct api *api, struct json *json, enum reason reason,
     json_put_string(json, "fault", whose_word(verdict.whose));
     json_put_both(json, "label", WORDS_BOTH(api->options.rules, &verdict, label));
     json_put_both(json, "cause", WORDS_BOTH(api->options.rules, &verdict, cause));
-    json_put_both(json, "remedy", REMEDY_BOTH(api->options.rules, &verdict, retrying));
+    json_put_both(json, "remedy", REMEDY_BOTH(api->options.rules, &verdict, n, retrying));
     json_put_both(json, "did", WORDS_BOTH(api->options.rules, &verdict, did));
     json_put_string(json, "action", action_word(verdict.action));
     json_put_int(json, "count", n);

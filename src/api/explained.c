@@ -45,13 +45,16 @@ static enum kind kind_of_event(enum event_kind kind)
 /* A delivery that ended is over, whoever said so; one that is deferred is still ours to try. */
 static enum standing standing_of_event(const struct event *event)
 {
+    if (event->state_after == DELIVERY_HELD)
+        return STANDING_OPEN;
     switch ((unsigned)event->kind) {
     case EVENT_BOUNCED:
     case EVENT_EXPIRED:
-    case EVENT_UNVERIFIED: return event->state_after == DELIVERY_HELD ? STANDING_OWED : STANDING_RETURNED;
+    case EVENT_UNVERIFIED: return STANDING_RETURNED;
+    case EVENT_DEFERRED: return STANDING_RETRYING;
     case EVENT_DELAY_NOTICE: return STANDING_UNDERWAY;
     }
-    return STANDING_OWED;
+    return STANDING_OPEN;
 }
 
 /* What Todoke did depends on what became of the delivery before it depends on the reason. */

@@ -38,10 +38,10 @@ struct text reason_label(const struct rules *rules, enum reason reason);
 struct text words_both(const struct rules *rules, const struct verdict *verdict, enum standing standing,
                        size_t member_offset);
 #define WORDS_BOTH(rules, verdict, member)                                                                             \
-    words_both((rules), (verdict), STANDING_OWED, offsetof(struct explanation, member))
-/* What to do where `retrying` mails of that reason are still tried again; 0: all are over. */
-#define REMEDY_BOTH(rules, verdict, retrying)                                                                          \
-    words_both((rules), (verdict), (retrying) ? STANDING_OWED : STANDING_RETURNED, offsetof(struct explanation, remedy))
+    words_both((rules), (verdict), STANDING_OPEN, offsetof(struct explanation, member))
+/* What to do where `retrying` of the `n` mails of that reason are tried again. */
+#define REMEDY_BOTH(rules, verdict, n, retrying)                                                                       \
+    words_both((rules), (verdict), standing_of_mails((n), (retrying)), offsetof(struct explanation, remedy))
 
 /* One line of a delivery's timeline. */
 struct text timeline_text(const struct rules *rules, const struct event *event, struct arena *arena);

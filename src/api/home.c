@@ -61,6 +61,12 @@ static struct text both(struct home *home, struct text first, struct text second
         SAY("%.*s%s%.*s", SLICE_ARG(first.en), first.en.len && second.en.len ? " " : "", SLICE_ARG(second.en))};
 }
 
+/* Japanese that follows a name stands apart from it when the name ends in Latin letters. */
+static struct slice before_kana(struct home *home, struct slice name)
+{
+    return name.len && (unsigned char)name.ptr[name.len - 1] < 0x80 ? SAY("%.*s ", SLICE_ARG(name)) : name;
+}
+
 /* One reason of one campaign, as a person would say it. */
 struct matter {
     const struct campaign *campaign;
@@ -95,9 +101,10 @@ static struct text title_of_address(struct home *home, const struct matter *matt
         return (struct text){
             SAY("「%.*s」で %lld 件の宛先が存在しませんでした", SLICE_ARG(name), n),
             SAY("%lld address%s of “%.*s” do%s not exist", n, n == 1 ? "" : "es", SLICE_ARG(name), n == 1 ? "es" : "")};
-    return (struct text){SAY("「%.*s」の %lld 件に届きませんでした(%.*s)", SLICE_ARG(name), n, SLICE_ARG(label.ja)),
-                         SAY("%lld address%s of “%.*s” could not be reached: %.*s", n, n == 1 ? "" : "es",
-                             SLICE_ARG(name), SLICE_ARG(label.en))};
+    return (struct text){
+        SAY("「%.*s」が %lld 件の宛先に届きませんでした(%.*s)", SLICE_ARG(name), n, SLICE_ARG(label.ja)),
+        SAY("%lld address%s of “%.*s” could not be reached: %.*s", n, n == 1 ? "" : "es", SLICE_ARG(name),
+            SLICE_ARG(label.en))};
 }
 
 static struct text title_of_receiver(struct home *home, const struct matter *matter, struct text who, struct text label)
@@ -134,6 +141,7 @@ static void matter_write(struct home *home, const struct matter *matter)
     const struct rules *rules = home->api->options.rules;
     const struct verdict *verdict = &matter->verdict;
     struct text who = givers_text(home, &matter->givers), label = WORDS_BOTH(rules, verdict, label);
+    who.ja = before_kana(home, who.ja);
     struct slice link = SAY("/errors?campaign=%llu&reason=%.*s", (unsigned long long)matter->campaign->id,
                             SLICE_ARG(reason_word(matter->reason)));
     switch (verdict->whose) {
@@ -157,7 +165,7 @@ static void matter_write(struct home *home, const struct matter *matter)
         return;
     case WHOSE_RECEIVER:
         todo_write(home, WHOSE_RECEIVER, title_of_receiver(home, matter, who, label),
-                   matter->retrying ? retrying_text(home, matter->retrying) : REMEDY_BOTH(rules, verdict, 0),
+                   matter->retrying ? retrying_text(home, matter->retrying) : REMEDY_BOTH(rules, verdict, matter->n, 0),
                    matter->retrying ? SLICE("") : link);
         return;
     case WHOSE_NONE:

@@ -17,7 +17,7 @@ void bounce_printer_release(struct bounce_printer *printer)
 
 static enum standing standing_of(const struct bounce_place *place, const struct bounce_row *row)
 {
-    return place->is_reply ? STANDING_OWED : standing_of_mail(row->kind);
+    return place->is_reply ? STANDING_OPEN : standing_of_mail(row->kind);
 }
 
 /* ,"cause":{"ja":...,"en":...},"remedy":{...} */

@@ -191,15 +191,6 @@ static void print_receivers(struct buf *out, struct arena *arena, const struct r
     }
 }
 
-/* Whether any mail with this reason is still owed. */
-static enum standing standing_of(const struct report_reason *reason)
-{
-    for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
-        if (reason->states[state] && delivery_is_owed((enum delivery_state)state))
-            return STANDING_OWED;
-    return STANDING_RETURNED;
-}
-
 static struct verdict verdict_of_reason(const struct rules *rules, const struct report_reason *reason)
 {
     struct verdict verdict;
@@ -244,7 +235,8 @@ static void print_reasons(struct buf *out, struct arena *arena, const struct rul
         buf_printf(out, "  %s\n", phrases[P_NO_ERRORS][lang]);
     for (size_t i = 0; i < count; i++) {
         struct verdict verdict = verdict_of_reason(rules, &reasons[i]);
-        struct explanation words = words_standing(rules, &verdict, standing_of(&reasons[i]), lang);
+        struct explanation words = words_standing(
+            rules, &verdict, standing_of_mails(reasons[i].n, reasons[i].states[DELIVERY_DEFERRED]), lang);
         struct slice word = reason_word(reasons[i].reason);
         buf_printf(out, "  %.*s  %.*s  [%.*s · %s]\n", SLICE_ARG(print_number(arena, reasons[i].n)),
                    SLICE_ARG(words.label), SLICE_ARG(word), whose_names[reasons[i].whose][lang]);
@@ -350,8 +342,9 @@ bool report_json(struct db *db, struct fault *why, const struct rules *rules, co
         json_put_string(&json, "fault", whose_word(numbers.reasons[i].whose));
         json_put_int(&json, "count", numbers.reasons[i].n);
         for (int lang = 0; lang < LANG_COUNT; lang++) {
-            struct explanation words =
-                words_standing(rules, &verdict, standing_of(&numbers.reasons[i]), (enum lang)lang);
+            struct explanation words = words_standing(
+                rules, &verdict, standing_of_mails(numbers.reasons[i].n, numbers.reasons[i].states[DELIVERY_DEFERRED]),
+                (enum lang)lang);
             json_key_slice(&json, lang == LANG_JA ? SLICE("ja") : SLICE("en"));
             json_object_begin(&json);
             json_put_string(&json, "label", words.label);

@@ -341,18 +341,18 @@ static struct blob_words *words_row(struct compiler *c, struct slice key)
     return (struct blob_words *)(void *)c->words.bytes.ptr + compile_array_count(&c->words) - 1;
 }
 
-/* reasons: and rules: of one language; keys of rules get a "/" in front, so that they never meet a reason's. */
+/* reasons:, rules: and standings: of one language; "/" before a rule's key and "//" before a standing's keep them
+ * apart. */
 static bool words_read(struct compiler *c, const yaml_node_t *root, int lang)
 {
-    static const char *const sections[] = {"reasons", "rules"};
+    static const char *const sections[] = {"reasons", "rules", "standings"};
     static const char *const names[BLOB_WORDS] = {"label", "cause", "remedy", "operator", "did", "returned"};
-    for (int section = 0; section < 2; section++) {
+    for (size_t section = 0; section < COUNT_OF(sections); section++) {
         const yaml_node_t *map = tree_member(c->tree, root, sections[section]);
         const yaml_node_t *name, *row;
         for (size_t k = 0; tree_pair(c->tree, map, k, &name, &row); k++) {
             struct slice key = tree_text(name);
-            if (section)
-                key = arena_printf(&c->arena, "/%.*s", SLICE_ARG(key));
+            key = arena_printf(&c->arena, "%.*s%.*s", (int)section, "//", SLICE_ARG(key));
             for (int i = 0; i < BLOB_WORDS; i++) {
                 struct blob_text text = compile_text_add(c, slice_trim(text_of(c, row, names[i])));
                 words_row(c, key)->text[lang][i] = text;

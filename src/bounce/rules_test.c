@@ -138,11 +138,14 @@ static void a_remedy_fits_what_is_still_to_come(void **state)
         struct verdict verdict;
         rules_judge(rules, scratch, &refusal, &verdict);
         for (int lang = 0; lang < LANG_COUNT; lang++) {
-            struct explanation owed = words_standing(rules, &verdict, STANDING_OWED, (enum lang)lang),
+            struct explanation owed = words_standing(rules, &verdict, STANDING_OPEN, (enum lang)lang),
+                               ours = words_standing(rules, &verdict, STANDING_RETRYING, (enum lang)lang),
                                over = words_standing(rules, &verdict, STANDING_RETURNED, (enum lang)lang),
                                late = words_standing(rules, &verdict, STANDING_UNDERWAY, (enum lang)lang);
             assert_row(rows[i].said, over.remedy.len && rows[i].promises != slice_equal(owed.remedy, over.remedy));
             assert_row(rows[i].said, slice_equal(owed.cause, over.cause) && slice_equal(owed.label, over.label));
+            /* what is written for mails that are over would have them sent twice */
+            assert_row(rows[i].said, (verdict.reason == REASON_EXPIRED) != slice_equal(owed.remedy, ours.remedy));
             bool is_waiting = verdict.action == ACTION_RETRY_LATER || verdict.action == ACTION_SLOW_DOWN;
             assert_row(rows[i].said, is_waiting != slice_equal(owed.remedy, late.remedy));
             assert_row(rows[i].said, (verdict.reason == REASON_EXPIRED) != slice_equal(owed.cause, late.cause));

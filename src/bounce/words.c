@@ -2,8 +2,6 @@
 
 #include "bounce/rules_private.h"
 
-#define WORDS_OF_DELAY "delay-notice" /* key in data/words */
-
 static const struct blob_words *row_of(const struct blob *blob, struct slice key)
 {
     const struct blob_words *rows = BLOB_AT(blob, struct blob_words, blob->words);
@@ -48,20 +46,24 @@ struct explanation words_standing(const struct rules *rules, const struct verdic
     for (int i = 0; i < BLOB_WORDS; i++)
         said[i] = said_by(blob, rows, lang, (enum word)i);
     struct explanation words = {said[LABEL], said[CAUSE], said[REMEDY], said[OPERATOR], said[DID]};
-    if (standing == STANDING_RETURNED) { /* of the row that the remedy is of: a rule's remedy may fit both */
-        bool is_rules = rows[0] && rows[0]->text[lang][REMEDY].len;
-        const struct blob_words *row = is_rules ? rows[0] : rows[1];
-        if (row && row->text[lang][RETURNED].len)
-            words.remedy = blob_slice(blob, row->text[lang][RETURNED]);
-    }
-    bool is_waiting = verdict->action == ACTION_RETRY_LATER || verdict->action == ACTION_SLOW_DOWN;
-    const struct blob_words *notice = row_of(blob, SLICE("/" WORDS_OF_DELAY));
-    if (standing == STANDING_UNDERWAY && is_waiting && notice) {
-        words.remedy = blob_slice(blob, notice->text[lang][REMEDY]);
+    /* a row with `returned` has a remedy for mails that are still tried; any other one's is for what is over */
+    bool is_rules = rows[0] && rows[0]->text[lang][REMEDY].len;
+    const struct blob_words *row = is_rules ? rows[0] : rows[1];
+    bool has_returned = row && row->text[lang][RETURNED].len;
+    if (standing == STANDING_RETURNED && has_returned)
+        words.remedy = blob_slice(blob, row->text[lang][RETURNED]);
+    bool is_pace = verdict->action == ACTION_RETRY_LATER || verdict->action == ACTION_SLOW_DOWN;
+    bool is_theirs = verdict->whose == WHOSE_RECEIVER && (is_pace || verdict->action == ACTION_SUPPRESS_AFTER_N);
+    const struct blob_words *retrying = row_of(blob, SLICE("//retrying")),
+                            *underway = row_of(blob, SLICE("//underway"));
+    if (standing == STANDING_RETRYING && is_theirs && !has_returned && retrying)
+        words.remedy = blob_slice(blob, retrying->text[lang][REMEDY]);
+    if (standing == STANDING_UNDERWAY && is_pace && underway) {
+        words.remedy = blob_slice(blob, underway->text[lang][REMEDY]);
         if (verdict->reason == REASON_EXPIRED) { /* its own words say that time has run out */
-            words.label = blob_slice(blob, notice->text[lang][LABEL]);
-            words.cause = blob_slice(blob, notice->text[lang][CAUSE]);
-            words.operator= blob_slice(blob, notice->text[lang][OPERATOR]);
+            words.label = blob_slice(blob, underway->text[lang][LABEL]);
+            words.cause = blob_slice(blob, underway->text[lang][CAUSE]);
+            words.operator= blob_slice(blob, underway->text[lang][OPERATOR]);
         }
     }
     return words;
@@ -69,12 +71,17 @@ struct explanation words_standing(const struct rules *rules, const struct verdic
 
 struct explanation words_for(const struct rules *rules, const struct verdict *verdict, enum lang lang)
 {
-    return words_standing(rules, verdict, STANDING_OWED, lang);
+    return words_standing(rules, verdict, STANDING_OPEN, lang);
 }
 
 enum standing standing_of_mail(enum kind kind)
 {
     return kind == KIND_DELAY ? STANDING_UNDERWAY : STANDING_RETURNED;
+}
+
+enum standing standing_of_mails(int64_t n, int64_t retrying)
+{
+    return retrying == 0 ? STANDING_RETURNED : retrying < n ? STANDING_OPEN : STANDING_RETRYING;
 }
 
 bool words_has(const struct rules *rules, struct slice key)

@@ -19,13 +19,16 @@ struct explanation words_for(const struct rules *rules, const struct verdict *ve
 
 /* What is still to come decides what a remedy may promise. */
 enum standing {
-    STANDING_OWED,     /* a reply to ourselves: what can be tried again, we try again */
-    STANDING_RETURNED, /* the mail is over, refused or given up: nobody tries it again by himself */
+    STANDING_OPEN,     /* a reply, whatever follows from it; or mails of which some are over and some are not */
+    STANDING_RETRYING, /* put off by us: it will be tried again, and nobody need do anything for that */
+    STANDING_RETURNED, /* over, refused or given up: nobody tries it again by himself */
     STANDING_UNDERWAY, /* a notice of delay: a server on the way still tries, and an outcome will come */
 };
 struct explanation words_standing(const struct rules *rules, const struct verdict *verdict, enum standing standing,
                                   enum lang lang);
 /* Of a row that was read from a mail. */
 enum standing standing_of_mail(enum kind kind);
+/* Of n mails of which so many will be tried again. */
+enum standing standing_of_mails(int64_t n, int64_t retrying);
 
 #endif

@@ -246,7 +246,7 @@ const en = {
     notDead: 'this does not mean that the address is dead',
   },
   authenticity: {
-    genuine: 'verified as a real error',
+    genuine: 'verified as genuine',
     unverified: 'unverified',
     backscatter: 'for mail we never sent',
     forged: 'forged',

@@ -246,7 +246,7 @@ const ja = {
     notDead: 'アドレスが使えなくなったという意味ではありません',
   },
   authenticity: {
-    genuine: '本物のエラーと確認済み',
+    genuine: '本物と確認済み',
     unverified: '本物か確認できない',
     backscatter: '送った覚えのないエラー',
     forged: 'なりすまし',
