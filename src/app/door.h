@@ -16,6 +16,7 @@ struct door_options {
     const char *host_name;
     struct tls_server *tls; /* not owned */
     int date_offset_minutes;
+    struct recent_mails *recent; /* receive/submission.h */
     void (*submitted)(void *owner, const struct submit_news *news, size_t count);
     void *owner;
 };

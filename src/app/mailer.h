@@ -9,6 +9,7 @@
 #include "deliver/composer.h"
 #include "mailauth/return_path.h"
 #include "store/seal.h"
+#include "submit/recent.h"
 
 enum {
     MAILER_CACHE_MS = 1000,
@@ -23,7 +24,8 @@ struct mailer_options {
     struct world *world;
     const struct seal_key *seal;
     const struct token_ring *ring;
-    int date_offset_minutes; /* of Date headers */
+    int date_offset_minutes;     /* of Date headers */
+    struct recent_mails *recent; /* looked at before the store is; NULL: there are none */
 };
 struct mailer *mailer_new(const struct mailer_options *options);
 void mailer_free(struct mailer *mailer);

@@ -35,6 +35,7 @@ struct stored_mail {
     uint64_t id; /* 0: none */
     uint64_t used, key_id;
     struct arena arena;
+    struct shared *bytes; /* holds unsigned_mail; NULL: the arena does */
     struct slice from_domain, unsigned_mail;
     struct shared *ready; /* signed; NULL: not yet, or signed for each recipient */
     unsigned flags;

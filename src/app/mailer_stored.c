@@ -7,13 +7,14 @@
 
 #include "base/utf8.h"
 #include "mime/write.h"
-#include "submit/message.h"
+#include "submit/recent.h"
 
 enum { SIGNERS_MOST = 1000 /* of one brand, before they are forgotten */ };
 
 static void mail_forget(struct stored_mail *mail)
 {
     shared_drop(mail->ready);
+    shared_drop(mail->bytes);
     arena_release(&mail->arena);
     *mail = (struct stored_mail){0};
 }
@@ -85,7 +86,24 @@ static struct known_signer *signer_get(const struct mailer *mailer, struct maile
 
 /* ── the mail ── */
 
-static struct stored_mail *mail_get(struct mailer_thread *thread, uint64_t id, struct fault *why)
+/* Of those handed in last, without the store. */
+static bool mail_recent(const struct mailer *mailer, uint64_t id, struct stored_mail *mail)
+{
+    struct recent_mail *recent = recent_mails_take(mailer->options.recent, id);
+    if (!recent)
+        return false;
+    mail->bytes = shared_hold(recent->body);
+    mail->unsigned_mail = shared_slice(mail->bytes);
+    mail->from_domain = arena_copy(&mail->arena, recent->from_domain);
+    mail->flags = recent->flags;
+    mail->date = recent->accepted;
+    mail->id = id;
+    recent_mail_free(recent);
+    return true;
+}
+
+static struct stored_mail *mail_get(const struct mailer *mailer, struct mailer_thread *thread, uint64_t id,
+                                    struct fault *why)
 {
     struct stored_mails *mails = &thread->stored;
     struct stored_mail *oldest = &mails->mails[0];
@@ -101,6 +119,8 @@ static struct stored_mail *mail_get(struct mailer_thread *thread, uint64_t id, s
     struct message message;
     mail_forget(oldest);
     oldest->used = ++mails->clock;
+    if (mail_recent(mailer, id, oldest))
+        return oldest;
     if (!message_find(thread->reader, why, id, true, &oldest->arena, &message))
         return NULL;
     if (!message.body.len) {
@@ -164,6 +184,12 @@ static bool ready_for(struct mailer_thread *thread, struct stored_mail *mail, co
     }
     if (mail->ready && mail->key_id == signer->key_id)
         return true;
+    if (!signer->signer && mail->bytes) {
+        shared_drop(mail->ready);
+        mail->ready = shared_hold(mail->bytes);
+        mail->key_id = signer->key_id;
+        return true;
+    }
     struct slice ready;
     if (!sign(signer->signer, mail, SLICE(""), arena, &ready, why))
         return false;
@@ -194,7 +220,7 @@ bool mailer_compose_stored(struct mailer *mailer, struct mailer_thread *thread, 
     SCOPED(arena) arena = {0};
     struct slice ready = {0};
     struct known_brand *brand = mailer_brand(mailer, thread, recipient->brand_id, now, why);
-    struct stored_mail *mail = brand ? mail_get(thread, recipient->message_id, why) : NULL;
+    struct stored_mail *mail = brand ? mail_get(mailer, thread, recipient->message_id, why) : NULL;
     struct known_signer *signer = mail ? signer_get(mailer, thread, brand, mail->from_domain, now, why) : NULL;
     if (!signer)
         return false;

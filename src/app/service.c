@@ -46,6 +46,7 @@ struct service {
     struct ip own_addresses[TRANSPORT_ADDRESSES_MOST];
     size_t own_address_count;
     struct mailer *mailer;
+    struct recent_mails *recent;
     struct report *report;
     struct engine *engine;
     struct expander *expander;
@@ -210,7 +211,9 @@ static struct ledger ledger_of(struct service *service)
 static bool engine_begin(struct service *service, struct fault *why)
 {
     const struct service_options *options = &service->options;
+    service->recent = recent_mails_new();
     const struct mailer_options mailer = {
+        .recent = service->recent,
         .store = service->store,
         .world = options->world,
         .seal = &service->seal,
@@ -387,6 +390,7 @@ static bool mail_door_begin(struct service *service, struct fault *why)
 static bool door_begin(struct service *service, struct fault *why)
 {
     const struct door_options options = {
+        .recent = service->recent,
         .config = service->options.config,
         .store = service->store,
         .world = service->options.world,
@@ -534,6 +538,7 @@ void service_stop(struct service *service, time_ms drain_ms)
     api_free(service->api); /* until here the counters could still tell it that they moved */
     certificates_free(service->certificates);
     mailer_free(service->mailer);
+    recent_mails_free(service->recent);
     if (service->store)
         store_close(service->store);
     if (service->roots)

@@ -10,7 +10,7 @@
 
 #include "receive/authenticator.h"
 #include "receive/session.h"
-#include "submit/message.h"
+#include "submit/recent.h"
 
 struct submission_network {
     struct ip ip;
@@ -29,6 +29,7 @@ struct submission_options {
     bool encodes_long_lines, keeps_8bit; /* submit/prepare.h */
     bool no_reports;                     /* nothing is told by mail (submit/notice.h) */
     time_ms delay_after;                 /* counted from when it is due: NOTIFY=DELAY is told then */
+    struct recent_mails *recent;         /* what is handed in is kept there, too; NULL: nowhere */
     /* After each commit, on the writer's thread: tell the engine. */
     void (*submitted)(void *owner, const struct submit_news *news, size_t count);
     void *owner;

@@ -292,6 +292,7 @@ void submission_message(struct submission *submission, struct session *session, 
         return;
     }
     pending_fill(submission, client, pending, &prepared, brand_id, now);
+    recent_mails_keep(submission->options.recent, &pending->message);
     client->pending = pending;
     submission->pending++;
     store_write(submission->options.store, &pending->job);
