@@ -305,6 +305,8 @@ int cmd_brand(int argc, char **argv)
     struct world world;
     world_init(&world, NETWORK_LOOPBACK);
     struct slice address = address_find(slice_str(from));
+    if (!address.len) /* what was given is named in the fault */
+        address = slice_str(from);
     ptrdiff_t open = slice_find_byte(slice_str(from), '<');
     struct slice from_name = open > 0 ? slice_trim(slice_head(slice_str(from), (size_t)open)) : SLICE("");
     if (from_name.len >= 2 && slice_starts(from_name, SLICE("\"")) && slice_ends(from_name, SLICE("\"")))

@@ -340,6 +340,10 @@ int cmd_check(int argc, char **argv)
     if (!arguments_read(argc, argv, table, &arguments, &why))
         return command_fail("check", &why);
     struct session session = {.run = checker_named(&arguments)};
+    if (!arguments.wants_help && !session.run && arguments.word_count) {
+        fault_set(&why, FAULT_INPUT, "there is no \"check %s\"; see --help", arguments.words[0]);
+        return command_fail("check", &why);
+    }
     if (arguments.wants_help || !session.run) {
         fputs(usage, arguments.wants_help ? stdout : stderr);
         return arguments.wants_help ? 0 : 2;

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "deliver/directions.h"
-#include "dns/resolver.h"
+#include "mail/address.h"
 #include <stdio.h>
 
 static const char usage[] =
@@ -84,21 +84,19 @@ static bool relay_set(struct desk *desk, const struct relay_arguments *given, co
                       struct relay_change *change, struct fault *why)
 {
     uint64_t port = 587;
-    char normal[DNS_NAME_ROOM];
     if (given->port && (!slice_to_u64(slice_str(given->port), &port) || port < 1 || port > 65535))
         return fault_set(why, FAULT_INPUT, "--port %s: a number from 1 to 65535", given->port);
     if (!given->user != !given->password_file)
         return fault_set(why, FAULT_INPUT, "--user and --password-file belong together");
-    if (!dns_name_normalise(slice_str(host), normal) || !normal[0])
-        return fault_set(why, FAULT_INPUT, "\"%.100s\" is no host name", host);
-    change->host = arena_copy(&desk->arena, slice_str(normal));
+    if (!domain_normalise(slice_str(host), &desk->arena, &change->host, why))
+        return fault_prefix(why, "host: ");
     change->port = (int64_t)port;
     change->user = slice_str(given->user ? given->user : "");
     if (given->user && !seal_password(desk, given, change, why))
         return false;
     if (!store_change(desk->store, set_run, change, why))
         return false;
-    printf("its mail goes to %s port %llu\n", normal, (unsigned long long)port);
+    printf("its mail goes to %.*s port %llu\n", SLICE_ARG(change->host), (unsigned long long)port);
     return true;
 }
 

@@ -91,7 +91,7 @@ void config_release(struct config *config)
 bool config_set(struct config *config, struct slice key, struct slice value, struct fault *why)
 {
     const struct setting *nearest = NULL;
-    size_t least = 4;
+    size_t least = key.len / 2 < 4 ? key.len / 2 : 4; /* half another word is no slip of the finger */
     for (size_t i = 0; i < COUNT_OF(settings); i++) {
         if (slice_equal(slice_str(settings[i].key), key))
             return setting_parse(config, &settings[i], value, why);

@@ -7,6 +7,8 @@ bool list_create(struct db *db, struct fault *why, uint64_t brand_id, struct sli
 {
     int64_t there = 0;
     bool found;
+    if (!name.len)
+        return fault_set(why, FAULT_INPUT, "a list has a name");
     if (!db_query_ints(db, why, "SELECT id FROM list WHERE brand_id = $1 AND name = $2",
                        VALUES(V_INT((int64_t)brand_id), V_TEXT(name)), &there, 1, &found))
         return false;

@@ -10,11 +10,38 @@ static bool check_address(struct slice text, const char *what, struct fault *why
     return address_parse(text, &arena, &address, why) || fault_prefix(why, "%s \"%.*s\": ", what, SLICE_ARG(text));
 }
 
+/* What public links begin with: scheme and host, nothing that would end a link early; the last slash goes. */
+static bool check_links(struct slice *base, struct fault *why)
+{
+    struct slice rest = *base;
+    if (slice_starts(rest, SLICE("https://")))
+        rest = slice_from(rest, 8);
+    else if (slice_starts(rest, SLICE("http://")))
+        rest = slice_from(rest, 7);
+    else
+        rest = SLICE("");
+    bool ok = rest.len && rest.ptr[0] != '/';
+    for (size_t i = 0; ok && i < rest.len; i++)
+        ok = rest.ptr[i] > ' ' && rest.ptr[i] < 0x7f && !strchr("\"<>\\?#", rest.ptr[i]);
+    if (!ok)
+        return fault_set(why, FAULT_INPUT, "links \"%.*s\": https://HOST is wanted", SLICE_ARG(slice_head(*base, 100)));
+    while (slice_ends(*base, SLICE("/")))
+        base->len--;
+    return true;
+}
+
 bool brand_create(struct db *db, struct fault *why, struct brand *brand, time_ms now)
 {
+    SCOPED(arena) arena = {0};
+    struct slice return_path;
+    if (!brand->name.len)
+        return fault_set(why, FAULT_INPUT, "a brand has a name");
     if (!check_address(brand->from_address, "from address", why) ||
-        (brand->reply_to.len && !check_address(brand->reply_to, "reply-to address", why)))
+        (brand->reply_to.len && !check_address(brand->reply_to, "reply-to address", why)) ||
+        !check_links(&brand->link_base, why))
         return false;
+    if (!domain_normalise(brand->return_path_domain, &arena, &return_path, why))
+        return fault_prefix(why, "return path: ");
     brand->id = id_make_anywhere(db_ids(db), now);
     brand->created = now;
     int64_t made = 0;
@@ -23,7 +50,7 @@ bool brand_create(struct db *db, struct fault *why, struct brand *brand, time_ms
                "in_doubt, "
                "created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
                VALUES(V_INT((int64_t)brand->id), V_TEXT(brand->name), V_TEXT(brand->from_name),
-                      V_TEXT(brand->from_address), V_TEXT(brand->reply_to), V_TEXT(brand->return_path_domain),
+                      V_TEXT(brand->from_address), V_TEXT(brand->reply_to), V_TEXT(return_path),
                       V_TEXT(brand->link_base), V_TEXT(brand->footer), V_STR(brand->holds_doubtful ? "hold" : "retry"),
                       V_INT(now)),
                &made))

@@ -16,7 +16,7 @@ struct brand {
     time_ms created;
 };
 
-/* Inside a write job. Fills id. INPUT: an address that is none, a name already taken. */
+/* Inside a write job. Fills id. INPUT: an address, domain or base that is none, a name already taken. */
 NODISCARD bool brand_create(struct db *db, struct fault *why, struct brand *brand, time_ms now);
 /* By name or decimal id; texts in the arena. INPUT: there is none. */
 NODISCARD bool brand_find(struct db *db, struct fault *why, struct slice name_or_id, struct arena *arena,
