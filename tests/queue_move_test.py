@@ -79,6 +79,13 @@ def story(tap, words, store, contract):
         tap.equal(api.ask("GET", "/queue/orders/12345")[0], 404, f"{words}: an order that is not there")
 
         of_two = Api(todoke.http, api.ask("POST", "/keys", {"name": "two", "scopes": ["queue"], "brand_ids": [brands["Two"]]})[2]["secret"])
+        whole, paged, cursor, pages = api.ask("GET", "/queue/orders?limit=500")[2], [], "", 0
+        while cursor is not None and pages < 50:
+            page = api.ask("GET", f"/queue/orders?limit=2&cursor={cursor}")[2]
+            paged, cursor, pages = paged + page["items"], page["next_cursor"], pages + 1
+        tap.ok(len(whole["items"]) > 2 and whole["next_cursor"] is None and [row["id"] for row in paged] == [row["id"] for row in whole["items"]] and pages == (len(paged) + 1) // 2,
+               f"{words}: {len(paged)} orders in {pages} pages of two, each once, newest first", f"{paged}")
+        tap.equal((api.ask("GET", "/queue/orders?cursor=x")[0], api.ask("GET", "/queue/orders?limit=0")[0]), (400, 400), f"{words}: a cursor that is none")
         tap.equal(of_two.ask("GET", "/queue/orders")[2]["items"], [], f"{words}: another brand's key sees none of them")
         status, said = given({"verb": "purge", "domain": "d0.example", "dry_run": True}, of_two)
         tap.equal((status, said["n"]), (200, 0), f"{words}: and speaks of its own mail only")

@@ -3,10 +3,11 @@
  * A key bound to brands orders about its brands only, and nothing about sources and pools. */
 #include "api/body.h"
 #include "api/change.h"
+#include "api/page.h"
 #include "campaign/queue_order.h"
 #include "mail/address.h"
 
-enum { ORDERS_SHOWN = 500, WHY_MAX = 400, SITE_MAX = 255 };
+enum { LOOK_ORDERS = 500, LOOKS_MOST = 20, WHY_MAX = 400, SITE_MAX = 255 };
 
 /* ── the record ── */
 
@@ -54,49 +55,80 @@ static bool is_seen(struct db *db, struct fault *why, const struct key_rights *r
     return true;
 }
 
-static void orders_answer(struct api *api, struct http_request *request, uint64_t id)
+/* Up to `limit` of those that the caller sees, older than `before`. *last: where the next page begins. */
+static bool orders_write(struct api *api, struct http_request *request, unsigned limit, uint64_t before,
+                         struct json *json, uint64_t *last, bool *has_more, struct fault *why)
 {
-    struct fault why = {0};
-    struct queue_order *orders;
-    size_t count, shown = 0;
-    SCOPED(buf) out = BUF(ANSWER_MAX);
-    struct json json = {&out};
-    bool ok = order_list(api->db, &why, id, id ? 1 : ORDERS_SHOWN, &request->arena, &orders, &count);
-    if (!id) {
-        json_object_begin(&json);
-        json_put_array(&json, "items");
+    const struct key_rights *rights = &api_caller(request)->key.rights;
+    unsigned shown = 0;
+    *has_more = true;
+    *last = before;
+    for (int look = 0; look < LOOKS_MOST; look++) {
+        struct queue_order *orders;
+        size_t count;
+        if (!order_list(api->db, why, 0, *last, LOOK_ORDERS, &request->arena, &orders, &count))
+            return false;
+        for (size_t i = 0; i < count; i++) {
+            bool seen;
+            if (!is_seen(api->db, why, rights, &orders[i], &seen))
+                return false;
+            if (seen && shown == limit)
+                return true;
+            if (seen)
+                order_write(json, &orders[i]);
+            shown += seen;
+            *last = orders[i].id;
+        }
+        if (count < LOOK_ORDERS) {
+            *has_more = false;
+            return true;
+        }
     }
-    for (size_t i = 0; ok && i < count; i++) {
-        bool seen;
-        ok = is_seen(api->db, &why, &api_caller(request)->key.rights, &orders[i], &seen);
-        if (ok && seen && ++shown)
-            order_write(&json, &orders[i]);
-    }
-    if (!id) {
-        json_end(&json);
-        json_put_null(&json, "next_cursor");
-        json_end(&json);
-    }
-    if (!ok)
-        answer_fault(request, &why, 400);
-    else if (id && !shown)
-        answer_no_such(request, "order");
-    else
-        answer_json(request, &out);
+    return true; /* many orders of others between: a short page, and the next goes on */
 }
 
 void api_order_list(struct api *api, struct http_request *request)
 {
-    orders_answer(api, request, 0);
+    struct fault why = {0};
+    unsigned limit;
+    uint64_t before, last;
+    bool has_more;
+    SCOPED(buf) out = BUF(ANSWER_MAX);
+    struct json json = {&out};
+    if (!page_by_id(request, &limit, &before))
+        return;
+    json_object_begin(&json);
+    json_put_array(&json, "items");
+    bool ok = orders_write(api, request, limit, before, &json, &last, &has_more, &why);
+    json_end(&json);
+    page_close(&json, last, has_more);
+    if (ok)
+        answer_json(request, &out);
+    else
+        answer_fault(request, &why, 400);
 }
 
 void api_order_show(struct api *api, struct http_request *request)
 {
+    struct fault why = {0};
     uint64_t id;
+    struct queue_order *order;
+    size_t count = 0;
+    bool seen = false, ok = true;
+    SCOPED(buf) out = BUF(ANSWER_MAX);
+    struct json json = {&out};
     if (id_parse(http_param(request, "id"), &id) && id)
-        orders_answer(api, request, id);
-    else
+        ok = order_list(api->db, &why, id, 0, 1, &request->arena, &order, &count);
+    if (ok && count)
+        ok = is_seen(api->db, &why, &api_caller(request)->key.rights, order, &seen);
+    if (!ok) {
+        answer_fault(request, &why, 400);
+    } else if (!seen) {
         answer_no_such(request, "order");
+    } else {
+        order_write(&json, order);
+        answer_json(request, &out);
+    }
 }
 
 /* ── giving one ── */

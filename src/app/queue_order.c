@@ -195,7 +195,7 @@ bool queue_order_list(struct desk *desk, bool is_json, struct fault *why)
 {
     struct queue_order *orders;
     size_t found;
-    if (!order_list(desk->reader, why, 0, ORDERS_SHOWN, &desk->arena, &orders, &found))
+    if (!order_list(desk->reader, why, 0, 0, ORDERS_SHOWN, &desk->arena, &orders, &found))
         return false;
     if (!found && !is_json)
         puts("nobody has ordered anything");

@@ -127,20 +127,20 @@ bool order_give(struct db *db, struct fault *why, struct queue_order *order)
 
 /* ── carrying it out ── */
 
-bool order_list(struct db *db, struct fault *why, uint64_t id, size_t limit, struct arena *arena,
+bool order_list(struct db *db, struct fault *why, uint64_t id, uint64_t before, size_t limit, struct arena *arena,
                 struct queue_order **orders, size_t *count)
 {
     SCOPED(rows) rows = {0};
     *orders = ARENA_ARRAY(arena, struct queue_order, limit);
     *count = 0;
-    if (!db_query(db, why, &rows,
-                  "SELECT o.id, o.at_ms, o.who, o.verb, o.brand_id, o.campaign_id, o.domain, o.site, "
-                  "o.accepted_until_ms, o.why, o.moved + (SELECT CAST(COALESCE(SUM(t.moved), 0) AS BIGINT) FROM "
-                  "queue_order_todo t WHERE t.order_id = o.id), o.done_ms, (SELECT COUNT(*) FROM queue_order_todo t "
-                  "WHERE t.order_id = o.id AND t.is_done = 0), o.pool, o.source, o.to_pool FROM queue_order o WHERE $1 "
-                  "= 0 OR o.id = $1 ORDER BY "
-                  "o.id DESC LIMIT $2",
-                  VALUES(V_INT((int64_t)id), V_INT((int64_t)limit))))
+    if (!db_query(
+            db, why, &rows,
+            "SELECT o.id, o.at_ms, o.who, o.verb, o.brand_id, o.campaign_id, o.domain, o.site, "
+            "o.accepted_until_ms, o.why, o.moved + (SELECT CAST(COALESCE(SUM(t.moved), 0) AS BIGINT) FROM "
+            "queue_order_todo t WHERE t.order_id = o.id), o.done_ms, (SELECT COUNT(*) FROM queue_order_todo t "
+            "WHERE t.order_id = o.id AND t.is_done = 0), o.pool, o.source, o.to_pool FROM queue_order o WHERE ($1 "
+            "= 0 OR o.id = $1) AND o.id < $3 ORDER BY o.id DESC LIMIT $2",
+            VALUES(V_INT((int64_t)id), V_INT((int64_t)limit), V_INT(before ? (int64_t)before : INT64_MAX))))
         return false;
     while (*count < limit && rows_next(&rows))
         (*orders)[(*count)++] = (struct queue_order){
@@ -367,7 +367,7 @@ bool order_step(const struct ledger *ledger, struct db *db, struct fault *why, t
     for (size_t i = 0; i < count; i++) {
         struct queue_order *order;
         size_t found;
-        if (!order_list(db, why, ids[i], 1, arena, &order, &found))
+        if (!order_list(db, why, ids[i], 0, 1, arena, &order, &found))
             return false;
         /* one of a later version of this program is left to that one */
         if (found && order->verb < ORDER_VERB_COUNT && (size_t)step->moved < most &&

@@ -65,8 +65,8 @@ struct order_step {
 NODISCARD bool order_step(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now, size_t most,
                           struct arena *arena, struct order_step *step);
 
-/* Newest first. Texts in the arena. id 0: all. */
-NODISCARD bool order_list(struct db *db, struct fault *why, uint64_t id, size_t limit, struct arena *arena,
-                          struct queue_order **orders, size_t *count);
+/* Newest first. Texts in the arena. id 0: all; before: those that are older than this one, 0: from the newest. */
+NODISCARD bool order_list(struct db *db, struct fault *why, uint64_t id, uint64_t before, size_t limit,
+                          struct arena *arena, struct queue_order **orders, size_t *count);
 
 #endif

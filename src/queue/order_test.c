@@ -97,7 +97,7 @@ static struct queue_order the_order(struct fixture *fixture, uint64_t id)
     struct fault why = {0};
     struct queue_order *orders;
     size_t count;
-    if (!order_list(fixture->store.reader, &why, id, 10, &fixture->arena, &orders, &count) || count != 1)
+    if (!order_list(fixture->store.reader, &why, id, 0, 10, &fixture->arena, &orders, &count) || count != 1)
         fail_msg("%s", why.text);
     return orders[0];
 }
