@@ -228,10 +228,54 @@ static void what_is_unread_or_owed_stays(void **state)
     test_store_end(&test);
 }
 
+static bool lanes_make(struct db *db, struct fault *why, void *context)
+{
+    const struct {
+        int campaign;
+        const char *pool;
+    } rows[] = {{1, "reserve"}, {1, ""}, {2, "reserve"}, {0, "reserve"}};
+    if (!db_do(db, why,
+               "INSERT INTO campaign (id, brand_id, name, content_version_id, list_id, state, expires_after_ms, "
+               "created_ms, finished_ms) VALUES (1, 1, 'over', 1, 1, 'finished', 1, 1, $1), (2, 1, 'goes on', 1, 1, "
+               "'sending', 1, 1, 0)",
+               VALUES(V_INT(BEGIN)), NULL))
+        return false;
+    for (int64_t i = 0; i < (int64_t)COUNT_OF(rows); i++)
+        if (!db_do(db, why,
+                   "INSERT INTO lane (id, priority, brand_id, campaign_id, domain, pool) VALUES ($1, 1, $1, $2, "
+                   "'d.example', $3)",
+                   VALUES(V_INT(i + 1), V_INT(rows[i].campaign), V_STR(rows[i].pool)), NULL))
+            return false;
+    return true;
+}
+
+/* Moved lanes are kept in memory by every node: those of campaigns that are over are lanes like others again. */
+static void lanes_of_what_is_over_are_moved_no_more(void **state)
+{
+    TEST_STORE(test, state);
+    struct fixture f = {.store = test};
+    struct fault why = {0};
+    world_init_manual(&f.world, BEGIN + DAYS_MS(1), 1);
+    f.options = (struct retention_options){.store = f.store.store,
+                                           .world = &f.world,
+                                           .events = DAYS_MS(KEPT_DAYS),
+                                           .inbound = DAYS_MS(INBOUND_DAYS),
+                                           .counters = DAYS_MS(COUNTERS_DAYS),
+                                           .logs = DAYS_MS(30)};
+    test_write(f.store.store, lanes_make, NULL);
+    if (!retention_round(&f.options, f.store.reader, NULL, &f.done, &why))
+        fail_msg("%s", why.text);
+    assert_int_equal(number(&f, "SELECT COUNT(*) FROM lane"), 4);
+    assert_int_equal(number(&f, "SELECT COUNT(*) FROM lane WHERE pool <> ''"), 2);
+    assert_int_equal(number(&f, "SELECT COUNT(*) FROM lane WHERE pool <> '' AND campaign_id = 1"), 0);
+    test_store_end(&test);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_store_stops_growing),
+        ON_BOTH(lanes_of_what_is_over_are_moved_no_more),
         ON_BOTH(what_is_unread_or_owed_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
