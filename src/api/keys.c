@@ -174,8 +174,42 @@ void api_key_create(struct api *api, struct http_request *request)
     change_begin(change, request);
 }
 
-static bool key_end_run(struct change *change, struct db *db, struct fault *why)
+/* ── what is done to a key: its end, the end of its sessions, a pause and its end ── */
+
+struct key_order {
+    bool (*carry_out)(struct change *change, struct db *db, struct fault *why, const struct key *key);
+};
+
+static bool key_end(struct change *change, struct db *db, struct fault *why, const struct key *key)
 {
+    bool found;
+    return key_revoke(db, why, key->id, change->now, &found);
+}
+
+static bool key_sign_out(struct change *change, struct db *db, struct fault *why, const struct key *key)
+{
+    bool found;
+    return key_sessions_end(db, why, key->id, change->now, &found);
+}
+
+static bool key_halt(struct change *change, struct db *db, struct fault *why, const struct key *key)
+{
+    bool found;
+    return key_pause(db, why, key->id, change->now, &found);
+}
+
+/* Who releases a key knows what it did: an alarm about it was seen. */
+static bool key_let_go(struct change *change, struct db *db, struct fault *why, const struct key *key)
+{
+    bool found;
+    struct slice about = arena_printf(&change->work, "%.*s (%llu)", SLICE_ARG(key->name), (unsigned long long)key->id);
+    struct slice by = arena_printf(&change->work, "key %llu", (unsigned long long)change->key_id);
+    return key_release(db, why, key->id, &found) && alarm_ack_matter(db, why, ALARM_CREDENTIAL, about, by, change->now);
+}
+
+static bool key_order_run(struct change *change, struct db *db, struct fault *why)
+{
+    const struct key_order *order = (const void *)change->data;
     struct key key;
     bool found;
     if (!key_by_id(db, why, change->forget_key, &change->work, &key, &found))
@@ -183,88 +217,40 @@ static bool key_end_run(struct change *change, struct db *db, struct fault *why)
     if (!found || key.revoked || !key_is_seen(&change->rights, &key))
         return change_refuse(change, 404, "", "there is no such key");
     change->status = 204;
-    return key_revoke(db, why, key.id, change->now, &found);
+    return order->carry_out(change, db, why, &key);
+}
+
+static void key_order(struct api *api, struct http_request *request, struct key_order order)
+{
+    uint64_t id;
+    if (!id_parse(http_param(request, "id"), &id)) {
+        answer_no_such(request, "key");
+        return;
+    }
+    struct change *change = change_new(api, request, struct key_order, key_order_run);
+    *(struct key_order *)change->data = order;
+    change->forget_key = id;
+    change_begin(change, request);
 }
 
 void api_key_revoke(struct api *api, struct http_request *request)
 {
-    uint64_t id;
-    if (!id_parse(http_param(request, "id"), &id)) {
-        answer_no_such(request, "key");
-        return;
-    }
-    struct change *change = change_new(api, request, char, key_end_run);
-    change->forget_key = id;
-    change_begin(change, request);
-}
-
-/* ── its sessions ── */
-
-static bool key_sign_out_run(struct change *change, struct db *db, struct fault *why)
-{
-    struct key key;
-    bool found;
-    if (!key_by_id(db, why, change->forget_key, &change->work, &key, &found))
-        return false;
-    if (!found || key.revoked || !key_is_seen(&change->rights, &key))
-        return change_refuse(change, 404, "", "there is no such key");
-    change->status = 204;
-    return key_sessions_end(db, why, key.id, change->now, &found);
+    key_order(api, request, (struct key_order){key_end});
 }
 
 void api_key_sign_out(struct api *api, struct http_request *request)
 {
-    uint64_t id;
-    if (!id_parse(http_param(request, "id"), &id)) {
-        answer_no_such(request, "key");
-        return;
-    }
-    struct change *change = change_new(api, request, char, key_sign_out_run);
-    change->forget_key = id;
-    change_begin(change, request);
-}
-
-/* ── a pause ── */
-
-static bool key_halt_run(struct change *change, struct db *db, struct fault *why)
-{
-    const bool *is_release = (const void *)change->data;
-    struct key key;
-    bool found;
-    if (!key_by_id(db, why, change->forget_key, &change->work, &key, &found))
-        return false;
-    if (!found || key.revoked || !key_is_seen(&change->rights, &key))
-        return change_refuse(change, 404, "", "there is no such key");
-    change->status = 204;
-    if (!*is_release)
-        return key_pause(db, why, key.id, change->now, &found);
-    /* who releases a key knows what it did: an alarm about it was seen */
-    struct slice about = arena_printf(&change->work, "%.*s (%llu)", SLICE_ARG(key.name), (unsigned long long)key.id);
-    struct slice by = arena_printf(&change->work, "key %llu", (unsigned long long)change->key_id);
-    return key_release(db, why, key.id, &found) && alarm_ack_matter(db, why, ALARM_CREDENTIAL, about, by, change->now);
-}
-
-static void key_halt(struct api *api, struct http_request *request, bool is_release)
-{
-    uint64_t id;
-    if (!id_parse(http_param(request, "id"), &id)) {
-        answer_no_such(request, "key");
-        return;
-    }
-    struct change *change = change_new(api, request, bool, key_halt_run);
-    *(bool *)change->data = is_release;
-    change->forget_key = id;
-    change_begin(change, request);
+    key_order(api, request, (struct key_order){key_sign_out});
 }
 
 void api_key_pause(struct api *api, struct http_request *request)
 {
-    key_halt(api, request, false);
+    key_order(api, request, (struct key_order){key_halt});
 }
 
 void api_key_release(struct api *api, struct http_request *request)
 {
-    key_halt(api, request, true);
+    key_order(api, request, (struct key_order){key_let_go});
 }
 
 /* ── brands ── */
