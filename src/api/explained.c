@@ -212,7 +212,7 @@ static struct text with_label(const struct rules *rules, const struct event *eve
     struct text label = WORDS_BOTH(rules, &event->verdict, label);
     if (!label.ja.len)
         return (struct text){slice_str(ja), slice_str(en)};
-    return (struct text){arena_printf(arena, "%s:%.*s", ja, SLICE_ARG(label.ja)),
+    return (struct text){arena_printf(arena, "%s：%.*s", ja, SLICE_ARG(label.ja)),
                          arena_printf(arena, "%s: %.*s", en, SLICE_ARG(label.en))};
 }
 
