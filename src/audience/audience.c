@@ -18,7 +18,8 @@ bool audience_next_batch(struct db *db, struct fault *why, uint64_t list_id, uin
     if (!db_query(db, why, &found,
                   "SELECT c.id, c.address, c.written, c.name, (SELECT s.why FROM suppression s WHERE " SUPPRESSION_OF_C
                   " ORDER BY s.brand_id LIMIT 1), (SELECT s.reason FROM suppression s WHERE " SUPPRESSION_OF_C
-                  " ORDER BY s.brand_id LIMIT 1), c.unconfirmed FROM list_member m JOIN contact c ON c.bucket = "
+                  " ORDER BY s.brand_id LIMIT 1), c.unconfirmed, c.engaged_ms FROM list_member m JOIN contact c ON "
+                  "c.bucket = "
                   "m.bucket AND c.id = "
                   "m.contact_id WHERE m.bucket = $4 AND m.list_id = $1 AND m.contact_id > $5 AND c.moved_to = 0 ORDER "
                   "BY m.contact_id LIMIT $6",
@@ -34,6 +35,7 @@ bool audience_next_batch(struct db *db, struct fault *why, uint64_t list_id, uin
             .name = arena_copy(arena, rows_text(&found, 3)),
             .is_suppressed = !rows_is_null(&found, 4),
             .is_unconfirmed = rows_int(&found, 6) != 0,
+            .engaged = rows_int(&found, 7),
         };
         int64_t reason = rows_int(&found, 5);
         row->reason = reason > 0 && reason < REASON_COUNT ? (enum reason)reason : REASON_UNDEFINED;

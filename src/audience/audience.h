@@ -8,6 +8,7 @@
 struct audience_row {
     uint64_t contact_id;
     struct slice address, written, name;
+    time_ms engaged; /* a person last opened or clicked; 0: never */
     bool is_suppressed;
     bool is_unconfirmed; /* likewise left out (optin.h) */
     enum suppress_why why;

@@ -248,10 +248,102 @@ bool campaign_in_state(struct db *db, struct fault *why, enum campaign_state sta
 
 /* ── expansion ── */
 
+/* Over a source that warms up, those who read what comes go first (S50): deliveries are due in ranks, a ms apart, from
+ * a moment on at which the claimers have heard of it; they wait until all of them are there (deliver/dispatch.c). */
+enum { RANKS = 4, RANKS_AFTER_MS = 2000, READS_DAYS = 30, HAS_READ_DAYS = 180 };
+
+static bool ranks_begin(struct db *db, struct fault *why, const struct campaign *campaign, time_ms now, time_ms *last)
+{
+    bool is_first = campaign->expand_bucket == 0 && campaign->expand_after == 0;
+    return (!is_first ||
+            db_do(
+                db, why,
+                "UPDATE campaign SET ranked_ms = $2 WHERE id = $1 AND ranked_ms = 0 AND EXISTS (SELECT 1 FROM brand b "
+                "JOIN source s ON s.pool = CASE WHEN b.pool = '' THEN 'default' ELSE b.pool END JOIN warm_up w ON "
+                "w.source_id = s.id WHERE b.id = campaign.brand_id)",
+                VALUES(V_INT((int64_t)campaign->id), V_INT(now + RANKS_AFTER_MS + RANKS - 1)), NULL)) &&
+           db_query_ints(db, why, "SELECT ranked_ms FROM campaign WHERE id = $1", VALUES(V_INT((int64_t)campaign->id)),
+                         last, 1, NULL);
+}
+
+static int rank_of(const struct audience_row *member, time_ms now)
+{
+    if (member->engaged > now - DAYS_MS(READS_DAYS))
+        return 0;
+    return member->engaged > now - DAYS_MS(HAS_READ_DAYS) ? 1 : 2;
+}
+
+static bool struck(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    int **ranks = context;
+    *ranks[index] = RANKS - 1;
+    return true;
+}
+
+/* Of those who have read nothing, whose mail came back lately is the last. */
+static bool ranks_of(struct db *db, struct fault *why, const struct audience_row *members, size_t count, time_ms now,
+                     struct arena *arena, int *ranks)
+{
+    struct value *values = ARENA_ARRAY(arena, struct value, count * 2 + 1);
+    int **asked = ARENA_ARRAY(arena, int *, count + 1);
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++) {
+        ranks[i] = rank_of(&members[i], now);
+        if (ranks[i] < RANKS - 2)
+            continue;
+        values[rows * 2] = V_INT(id_bucket(members[i].contact_id));
+        values[rows * 2 + 1] = V_TEXT(members[i].address);
+        asked[rows++] = &ranks[i];
+    }
+    return db_query_many(db, why, "SELECT 1 FROM strike WHERE bucket = $1 AND address = $2 AND count > 0", values, 2,
+                         rows, struck, asked);
+}
+
+static void news_add(struct arena *arena, struct submit_news **all, size_t *all_count, size_t *room,
+                     const struct submit_news *news, size_t count)
+{
+    if (*all_count + count > *room) {
+        *room = (*all_count + count) * 2;
+        struct submit_news *bigger = ARENA_ARRAY(arena, struct submit_news, *room);
+        if (*all_count)
+            memcpy(bigger, *all, *all_count * sizeof(**all));
+        *all = bigger;
+    }
+    if (count)
+        memcpy(*all + *all_count, news, count * sizeof(*news));
+    *all_count += count;
+}
+
+/* Rank by rank. */
+static bool submit_ranked(struct db *db, struct fault *why, const struct submit_order *order, time_ms last,
+                          const struct submit_row *rows, const int *ranks, size_t count, struct arena *arena,
+                          struct submit_news **news, size_t *news_count)
+{
+    size_t room = 0;
+    struct submit_row *of_rank = ARENA_ARRAY(arena, struct submit_row, count + 1);
+    *news = NULL;
+    *news_count = 0;
+    for (int rank = 0; rank < RANKS; rank++) {
+        struct submit_order now = *order;
+        struct submit_news *fresh;
+        size_t found = 0, fresh_count;
+        now.due = last - (RANKS - 1) + rank;
+        for (size_t i = 0; i < count; i++)
+            if (ranks[i] == rank)
+                of_rank[found++] = rows[i];
+        if (!found)
+            continue;
+        if (!submit_rows(db, why, &now, of_rank, found, arena, &fresh, &fresh_count))
+            return false;
+        news_add(arena, news, news_count, &room, fresh, fresh_count);
+    }
+    return true;
+}
+
 /* What one batch of members becomes: rows to submit, and events for those left out. */
 static bool expand_batch(struct db *db, struct fault *why, const struct campaign *campaign,
-                         const struct audience_row *members, size_t count, time_ms now, struct arena *arena,
-                         struct submit_news **news, size_t *news_count)
+                         const struct audience_row *members, size_t count, time_ms now, time_ms ranked,
+                         struct arena *arena, struct submit_news **news, size_t *news_count)
 {
     const struct submit_order order = {
         .brand_id = campaign->brand_id,
@@ -264,9 +356,13 @@ static bool expand_batch(struct db *db, struct fault *why, const struct campaign
     struct submit_row *rows = ARENA_ARRAY(arena, struct submit_row, count);
     struct event *left_out = ARENA_ARRAY(arena, struct event, count);
     size_t row_count = 0, left_count = 0;
+    int *all_ranks = ARENA_ARRAY(arena, int, count + 1), *ranks = ARENA_ARRAY(arena, int, count + 1);
+    if (ranked && !ranks_of(db, why, members, count, now, arena, all_ranks))
+        return false;
     for (size_t i = 0; i < count; i++) {
         const struct audience_row *member = &members[i];
         if (!member->is_suppressed && !member->is_unconfirmed) {
+            ranks[row_count] = all_ranks[i];
             rows[row_count++] = (struct submit_row){
                 .contact_id = member->contact_id, .address = member->address, .written = member->written};
             continue;
@@ -286,23 +382,9 @@ static bool expand_batch(struct db *db, struct fault *why, const struct campaign
             .state_after = DELIVERY_STATE_COUNT,
         };
     }
-    return submit_rows(db, why, &order, rows, row_count, arena, news, news_count) &&
-           event_append(db, why, left_out, left_count);
-}
-
-static void news_add(struct arena *arena, struct submit_news **all, size_t *all_count, size_t *room,
-                     const struct submit_news *news, size_t count)
-{
-    if (*all_count + count > *room) {
-        *room = (*all_count + count) * 2;
-        struct submit_news *bigger = ARENA_ARRAY(arena, struct submit_news, *room);
-        if (*all_count)
-            memcpy(bigger, *all, *all_count * sizeof(**all));
-        *all = bigger;
-    }
-    if (count)
-        memcpy(*all + *all_count, news, count * sizeof(*news));
-    *all_count += count;
+    bool ok = ranked ? submit_ranked(db, why, &order, ranked, rows, ranks, row_count, arena, news, news_count)
+                     : submit_rows(db, why, &order, rows, row_count, arena, news, news_count);
+    return ok && event_append(db, why, left_out, left_count);
 }
 
 bool campaign_expand_step(struct db *db, struct fault *why, uint64_t id, size_t most, time_ms now, struct arena *arena,
@@ -319,13 +401,16 @@ bool campaign_expand_step(struct db *db, struct fault *why, uint64_t id, size_t 
         *is_done = true;
         return true;
     }
+    time_ms ranked;
+    if (!ranks_begin(db, why, &campaign, now, &ranked))
+        return false;
     for (size_t done = 0; done < most && campaign.expand_bucket < ID_BUCKETS;) {
         struct audience_row *members;
         size_t count, batch = most - done, fresh_count;
         struct submit_news *fresh;
         if (!audience_next_batch(db, why, campaign.list_id, campaign.brand_id, campaign.expand_bucket,
                                  campaign.expand_after, batch, now, arena, &members, &count) ||
-            !expand_batch(db, why, &campaign, members, count, now, arena, &fresh, &fresh_count))
+            !expand_batch(db, why, &campaign, members, count, now, ranked, arena, &fresh, &fresh_count))
             return false;
         news_add(arena, news, news_count, &room, fresh, fresh_count);
         done += count + 1;

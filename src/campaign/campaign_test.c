@@ -18,6 +18,7 @@ struct fixture {
     uint64_t list_id;
     struct campaign campaign;
     char (*text)[40];
+    bool is_warming;
 };
 
 static bool set_up(struct db *db, struct fault *why, void *context)
@@ -186,6 +187,56 @@ static void states_change_only_as_drawn(void **state)
     everybody_once(&fixture);
     arena_release(&step.arena);
     end(&fixture);
+}
+
+static bool warmth_run(struct db *db, struct fault *why, void *context)
+{
+    const struct fixture *fixture = context;
+    return db_do(db, why, "UPDATE contact SET engaged_ms = $1 WHERE address LIKE 'p1%'",
+                 VALUES(V_INT(NOW - DAYS_MS(3))), NULL) &&
+           db_do(db, why, "UPDATE contact SET engaged_ms = $1 WHERE address LIKE 'p2%'",
+                 VALUES(V_INT(NOW - DAYS_MS(90))), NULL) &&
+           db_do(db, why,
+                 "INSERT INTO strike (bucket, address, count, reason, last_ms) SELECT bucket, address, 1, 1, 1 FROM "
+                 "contact WHERE address LIKE 'p1%' OR address LIKE 'p3%'",
+                 NO_VALUES, NULL) &&
+           db_do(db, why,
+                 "INSERT INTO source (id, ip, ehlo_name, pool, weight, node, state, since_ms, created_ms) VALUES (1, "
+                 "'127.88.0.1', 'out.example', 'default', 1, 0, 'active', 1, 1)",
+                 NO_VALUES, NULL) &&
+           (!fixture->is_warming ||
+            db_do(db, why, "INSERT INTO warm_up (source_id, grp, caps, created_ms) VALUES (1, '*', '50,100', 1)",
+                  NO_VALUES, NULL));
+}
+
+/* S50: over a source that warms up, deliveries are due in ranks: those who read, who have read, the others, and last
+ * whose mail came back. Over any other all are due at once. */
+static void who_reads_goes_first_while_a_source_warms_up(void **state)
+{
+    for (int warms = 0; warms < 2; warms++) {
+        FIXTURE(fixture, state);
+        fixture.is_warming = warms;
+        test_write(fixture.store.store, warmth_run, &fixture);
+        act(&fixture, SEND);
+        struct act step = {.what = STEP, .id = fixture.campaign.id, .most = 37};
+        while (!step.is_done)
+            test_write(fixture.store.store, act_run, &step);
+        everybody_once(&fixture);
+        assert_int_equal(number(&fixture, "SELECT COUNT(DISTINCT due_ms) FROM delivery"), warms ? 4 : 1);
+        assert_int_equal(number(&fixture, "SELECT ranked_ms FROM campaign"), warms ? NOW + 2003 : 0);
+        static const char *const of_rank[] = {"d.address LIKE 'p1%'", "d.address LIKE 'p2%'",
+                                              "NOT (d.address LIKE 'p1%' OR d.address LIKE 'p2%' OR d.address LIKE "
+                                              "'p3%')",
+                                              "d.address LIKE 'p3%'"};
+        for (int rank = 0; warms && rank < 4; rank++) {
+            char sql[300];
+            snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM delivery d WHERE (due_ms = %lld) <> (%s)",
+                     (long long)NOW + 2000 + rank, of_rank[rank]);
+            assert_int_equal(number(&fixture, sql), 0);
+        }
+        arena_release(&step.arena);
+        end(&fixture);
+    }
 }
 
 /* Whatever step fails, and however often: everybody once. */
@@ -377,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_BOTH(states_change_only_as_drawn),
         ON_BOTH(expansion_survives_a_fault_anywhere),
+        ON_BOTH(who_reads_goes_first_while_a_source_warms_up),
         {"expansion_survives_a_fault_at_the_nth_row (sqlite)", expansion_survives_a_fault_at_the_nth_row, NULL, NULL,
          (void *)(uintptr_t) "sqlite"},
         ON_BOTH(names_are_not_numbers),

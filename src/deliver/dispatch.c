@@ -183,7 +183,11 @@ static void news_arrived(struct mailbox *mailbox, struct mail_item *batch)
 static bool read_holds(struct dispatcher *dispatcher, struct map *names, struct fault *why)
 {
     SCOPED(rows) rows = {0};
-    if (!db_query(dispatcher->reader, why, &rows, "SELECT kind, name FROM hold", NO_VALUES))
+    if (!db_query(
+            dispatcher->reader, why, &rows,
+            "SELECT kind, name FROM hold UNION ALL SELECT 'campaign', CAST(id AS TEXT) FROM campaign WHERE state = "
+            "'expanding' AND ranked_ms > 0", /* the first rank may be in its last bucket */
+            NO_VALUES))
         return false;
     while (rows_next(&rows)) {
         char name[320];
@@ -248,6 +252,20 @@ static void refresh_weights(struct dispatcher *dispatcher)
         log_warn("deliver", "the brands' weights cannot be read: %s", why.text);
 }
 
+static void refresh_ranks(struct dispatcher *dispatcher)
+{
+    struct fault why;
+    SCOPED(rows) rows = {0};
+    if (!db_query(dispatcher->reader, &why, &rows,
+                  "SELECT id, ranked_ms FROM campaign WHERE state IN ('expanding', 'sending') AND ranked_ms > 0",
+                  NO_VALUES))
+        return;
+    while (rows_next(&rows))
+        lanes_rank(dispatcher->lanes, (uint64_t)rows_int(&rows, 0), rows_int(&rows, 1));
+    if (!rows_end(&rows))
+        log_warn("deliver", "the ranks of campaigns cannot be read: %s", why.text);
+}
+
 void dispatcher_control(struct engine *engine, enum dispatcher_control what)
 {
     struct control_item *item = NEW(struct control_item);
@@ -286,6 +304,7 @@ static void each_second(struct timer *timer)
     watch_clock(dispatcher);
     refresh_holds(dispatcher);
     refresh_weights(dispatcher);
+    refresh_ranks(dispatcher);
     sources_refresh(dispatcher);
     if (++dispatcher->seconds % DIRECTIONS_S == 0) {
         struct fault why;
@@ -416,6 +435,7 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     nodes_begin(dispatcher); /* from here on nothing is missed that the lanes do not read */
     refresh_holds(dispatcher);
     refresh_weights(dispatcher);
+    refresh_ranks(dispatcher);
     if (!routing_begin(dispatcher, why) || !lanes_load(dispatcher->lanes, why)) {
         nodes_end(dispatcher);
         dispatcher_release(dispatcher);

@@ -14,6 +14,7 @@ struct lane {
     struct campaign_turn *turn;                /* NULL: not active */
     size_t heap_at;                            /* 1..: place in the heap of the sleeping; 0: not there */
     time_ms next_due;                          /* earliest instant at which a row is known to be due */
+    time_ms upto;                              /* active: only what is due until then, as its campaign is ranked */
     time_ms look_again;                        /* active: not before this for what has become due meanwhile */
     uint64_t owed[BUCKETS / 64];               /* buckets that may have rows which are not in memory */
     uint64_t may_have[BUCKETS / 64];           /* active: of these, buckets not yet found drained of what is due */
@@ -41,6 +42,7 @@ struct lanes {
     struct map domains;    /* -> struct domain */
     struct id_map claimed; /* delivery id -> struct recipient */
     struct id_map weights; /* brand id -> its weight */
+    struct id_map ranked;  /* campaign id -> the last of its ranks (an instant) */
     struct lane **heap;    /* sleeping lanes by next_due, from 1 */
     size_t heap_count, heap_room;
     bool (*is_held)(void *context, const struct lane_key *key);
@@ -163,6 +165,19 @@ void lanes_weigh(struct lanes *lanes, uint64_t brand_id, unsigned weight)
         id_map_set(&lanes->weights, brand_id, (void *)(uintptr_t)weight);
 }
 
+void lanes_rank(struct lanes *lanes, uint64_t campaign_id, time_ms last)
+{
+    if (campaign_id && last > 0)
+        id_map_set(&lanes->ranked, campaign_id, (void *)(uintptr_t)last);
+}
+
+/* Awake by what is due at `due`: a rank of its campaign goes alone. */
+static time_ms rank_of(const struct lanes *lanes, const struct lane *lane, time_ms due)
+{
+    time_ms last = lanes->ranked.count ? (time_ms)(uintptr_t)id_map_get(&lanes->ranked, lane->key.campaign_id) : 0;
+    return due < last ? due : INT64_MAX;
+}
+
 /* --- lanes and domains --- */
 
 struct lanes *lanes_new(struct db *reader, lanes_want_route want_route, lanes_woken woken, void *owner)
@@ -194,6 +209,7 @@ void lanes_free(struct lanes *lanes)
         free(entry->value);
     id_map_release(&lanes->claimed);
     id_map_release(&lanes->weights);
+    id_map_release(&lanes->ranked);
     id_map_release(&lanes->by_id);
     map_release(&lanes->domains);
     free(lanes->heap);
@@ -292,6 +308,7 @@ static void look_everywhere(struct lane *lane)
 static void lane_activate(struct lanes *lanes, struct lane *lane)
 {
     heap_remove(lanes, lane);
+    lane->upto = rank_of(lanes, lane, lane->next_due);
     look_everywhere(lane);
     lane->look_again = 0;
     if (!lane->turn)
@@ -581,13 +598,14 @@ static bool claim_lane(struct lanes *lanes, struct lane *lane, time_ms now, size
                        size_t *count, struct fault *why)
 {
     size_t end = *count + most;
-    if (lane->next_due <= now && lane->look_again <= now) { /* retries need not wait for the end of a long lane */
+    time_ms until = now < lane->upto ? now : lane->upto;
+    if (lane->next_due <= until && lane->look_again <= now) { /* retries need not wait for the end of a long lane */
         look_everywhere(lane);
         lane->look_again = now + LOOK_AGAIN_MS;
     }
     for (unsigned step = 0; step < BUCKETS && *count < end;) {
         if (bit_is_set(lane->may_have, lane->cursor)) {
-            if (!claim_bucket(lanes, lane, now, end - *count, tail, count, why))
+            if (!claim_bucket(lanes, lane, until, end - *count, tail, count, why))
                 return false;
             continue;
         }

@@ -94,6 +94,10 @@ NODISCARD bool lanes_claim_urgent(struct lanes *lanes, struct lane_group *group,
 /* A brand's share of a site that is full: 1 (what everybody has) .. LANE_WEIGHT_MOST. */
 void lanes_weigh(struct lanes *lanes, uint64_t brand_id, unsigned weight);
 
+/* A campaign whose rows are due in ranks, a few instants up to `last`: no row of a rank is claimed of a lane while it
+ * has one of an earlier rank that is not in memory, whatever the bucket. */
+void lanes_rank(struct lanes *lanes, uint64_t campaign_id, time_ms last);
+
 /* A claimed one came home: its outcome is committed (next_due says what then), or it was not tried (next_due = its old
  * due). Frees it. */
 void lanes_return(struct lanes *lanes, struct recipient *recipient);

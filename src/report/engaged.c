@@ -10,7 +10,8 @@ struct engaged {
 enum { COLUMNS = 8 };
 struct delivery_row {
     unsigned bucket;
-    uint64_t delivery_id;
+    uint64_t delivery_id, contact_id;
+    time_ms by_person; /* of this batch: the last; 0: none */
     struct engaged engaged;
 };
 struct campaign_counts {
@@ -86,6 +87,24 @@ static bool write_rows(struct db *db, struct fault *why, struct batch *batch)
         "excluded.opened_ms, clicked_ms = excluded.clicked_ms, burst_ms = excluded.burst_ms, burst_links "
         "= excluded.burst_links, burst_clicks = excluded.burst_clicks, events = excluded.events",
         values, COLUMNS + 2, batch->row_count, NULL);
+}
+
+/* The contact is one who reads what comes: to the day, so that few rows are written. A gateway's burst is none. */
+static bool write_contacts(struct db *db, struct fault *why, struct batch *batch)
+{
+    struct value *values = ARENA_ARRAY(&batch->arena, struct value, batch->row_count * 4 + 1);
+    size_t rows = 0;
+    for (size_t i = 0; i < batch->row_count; i++) {
+        const struct delivery_row *row = batch->in_order[i];
+        if (!row->by_person || !row->contact_id || (!row->engaged.opens && !row->engaged.clicks))
+            continue;
+        values[rows * 4] = V_INT(row->bucket);
+        values[rows * 4 + 1] = V_INT((int64_t)row->contact_id);
+        values[rows * 4 + 2] = V_INT(row->by_person);
+        values[rows++ * 4 + 3] = V_INT(row->by_person - DAYS_MS(1));
+    }
+    return db_do_many(db, why, "UPDATE contact SET engaged_ms = $3 WHERE bucket = $1 AND id = $2 AND engaged_ms <= $4",
+                      values, 4, rows, NULL);
 }
 
 /* Remember where it stands, for the delivery's timeline; the oldest give way. */
@@ -197,10 +216,15 @@ bool engaged_take(struct db *db, struct fault *why, const struct event *events, 
             continue;
         struct delivery_row *row = id_map_get(&batch.rows, events[i].delivery_id);
         remember(&events[i], &row->engaged, &batch.arena);
+        if (events[i].origin == EVENT_ORIGIN_PERSON) {
+            row->contact_id = events[i].contact_id;
+            row->by_person = events[i].at;
+        }
         (events[i].kind == EVENT_OPENED ? take_open : take_click)(&events[i], &row->engaged,
                                                                   counts_of(&batch, &events[i]));
     }
-    ok = ok && (!batch.row_count || (write_rows(db, why, &batch) && write_counts(db, why, &batch)));
+    ok = ok && (!batch.row_count ||
+                (write_rows(db, why, &batch) && write_counts(db, why, &batch) && write_contacts(db, why, &batch)));
     map_release(&batch.counts);
     id_map_release(&batch.rows);
     arena_release(&batch.arena);

@@ -128,8 +128,65 @@ static void it_knows_where_the_newest_stand(void **state)
     test_store_end(&test);
 }
 
+/* S50: who reads what comes is known by the contact: people, not proxies, and no gateway that follows every link. */
+static bool contacts_make(struct db *db, struct fault *why, void *context)
+{
+    for (int id = 1; id <= 4; id++)
+        if (!db_do(db, why,
+                   "INSERT INTO contact (bucket, id, address, written, fields, created_ms, updated_ms) VALUES (3, $1, "
+                   "$2, $2, '{}', 1, 1)",
+                   VALUES(V_INT(id), V_STR(&"pqrs"[id - 1])), NULL))
+            return false;
+    return true;
+}
+
+static bool contacts_read(struct db *db, struct fault *why, void *context)
+{
+    static const struct {
+        enum event_kind kind;
+        enum event_origin origin;
+        uint64_t contact;
+        int link;
+    } steps[] = {
+        {EVENT_OPENED, EVENT_ORIGIN_PERSON, 1, 0},  {EVENT_OPENED, EVENT_ORIGIN_PROXY, 2, 0},
+        {EVENT_CLICKED, EVENT_ORIGIN_ROBOT, 2, 0},  {EVENT_CLICKED, EVENT_ORIGIN_PERSON, 3, 0},
+        {EVENT_CLICKED, EVENT_ORIGIN_PERSON, 3, 1}, {EVENT_CLICKED, EVENT_ORIGIN_PERSON, 3, 2},
+        {EVENT_CLICKED, EVENT_ORIGIN_PERSON, 4, 0},
+    };
+    struct event events[COUNT_OF(steps)];
+    for (size_t i = 0; i < COUNT_OF(steps); i++)
+        events[i] = (struct event){.bucket = 3,
+                                   .seq = i + 1,
+                                   .delivery_id = steps[i].contact << 8 | 3,
+                                   .contact_id = steps[i].contact,
+                                   .kind = steps[i].kind,
+                                   .origin = steps[i].origin,
+                                   .code = steps[i].link,
+                                   .at = *(const time_ms *)context + (time_ms)i};
+    return engaged_take(db, why, events, COUNT_OF(events));
+}
+
+static void who_reads_is_known(void **state)
+{
+    TEST_STORE(test, state);
+    time_ms at = NOW;
+    test_write(test.store, contacts_make, NULL);
+    test_write(test.store, contacts_read, &at);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM contact WHERE engaged_ms > 0"), 2);
+    assert_int_equal(test_number(test.reader, "SELECT engaged_ms FROM contact WHERE id = 1"), NOW);
+    assert_int_equal(test_number(test.reader, "SELECT engaged_ms FROM contact WHERE id = 4"), NOW + 6);
+    at = NOW + HOURS_MS(1);
+    test_write(test.store, contacts_read, &at); /* not written again on the same day */
+    assert_int_equal(test_number(test.reader, "SELECT engaged_ms FROM contact WHERE id = 1"), NOW);
+    at = NOW + DAYS_MS(2);
+    test_write(test.store, contacts_read, &at);
+    assert_int_equal(test_number(test.reader, "SELECT engaged_ms FROM contact WHERE id = 1"), at);
+    test_store_end(&test);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ON_BOTH(counted), ON_BOTH(it_knows_where_the_newest_stand)};
+    const struct CMUnitTest tests[] = {ON_BOTH(counted), ON_BOTH(it_knows_where_the_newest_stand),
+                                       ON_BOTH(who_reads_is_known)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
