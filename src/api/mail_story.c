@@ -47,13 +47,15 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
                      struct mail_story *story, bool *found)
 {
     int64_t guarded;
+    uint64_t lane_id = 0;
     *story = (struct mail_story){.id = id, .now = now};
     {
         SCOPED(rows) rows = {0};
         if (!db_query(db, why, &rows,
                       "SELECT d.brand_id, d.campaign_id, d.written, l.domain, d.state, d.due_ms, d.accepted_ms, "
                       "d.expires_ms, d.changed_ms, d.attempts, (SELECT b.in_doubt FROM brand b WHERE b.id = "
-                      "d.brand_id) FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND d.id = $2",
+                      "d.brand_id), d.lane_id FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND "
+                      "d.id = $2",
                       VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id))))
             return false;
         *found = rows_next(&rows);
@@ -69,6 +71,7 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
             story->changed = rows_int(&rows, 8);
             story->attempts = rows_int(&rows, 9);
             story->holds_doubts = slice_equal(rows_text(&rows, 10), SLICE("hold"));
+            lane_id = (uint64_t)rows_int(&rows, 11);
         }
         if (!rows_end(&rows))
             return false;
@@ -77,6 +80,7 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
         return true;
     if (!event_timeline(db, why, id, TIMELINE_MAX, arena, &story->page) ||
         !mail_hold_read(db, why, story->brand_id, story->campaign_id, story->domain, arena, &story->hold) ||
+        !way_story_read(db, why, lane_id, now, arena, &story->way) ||
         !db_query_ints(db, why, "SELECT COUNT(*) FROM held_verdict WHERE bucket = $1 AND delivery_id = $2",
                        VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id)), &guarded, 1, NULL))
         return false;
@@ -108,6 +112,11 @@ struct slice mail_story_next(const struct mail_story *story, enum lang lang, str
                                 SAY(lang, "保留が解かれるまで送りません(%.*s)。期限 %.*s UTC",
                                     "not before its hold is released (%.*s); given up at %.*s UTC"),
                                 SLICE_ARG(story->hold), SLICE_ARG(expires));
+        if (story->way.lack)
+            return arena_printf(
+                arena,
+                SAY(lang, "いまは送れません: %.*s。期限 %.*s UTC", "cannot leave now: %.*s; given up at %.*s UTC"),
+                SLICE_ARG(way_story_text(&story->way, lang, arena)), SLICE_ARG(expires));
         if (story->due <= now)
             return arena_printf(arena,
                                 SAY(lang, "いつでも送れます。受信先に空きができ次第です。期限 %.*s UTC",

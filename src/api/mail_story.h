@@ -5,6 +5,7 @@
 #define TODOKE_API_MAIL_STORY_H
 
 #include "api/explained.h"
+#include "api/way_story.h"
 #include "event/event.h"
 #include "mail/delivery.h"
 
@@ -19,6 +20,7 @@ struct mail_story {
         spent[DELIVERY_STATE_COUNT]; /* ms; the mark writes no event: what is on the wire counts as before */
     bool is_guarded, holds_doubts;   /* held by a receiver's guard; the brand wants doubtful ones held */
     struct slice hold;               /* "domain example.jp: why"; "" : none */
+    struct way_story way;            /* can it leave at all? */
     struct event_page page;
 };
 

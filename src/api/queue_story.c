@@ -30,7 +30,7 @@ static bool lanes_read(struct db *db, struct fault *why, const struct brands *br
     SCOPED(buf) sql = BUF(8192);
     SCOPED(rows) rows = {0};
     buf_text(&sql, "SELECT l.brand_id, l.campaign_id, l.domain, COUNT(*), CAST(SUM(CASE WHEN d.due_ms <= $1 THEN 1 "
-                   "ELSE 0 END) AS BIGINT), MIN(d.due_ms) FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE "
+                   "ELSE 0 END) AS BIGINT), MIN(d.due_ms), l.id FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE "
                    "d.state <= 1");
     brands_condition(brands, "d.brand_id", &sql);
     buf_text(&sql, " GROUP BY l.id, l.brand_id, l.campaign_id, l.domain ORDER BY COUNT(*) DESC, l.domain LIMIT $2");
@@ -42,7 +42,8 @@ static bool lanes_read(struct db *db, struct fault *why, const struct brands *br
                                                                 .domain = arena_copy(arena, rows_text(&rows, 2)),
                                                                 .owed = rows_int(&rows, 3),
                                                                 .due_now = rows_int(&rows, 4),
-                                                                .next = rows_int(&rows, 5)};
+                                                                .next = rows_int(&rows, 5),
+                                                                .id = (uint64_t)rows_int(&rows, 6)};
     return rows_end(&rows);
 }
 
@@ -54,7 +55,8 @@ bool queue_story_read(struct db *db, struct fault *why, const struct brands *bra
         return false;
     for (size_t i = 0; i < story->lane_count; i++) {
         struct queue_lane *lane = &story->lanes[i];
-        if (!mail_hold_read(db, why, lane->brand_id, lane->campaign_id, lane->domain, arena, &lane->hold))
+        if (!mail_hold_read(db, why, lane->brand_id, lane->campaign_id, lane->domain, arena, &lane->hold) ||
+            !way_story_read(db, why, lane->id, now, arena, &lane->way))
             return false;
     }
     return true;
@@ -65,6 +67,8 @@ struct slice queue_lane_waits(const struct queue_lane *lane, enum lang lang, str
     SCOPED(buf) next = BUF(64);
     if (lane->hold.len)
         return arena_printf(arena, SAY(lang, "保留中(%.*s)", "held (%.*s)"), SLICE_ARG(lane->hold));
+    if (lane->way.lack)
+        return way_story_text(&lane->way, lang, arena);
     if (lane->due_now)
         return arena_printf(arena,
                             SAY(lang, "%lld 通はいつでも送れます(受信先のペース次第: todoke explain site %.*s)",

@@ -4,6 +4,7 @@
 #define TODOKE_API_QUEUE_STORY_H
 
 #include "api/answer.h"
+#include "api/way_story.h"
 #include "bounce/words.h"
 #include "mail/brands.h"
 #include "mail/delivery.h"
@@ -16,10 +17,11 @@ struct queue_story {
     int64_t states[DELIVERY_STATE_COUNT];
     time_ms oldest[DELIVERY_STATE_COUNT]; /* accepted then; 0: none */
     struct queue_lane {                   /* a brand's or campaign's mail to one domain */
-        uint64_t brand_id, campaign_id;
+        uint64_t id, brand_id, campaign_id;
         struct slice domain, hold; /* "domain example.jp: why"; "" : none */
         int64_t owed, due_now;
         time_ms next;
+        struct way_story way; /* can it leave at all? */
     } lanes[QUEUE_LANES_SHOWN];
     size_t lane_count;
 };
