@@ -3,12 +3,21 @@
 #include "shape/allowance.h"
 #include "shape/source.h"
 
+/* By the clock: a pause on a busy machine is longer than what was asked for. */
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 /* What was taken in a while, a second. */
 static double taken_in(struct receiver *receiver, int ms)
 {
     int before = atomic_load(&receiver->accepted);
+    double start = seconds_now();
     receiver_pause(ms);
-    return (atomic_load(&receiver->accepted) - before) * 1000.0 / ms;
+    return (atomic_load(&receiver->accepted) - before) / (seconds_now() - start);
 }
 
 /* S51, S76, S78: it says 421 above R a second, and nobody tells us R. Twenty seconds of the pace are one here. */
@@ -86,7 +95,7 @@ static void nobody_stands_in_anothers_way(void **state)
         person(fixture, local, "r0.example");
         int before = atomic_load(&receivers[0].accepted);
         submit_as(fixture, 7, 0);
-        for (int wait = 0; wait < 4000 && !receiver_took(&receivers[0], address); wait++)
+        for (int wait = 0; wait < 20000 && !receiver_took(&receivers[0], address); wait++)
             receiver_pause(1);
         assert_true(receiver_took(&receivers[0], address));
         int meanwhile = atomic_load(&receivers[0].accepted) - before - 1;
@@ -162,10 +171,13 @@ static void a_rate_of_the_rule_is_kept(void **state)
     crowd(fixture, 300, "r0.example");
     submit(fixture);
     wait_until_accepted(&receivers[0], 1);
-    for (int i = 1; i <= 5; i++) { /* from the start: any window of n half seconds holds at most so many */
+    double begun = seconds_now();
+    for (int i = 1; i <= 5; i++) { /* from the start: any window holds at most so many */
         receiver_pause(500);
-        assert_true(atomic_load(&receivers[0].accepted) <= 50 * i + 55);
-        assert_true(atomic_load(&receivers[0].seen) <= 15 * i + 20);
+        int accepted = atomic_load(&receivers[0].accepted), seen = atomic_load(&receivers[0].seen);
+        double seconds = seconds_now() - begun;
+        assert_true(accepted <= 100 * seconds + 55);
+        assert_true(seen <= 30 * seconds + 20);
     }
     wait_until_state(fixture, "rate", DELIVERY_DELIVERED, 300);
     nobody_twice(fixture, "rate");
@@ -227,8 +239,7 @@ static void sources_share_by_weight_and_drain(void **state)
     assert_int_equal(atomic_load(&receivers[0].strange_ehlo), 0);
     assert_true(atomic_load(&receivers[0].open_most) <= 20); /* ten for each source */
     test_write(fixture->store.store, do_run, (char[]){"UPDATE source SET state = 'draining' WHERE ip = '127.88.0.1'"});
-    receiver_pause(1500); /* read within a second, and what was under way ends */
-    int before = from(fixture, 1), others = from(fixture, 2);
+    int before = count_at_rest(&receivers[0].taken_from[1], 1500), others = from(fixture, 2);
     wait_until_state(fixture, "drained", DELIVERY_DELIVERED, 2000);
     assert_int_equal(from(fixture, 1), before);
     assert_true(from(fixture, 2) > others);
@@ -253,7 +264,7 @@ static void one_by_one_the_weights_hold(void **state)
         person(fixture, local, "r0.example");
         submit(fixture);
         wait_until_accepted(&receivers[0], i + 1);
-        receiver_pause(80); /* its answer comes in two pieces, the second one after a delayed ACK */
+        receiver_pause(120); /* its answer comes in two pieces, the second one after a delayed ACK */
     }
     int one = from(fixture, 1);
     if (one < 26 || one > 34)
@@ -280,8 +291,7 @@ static void a_warm_up_holds_across_restarts(void **state)
         engine_stop(fixture->engine, i % 2 ? 2000 : 0);
         start(fixture);
     }
-    receiver_pause(2500);
-    int sent = from(fixture, 1);
+    int sent = count_at_rest(&receivers[0].taken_from[1], 2500);
     if (sent > CAP || sent < CAP / 2) /* a stop that does not wait loses what was under way */
         fail_msg("%d left by a source with a cap of %d", sent, CAP);
     assert_true(in_state(fixture, DELIVERY_DELIVERED) <= sent); /* some may be in doubt */
@@ -308,11 +318,10 @@ static void a_listed_source_drains(void **state)
     crowd(fixture, 1500, "r0.example");
     submit(fixture);
     for (int i = 0;
-         i < 2000 && number(fixture, "SELECT COUNT(*) FROM source WHERE trouble = 'listed by bl.example'") == 0; i++)
+         i < 12000 && number(fixture, "SELECT COUNT(*) FROM source WHERE trouble = 'listed by bl.example'") == 0; i++)
         receiver_pause(5);
     assert_int_equal(number(fixture, "SELECT COUNT(*) FROM source WHERE trouble <> ''"), 1);
-    receiver_pause(1500);
-    int before = from(fixture, 1), others = from(fixture, 2);
+    int before = count_at_rest(&receivers[0].taken_from[1], 1500), others = from(fixture, 2);
     wait_until_accepted(&receivers[0], atomic_load(&receivers[0].accepted) + 100);
     assert_int_equal(from(fixture, 1), before);
     assert_true(from(fixture, 2) >= others + 100);
@@ -369,11 +378,13 @@ static void a_limit_over_all_sources_is_kept(void **state)
     submit_as(fixture, 71, 5);
     submit_as(fixture, 72, 6);
     wait_until_accepted(&receivers[0], 1);
+    double begun = seconds_now();
     for (int i = 1; i <= 8; i++) {
         receiver_pause(250);
         int taken = atomic_load(&receivers[0].accepted);
-        if (taken > RATE * i / 4 + 16) /* a mail may be on its way for a moment, and the test's clock is no better */
-            fail_msg("%d mails in %d ms", taken, i * 250);
+        double seconds = seconds_now() - begun;
+        if (taken > RATE * seconds + 16) /* a mail may be on its way for a moment */
+            fail_msg("%d mails in %.0f ms", taken, seconds * 1000);
     }
     wait_until_state(fixture, "total", DELIVERY_DELIVERED, 2 * EACH);
     /* one that has said goodbye may not have been heard of */

@@ -220,7 +220,7 @@ static inline int64_t events_of(struct fixture *fixture, const char *address, en
 
 static inline void wait_until_state(struct fixture *fixture, const char *row, enum delivery_state state, int64_t want)
 {
-    for (int i = 0; i < 4000 && in_state(fixture, state) < want; i++)
+    for (int i = 0; i < 12000 && in_state(fixture, state) < want; i++)
         receiver_pause(5);
     if (in_state(fixture, state) == want)
         return;
@@ -232,9 +232,21 @@ static inline void wait_until_state(struct fixture *fixture, const char *row, en
 }
 static inline void wait_until_accepted(struct receiver *receiver, int least)
 {
-    for (int i = 0; i < 4000 && atomic_load(&receiver->accepted) < least; i++)
+    for (int i = 0; i < 15000 && atomic_load(&receiver->accepted) < least; i++)
         receiver_pause(2);
     assert_true(atomic_load(&receiver->accepted) >= least);
+}
+/* What it is once it has not grown for so long: what was decided is known, and what was under way has ended. */
+static inline int count_at_rest(_Atomic int *count, int ms)
+{
+    for (int i = 0; i < 20; i++) {
+        int before = atomic_load(count);
+        receiver_pause(ms);
+        if (atomic_load(count) == before)
+            return before;
+    }
+    fail_msg("it does not stop growing: %d", atomic_load(count));
+    return 0;
 }
 
 /* Nobody is lost, and who got it twice was in doubt before. */

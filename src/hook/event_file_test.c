@@ -244,7 +244,7 @@ static void it_makes_room_and_the_oldest_go(void **state)
     for (int i = 0; i < 10; i++)
         put(&place);
     const struct timespec pause = {.tv_nsec = 20000000};
-    for (int i = 0; i < 500 && (stat(first, &after) != 0 || after.st_ino == before.st_ino); i++)
+    for (int i = 0; i < 5000 && (stat(first, &after) != 0 || after.st_ino == before.st_ino); i++)
         nanosleep(&pause, NULL);
     event_file_stop(file);
     assert_int_not_equal(after.st_ino, before.st_ino);

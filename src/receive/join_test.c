@@ -471,7 +471,7 @@ static void the_reader_follows_new_mail(void **state)
     save(&job, &fixture, return_path(&fixture, ann.id, world_wall(&world) + DAYS_MS(30)),
          unknown_user(&fixture, ann.address, 0));
     const struct timespec pause = {.tv_nsec = 2000000};
-    for (int i = 0; i < 3000 && number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 0"); i++)
+    for (int i = 0; i < 15000 && number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 0"); i++)
         nanosleep(&pause, NULL);
     join_reader_stop(reader);
     assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 1"), MAILS + 1);
@@ -505,7 +505,7 @@ static void one_that_cannot_be_written_stops_nobody(void **state)
     struct join_reader *reader = join_reader_start(&options, &why);
     assert_non_null(reader);
     const struct timespec pause = {.tv_nsec = 2000000};
-    for (int i = 0; i < 3000 && number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 0"); i++)
+    for (int i = 0; i < 15000 && number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 0"); i++)
         nanosleep(&pause, NULL);
     join_reader_stop(reader);
     assert_int_equal(state_of(&fixture, &people[0]), DELIVERY_BOUNCED);
@@ -586,7 +586,7 @@ static void one_that_kills_its_reader_stops_nobody(void **state)
     struct join_reader *reader = join_reader_start(&options, &why);
     assert_non_null(reader);
     const struct timespec pause = {.tv_nsec = 2000000};
-    for (int i = 0; i < 3000 && number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 0"); i++)
+    for (int i = 0; i < 15000 && number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 0"); i++)
         nanosleep(&pause, NULL);
     join_reader_stop(reader);
     jail_stop(jail);
