@@ -8,6 +8,7 @@
 #include "shape/allowance.h"
 #include "shape/site.h"
 #include "shape/source.h"
+#include "shape/stand_in.h"
 #include <stdio.h>
 
 static const char usage[] =
@@ -23,6 +24,10 @@ static const char usage[] =
     "       todoke source assign BRAND [--pool P] [--weight N]\n"
     "                                                   the pool a brand sends by, its share of a full site (1 to "
     "100)\n"
+    "       todoke source stand-in POOL --pool P        by which pool its mail leaves while it has no way: its sources "
+    "drain,\n"
+    "                                                   are in trouble, or their plan's day is used up; \"none\": by "
+    "nobody\n"
     "\n"
     "Without a source the system chooses the address. A brand without a pool sends by the one named \"default\", once "
     "that\n"
@@ -162,6 +167,26 @@ static bool assign(struct source_change *change, struct fault *why)
     return true;
 }
 
+static bool stand_in_run(struct db *db, struct fault *why, void *context)
+{
+    struct source_change *change = context;
+    return stand_in_set(db, why, slice_str(change->given->words.words[1]), change->pool, change->now);
+}
+
+static bool stand_in(struct source_change *change, struct fault *why)
+{
+    const char *pool = change->given->words.words[1];
+    if (!change->given->pool)
+        return fault_set(why, FAULT_INPUT, "--pool: which one stands in for %s, or none", pool);
+    change->pool = slice_str(change->given->pool);
+    if (slice_equal(change->pool, SLICE("none")))
+        change->pool = SLICE("");
+    if (!store_change(change->desk->store, stand_in_run, change, why))
+        return false;
+    printf("%s: %.*s stands in\n", pool, SLICE_ARG(change->pool.len ? change->pool : SLICE("nobody")));
+    return true;
+}
+
 /* ── showing ── */
 
 static void put_source(struct json *json, const struct source *source)
@@ -195,6 +220,23 @@ static void print_source(struct desk *desk, const struct source *source)
     puts("");
 }
 
+static bool print_stand_ins(const struct source_change *change, struct fault *why)
+{
+    struct stand_in *list;
+    size_t count;
+    if (!stand_in_list(change->desk->reader, why, change->now, &change->desk->arena, &list, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct stand_in *one = &list[i];
+        printf("pool %.*s: %.*s stands in%s\n", SLICE_ARG(one->pool), SLICE_ARG(one->by),
+               one->has_way      ? " when it has no way of its own"
+               : !one->is_usable ? ", and has no usable source either"
+               : one->is_capped  ? " now: what its plans allow today is used up"
+                                 : " now: it has no usable source");
+    }
+    return true;
+}
+
 static bool list(struct source_change *change, struct fault *why)
 {
     struct desk *desk = change->desk;
@@ -214,7 +256,7 @@ static bool list(struct source_change *change, struct fault *why)
         json_end(&json);
         printf("%s\n", buf_cstr(&line));
     }
-    return true;
+    return change->given->is_json || print_stand_ins(change, why);
 }
 
 static void print_plan(const struct warm_up *plan)
@@ -283,6 +325,8 @@ static bool run(struct source_change *change, struct fault *why)
         return list(change, why);
     if (strcmp(verb, "assign") == 0)
         return assign(change, why);
+    if (strcmp(verb, "stand-in") == 0)
+        return stand_in(change, why);
     if (strcmp(verb, "add") == 0)
         return add(change, why);
     if (!ip_parse(slice_str(words->words[1]), &ip))
@@ -309,8 +353,8 @@ static bool is_complete(const struct arguments *words)
     static const struct {
         const char *verb;
         int least, most;
-    } verbs[] = {{"add", 2, 2},      {"list", 1, 1},   {"show", 2, 2},    {"drain", 2, 2},
-                 {"activate", 2, 2}, {"remove", 2, 2}, {"warm-up", 2, 3}, {"assign", 2, 2}};
+    } verbs[] = {{"add", 2, 2},    {"list", 1, 1},    {"show", 2, 2},   {"drain", 2, 2},   {"activate", 2, 2},
+                 {"remove", 2, 2}, {"warm-up", 2, 3}, {"assign", 2, 2}, {"stand-in", 2, 2}};
     for (size_t i = 0; words->word_count && i < COUNT_OF(verbs); i++)
         if (strcmp(words->words[0], verbs[i].verb) == 0)
             return words->word_count >= verbs[i].least && words->word_count <= verbs[i].most;

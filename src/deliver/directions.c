@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "shape/source.h"
+#include "shape/stand_in.h"
 #include <stdio.h>
 
 void relay_seal_context(uint64_t brand_id, struct buf *context)
@@ -109,17 +110,36 @@ static bool read_moved(struct directions *directions, struct db *reader, struct 
     return rows_end(&rows);
 }
 
+static bool read_stand_ins(struct directions *directions, struct db *reader, struct fault *why)
+{
+    struct stand_in *list;
+    size_t count;
+    time_ms now;
+    if (!db_now(reader, why, &now) || !stand_in_list(reader, why, now, &directions->arena, &list, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!stand_in_now(&list[i]))
+            continue;
+        map_set(&directions->stand_ins, list[i].pool, arena_str(&directions->arena, list[i].by));
+        directions->digest += hash_bytes(list[i].by, hash_bytes(list[i].pool, 7));
+    }
+    return true;
+}
+
 const char *directions_lane_pool(const struct directions *directions, const struct lane_key *key)
 {
     const char *moved = directions && key->id ? id_map_get(&directions->moved, key->id) : NULL;
-    return moved ? moved : pool_of(directions, key->brand_id);
+    const char *pool = moved ? moved : pool_of(directions, key->brand_id);
+    const char *other = pool && directions->stand_ins.count ? map_get(&directions->stand_ins, slice_str(pool)) : NULL;
+    return other ? other : pool;
 }
 
 struct directions *directions_read(struct db *reader, const struct seal_key *seal, struct fault *why)
 {
     struct directions *directions = NEW(struct directions);
     if (read_rules(directions, reader, why) && read_relays(directions, reader, seal, why) &&
-        read_pools(directions, reader, why) && read_moved(directions, reader, why))
+        read_pools(directions, reader, why) && read_moved(directions, reader, why) &&
+        read_stand_ins(directions, reader, why))
         return directions;
     directions_free(directions);
     return NULL;
@@ -139,6 +159,7 @@ void directions_free(struct directions *directions)
     id_map_release(&directions->relays);
     id_map_release(&directions->pools);
     id_map_release(&directions->moved);
+    map_release(&directions->stand_ins);
     arena_release(&directions->arena);
     free(directions);
 }

@@ -19,6 +19,7 @@ struct directions {
     struct id_map relays;     /* brand -> struct relay */
     struct id_map pools;      /* brand -> the name of its pool, NUL-terminated */
     struct id_map moved;      /* lane -> the pool that a person sent it to, likewise */
+    struct map stand_ins;     /* pool that has no way now -> the one that stands in for it (shape/stand_in.h) */
     const char *default_pool; /* of brands that name none; NULL: the system chooses their address */
     uint64_t digest;          /* of everything in it */
 };
@@ -32,7 +33,8 @@ const struct relay *directions_relay(const struct directions *directions, uint64
 enum tls_rule directions_rule(const struct directions *directions, struct slice domain, struct slice site,
                               uint64_t brand_id);
 
-/* The pool that a lane leaves by: where a person sent it, or its brand's; NULL: none, the system chooses the address.
+/* The pool that a lane leaves by: where a person sent it, or its brand's, or who stands in for that one now; NULL:
+ * none, the system chooses the address.
  */
 const char *directions_lane_pool(const struct directions *directions, const struct lane_key *key);
 

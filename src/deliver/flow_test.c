@@ -329,6 +329,50 @@ static void a_listed_source_drains(void **state)
     leave(fixture);
 }
 
+/* S68, S77: a pool whose day is used up, then a pool whose source drains: another one stands in, and gives it back. */
+static void another_pool_stands_in(void **state)
+{
+    enum { CAP = 50, OWED = 200 };
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_ms = 2};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 1, "50,100", "a"});
+    add_source(fixture, (struct new_source){2, 1, NULL, "b"});
+    test_write(
+        fixture->store.store, do_run,
+        (char[]){"INSERT INTO brand (id, name, from_name, from_address, return_path_domain, link_base, created_ms, "
+                 "pool) VALUES (71, 'a', '', '', '', '', 1, 'a')"});
+    test_write(fixture->store.store, do_run,
+               (char[]){"INSERT INTO pool_stand_in (pool, stand_in, changed_ms) VALUES ('a', 'b', 1)"});
+    start(fixture);
+    crowd(fixture, OWED, "r0.example");
+    submit_as(fixture, 71, 5);
+    wait_until_state(fixture, "a day that is used up", DELIVERY_DELIVERED, OWED);
+    assert_true(from(fixture, 1) <= CAP && from(fixture, 1) > CAP / 2);
+    assert_int_equal(from(fixture, 1) + from(fixture, 2), OWED);
+    add_source(fixture, (struct new_source){3, 1, NULL, "a"}); /* the pool has a way again, until that drains */
+    for (int drains = 0; drains < 2; drains++) {
+        if (drains)
+            test_write(fixture->store.store, do_run,
+                       (char[]){"UPDATE source SET state = 'draining' WHERE ip = '127.88.0.3'"});
+        int expected = drains ? 2 : 3, was = from(fixture, expected), before = atomic_load(&receivers[0].accepted);
+        for (int tries = 0; tries < 60; tries++) { /* what is decided is read every two seconds */
+            char local[32];
+            snprintf(local, sizeof(local), "more%d-%d", drains, tries);
+            fixture->count = 0;
+            person(fixture, local, "r0.example");
+            submit_as(fixture, 71, 5);
+            wait_until_accepted(&receivers[0], before + tries + 1);
+            if (from(fixture, expected) > was)
+                break;
+            receiver_pause(200);
+        }
+        assert_true(from(fixture, expected) > was);
+    }
+    assert_int_equal(events(fixture, EVENT_DEFERRED), 0);
+    leave(fixture);
+}
+
 /* Another node on the same store. */
 struct neighbour {
     struct leases leases;
@@ -507,6 +551,7 @@ int main(int argc, char **argv)
         ON_BOTH(a_warm_up_holds_across_restarts),
         ON_SQLITE(a_listed_source_drains),
         ON_BOTH(a_limit_over_all_sources_is_kept),
+        ON_SQLITE(another_pool_stands_in),
         ON_SQLITE(many_domains_are_no_flood_of_questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

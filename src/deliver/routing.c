@@ -6,6 +6,7 @@
  * (for a day). */
 #include "deliver/nodes.h"
 
+#include "base/log.h"
 #include <stdio.h>
 
 enum {
@@ -475,6 +476,20 @@ static void name_route(void *context, const struct lane_key *key, struct buf *na
     directions_name(context, key, name);
 }
 
+/* Who stands in for whom now, and for whom nobody does any more. */
+static void say_stand_ins(const struct directions *old, const struct directions *fresh)
+{
+    size_t at = 0;
+    for (struct map_entry *entry; (entry = map_walk(&fresh->stand_ins, &at));)
+        if (!old || !map_get(&old->stand_ins, entry->key))
+            log_info("deliver", "pool %.*s has no way now: pool %s stands in", SLICE_ARG(entry->key),
+                     (const char *)entry->value);
+    at = 0;
+    for (struct map_entry *entry; old && (entry = map_walk(&old->stand_ins, &at));)
+        if (!map_get(&fresh->stand_ins, entry->key))
+            log_info("deliver", "pool %.*s has its own way again", SLICE_ARG(entry->key));
+}
+
 bool routing_directions(struct dispatcher *dispatcher, struct fault *why)
 {
     struct directions *fresh = directions_read(dispatcher->reader, dispatcher->engine->options.seal, why);
@@ -486,6 +501,7 @@ bool routing_directions(struct dispatcher *dispatcher, struct fault *why)
         return true;
     }
     struct directions *old = dispatcher->directions;
+    say_stand_ins(old, fresh);
     dispatcher->directions = fresh;
     lanes_name_routes(dispatcher->lanes, name_route, fresh);
     directions_free(old);

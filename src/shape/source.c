@@ -135,10 +135,16 @@ bool source_remove(struct db *db, struct fault *why, uint64_t id)
            db_do(db, why, "DELETE FROM source WHERE id = $1", value, 1, NULL);
 }
 
+bool pool_name_check(struct slice pool, struct fault *why)
+{
+    return is_word(pool, POOL_MOST, false) ||
+           fault_set(why, FAULT_INPUT, "\"%.*s\": a pool's name is letters, digits, - and _", SLICE_ARG(pool));
+}
+
 bool source_assign(struct db *db, struct fault *why, uint64_t brand_id, struct slice pool, unsigned weight)
 {
-    if (pool.len && !is_word(pool, POOL_MOST, false))
-        return fault_set(why, FAULT_INPUT, "\"%.*s\": a pool's name is letters, digits, - and _", SLICE_ARG(pool));
+    if (pool.len && !pool_name_check(pool, why))
+        return false;
     return db_do(db, why, "UPDATE brand SET pool = $2, weight = $3 WHERE id = $1",
                  VALUES(V_INT((int64_t)brand_id), V_TEXT(pool), V_INT(weight)), NULL);
 }

@@ -48,6 +48,8 @@ NODISCARD bool source_set_state(struct db *db, struct fault *why, uint64_t id, e
 NODISCARD bool source_set_trouble(struct db *db, struct fault *why, uint64_t id, struct slice trouble, time_ms now);
 /* With its warm-up plans and its days. */
 NODISCARD bool source_remove(struct db *db, struct fault *why, uint64_t id);
+/* INPUT: it is no name of a pool. */
+NODISCARD bool pool_name_check(struct slice pool, struct fault *why);
 /* Which pool a brand sends by ("": the default) and its share of a full site. */
 NODISCARD bool source_assign(struct db *db, struct fault *why, uint64_t brand_id, struct slice pool, unsigned weight);
 
