@@ -224,9 +224,8 @@ static void who_reads_goes_first_while_a_source_warms_up(void **state)
         everybody_once(&fixture);
         assert_int_equal(number(&fixture, "SELECT COUNT(DISTINCT due_ms) FROM delivery"), warms ? 4 : 1);
         assert_int_equal(number(&fixture, "SELECT ranked_ms FROM campaign"), warms ? NOW + 2003 : 0);
-        static const char *const of_rank[] = {"d.address LIKE 'p1%'", "d.address LIKE 'p2%'",
-                                              "NOT (d.address LIKE 'p1%' OR d.address LIKE 'p2%' OR d.address LIKE "
-                                              "'p3%')",
+        static const char others[] = "NOT (d.address LIKE 'p1%' OR d.address LIKE 'p2%' OR d.address LIKE 'p3%')";
+        static const char *const of_rank[] = {"d.address LIKE 'p1%'", "d.address LIKE 'p2%'", others,
                                               "d.address LIKE 'p3%'"};
         for (int rank = 0; warms && rank < 4; rank++) {
             char sql[300];

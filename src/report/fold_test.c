@@ -65,10 +65,10 @@ static struct slice story(struct test_store *test, uint64_t campaign_id, struct 
     struct fault why = {0};
     SCOPED(buf) text = BUF(1 << 20);
     struct report_totals totals;
-    struct report_domain *domains;
-    struct report_reason *reasons;
+    struct report_domain *domains = NULL;
+    struct report_reason *reasons = NULL;
     int64_t engaged[ENGAGED_COUNT];
-    size_t domain_count, reason_count;
+    size_t domain_count = 0, reason_count = 0;
     assert_true(report_totals(test->reader, &why, campaign_id, &totals) &&
                 report_by_domain(test->reader, &why, campaign_id, SHOWN, arena, &domains, &domain_count) &&
                 report_by_reason(test->reader, &why, campaign_id, SLICE(""), arena, &reasons, &reason_count) &&
