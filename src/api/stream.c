@@ -191,10 +191,7 @@ void api_campaign_stream(struct api *api, struct http_request *request)
         return;
     }
     struct stream_page *stream = NEW(struct stream_page);
-    *stream = (struct stream_page){.next = api->streams,
-                                   .api = api,
-                                   .request = request,
-                                   .campaign_id = campaign.id};
+    *stream = (struct stream_page){.next = api->streams, .api = api, .request = request, .campaign_id = campaign.id};
     visitor_of(api, request, &stream->visitor);
     time_ms now = world_monotonic(api->options.world);
     api->streams = stream;

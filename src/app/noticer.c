@@ -27,9 +27,9 @@ static bool notices_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct noticer *noticer = NOTICER_OF(job, job);
     const struct notice_options options = {.host_name = slice_str(noticer->options.host_name),
-                                            .now = world_wall(noticer->options.world),
-                                            .expires_after = noticer->options.expires_after,
-                                            .date_offset_minutes = noticer->options.date_offset_minutes};
+                                           .now = world_wall(noticer->options.world),
+                                           .expires_after = noticer->options.expires_after,
+                                           .date_offset_minutes = noticer->options.date_offset_minutes};
     bool leads;
     arena_reset(&noticer->arena);
     noticer->news_count = noticer->taken = 0;
@@ -38,7 +38,7 @@ static bool notices_run(struct write_job *job, struct db *db, struct fault *why)
     if (!leads)
         return true;
     return notice_send(db, why, &options, SLICE_MOST, &noticer->arena, &noticer->news, &noticer->news_count,
-                        &noticer->taken);
+                       &noticer->taken);
 }
 
 static void notices_done(struct write_job *job, const struct fault *why)
