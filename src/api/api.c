@@ -12,6 +12,8 @@
 #include "base/log.h"
 
 enum { SMALL_BODY = 4096 /* bytes: read before anybody asks whose it is */, STOP_TURN_MS = 20, STOP_TURNS = 100 };
+/* Larger bodies never stand in memory (http/server.h). */
+#define SPOOL_ABOVE ((uint64_t)32 << 20)
 
 struct api_route {
     struct api *api;
@@ -25,7 +27,7 @@ static void route_call(struct http_request *request, void *user)
     struct api_route *route = user;
     if (!(request->is_admitted ? api_admits_again(route->api, request) : api_admits(route->api, request, route->needs)))
         return;
-    if (route->is_aside && request->body.len == 0)
+    if (route->is_aside && request->body_len == 0)
         aside_handle(route->api->aside, request, route->handler);
     else
         route->handler(route->api, request);
@@ -58,6 +60,7 @@ static void routes_add(struct api *api)
                                                           .handler = route_call,
                                                           .user = &api->routes[i],
                                                           .body_limit = table[i].body_limit,
+                                                          .spools = table[i].body_limit > SPOOL_ABOVE,
                                                           .admits = is_large ? route_admits : NULL});
     }
     public_routes(api);

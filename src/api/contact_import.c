@@ -3,7 +3,10 @@
  *     begun --thread: import_file--> progress ... --mailbox--> told --...--> done, or a fault
  *
  * What is wrong before anything is written is answered as a problem; after that the answer is JSON lines: progress,
- * and at the end done or error. The import goes on when the client goes away. */
+ * and at the end done or error. The import goes on when the client goes away.
+ *
+ * The file stands on the disk from its first octet (http/server.h), without a name, and is read there: how large it is
+ * costs no memory. After a crash the same file sent again goes on behind its last batch (audience/import.h). */
 #include "api/import_thread.h"
 
 #include "audience/import.h"
@@ -25,7 +28,7 @@ struct importing {
     struct import_result result;
     struct fault why;
     bool is_done;
-    char path[64], reject_path[80];
+    char reject_path[80];
 };
 /* From the import's thread to the api's. */
 struct import_news {
@@ -126,7 +129,7 @@ static void importing_end(struct importing *importing)
             http_end(importing->request);
         }
     }
-    unlink(importing->path);
+    close(importing->options.file);
     unlink(importing->reject_path);
     arena_release(&importing->arena);
     free(importing);
@@ -160,27 +163,19 @@ static void import_gone(struct http_request *request)
 
 /* ── beginning ── */
 
-static bool file_keep(struct importing *importing, struct slice bytes)
+/* The body stands in a file already, unless it is empty or a test of the api gave none. */
+static bool file_keep(struct importing *importing, struct http_request *request)
 {
     const char *folder = getenv("TMPDIR");
-    snprintf(importing->path, sizeof(importing->path), "%.30s/todoke-import-XXXXXX",
-             folder && strlen(folder) <= 30 ? folder : "/tmp");
-    int fd = mkstemp(importing->path);
-    if (fd < 0)
+    snprintf(importing->reject_path, sizeof(importing->reject_path), "%.30s/todoke-rejected-XXXXXX",
+             folder && *folder && strlen(folder) <= 30 ? folder : "/tmp");
+    int rejects = mkstemp(importing->reject_path);
+    if (rejects < 0)
         return false;
-    while (bytes.len) {
-        ssize_t written = write(fd, bytes.ptr, bytes.len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            break;
-        bytes = slice_from(bytes, (size_t)written);
-    }
-    close(fd);
-    snprintf(importing->reject_path, sizeof(importing->reject_path), "%s.rejected", importing->path);
-    if (bytes.len)
-        unlink(importing->path);
-    return bytes.len == 0;
+    close(rejects);
+    importing->options.file = request->spool;
+    request->spool = -1;
+    return true;
 }
 
 static bool options_read(struct api *api, struct http_request *request, struct importing *importing)
@@ -224,16 +219,20 @@ void api_contact_import(struct api *api, struct http_request *request)
         answer_problem(request, 503, "", "imports are under way; try again shortly");
         return;
     }
+    if (request->spool < 0) {
+        answer_problem(request, 400, "", "the file is empty");
+        return;
+    }
     struct importing *importing = NEW(struct importing);
     importing->api = api;
-    if (!options_read(api, request, importing) || !file_keep(importing, request->body)) {
+    if (!options_read(api, request, importing) || !file_keep(importing, request)) {
         if (importing->options.brand_id)
-            answer_problem(request, 503, "", "the file cannot be kept on this disk: %s", strerror(errno));
+            answer_problem(request, 503, "", "no file can be made on this disk: %s", strerror(errno));
         arena_release(&importing->arena);
         free(importing);
         return;
     }
-    importing->options.path = importing->path;
+    importing->options.path = "the file";
     importing->options.reject_path = importing->reject_path;
     importing->options.now = api_now(api);
     importing->options.progress = progressed;
@@ -244,7 +243,8 @@ void api_contact_import(struct api *api, struct http_request *request)
     if (pthread_create(&importing->thread, NULL, import_main, importing) != 0) {
         request->on_gone = NULL;
         answer_problem(request, 503, "", "no thread for the import; try again shortly");
-        unlink(importing->path);
+        close(importing->options.file);
+        unlink(importing->reject_path);
         arena_release(&importing->arena);
         free(importing);
         return;

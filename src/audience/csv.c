@@ -512,3 +512,8 @@ void csv_put(struct buf *out, struct slice field)
     }
     buf_byte(out, '"');
 }
+
+struct slice csv_ahead(const struct csv *csv)
+{
+    return csv->is_utf8 ? csv->text : csv->rest;
+}

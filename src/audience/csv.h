@@ -29,6 +29,8 @@ struct csv *csv_open(struct slice bytes, const char *name, struct slice encoding
 void csv_free(struct csv *csv);
 /* The next record. False with kind NONE: the end. */
 NODISCARD bool csv_next(struct csv *csv, struct csv_record *record, struct fault *why);
+/* The bytes it has not come to yet. */
+struct slice csv_ahead(const struct csv *csv);
 /* Start again from the first record. */
 void csv_rewind(struct csv *csv);
 

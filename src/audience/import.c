@@ -20,7 +20,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SHA_BYTES = 32, HEADERS_SAID = 8, BROKEN_PERCENT_MAX = 10, PATH_ROOM = 4096 };
+enum {
+    SHA_BYTES = 32,
+    HEADERS_SAID = 8,
+    BROKEN_PERCENT_MAX = 10,
+    PATH_ROOM = 4096,
+    FORGET_ROWS = 50000,
+    DIGEST_PIECE = 8 << 20,
+    BATCH_OCTETS = 4 << 20
+};
 
 struct import {
     struct store *store;
@@ -38,9 +46,9 @@ struct import {
 
 /* ── the file ── */
 
-static bool file_map(const char *path, struct slice *bytes, struct fault *why)
+static bool file_map(const char *path, int given, struct slice *bytes, struct fault *why)
 {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = given ? fcntl(given, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
     struct stat info;
     if (file < 0)
         return fault_set(why, FAULT_INPUT, "%s: %s", path, strerror(errno));
@@ -58,6 +66,15 @@ static bool file_map(const char *path, struct slice *bytes, struct fault *why)
     if (ok)
         *bytes = slice_of(mapped, (size_t)info.st_size);
     return ok;
+}
+
+/* What was read stands on the disk: let its pages go, so that a large file takes little memory. */
+static void pages_forget(const struct import *import, struct slice ahead)
+{
+    enum { PAGES = 1 << 16 }; /* whole pages, of any size that machines have */
+    size_t len = (size_t)(ahead.ptr - import->bytes.ptr) / PAGES * PAGES;
+    if (len)
+        madvise((void *)(uintptr_t)import->bytes.ptr, len, MADV_DONTNEED);
 }
 
 /* ── the header ── */
@@ -264,7 +281,8 @@ static bool check_all(struct import *import, struct fault *why)
     uint64_t *total = &import->result->progress.total;
     *total = 0;
     while (csv_next(import->csv, &record, why)) {
-        ++*total;
+        if (++*total % FORGET_ROWS == 0)
+            pages_forget(import, csv_ahead(import->csv));
         if (record.is_broken && !broken++)
             first_broken = record.line;
         for (size_t i = 0; i < record.count; i++)
@@ -389,7 +407,17 @@ static bool run_find(struct write_job *job, struct db *db, struct fault *why)
 static bool run_begin(struct import *import, struct fault *why)
 {
     unsigned len = SHA_BYTES;
-    int ok = EVP_Digest(import->bytes.ptr, import->bytes.len, import->sha256, &len, EVP_sha256(), NULL);
+    struct slice ahead = import->bytes;
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    int ok = EVP_DigestInit_ex(digest, EVP_sha256(), NULL);
+    while (ahead.len) {
+        struct slice piece = slice_head(ahead, DIGEST_PIECE);
+        ok &= EVP_DigestUpdate(digest, piece.ptr, piece.len);
+        ahead = slice_from(ahead, piece.len);
+        pages_forget(import, ahead);
+    }
+    ok &= EVP_DigestFinal_ex(digest, import->sha256, &len);
+    EVP_MD_CTX_free(digest);
     assert(ok == 1 && len == SHA_BYTES);
     struct run_job run = {.job = {.run = run_find}, .import = import};
     if (!store_write_wait(import->store, &run.job, why))
@@ -412,6 +440,7 @@ struct batch {
     bool is_new[IMPORT_BATCH];
     uint64_t ids[IMPORT_BATCH];
     size_t count;
+    size_t octets;                /* of its rows */
     int64_t took_us;              /* the last time it was written, without the commit */
     uint64_t rows_done, rejected; /* of the file, with this batch */
     bool is_last;
@@ -498,6 +527,7 @@ static bool batch_finish(struct batch *batch, struct fault *why)
     if (options->progress && batch->rows_done)
         options->progress(options->context, progress);
     batch->count = 0;
+    batch->octets = 0;
     batch->rows_done = 0;
     arena_reset(&batch->arena);
     return true;
@@ -537,14 +567,17 @@ static bool write_all(struct import *import, struct batch *batches[2], struct fa
             continue;
         struct slice reason = {0};
         import->result->progress.rows++;
+        for (size_t i = 0; i < record.count; i++)
+            batch->octets += record.fields[i].len;
         if (contact_of(import, &record, &batch->arena, &batch->contacts[batch->count], &reason))
             batch->count++;
         else if (!reject_write(import, &record, reason, why))
             return false;
-        if (batch->count < import->batch_most)
+        if (batch->count < import->batch_most && batch->octets < BATCH_OCTETS)
             continue;
         if (!batch_start(batch, before, why))
             return false;
+        pages_forget(import, csv_ahead(import->csv));
         struct batch *other = batch;
         batch = before;
         before = other;
@@ -588,7 +621,7 @@ bool import_file(struct store *store, const struct import_options *options, stru
     struct import import = {.store = store, .options = options, .result = result, .arena = arena};
     *result = (struct import_result){0};
     assert(store || options->checks_only);
-    if (!file_map(options->path, &import.bytes, why))
+    if (!file_map(options->path, options->file, &import.bytes, why))
         return false;
     struct batch *batches[2] = {batch_new(&import), batch_new(&import)};
     bool ok = import_open_file(&import, why) && write_all(&import, batches, why);

@@ -8,6 +8,9 @@
  * server on SQLite, where one writes at a time, batches take some 15 ms (IMPORT_BATCH_BESIDE rows at most), and the
  * server has its turn after each.
  *
+ * Memory: two batches of at most IMPORT_BATCH rows or some 4 MB, whatever the file's size; pages of the file are let go
+ * behind the reader.
+ *
  * Columns are found by their names, Japanese or English (メールアドレス, email, 氏名, 姓, 名, name ...); all others
  * become the contact's fields under their own names. */
 #ifndef TODOKE_AUDIENCE_IMPORT_H
@@ -24,7 +27,8 @@ struct import_progress {
     uint64_t fresh, updated, rejected;
 };
 struct import_options {
-    const char *path;
+    const char *path;          /* how faults call it */
+    int file;                  /* open already, with `path` only its name; 0: the path is opened */
     struct slice encoding;     /* "" or "auto": detected */
     struct slice email_column; /* "" : by its name; else the header's text */
     struct slice list_name;    /* made when there is none */

@@ -247,7 +247,8 @@ bool http_event(struct http_request *request, struct slice name, struct slice id
 
 void http_request_copy(const struct http_request *request, struct http_request *copy, struct http_aside *aside)
 {
-    *copy = (struct http_request){.head = request->head,
+    *copy = (struct http_request){.spool = -1,
+                                  .head = request->head,
                                   .param_count = request->param_count,
                                   .peer = request->peer,
                                   .is_tls = request->is_tls,

@@ -4,6 +4,8 @@
  * in_callback nothing frees the connection, it only becomes CLOSING; the timer means what the state says. */
 #include "base/log.h"
 #include "http/inside.h"
+#include "http/spool.h"
+#include <unistd.h>
 
 static void on_closed(void *owner, struct stream *stream, const struct stream_end *end);
 static size_t on_bytes(void *owner, struct stream *stream, struct slice bytes);
@@ -15,6 +17,14 @@ static const struct stream_events connection_events = {
 
 /* --- the end --- */
 
+/* No more of its body comes. */
+static void spool_done(struct http_connection *connection)
+{
+    if (connection->is_spooling)
+        connection->server->spools--;
+    connection->is_spooling = false;
+}
+
 static void request_free(struct http_connection *connection)
 {
     struct http_request *request = connection->request;
@@ -22,8 +32,11 @@ static void request_free(struct http_connection *connection)
     connection->route = NULL;
     buf_release(&connection->body);
     buf_reset(&connection->headers);
+    spool_done(connection);
     if (!request)
         return;
+    if (request->spool >= 0)
+        close(request->spool);
     arena_release(&request->arena);
     free(request);
 }
@@ -141,6 +154,7 @@ static void request_new(struct http_connection *connection)
 {
     struct http_request *request = NEW(struct http_request);
     request->connection = connection;
+    request->spool = -1;
     request->peer = connection->peer;
     request->is_tls = connection->is_tls;
     connection->request = request;
@@ -177,6 +191,8 @@ static void handle(struct http_connection *connection)
     struct http_request *request = connection->request;
     connection->state = CONNECTION_HANDLING;
     request->body = buf_slice(&connection->body);
+    request->body_len = connection->body_len;
+    spool_done(connection);
     timer_set(&connection->timer, HTTP_PING_MS);
     connection->route->handler(request, connection->route->user);
 }
@@ -218,6 +234,26 @@ static bool admits_body(struct http_connection *connection)
     return true;
 }
 
+/* False: answered. */
+static bool spool_begin(struct http_connection *connection)
+{
+    struct fault why = {0};
+    if (connection->server->spools >= HTTP_SPOOLS_MOST) {
+        http_set(connection->request, "Retry-After", SLICE("10"));
+        refuse(connection, 503, "many large bodies are arriving; try again shortly");
+        return false;
+    }
+    connection->request->spool = spool_open(&why);
+    if (connection->request->spool < 0) {
+        log_error("http", "no file for a large body: %s", why.text);
+        refuse(connection, 503, "there is no room for a large body just now");
+        return false;
+    }
+    connection->is_spooling = true;
+    connection->server->spools++;
+    return true;
+}
+
 /* A whole head: find its route, decide about its body. */
 static void begin_request(struct http_connection *connection)
 {
@@ -239,15 +275,20 @@ static void begin_request(struct http_connection *connection)
         refuse(connection, 413, "the body is larger than this address takes");
         return;
     }
+    connection->body_len = 0;
+    connection->has_no_room = false;
     if (!has_body) {
         handle(connection);
         return;
     }
     if (!admits_body(connection))
         return;
+    if (connection->route->spools && !spool_begin(connection))
+        return;
     connection->state = CONNECTION_BODY;
     connection->chunks = (struct http_chunks){0};
-    buf_init(&connection->body, limit);
+    buf_init(&connection->body, connection->is_spooling ? 0 : limit);
+    connection->body_limit = limit;
     connection->body_mark = 0;
     timer_set(&connection->timer, HTTP_BODY_TIMEOUT_MS);
     if (head->expects_continue)
@@ -285,9 +326,18 @@ static size_t take_head(struct http_connection *connection, struct slice bytes)
 
 static void more_body(struct http_connection *connection, struct slice data)
 {
-    buf_append(&connection->body, data);
-    if (connection->body.len - connection->body_mark >= 65536) {
-        connection->body_mark = connection->body.len;
+    struct fault why = {0};
+    connection->body_len += data.len;
+    if (connection->body_len > connection->body_limit || connection->has_no_room) {
+        /* told below */
+    } else if (!connection->is_spooling) {
+        buf_append(&connection->body, data);
+    } else if (!spool_append(connection->request->spool, data, &why)) {
+        log_error("http", "a large body cannot be kept: %s", why.text);
+        connection->has_no_room = true;
+    }
+    if (connection->body_len - connection->body_mark >= 65536) {
+        connection->body_mark = connection->body_len;
         timer_set(&connection->timer, HTTP_BODY_TIMEOUT_MS);
     }
 }
@@ -299,19 +349,21 @@ static size_t take_body(struct http_connection *connection, struct slice bytes)
     size_t used = 0, all = 0;
     enum http_step step = HTTP_MORE;
     if (!head->is_chunked) {
-        uint64_t left = head->length - connection->body.len;
+        uint64_t left = head->length - connection->body_len;
         data = slice_head(bytes, left < bytes.len ? (size_t)left : bytes.len);
         more_body(connection, data);
         all = data.len;
-        step = connection->body.len == head->length ? HTTP_DONE : HTTP_MORE;
+        step = connection->body_len == head->length ? HTTP_DONE : HTTP_MORE;
     } else {
         do {
             step = http_chunks_read(&connection->chunks, slice_from(bytes, all), &used, &data);
             all += used;
             more_body(connection, data);
-        } while (step == HTTP_MORE && used && buf_ok(&connection->body));
+        } while (step == HTTP_MORE && used && connection->body_len <= connection->body_limit);
     }
-    if (!buf_ok(&connection->body))
+    if (connection->has_no_room)
+        refuse(connection, 503, "there is no room for a large body just now");
+    else if (connection->body_len > connection->body_limit)
         refuse(connection, 413, "the body is larger than this address takes");
     else if (step == HTTP_BAD)
         refuse(connection, 400, connection->chunks.wrong);

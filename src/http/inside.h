@@ -48,6 +48,9 @@ struct http_connection {
     uint64_t sent_at_last; /* when the timer last looked */
     time_ms progress_at;
     uint64_t body_mark; /* body bytes when the timer was set */
+    uint64_t body_len, body_limit;
+    bool is_spooling; /* counted in server->spools */
+    bool has_no_room; /* its file cannot be written */
     struct http_connection *next, *before;
 };
 
@@ -64,6 +67,7 @@ struct http_server {
     size_t count, most;
     bool is_draining;
     struct mailbox resumed;
+    unsigned spools;  /* bodies that arrive into files */
     size_t suspended; /* http_laters that have not come home */
     time_ms date_at;  /* second for which `date` is right */
     char date[32];

@@ -14,6 +14,7 @@ struct http_route {
     http_handler *handler;
     void *user;
     uint64_t body_limit; /* bytes; 0: HTTP_DEFAULT_BODY for methods other than GET and HEAD, and no body for these */
+    bool spools;         /* bodies go to a file while they arrive, not into memory: request->spool */
     /* Asked before a body is read, so that strangers' large bodies are not; NULL: everybody's is. False: it has
      * answered, and the connection is closed behind the answer. Not called for a request without a body. */
     bool (*admits)(struct http_request *request, void *user);

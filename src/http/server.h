@@ -5,6 +5,10 @@
  * events. Requests of one connection are handled one after the other, in order (pipelining); the next is read when
  * the answer is complete.
  *
+ * A body stands in memory, whole, when its handler runs; for a route that `spools` it stands in a file instead, and
+ * takes no more memory than one read of the socket, however large it is. HTTP_SPOOLS_MOST such bodies arrive at once;
+ * one more is a 503, as is a full disk.
+ *
  * Limits: head 16 KiB and 100 headers (431), body as the route says (413), HEAD_TIMEOUT for a whole head and
  * BODY_TIMEOUT for each 64 KiB of body (slow loris; 408), IDLE between requests, `connections_most`. Expect:
  * 100-continue is answered when the handler's route accepts the length. HEAD is a GET whose body is not sent. */
@@ -26,6 +30,7 @@ enum {
     HTTP_PING_MS = 15000,          /* event streams: a comment, so that proxies and we notice who has gone */
     HTTP_DEFAULT_BODY = 1 << 20,
     HTTP_PARAMS_MOST = 8,
+    HTTP_SPOOLS_MOST = 16,
 };
 
 struct http_server;
@@ -39,8 +44,11 @@ struct http_param {
 
 /* One request; lives from the handler's call until its answer is complete or the client has gone. */
 struct http_request {
-    struct http_head head;                      /* slices live as long as the request */
-    struct slice body;                          /* complete, within the route's limit */
+    struct http_head head; /* slices live as long as the request */
+    struct slice body;     /* complete, within the route's limit; empty when it is spooled */
+    uint64_t body_len;
+    int spool; /* file with the body, to be read from its beginning (pread); -1: none. Closed with the request: who
+                  works longer takes it and leaves -1 */
     struct http_param params[HTTP_PARAMS_MOST]; /* of the route's {names} */
     size_t param_count;
     struct endpoint peer; /* the client, also behind a proxy that is believed; rate limits and logs go by it */

@@ -3,7 +3,9 @@
 #include "http/router.h"
 #include "net/peer_test.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <unistd.h>
 
 struct fixture {
     struct world world;
@@ -30,6 +32,22 @@ static void hello(struct http_request *request, void *user)
 static void echo(struct http_request *request, void *user)
 {
     http_respond(request, 200, "text/plain", request->body);
+}
+
+/* What stands in the file: its length, first and last octet. */
+static void spooled(struct http_request *request, void *user)
+{
+    char first = '-', last = '-';
+    SCOPED(buf) out = BUF(1000);
+    assert_true(request->body.len == 0);
+    if (request->body_len) {
+        assert_true(request->spool >= 0);
+        assert_int_equal(lseek(request->spool, 0, SEEK_END), request->body_len);
+        assert_int_equal(pread(request->spool, &first, 1, 0), 1);
+        assert_int_equal(pread(request->spool, &last, 1, (off_t)request->body_len - 1), 1);
+    }
+    buf_printf(&out, "%zu %c%c\n", (size_t)request->body_len, first, last);
+    http_respond(request, 200, "text/plain", buf_slice(&out));
 }
 
 static void params(struct http_request *request, void *user)
@@ -125,6 +143,7 @@ static void begin(struct fixture *f, struct tls_server *tls, bool is_manual)
         {"GET", "/", hello, f, 0},
         {"POST", "/echo", echo, f, 100},
         {"POST", "/big-echo", echo, f, 5 << 20},
+        {"POST", "/spooled", spooled, f, 1 << 20, .spools = true},
         {"GET", "/p/{id}", params, f, 0},
         {"POST", "/p/{id}", params, f, 0},
         {"DELETE", "/p/{id}", no_content, f, 0},
@@ -357,6 +376,54 @@ static void a_large_body_and_a_large_answer(void **state)
     ptrdiff_t body = slice_find(buf_slice(&f->client.got), SLICE("\r\n\r\n")) + 4;
     until(f->loop, f->client.got.len == (size_t)body + (4u << 20));
     assert_memory_equal(f->client.got.ptr + body, request.ptr + head, 4u << 20);
+}
+
+static size_t files_open(void)
+{
+    size_t count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static void whole_write(struct fixture *f, struct slice bytes)
+{
+    for (size_t at = 0; at < bytes.len && !f->client.closed; at += 1 << 18) {
+        stream_write(f->client.stream, slice_head(slice_from(bytes, at), 1 << 18));
+        until(f->loop, f->client.closed || stream_queued(f->client.stream) == 0);
+    }
+}
+
+/* A large body stands in a file, in order, within its limit, and the file goes with it. */
+static void large_bodies_go_to_files(void **state)
+{
+    struct fixture *f = *state;
+    stream_write(f->client.stream, SLICE("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    until(f->loop, slice_find(buf_slice(&f->client.got), SLICE("hello")) >= 0); /* it is accepted */
+    size_t before = files_open();
+    SCOPED(buf) request = BUF(6 << 20);
+    buf_printf(&request, "POST /spooled HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\na", 1 << 20);
+    for (int i = 2; i < 1 << 20; i++)
+        buf_byte(&request, 'm');
+    buf_text(&request, "z"); /* and the next one, in pieces of the same length */
+    buf_text(&request,
+             "POST /spooled HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+             "POST /spooled HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    whole_write(f, buf_slice(&request));
+    until(f->loop, slice_find(buf_slice(&f->client.got), SLICE("1048576 az\n")) >= 0);
+    until(f->loop, slice_find(buf_slice(&f->client.got), SLICE("5 ae\n")) >= 0);
+    until(f->loop, slice_find(buf_slice(&f->client.got), SLICE("0 --\n")) >= 0);
+    assert_int_equal(files_open(), before);
+    SCOPED(buf) large = BUF(6 << 20);
+    buf_text(&large, "POST /spooled HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n100001\r\n");
+    for (int i = 0; i <= 1 << 20; i++)
+        buf_byte(&large, 'x');
+    whole_write(f, buf_slice(&large));
+    until(f->loop, slice_find(buf_slice(&f->client.got), SLICE("HTTP/1.1 413")) >= 0);
+    until(f->loop, f->client.closed);
+    assert_true(files_open() <= before);
 }
 
 static void expect_continue(void **state)
@@ -615,6 +682,7 @@ int main(void)
         WITH(pipelined_requests_keep_their_order),
         WITH(byte_by_byte),
         WITH(a_large_body_and_a_large_answer),
+        WITH(large_bodies_go_to_files),
         WITH(expect_continue),
         WITH(slow_heads_and_bodies),
         WITH(idle_connections_go),

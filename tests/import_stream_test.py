@@ -1,0 +1,86 @@
+"""A file of people larger than all of the server's memory: it is streamed to the disk and read there, so that its size costs no memory (issue 5,
+"bulk import and export as streams"); bad rows are told as ever; killed in the middle, the same file sent again goes on where it stopped (U19)."""
+import http.client
+import json
+import threading
+
+from contract import Api
+from tap import Tap
+from todoke import Place, until
+
+ROWS, FEW, NOTE, GROWTH_MB = 24000, 6000, 5000, 100 # 120 MB; what it may cost: SQLite's page cache (64 MB), two batches
+
+
+def body(rows):
+    """One piece for 100 rows: this test must not hold them either. Every thousandth is nobody."""
+    yield b"email,note\r\n"
+    for start in range(0, rows, 100):
+        yield b"".join(b"%s,%s\r\n" % (b"nobody" if row % 1000 == 999 else b"p%d@good.example" % row, b"x" * (NOTE - row % 7)) for row in range(start, start + 100))
+
+
+def anonymous_mb(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return int(next(line for line in status if line.startswith("RssAnon")).split()[1]) / 1024
+
+
+def is_sanitized(pid):
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+        return "libasan" in maps.read()
+
+
+class Upload(threading.Thread):
+    def __init__(self, api, name, rows):
+        super().__init__(daemon=True)
+        self.api, self.name_, self.rows, self.said, self.broken = api, name, rows, [], None
+        self.length = sum(len(piece) for piece in body(rows))
+
+    def run(self):
+        try:
+            connection = http.client.HTTPConnection(self.api.where, timeout=120)
+            connection.request("POST", f"/api/v1/contacts/import?list={self.name_}", body=body(self.rows), headers={"Authorization": f"Bearer {self.api.secret}", "Content-Length": str(self.length)})
+            answer = connection.getresponse()
+            for line in answer:
+                self.said.append(json.loads(line))
+        except (OSError, http.client.HTTPException, ValueError) as broken:
+            self.broken = broken
+
+
+with Tap() as tap, Place("import_stream") as place:
+    todoke = place.installation()
+    todoke.brand()
+    todoke.serve()
+    api = Api(todoke.http, todoke.ok("key", "add", "test").strip())
+    pid = todoke.server.popen.pid
+    api.ask("GET", "/contacts")
+    before, peak = anonymous_mb(pid), 0
+    upload = Upload(api, "big", ROWS)
+    upload.start()
+    while upload.is_alive():
+        peak = max(peak, anonymous_mb(pid))
+        upload.join(0.02)
+    last = upload.said[-1] if upload.said else {}
+    tap.equal((last.get("done"), last.get("total"), last.get("new"), last.get("rejected")), (True, ROWS, ROWS - ROWS // 1000, ROWS // 1000), "120 MB of people come in", )
+    tap.equal([row["line"] for row in last.get("rejects", [])], [1001, 2001, 3001, 4001, 5001], "bad rows are told with their lines")
+    grown = peak - before
+    tap.note(f"{upload.length >> 20} MB of file; the server's own memory grew by {grown:.0f} MB at most")
+    if is_sanitized(pid):
+        tap.ok(True, "under a sanitizer memory says nothing")
+    else:
+        tap.ok(grown < GROWTH_MB, f"the server's own memory grew by less than {GROWTH_MB} MB", f"{before:.0f} -> {peak:.0f}")
+    upload = Upload(api, "again", FEW)
+    upload.start()
+    until(lambda: todoke.sql("SELECT 1 FROM import_run WHERE state = 'running' AND rows_done > 0"), 60, "some of it is in", every=0.005)
+    todoke.kill()
+    upload.join(30)
+    done = todoke.sql("SELECT rows_done FROM import_run WHERE state = 'running'")[0][0]
+    tap.ok(0 < done < FEW and upload.broken or not upload.said or not upload.said[-1].get("done"), "killed in the middle", f"{done} {upload.said[-1:]}")
+    todoke.serve()
+    api = Api(todoke.http, api.secret)
+    upload = Upload(api, "again", FEW)
+    upload.start()
+    upload.join(120)
+    last = upload.said[-1] if upload.said else {}
+    tap.equal((last.get("done"), last.get("rows")), (True, FEW), "the same file sent again is done")
+    runs = todoke.sql("SELECT r.rows_done, r.rows_taken, r.rows_rejected, r.state, (SELECT COUNT(*) FROM list_member m WHERE m.list_id = r.list_id) FROM import_run r JOIN list l ON l.id = r.list_id WHERE l.name = 'again'")
+    tap.equal(runs, [(FEW, FEW - FEW // 1000, FEW // 1000, "done", FEW - FEW // 1000)], "by the same run, which went on: nobody is missing, nobody twice")
+    tap.equal(todoke.stop(), 0, "the server ends well")
