@@ -1,6 +1,7 @@
-/* cmd_dkim.c - todoke dkim keygen | sign */
+/* cmd_dkim.c - todoke dkim keygen | sign | rotate | list */
 #include "app/arguments.h"
 #include "app/command.h"
+#include "app/dkim_rotate.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "mailauth/dkim_sign.h"
@@ -12,14 +13,31 @@
 static const char usage[] =
     "usage: todoke dkim keygen --domain DOMAIN --selector NAME [--algorithm rsa|ed25519] [--out FILE] [--json]\n"
     "       todoke dkim sign --domain DOMAIN --selector NAME --key FILE [--now N] [FILE]\n"
+    "       todoke dkim rotate BRAND [--domain DOMAIN] [--selector NAME] [--dns FILE] [--json]\n"
+    "       todoke dkim list [BRAND] [--json]\n"
     "\n"
     "keygen makes a key (RSA-2048 unless told otherwise), writes it to FILE (mode 0600; must not exist) or to stdout, "
     "and\n"
     "prints the DNS record to publish. sign reads a mail from FILE or stdin and writes it signed, with CRLF line "
-    "ends.\n";
+    "ends.\n"
+    "\n"
+    "rotate changes the key that a brand signs with, in two steps. The first makes a key and prints its record, while "
+    "the "
+    "old\n"
+    "key goes on signing. Given again, when that is published, it verifies a signature of the new key against the DNS "
+    "and\n"
+    "then signs with it, within seconds on a running server; while the DNS has not got it, or has it wrong, nothing "
+    "changes "
+    "and\n"
+    "the exit status is 1. The old record stays published for 14 days. list shows the keys: waiting, signing, "
+    "retired.\n"
+    "  --domain DOMAIN  default: the domain of the brand's sender\n"
+    "  --selector NAME  of the new key; default: todoke and the month, todoke202611\n"
+    "  --dns FILE       answers from data instead of the DNS\n"
+    "  --store URL, --key-file FILE   defaults: $TODOKE_STORE or ./todoke.db, $TODOKE_KEY_FILE or ./todoke.key\n";
 
 struct options {
-    const char *domain, *selector, *algorithm, *out, *key, *now;
+    const char *domain, *selector, *algorithm, *out, *key, *now, *store, *key_file, *dns;
     bool is_json;
 };
 
@@ -159,6 +177,9 @@ int cmd_dkim(int argc, char **argv)
         {"--out", &options.out, NULL},
         {"--key", &options.key, NULL},
         {"--now", &options.now, NULL},
+        {"--store", &options.store, NULL},
+        {"--key-file", &options.key_file, NULL},
+        {"--dns", &options.dns, NULL},
         {"--json", NULL, &options.is_json},
         {NULL, NULL, NULL},
     };
@@ -166,9 +187,22 @@ int cmd_dkim(int argc, char **argv)
         return command_fail("dkim", &why);
     struct slice name = slice_str(arguments.word_count ? arguments.words[0] : "");
     bool is_keygen = slice_equal(name, SLICE("keygen")), is_sign = slice_equal(name, SLICE("sign"));
-    if (arguments.wants_help || (!is_keygen && !is_sign)) {
+    bool is_rotate = slice_equal(name, SLICE("rotate")) && arguments.word_count == 2;
+    bool is_list = slice_equal(name, SLICE("list")) && arguments.word_count <= 2;
+    if (arguments.wants_help || (!is_keygen && !is_sign && !is_rotate && !is_list)) {
         fputs(usage, arguments.wants_help ? stdout : stderr);
         return arguments.wants_help ? 0 : 2;
+    }
+    if (is_rotate || is_list) {
+        const struct dkim_rotate_options how = {.store = options.store,
+                                                .key_file = options.key_file,
+                                                .dns = options.dns,
+                                                .domain = options.domain,
+                                                .selector = options.selector,
+                                                .brand = arguments.word_count == 2 ? arguments.words[1] : NULL,
+                                                .is_json = options.is_json};
+        int status = is_rotate ? dkim_rotate(&how, &why) : dkim_list(&how, &why) ? 0 : -1;
+        return status < 0 ? command_fail("dkim", &why) : status;
     }
     bool is_done = is_keygen ? keygen(&options, &why) : sign(&options, &arguments, &why);
     return is_done ? 0 : command_fail("dkim", &why);

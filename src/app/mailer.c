@@ -81,18 +81,27 @@ bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *
                  NULL);
 }
 
+bool mailer_key_open(const struct seal_key *seal_key, const struct rows *row, struct dkim_key **key, struct fault *why)
+{
+    SCOPED(buf) context = BUF(64);
+    SCOPED(buf) pem = BUF(16384);
+    seal_context(&context, (uint64_t)rows_int(row, 0));
+    *key = NULL;
+    bool ok = seal_open(seal_key, buf_slice(&context), rows_bytes(row, 3), &pem, why) &&
+              dkim_key_read(buf_slice(&pem), key, why);
+    if (pem.ptr)
+        explicit_bzero(pem.ptr, pem.len);
+    return ok;
+}
+
 bool mailer_signer_open(const struct mailer *mailer, const struct rows *row, uint64_t *key_id,
                         struct dkim_signer **signer, struct fault *why)
 {
     uint64_t id = (uint64_t)rows_int(row, 0);
     if (*signer && *key_id == id)
         return true;
-    SCOPED(buf) context = BUF(64);
-    SCOPED(buf) pem = BUF(16384);
-    seal_context(&context, id);
-    struct dkim_key *key = NULL;
-    bool ok = seal_open(mailer->options.seal, buf_slice(&context), rows_bytes(row, 3), &pem, why) &&
-              dkim_key_read(buf_slice(&pem), &key, why);
+    struct dkim_key *key;
+    bool ok = mailer_key_open(mailer->options.seal, row, &key, why);
     if (ok) {
         const struct dkim_identity identity = {.domain = rows_text(row, 1), .selector = rows_text(row, 2), .key = key};
         dkim_signer_free(*signer);
@@ -101,8 +110,6 @@ bool mailer_signer_open(const struct mailer *mailer, const struct rows *row, uin
         ok = dkim_signer_new(&identity, 1, signer, why);
     }
     dkim_key_free(key);
-    if (pem.ptr)
-        explicit_bzero(pem.ptr, pem.len);
     return ok;
 }
 

@@ -35,4 +35,10 @@ struct composer mailer_composer(struct mailer *mailer);
 NODISCARD bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *seal, uint64_t brand_id,
                                  struct slice domain, struct slice selector, time_ms now, struct buf *record);
 
+/* A row (id, domain, selector, private_sealed) of dkim_key as a key. */
+struct dkim_key;
+struct rows;
+NODISCARD bool mailer_key_open(const struct seal_key *seal, const struct rows *row, struct dkim_key **key,
+                               struct fault *why);
+
 #endif
