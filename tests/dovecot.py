@@ -88,5 +88,12 @@ class Dovecot:
             os.chown(os.path.join(top, "tmp", name), self.uid, self.gid)
             os.rename(os.path.join(top, "tmp", name), os.path.join(top, "new", name))
 
+    def count_anew(self, user):
+        """As after a restore, or a folder made again: its UIDs and its UIDVALIDITY are gone."""
+        top = os.path.join(self.dir, "mail", user)
+        for name in os.listdir(top):
+            if name.startswith("dovecot"):
+                os.unlink(os.path.join(top, name))
+
     def holds(self, user):
         return sum(len(os.listdir(os.path.join(self.dir, "mail", user, name))) for name in ("new", "cur"))

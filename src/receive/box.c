@@ -5,7 +5,10 @@
 #include "base/map.h"
 #include "base/utf8.h"
 #include "receive/join.h"
+#include <openssl/sha.h>
 #include <stdio.h>
+
+enum { CONTENT_DAYS = 60 /* of what is deleted on the server */ };
 
 struct slice box_kind_word(enum box_kind kind)
 {
@@ -105,6 +108,8 @@ bool box_remove(struct db *db, struct fault *why, struct slice name, bool *found
     int64_t gone = 0;
     bool ok = db_do(db, why, "DELETE FROM mailbox_seen WHERE mailbox_id IN (SELECT id FROM mailbox WHERE name = $1)",
                     VALUES(V_TEXT(name)), NULL) &&
+              db_do(db, why, "DELETE FROM mailbox_content WHERE mailbox_id IN (SELECT id FROM mailbox WHERE name = $1)",
+                    VALUES(V_TEXT(name)), NULL) &&
               db_do(db, why, "DELETE FROM mailbox WHERE name = $1", VALUES(V_TEXT(name)), &gone);
     *found = gone > 0;
     return ok;
@@ -117,7 +122,11 @@ bool box_is_due(const struct box *box, time_ms now)
 
 bool box_checked(struct db *db, struct fault *why, uint64_t id, time_ms now, const char *fault)
 {
-    return db_do(db, why, "UPDATE mailbox SET checked_ms = $2, fault = $3 WHERE id = $1",
+    return db_do(db, why,
+                 "DELETE FROM mailbox_content WHERE mailbox_id = $1 AND at_ms < $2 AND EXISTS (SELECT 1 FROM mailbox "
+                 "WHERE id = $1 AND deletes <> 0)",
+                 VALUES(V_INT((int64_t)id), V_INT(now - DAYS_MS(CONTENT_DAYS))), NULL) &&
+           db_do(db, why, "UPDATE mailbox SET checked_ms = $2, fault = $3 WHERE id = $1",
                  VALUES(V_INT((int64_t)id), V_INT(now), V_TEXT(utf8_head(slice_str(fault), BOX_TEXT_MAX))), NULL);
 }
 
@@ -185,6 +194,31 @@ bool box_password(struct db *db, struct fault *why, const struct seal_key *seal_
 
 /* ── what is known ── */
 
+/* IMAP: is it a copy that an earlier counting of the server's (UIDVALIDITY) has shown us already? As many copies as
+ * were kept then are known, one more is new. */
+static bool content_is_known(struct db *db, struct fault *why, const struct box *box, struct slice bytes, time_ms now,
+                             bool *is_known)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    int64_t found[3] = {0}; /* the counting, kept, met */
+    bool is_there;
+    SHA256((const unsigned char *)bytes.ptr, bytes.len, digest);
+    const struct value sha256 = V_BYTES(slice_of(digest, sizeof(digest))), id = V_INT((int64_t)box->id);
+    if (!db_query_ints(db, why,
+                       "SELECT uid_validity, kept, met FROM mailbox_content WHERE mailbox_id = $1 AND sha256 = $2",
+                       VALUES(id, sha256), found, 3, &is_there))
+        return false;
+    int64_t met = (is_there && found[0] == (int64_t)box->uid_validity ? found[2] : 0) + 1;
+    *is_known = met <= found[1];
+    return db_do(db, why,
+                 "INSERT INTO mailbox_content (mailbox_id, sha256, uid_validity, kept, met, at_ms) VALUES ($1, $2, $3, "
+                 "$4, $5, $6) ON CONFLICT (mailbox_id, sha256) DO UPDATE SET uid_validity = excluded.uid_validity, "
+                 "kept = excluded.kept, met = excluded.met, at_ms = excluded.at_ms",
+                 VALUES(id, sha256, V_INT((int64_t)box->uid_validity), V_INT(*is_known ? found[1] : met), V_INT(met),
+                        V_INT(now)),
+                 NULL);
+}
+
 bool box_keep(struct db *db, struct fault *why, const struct box *box, const struct box_mail *mail, time_ms now,
               bool *is_new)
 {
@@ -207,6 +241,14 @@ bool box_keep(struct db *db, struct fault *why, const struct box *box, const str
     *is_new = marked > 0;
     if (!ok || !marked || mail->is_too_large)
         return ok;
+    if (box->kind == BOX_IMAP) {
+        bool is_known;
+        if (!content_is_known(db, why, box, mail->bytes, now, &is_known))
+            return false;
+        *is_new = !is_known;
+        if (is_known)
+            return true;
+    }
     char peer[BOX_TEXT_MAX + 16];
     snprintf(peer, sizeof(peer), "mailbox:%s", box->name);
     struct inbound_row row = {.peer = slice_str(peer), .raw = mail->bytes};

@@ -211,7 +211,9 @@ static struct slice folder_url(struct visit *visit)
         memory_gone("libcurl");
     struct slice url = arena_copy(&visit->arena, slice_str(escaped));
     curl_free(escaped);
-    return url;
+    /* libcurl compares it when the folder is opened: numbers of another counting are never fetched, or deleted */
+    return arena_printf(&visit->arena, "%.*s;UIDVALIDITY=%llu", SLICE_ARG(url),
+                        (unsigned long long)visit->box->uid_validity);
 }
 
 static struct slice left_name(struct visit *visit, uint64_t uid)
