@@ -131,14 +131,27 @@ struct reader {
     bool is_out_of_order;
 };
 
+/* One by one, or up to so many as `index` at once. */
 static void *send_letters(void *arg)
 {
     struct sender *sender = arg;
+    struct mail_item *list = NULL, **last = &list;
     for (int i = 0; i < LETTERS; i++) {
         struct letter *letter = NEW(struct letter);
         letter->sender = sender->index;
         letter->number = i;
-        mailbox_post(sender->to, &letter->item);
+        if (sender->index == 0) {
+            mailbox_post(sender->to, &letter->item);
+            continue;
+        }
+        *last = &letter->item;
+        last = &letter->item.next;
+        *last = NULL;
+        if (i % sender->index && i + 1 < LETTERS)
+            continue;
+        mailbox_post_all(sender->to, list);
+        mailbox_post_all(sender->to, NULL);
+        last = &list;
     }
     return NULL;
 }
