@@ -50,7 +50,7 @@ def id_for(path, ids):
 
 
 def places(path, ids):
-    return {"id": id_for(path, ids), "contact_id": ids["contact"], "email": ids["email"], "kind": "domain", "name": "held.example", "site": "held.example", "ip": "192.0.2.77"}
+    return {"id": id_for(path, ids), "contact_id": ids["contact"], "email": ids["email"], "kind": "domain", "name": "held.example", "pool": "news", "site": "held.example", "ip": "192.0.2.77"}
 
 
 def is_ours(contract, path, operation):

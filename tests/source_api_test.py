@@ -46,6 +46,8 @@ def story(tap, words, store, contract):
         pools = {row["name"]: row for row in ask("GET", "/pools", "/pools")[1]["items"]}
         tap.equal((pools["news"]["sources"], pools["news"]["usable"], pools["news"]["brands"]), (2, 2, 1), f"{words}: pools")
 
+        told = [ask("POST", "/pools/news/stand_in", "/pools/{pool}/stand_in", {"stand_in": by}) for by in ("warm", "news", "a b", "")]
+        tap.equal(([status for status, _ in told], told[0][1]), ([200, 400, 400, 200], {"pool": "news", "stand_in": "warm"}), f"{words}: another pool stands in")
         status, said = ask("PATCH", f"/sources/{ONE}", "/sources/{ip}", {"state": "draining", "weight": 5})
         tap.equal((status, said["state"], said["is_usable"], said["weight"], said["ehlo_name"]), (200, "draining", False, 5, "one.shop.example"), f"{words}: drained, the rest stays")
         tap.equal([ask("PATCH", f"/sources/{ONE}", "/sources/{ip}", body)[0] for body in ({"state": "asleep"}, {"weight": 0}, {"ip": TWO}, {"ehlo_name": ""})], [400] * 4, f"{words}: what cannot be")

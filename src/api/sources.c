@@ -4,6 +4,7 @@
 #include "api/change.h"
 #include "shape/allowance.h"
 #include "shape/source.h"
+#include "shape/stand_in.h"
 
 enum { IP_MAX = 60, NAME_MAX = 255, SITE_MAX = 255, NODE_MOST = 511 };
 
@@ -318,8 +319,9 @@ void api_pool_list(struct api *api, struct http_request *request)
                        "SELECT p.pool, (SELECT COUNT(*) FROM source s WHERE s.pool = p.pool), (SELECT COUNT(*) FROM "
                        "source s WHERE s.pool = p.pool AND s.state = 'active' AND s.trouble = ''), (SELECT COUNT(*) "
                        "FROM brand b WHERE b.id > 0 AND (b.pool = p.pool OR (b.pool = '' AND p.pool = 'default'))), "
-                       "(SELECT COUNT(*) FROM lane l WHERE l.pool = p.pool AND l.pool <> '') FROM (SELECT pool FROM "
-                       "source UNION SELECT pool FROM brand WHERE pool <> '') p ORDER BY p.pool",
+                       "(SELECT COUNT(*) FROM lane l WHERE l.pool = p.pool AND l.pool <> ''), (SELECT stand_in FROM "
+                       "pool_stand_in i WHERE i.pool = p.pool) FROM (SELECT pool FROM pool_stand_in UNION SELECT pool "
+                       "FROM source UNION SELECT pool FROM brand WHERE pool <> '') p ORDER BY p.pool",
                        NO_VALUES);
     json_object_begin(&json);
     json_put_array(&json, "items");
@@ -330,6 +332,7 @@ void api_pool_list(struct api *api, struct http_request *request)
         json_put_int(&json, "usable", rows_int(&rows, 2));
         json_put_int(&json, "brands", rows_int(&rows, 3));
         json_put_int(&json, "moved_lanes", rows_int(&rows, 4));
+        json_put_string(&json, "stand_in", rows_text(&rows, 5));
         json_end(&json);
     }
     json_end(&json);
@@ -339,6 +342,38 @@ void api_pool_list(struct api *api, struct http_request *request)
         answer_json(request, &out);
     else
         answer_fault(request, &why, 400);
+}
+
+struct standing_in {
+    struct slice pool, by; /* by "": nobody */
+};
+
+static bool stand_in_run(struct change *change, struct db *db, struct fault *why)
+{
+    const struct standing_in *wish = change->data;
+    if (!stand_in_set(db, why, wish->pool, wish->by, change->now))
+        return false;
+    json_object_begin(&change->json);
+    json_put_string(&change->json, "pool", wish->pool);
+    json_put_string(&change->json, "stand_in", wish->by);
+    json_end(&change->json);
+    return true;
+}
+
+void api_pool_stand_in(struct api *api, struct http_request *request)
+{
+    SCOPED(body) body = {0};
+    struct standing_in wish = {0};
+    if (!api_sees_all(request) || !body_begin(&body, request))
+        return;
+    wish.by = body_line(&body, "stand_in", NAME_MAX);
+    if (!body_end(&body))
+        return;
+    struct change *change = change_new(api, request, struct standing_in, stand_in_run);
+    wish.by = arena_copy(&change->arena, wish.by);
+    wish.pool = arena_copy(&change->arena, http_param(request, "pool"));
+    *(struct standing_in *)change->data = wish;
+    change_begin(change, request);
 }
 
 struct assignment {
