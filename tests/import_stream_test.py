@@ -67,20 +67,26 @@ with Tap() as tap, Place("import_stream") as place:
         tap.ok(True, "under a sanitizer memory says nothing")
     else:
         tap.ok(grown < GROWTH_MB, f"the server's own memory grew by less than {GROWTH_MB} MB", f"{before:.0f} -> {peak:.0f}")
-    upload = Upload(api, "again", FEW)
-    upload.start()
-    until(lambda: todoke.sql("SELECT 1 FROM import_run WHERE state = 'running' AND rows_done > 0"), 60, "some of it is in", every=0.005)
-    todoke.kill()
-    upload.join(30)
-    done = todoke.sql("SELECT rows_done FROM import_run WHERE state = 'running'")[0][0]
-    tap.ok(0 < done < FEW and upload.broken or not upload.said or not upload.said[-1].get("done"), "killed in the middle", f"{done} {upload.said[-1:]}")
+    for attempt in range(8): # a fast machine is done before we are: then another list
+        again = f"again{attempt}"
+        upload = Upload(api, again, FEW)
+        upload.start()
+        until(lambda: len(todoke.sql("SELECT 1 FROM import_run WHERE rows_done > 0")) == attempt + 2, 60, "some of it is in", every=0.005)
+        todoke.kill()
+        upload.join(30)
+        state, done = todoke.sql("SELECT state, rows_done FROM import_run ORDER BY id DESC LIMIT 1")[0]
+        if state == "running":
+            break
+        todoke.serve()
+        api = Api(todoke.http, api.secret)
+    tap.ok(state == "running" and 0 < done < FEW, "killed in the middle", f"{state} {done}")
     todoke.serve()
     api = Api(todoke.http, api.secret)
-    upload = Upload(api, "again", FEW)
+    upload = Upload(api, again, FEW)
     upload.start()
     upload.join(120)
     last = upload.said[-1] if upload.said else {}
     tap.equal((last.get("done"), last.get("rows")), (True, FEW), "the same file sent again is done")
-    runs = todoke.sql("SELECT r.rows_done, r.rows_taken, r.rows_rejected, r.state, (SELECT COUNT(*) FROM list_member m WHERE m.list_id = r.list_id) FROM import_run r JOIN list l ON l.id = r.list_id WHERE l.name = 'again'")
+    runs = todoke.sql("SELECT r.rows_done, r.rows_taken, r.rows_rejected, r.state, (SELECT COUNT(*) FROM list_member m WHERE m.list_id = r.list_id) FROM import_run r JOIN list l ON l.id = r.list_id WHERE l.name = ?", again)
     tap.equal(runs, [(FEW, FEW - FEW // 1000, FEW // 1000, "done", FEW - FEW // 1000)], "by the same run, which went on: nobody is missing, nobody twice")
     tap.equal(todoke.stop(), 0, "the server ends well")
