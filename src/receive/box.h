@@ -5,8 +5,8 @@
  * What was kept is known durably: for IMAP the UIDVALIDITY and the last UID (the row in `mailbox`), else the UIDL or
  * the file's name (a row in `mailbox_seen`). So a crash between keeping and deleting repeats no mail. When a server
  * changes UIDVALIDITY all of the folder is read anew, and what was kept before is known by its content
- * (`mailbox_content`): nothing is missed, nothing counted twice. A mail that is too large is never ours to delete: it has a row in
- * `mailbox_seen` too (IMAP: "UIDVALIDITY.UID").
+ * (`mailbox_content`): nothing is missed, nothing counted twice. A mail that is too large is never ours to delete: it
+ * has a row in `mailbox_seen` too (IMAP: "UIDVALIDITY.UID").
  *
  * A fetched mail has no envelope: whom it was for is found by the tokens in its headers, or by Message-ID (join.h). */
 #ifndef TODOKE_RECEIVE_BOX_H

@@ -177,7 +177,7 @@ static void a_fetched_mail_is_kept_once(void **state)
     assert_false(kept_new(&store, &imap, (struct box_mail){.number = 5})); /* a crash, and again */
     assert_false(kept_new(&store, &imap, (struct box_mail){.number = 4}));
     assert_true(kept_new(&store, &imap, (struct box_mail){.number = 6}));
-    imap.box.uid_validity = 2; /* the server counts anew */
+    imap.box.uid_validity = 2;                                             /* the server counts anew */
     assert_false(kept_new(&store, &imap, (struct box_mail){.number = 1})); /* both copies are known */
     assert_false(kept_new(&store, &imap, (struct box_mail){.number = 2}));
     assert_true(kept_new(&store, &imap, (struct box_mail){.number = 3})); /* a third one is new */
