@@ -5,8 +5,8 @@
 
 Meanwhile programs hand in mail over SMTP (in clear, and in TLS with AUTH, with a new connection after every few mails) and HTTP, campaigns are sent, error
 mail comes in, pages and metrics are read, SIGHUP is given, and the receivers refuse, defer and hang up now and then. Every two seconds memory (of the
-server and its readers: anonymous pages, what files are mapped is the kernel's affair), descriptors, threads and the store's log are looked at. A run is
-cut into quarters. The first is for caches to fill; after it descriptors and threads must not grow, the log stays bounded, and memory grows less than
+server and its readers: anonymous pages, what files are mapped is the kernel's affair), descriptors, threads and the store's log are looked at. A campaign to FILL
+people before fills SQLite's cache (64 MB). A run is cut into quarters; after the first one descriptors and threads must not grow, the log stays bounded, and memory grows less than
 TENTH in a short run, less than 1 % an hour after the first hour in one of two hours and more. At the end everything accepted has been delivered or has come back."""
 import http.client
 import json
@@ -24,7 +24,8 @@ from todoke import NET, PORT, Late, certificate_make, until
 
 SINK = f"{NET}.20"
 TENTH, LOG_MOST = 0.10, 256 << 20
-DOMAINS, PEOPLE = 20, 1000
+DOMAINS, SITES, PEOPLE, FILL = 20, 8, 1000, 40000
+ODD = f"{NET}.21" # the receiver of one domain, that hangs up
 BODY = "\r\n".join(["hello " * 10] * 30)
 
 
@@ -170,16 +171,22 @@ class Soak:
 
     def begin(self):
         place = self.place
-        zone = {"mx.example": {"A": [SINK]}, **{f"d{n}.example": {"MX": [[10, "mx.example"]]} for n in range(DOMAINS)}}
+        zone = {"odd.example": {"A": [ODD]}, **{f"mx{n}.example": {"A": [SINK]} for n in range(SITES)},
+                **{f"d{n}.example": {"MX": [[10, f"mx{n % SITES}.example" if n else "odd.example"]]} for n in range(DOMAINS)}}
         certificate, key = certificate_make(place, "mta.shop.example")
         self.todoke = todoke = place.installation(zone=zone, submission__listen=f"{DOOR}:{STARTTLS}", submission__trusted="127.0.0.0/8", tls__cert=certificate,
                                                   tls__key=key, workers=2, submission__sessions_of_one=100)
         todoke.brand()
         self.secret = todoke.json("key", "add", "soak", "--scope", "submit")["secret"]
         self.api_secret = todoke.ok("key", "add", "api").strip().split()[-1]
-        place.sink(SINK, "--refuse", "1", "--defer", "3", "--drop", "1", "--reset", "1", "--delay", "5", "--tls", "--seed", str(self.seed))
+        place.sink(SINK, "--refuse", "1", "--defer", "2", "--delay", "5", "--tls", "--seed", str(self.seed)) # no word that slows the pace: nothing piles up
+        place.sink(ODD, "--drop", "2", "--reset", "2", "--seed", str(self.seed), log="odd.log")
         todoke.people([f"person{number}@d{number % DOMAINS}.example" for number in range(PEOPLE)])
+        todoke.people([f"fill{number}@d{1 + number % (DOMAINS - 1)}.example" for number in range(FILL)], "fill")
+        todoke.campaign("fill", list_name="fill")
         todoke.serve()
+        todoke.ok("campaign", "send", "fill")
+        todoke.settled("fill", FILL, 600, FILL // 100)
 
     def quarter(self, nth, field):
         """The field's values in this quarter, from 0."""
@@ -203,13 +210,14 @@ class Soak:
             self.growth = slope(self.samples[len(self.samples) // 2:], "memory")
             tap.ok(after <= before * (1 + TENTH), f"memory: {before / 1024:.1f} MB in the second quarter, {after / 1024:.1f} MB in the last (F11)", f"more than {TENTH:.0%}")
 
+    def owed(self):
+        return sum(self.todoke.sql(f"SELECT COUNT(*) FROM delivery WHERE {words}")[0][0] for words in ("state <= 1", "((28 >> state) & 1) = 1"))
+
     def reconcile(self):
         tap, todoke = self.tap, self.todoke
 
-        def owed():
-            return todoke.sql("SELECT COUNT(*) FROM delivery WHERE state <= 4")[0][0]
         try:
-            until(lambda: owed() == 0, 240, "nothing is owed any more", 0.5)
+            until(lambda: self.owed() == 0, 240, "nothing is owed any more", 0.5)
         except Late as late:
             rows = todoke.sql("SELECT d.state, e.reason, e.code, e.diagnostic, COUNT(*), MIN(d.due_ms) FROM delivery d LEFT JOIN event e ON e.bucket = d.bucket AND e.seq = d.last_seq "
                               "WHERE d.state <= 4 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT 5")
@@ -236,7 +244,7 @@ class Soak:
             if time.monotonic() - told >= 60:
                 told, last = time.monotonic(), self.samples[-1]
                 tap.note(f"{len(self.accepted)} accepted, {self.campaigns} campaigns; {last['memory'] / 1024:.1f} MB, {last['descriptors']} descriptors, "
-                         f"{last['threads']} threads, log {last['log'] >> 20} MB")
+                         f"{last['threads']} threads, log {last['log'] >> 20} MB, {self.owed()} owed")
         self.over.set()
         for worker in workers:
             worker.join(60)
