@@ -8,12 +8,12 @@ static void home_says_what_matters(void **state)
     FIXTURE(f, state);
     struct answer answer = fitting(&f, "GET", "/home", "/home", "");
     assert_text(answer, "todos.0.fault", "sender");
-    assert_text(answer, "todos.0.title.ja", "gmail.exampleが 1 通を断りました(送信ドメイン認証の失敗)");
+    assert_text(answer, "todos.0.title.ja", "gmail.example が 1 通を断りました(送信ドメイン認証の失敗)");
     assert_text(answer, "todos.1.fault", "address");
     assert_text(answer, "todos.1.title.ja", "「冬の感謝祭」で 1 件の宛先が存在しませんでした");
     assert_text(answer, "todos.1.title.en", "1 address of “冬の感謝祭” does not exist");
     assert_text(answer, "todos.2.fault", "receiver");
-    assert_text(answer, "todos.2.title.ja", "docomo.exampleが混み合っています");
+    assert_text(answer, "todos.2.title.ja", "docomo.example が混み合っています");
     assert_text(answer, "todos.2.title.en", "docomo.example is busy");
     assert_text(answer, "todos.2.link", "");
     assert_text(answer, "todos.3.fault", "none");
