@@ -1,4 +1,4 @@
-"""The tools that judge must be able to say no: tally and check-floors, shown wrong things on purpose."""
+"""The tools that judge must be able to say no: tally, check-floors and lines, shown wrong things on purpose."""
 import os
 import subprocess
 import sys
@@ -41,6 +41,35 @@ FLOORS = [  # what, folder/file, line, allowed
     ("a folder on no floor", "attic/a.c", "int a;", False),
 ]
 
+NAMED = [  # what, file, text, the lines it names
+    ("a comment", "src/a/b_test.c", "/* R22: the same Message-ID */\n", "R22"),
+    ("a list", "src/a/b_test.c", "/* S30, S31 and X2 */\n", "S30 S31 X2"),
+    ("a range", "src/a/b_test.c", "/* R14-R17 */\n", "R14 R15 R16 R17"),
+    ("a range that names its letter once", "tests/a_test.py", "# M3-5\n", "M3 M4 M5"),
+    ("a row's name", "src/a/b_test.c", '    {"D14: a reset waits", 1},\n', "D14"),
+    ("a receiver's line without its zero", "tests/a_test.py", "# D1, D02\n", "D01 D02"),
+    ("more than one line of comment", "src/a/b_test.c", "/* what comes\n * back (S7) is read,\n * and counted, U3 */\n", "S7 U3"),
+    ("names of the code", "src/a/b_test.c", "    enum { R2 };\n    S3 = M1(R2);\n#define X1 F1\n", ""),
+    ("octets and code points", "src/a/b_test.c", '    {"=D1=8F =F1 \\\\xF3 %F5 U+2028 U0001 AF3=", 1},\n', ""),
+    ("more than there are", "tests/a_test.py", "# S775, S3150, R39, L10, X509, F45, M42\n", ""),
+    ("not a test", "src/a/b.c", "/* R22 */\n", ""),
+    ("mail of strangers", "tests/mails/a.py", "# R22\n", ""),
+]
+
+
+def lines(root, *asked):
+    """What tools/lines says of the project in root: status, what it printed."""
+    said = subprocess.run([os.path.join(ROOT, "tools", "lines"), "--root", root, "--shared", os.path.join(root, "shared"), *asked],
+                          capture_output=True, text=True, check=False)
+    return said.returncode, said.stdout + said.stderr
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 with Tap() as tap:
     for what, output, status, *expected in TALLIES:
         count = count_tap(output, status)
@@ -55,3 +84,15 @@ with Tap() as tap:
             said = subprocess.run([os.path.join(ROOT, "tools", "check-floors"), src], capture_output=True, text=True,
                                   check=False)
             tap.ok((said.returncode == 0) == allowed, f"floors: {what}", said.stdout + said.stderr)
+    for what, path, text, named in NAMED:
+        with tempfile.TemporaryDirectory() as root:
+            write(os.path.join(root, path), text)
+            tap.equal([said.strip() for said in lines(root)[1].splitlines() if not said.startswith(" ")], named.split(), f"lines: {what}")
+    with tempfile.TemporaryDirectory() as root:
+        write(os.path.join(root, "src/a/b_test.c"), "/* R1: ends there */\n")
+        tap.equal(lines(root, "R1"), (0, "R1\n    src/a/b_test.c:1: /* R1: ends there */\n"), "lines: only what was asked for")
+        tap.equal(lines(root, "R1-R2"), (1, "R1\n    src/a/b_test.c:1: /* R1: ends there */\n\nno test names 1:\nR2\n"), "lines: nobody names it")
+        tap.equal(lines(root, "Q7")[0], 2, "lines: what was asked for is no line")
+        write(os.path.join(root, "shared/PROTOCOL.md"), "- **R1** A dot\n  ends it.\n- **R2** Bare CR. R3 Chunks.\n### Core\n- **M1** CRLF only.\n")
+        tap.equal(lines(root), (0, "R1  A dot ends it.\n    src/a/b_test.c:1: /* R1: ends there */\n\nno test names 3:\nR2  Bare CR.\nR3  Chunks.\n"
+                                   "M1  CRLF only.\n"), "lines: the documents say which there are, and what they say")
