@@ -52,6 +52,7 @@ NAMED = [  # what, file, text, the lines it names
     ("names of the code", "src/a/b_test.c", "    enum { R2 };\n    S3 = M1(R2);\n#define X1 F1\n", ""),
     ("octets and code points", "src/a/b_test.c", '    {"=D1=8F =F1 \\\\xF3 %F5 U+2028 U0001 AF3=", 1},\n', ""),
     ("more than there are", "tests/a_test.py", "# S775, S3150, R39, L10, X509, F45, M42\n", ""),
+    ("a browser", "src/a/b_test.c", '    {"Mozilla/5.0 (X11; Linux x86_64)", 1},\\n', ""),
     ("not a test", "src/a/b.c", "/* R22 */\n", ""),
     ("mail of strangers", "tests/mails/a.py", "# R22\n", ""),
 ]
