@@ -210,7 +210,7 @@ def main():
                "who sent it is checked: DKIM and DMARC pass", str(kept[0]))
         spf, dkim, dmarc = todoke.sql("SELECT spf, dkim, dmarc FROM inbound WHERE rcpt_to = ? AND spf <> '' LIMIT 1", paths[after])[0]
         tap.ok((spf, dkim, dmarc) == ("pass smtp.helo=mx.many.example", "none", "pass header.from=mx.many.example"),
-               "SPF of an error mail (by its HELO, the sender is null), no DKIM, DMARC", str((spf, dkim, dmarc)))
+               "SPF of an error mail (by its HELO, the sender is null), no DKIM, DMARC; beside the mail and not in it (M37)", str((spf, dkim, dmarc)))
         secret = todoke.ok("key", "add", "test").strip()
         def api(path):
             request = urllib.request.Request(f"http://{todoke.http}/api/v1{path}", headers={"Authorization": f"Bearer {secret}"})

@@ -64,7 +64,7 @@ def show_smtplib(tap, todoke, catcher, secret):
     with smtplib.SMTP(DOOR, STARTTLS, timeout=20) as client:
         client.starttls(context=context)
         client.login("app", secret)
-        body = FROM + "Subject: =?UTF-8?B?44GU5rOo5paH?=\r\nBcc: secret@recv.example\r\nX-Todoke-Campaign: spring\r\n\r\n花より団子\r\n"
+        body = "Authentication-Results: mta.shop.example; dkim=pass\r\nAuthentication-Results: relay.example; none\r\n" + FROM + "Subject: =?UTF-8?B?44GU5rOo5paH?=\r\nBcc: secret@recv.example\r\nX-Todoke-Campaign: spring\r\n\r\n花より団子\r\n"
         refused = client.sendmail("app@shop.example", ["py1@recv.example", "py2@recv.example"], body.encode(), ["BODY=8BITMIME"])
         tap.equal(refused, {}, "smtplib: two recipients are taken")
     one, other = arrives(catcher, "py1@recv.example"), arrives(catcher, "py2@recv.example")
@@ -74,6 +74,7 @@ def show_smtplib(tap, todoke, catcher, secret):
     names = [name.lower() for name in read(one).keys()]
     tap.equal([names.count(name) for name in ("received", "date", "message-id", "dkim-signature", "bcc", "x-todoke-campaign")], [1, 1, 1, 1, 0, 0],
               "Received, Date, Message-ID and a signature are added; Bcc and what was for us only are gone")
+    tap.equal(read(one).get_all("Authentication-Results"), ["relay.example; none"], "a verdict in our own name that is not ours is gone (M37)")
     tap.equal(todoke.sql("SELECT subject, label FROM message WHERE label <> ''"), [("ご注文", "spring")], "what its sender calls it is kept")
     with smtplib.SMTP_SSL(DOOR, TLS, timeout=20, context=context) as client:
         try:

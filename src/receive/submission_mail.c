@@ -240,6 +240,7 @@ static bool prepare(struct submission *submission, struct session *session, stru
         .now = now,
         .date_offset_minutes = options->date_offset_minutes,
         .trace = buf_slice(&trace),
+        .host_name = options->session.smtp.host_name,
         .encodes_long_lines = options->encodes_long_lines,
         .keeps_8bit = options->keeps_8bit,
         .takes_wishes = true,

@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "mail/address.h"
 #include "mail/message_id.h"
+#include "mailauth/auth_results.h"
 #include "mime/read.h"
 #include "mime/transcode.h"
 #include "mime/write.h"
@@ -90,6 +91,7 @@ enum field {
     FIELD_SIGNATURE,
     FIELD_BCC,
     FIELD_RETURN_PATH,
+    FIELD_AUTH_RESULTS,
     FIELD_TAG,
     FIELD_LABEL,
     FIELD_SCHEDULE,
@@ -118,6 +120,7 @@ static const struct {
     {SLICE_INIT("Bcc"), FIELD_BCC},
     {SLICE_INIT("Resent-Bcc"), FIELD_BCC},
     {SLICE_INIT("Return-Path"), FIELD_RETURN_PATH},
+    {SLICE_INIT("Authentication-Results"), FIELD_AUTH_RESULTS},
     {SLICE_INIT("X-Todoke-Tag"), FIELD_TAG},
     {SLICE_INIT("X-Todoke-Campaign"), FIELD_LABEL},
     {SLICE_INIT("X-Todoke-Schedule"), FIELD_SCHEDULE},
@@ -235,7 +238,8 @@ static bool head_read(struct slice bytes, const struct prepare_options *options,
         }
         head->hops += field == FIELD_RECEIVED;
         head->is_signed |= field == FIELD_SIGNATURE;
-        if (field == FIELD_BCC || field == FIELD_RETURN_PATH)
+        if (field == FIELD_BCC || field == FIELD_RETURN_PATH ||
+            (field == FIELD_AUTH_RESULTS && auth_results_claims(value, options->host_name)))
             continue;
         if (field >= FIELD_TAG) {
             if (options->takes_wishes && !wish_take(field, value, head, &tag_count, arena, prepared)) {

@@ -4,7 +4,8 @@
  *
  * Refused: a bare CR or LF or a NUL (R2, M1); a line over 998 octets (R9, M3; or re-encoded, when asked); no From, or
  * more than one of what may occur once (M26); a header that is none; 50 Received fields or more (R9, M19).
- * Added when lacking: Date, Message-ID, and the given trace in front. Taken out: Bcc, Return-Path, and X-Todoke-*.
+ * Added when lacking: Date, Message-ID, and the given trace in front. Taken out: Bcc, Return-Path, X-Todoke-*, and an
+ * Authentication-Results that claims to be ours (M37).
  * Re-encoded: 8-bit parts, to quoted-printable or base64 (R10, M17: what is signed is what any host can take), but not
  * in a mail that is signed already; a Subject in raw UTF-8, to encoded-words (R11). */
 #ifndef TODOKE_SUBMIT_PREPARE_H
@@ -21,6 +22,7 @@ struct prepare_options {
     time_ms now;
     int date_offset_minutes;
     struct slice trace;      /* "Received: ...\r\n", ready; may be empty */
+    struct slice host_name;  /* ours; may be empty */
     bool encodes_long_lines; /* otherwise refused */
     bool keeps_8bit;         /* it goes only to hosts that offer 8BITMIME; otherwise re-encoded */
     bool takes_wishes;       /* X-Todoke-Tag, -Campaign, -Schedule, -Unsubscribe; otherwise only taken out */

@@ -1,4 +1,4 @@
-/* What programs hand us as mail: refused, completed, encoded (R2, R9-R11, M1, M3, M17, M19, M26, RFC 6409 8). */
+/* What programs hand us as mail: refused, completed, encoded (R2, R9-R11, M1, M3, M17, M19, M26, M37, RFC 6409 8). */
 #include "base/test.h"
 #include "submit/message.h"
 #include "submit/prepare.h"
@@ -9,7 +9,8 @@
 #define ID   "Message-ID: <1@shop.example>\r\n"
 #define HEAD FROM DATE ID
 
-static const struct prepare_options plain = {.message_id = 0x1234, .now = 1795321800000, .takes_wishes = true};
+static const struct prepare_options plain = {
+    .message_id = 0x1234, .now = 1795321800000, .takes_wishes = true, .host_name = SLICE_INIT("mx.shop.example")};
 
 struct done {
     struct arena arena;
@@ -83,6 +84,10 @@ static void what_becomes_of_it(void **state)
         {"Bcc, Return-Path and wishes go",
          SLICE_INIT("Return-Path: <x@y>\r\nBCC: a@b,\r\n c@d\r\nx-todoke-tag: a, b\r\n" HEAD "\r\nhello\r\n"),
          SLICE_INIT(HEAD "\r\nhello\r\n"), 0},
+        {"M37: verdicts in our name go, those of others stay",
+         SLICE_INIT("Authentication-Results: (x) MX.shop.example 1;\r\n spf=pass\r\nauthentication-results : \"mx."
+                    "shop.example\"\r\nAuthentication-Results: mx.other.example; none\r\n" HEAD "\r\nhello\r\n"),
+         SLICE_INIT("Authentication-Results: mx.other.example; none\r\n" HEAD "\r\nhello\r\n"), 0},
         {"R11: a raw subject", SLICE_INIT(HEAD "Subject: \xc3\xa4\r\n\r\nhello\r\n"),
          SLICE_INIT(HEAD "Subject: =?UTF-8?B?w6Q=?=\r\n\r\nhello\r\n"), 0},
         {"R11: a raw name stays", SLICE_INIT(HEAD "To: \xc3\xa4 <a@b.example>\r\n\r\nhello\r\n"),
