@@ -1,0 +1,18 @@
+/* take.h - a file on the disk becomes a body in the store, in small transactions between those of others
+ *
+ * It is read twice: for its SHA-256, which may show that the bytes are there already, and to be written. Blocks: for
+ * commands, and for threads of their own. */
+#ifndef TODOKE_HOSTED_TAKE_H
+#define TODOKE_HOSTED_TAKE_H
+
+#include "hosted/hosted.h"
+#include "net/world.h"
+#include "store/store.h"
+
+/* The first size_bytes octets of `file`, by pread. The body waits for hosted_add, HOSTED_SPARE_MS at most. INPUT: it is
+ * shorter, changed while it was read, or larger than HOSTED_SIZE_MAX; WORLD: the store, the disk, or is_stopping (may
+ * be NULL) has become true. */
+NODISCARD bool hosted_take(struct store *store, struct world *world, int file, uint64_t size_bytes,
+                           const _Atomic bool *is_stopping, struct hosted_body *body, struct fault *why);
+
+#endif
