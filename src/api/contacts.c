@@ -310,7 +310,7 @@ void api_contact_put(struct api *api, struct http_request *request)
     if (!body_begin(&body, request))
         return;
     struct slice email = body_line_required(&body, "email", 1000);
-    if (email.len && !address_parse(email, &request->arena, &edit.address, &why))
+    if (email.len && !address_of_person(email, &request->arena, &edit.address, &why))
         body_wrong(&body, "email", "email: %s", why.text);
     edit_read(&body, &edit);
     if (api_caller(request)->key.rights.brand_count && !edit.list_count)

@@ -35,7 +35,7 @@ void api_optin_ask(struct api *api, struct http_request *request)
     if (!body_begin(&body, request))
         return;
     struct slice email = body_line_required(&body, "email", 1000);
-    if (email.len && !address_parse(email, &request->arena, &address, &why))
+    if (email.len && !address_of_person(email, &request->arena, &address, &why))
         body_wrong(&body, "email", "email: %s", why.text);
     asked.name = body_line(&body, "name", CONTACT_NAME_MAX);
     asked.lang = body_line(&body, "lang", 10);

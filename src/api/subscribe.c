@@ -183,7 +183,7 @@ static void form_act(struct http_request *request, void *user)
         name = SLICE("");
     if (!network_may(api, request))
         return;
-    if (!text_is_line(email) || !address_parse(email, &request->arena, &address, &why)) {
+    if (!text_is_line(email) || !address_of_person(email, &request->arena, &address, &why)) {
         form_show(request, 400, &list, &brand, text_is_line(email) ? email : SLICE(""), name, true);
         return;
     }

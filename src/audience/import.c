@@ -254,7 +254,7 @@ static bool contact_of(const struct import *import, const struct csv_record *rec
     }
     if (slice_find_byte(text, '<') != SLICE_NPOS && address_find(text).len)
         text = address_find(text);
-    if (!address_parse(text, arena, &address, &why)) {
+    if (!address_of_person(text, arena, &address, &why)) {
         *reason = arena_copy(arena, slice_str(why.text));
         return false;
     }

@@ -97,6 +97,41 @@ static void people_and_rejects(void **state)
     test_store_end(&test);
 }
 
+/* U27, D17: addresses that break the RFC but exist are taken, flagged, written in quotes; what never existed is a slip
+ */
+static void odd_addresses_that_exist(void **state)
+{
+    TEST_STORE(test, state);
+    char path[128];
+    file_write(path, &test,
+               SLICE("email\r\na..b@docomo.ne.jp\r\nA.@ezweb.ne.jp\r\na..b@softbank.ne.jp\r\ntaro.@gmail.com\r\n"));
+    struct arena arena = {0};
+    struct fault why = {0};
+    struct import_result result;
+    const struct import_options options = {
+        .path = path, .list_name = SLICE("会員"), .brand_id = 7, .consent = SLICE("web form"), .now = NOW};
+    if (!import_file(test.store, &options, &arena, &result, &why))
+        fail_msg("%s", why.text);
+    assert_int_equal(result.progress.fresh, 2);
+    assert_int_equal(result.progress.rejected, 2);
+    assert_int_equal(result.rejects[0].line, 4);
+    assert_slice("why", result.rejects[1].reason,
+                 SLICE("a dot stands first, last or twice before the @: only docomo and au gave out such"));
+    static const struct {
+        const char *address, *written;
+    } rows[] = {{"a..b@docomo.ne.jp", "\"a..b\"@docomo.ne.jp"}, {"a.@ezweb.ne.jp", "\"A.\"@ezweb.ne.jp"}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct contact contact;
+        bool found;
+        assert_true(contact_by_address(test.reader, &why, slice_str(rows[i].address), &arena, &contact, &found));
+        assert_row(rows[i].address, found && contact.has_rfc_violation);
+        assert_slice(rows[i].address, contact.written, slice_str(rows[i].written));
+    }
+    files_remove(path);
+    arena_release(&arena);
+    test_store_end(&test);
+}
+
 /* Each one clear line with place and cure, nothing half done. */
 static void what_is_wrong_with_the_file_stops_before_the_first_write(void **state)
 {
@@ -264,6 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(people_and_rejects),
+        ON_BOTH(odd_addresses_that_exist),
         ON_BOTH(what_is_wrong_with_the_file_stops_before_the_first_write),
         ON_BOTH(an_interrupted_run_goes_on),
         {"beside_a_server_in_small_pieces (sqlite)", beside_a_server_in_small_pieces, NULL, NULL,

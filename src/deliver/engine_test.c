@@ -1,5 +1,5 @@
 /* The whole engine, in this process, against scripted receivers over real sockets: R16, R21, R22, R23, R25, R28, R29,
- * R31, R34, F5, U1. */
+ * R31, R34, F5, U1, D14 (a reset is a deferral). */
 #include "deliver/house_test.h"
 
 /* ── stories ── */

@@ -144,6 +144,27 @@ bool address_parse(struct slice text, struct arena *arena, struct address *addre
     return true;
 }
 
+static bool is_of(struct slice domain, struct slice of)
+{
+    return slice_equal(domain, of) || (domain.len > of.len && domain.ptr[domain.len - of.len - 1] == '.' &&
+                                       slice_equal(slice_from(domain, domain.len - of.len), of));
+}
+
+bool address_of_person(struct slice text, struct arena *arena, struct address *address, struct fault *why)
+{
+    static const struct slice gave_out[] = {SLICE_INIT("docomo.ne.jp"), SLICE_INIT("ezweb.ne.jp"),
+                                            SLICE_INIT("au.com")};
+    if (!address_parse(text, arena, address, why))
+        return false;
+    if (!address->has_rfc_violation || slice_trim(text).ptr[0] == '"')
+        return true;
+    for (size_t i = 0; i < COUNT_OF(gave_out); i++)
+        if (is_of(address->domain, gave_out[i]))
+            return true;
+    return fault_set(why, FAULT_INPUT,
+                     "a dot stands first, last or twice before the @: only docomo and au gave out such");
+}
+
 struct slice address_find(struct slice text)
 {
     ptrdiff_t open = slice_find_last_byte(text, '<');

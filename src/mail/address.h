@@ -30,6 +30,10 @@ struct address {
  * in words. */
 NODISCARD bool address_parse(struct slice text, struct arena *arena, struct address *address, struct fault *why);
 
+/* The same, for somebody who is put on a list: a dot where none may be, not in quotes, is a slip of the pen, and INPUT,
+ * except at the carriers that really gave out such addresses (docomo.ne.jp, ezweb.ne.jp, au.com and below; D17). */
+NODISCARD bool address_of_person(struct slice text, struct arena *arena, struct address *address, struct fault *why);
+
 /* The address inside "Name <a@b>", "<a@b>", "a@b (comment)" or "a@b": a slice of text, unparsed; empty when there is
  * none. */
 struct slice address_find(struct slice text);

@@ -11,6 +11,7 @@ static void parsed(void **state)
         {"Taro.Yamada@Example.JP", "Taro.Yamada@example.jp", "taro.yamada@example.jp", false, false},
         {"  a@example.jp. ", "a@example.jp", "a@example.jp", false, false},
         {"a..b@docomo.ne.jp", "\"a..b\"@docomo.ne.jp", "a..b@docomo.ne.jp", true, false},
+        {".a@docomo.ne.jp", "\".a\"@docomo.ne.jp", ".a@docomo.ne.jp", true, false},
         {"a.@ezweb.ne.jp", "\"a.\"@ezweb.ne.jp", "a.@ezweb.ne.jp", true, false},
         {"\"a..b\"@docomo.ne.jp", "\"a..b\"@docomo.ne.jp", "a..b@docomo.ne.jp", true, false},
         {"\"a b\"@example.jp", "\"a b\"@example.jp", "a b@example.jp", false, false},
@@ -61,6 +62,39 @@ static void refused(void **state)
     }
 }
 
+/* D17: on lists only where such addresses were given out; elsewhere they are slips of the pen */
+static void of_people(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_taken, has_rfc_violation;
+    } rows[] = {
+        {"a..b@docomo.ne.jp", true, true},
+        {".a@docomo.ne.jp", true, true},
+        {"a.@ezweb.ne.jp", true, true},
+        {"a.-.b.@EZWEB.ne.jp", true, true},
+        {"a.@t7.ezweb.ne.jp", true, true},
+        {"a..b@au.com", true, true},
+        {"a.b@softbank.ne.jp", true, false},
+        {"a..b@softbank.ne.jp", false, false},
+        {"a.@i.softbank.jp", false, false},
+        {"taro.@gmail.com", false, false},
+        {"a..b@notdocomo.ne.jp", false, false},
+        {"a..b@docomo.ne.jp.example", false, false},
+        {" .a@example.jp", false, false},
+        {"\"a..b\"@example.jp", true, true}, /* the RFC has nothing against it */
+        {"a", false, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        SCOPED(arena) arena = {0};
+        struct address address;
+        struct fault why = {0};
+        bool is_taken = address_of_person(slice_str(rows[i].text), &arena, &address, &why);
+        assert_int_row(rows[i].text, is_taken, rows[i].is_taken);
+        assert_row(rows[i].text, is_taken ? address.has_rfc_violation == rows[i].has_rfc_violation : why.text[0] != 0);
+    }
+}
+
 static void found_in_text(void **state)
 {
     static const struct {
@@ -98,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parsed),
         cmocka_unit_test(refused),
+        cmocka_unit_test(of_people),
         cmocka_unit_test(found_in_text),
         cmocka_unit_test(buckets_never_change),
     };

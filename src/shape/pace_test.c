@@ -1,4 +1,4 @@
-/* S51, S76, R21, R25, R28: the pace on simulated time against receivers whose limits it is not told */
+/* S51, S76, R21, R25, R28, D13, D14: the pace on simulated time against receivers whose limits it is not told */
 #include "base/test.h"
 #include "shape/pace.h"
 
@@ -311,7 +311,7 @@ static void the_breaker(void **state)
         pace_delivered(&pace, now += 10);
     assert_int_equal(pace_connections(&pace, now), 10);
 
-    for (int i = 0; i < 3; i++) { /* au: resets in a row */
+    for (int i = 0; i < 3; i++) { /* D14, au: resets in a row */
         assert_int_equal(pace.breaker, BREAKER_CLOSED);
         pace_reset(&pace, &random, now += 5000);
     }
@@ -368,7 +368,8 @@ static void reactions_count_act_and_end(void **state)
     sites_free(sites);
 }
 
-/* docomo blocks networks in the words of an unknown user: while their share is abnormal nobody is excluded for them */
+/* D13: docomo blocks networks in the words of an unknown user: while their share is abnormal nobody is excluded for
+ * them */
 static void the_guard_against_words_that_lie(void **state)
 {
     struct sites *sites = sites_of_ours();

@@ -1,5 +1,5 @@
-/* R25, R28, S76 and the roll-up of RECEIVERS.md ("only if all its MX hosts match"); every sample of data/sites is
- * proven by loading it */
+/* R25, R28, S76, D06, D13-D16 and the roll-up of RECEIVERS.md ("only if all its MX hosts match"); every sample of
+ * data/sites is proven by loading it */
 #include "base/test.h"
 #include "shape/site.h"
 
@@ -23,7 +23,7 @@ static void rolled_up_by_all_hosts(void **state)
         {{"aspmx.l.google.com", "mx.example.jp"}, 2, "default"},
         {{"a-com.mail.protection.outlook.com"}, 1, "microsoft365"},
         {{"outlook-com.olc.protection.outlook.com"}, 1, "outlook"},
-        {{"mx.yahoo.co.jp"}, 1, "yahoojp"},
+        {{"mx.yahoo.co.jp"}, 1, "yahoojp"}, /* D16: Yahoo! JAPAN is not Yahoo Inc */
         {{"mta5.am0.yahoodns.net"}, 1, "yahooinc"},
         {{"mx.yahoo.co.jp", "mta5.am0.yahoodns.net"}, 2, "default"},
         {{"mfsmax.docomo.ne.jp."}, 1, "docomo"},
@@ -54,7 +54,7 @@ static void figures_of_the_table(void **state)
         enum site_tls tls;
     } rows[] = {
         {"default", 10, 100, {100, 1000}, SITE_TLS_MAY},
-        {"google", 5, 50, {100, 1000}, SITE_TLS_REQUIRED},
+        {"google", 5, 50, {100, 1000}, SITE_TLS_REQUIRED}, /* D06 */
         {"yahoojp", 2, 20, {10, 1000}, SITE_TLS_MAY},
         {"outlook", 5, 50, {100, 1000}, SITE_TLS_MAY},
         {"microsoft365", 5, 50, {100, 1000}, SITE_TLS_MAY},
@@ -68,6 +68,9 @@ static void figures_of_the_table(void **state)
         {"kpn", 10, 10, {100, 1000}, SITE_TLS_MAY},
         {"qq", 4, 8, {100, 1000}, SITE_TLS_MAY},
         {"netease", 4, 7, {100, 1000}, SITE_TLS_MAY},
+        {"docomo", 4, 100, {20, 1000}, SITE_TLS_MAY},  /* D13: 100 recipients a session: one recipient a message */
+        {"au", 3, 20, {10, 1000}, SITE_TLS_MAY},       /* D14: spread over time, no long sessions */
+        {"softbank", 3, 100, {5, 1000}, SITE_TLS_MAY}, /* D15 */
     };
     struct sites *sites = opened();
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -86,7 +89,7 @@ static void figures_of_the_table(void **state)
     static const char *const carriers[] = {"docomo", "au", "softbank"};
     for (size_t i = 0; i < COUNT_OF(carriers); i++)
         assert_true(sites_rule_named(sites, slice_str(carriers[i]))->to_verify);
-    assert_int_equal(sites_rule_named(sites, SLICE("docomo"))->guard.percent, 40);
+    assert_int_equal(sites_rule_named(sites, SLICE("docomo"))->guard.percent, 40); /* D13: blocks of networks */
     sites_free(sites);
 
     const struct sites_options loopback = {.is_loopback = true};
