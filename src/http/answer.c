@@ -143,19 +143,35 @@ void http_respond(struct http_request *request, int status, const char *type, st
     connection_answered(connection);
 }
 
+/* `framing`: the header that says where the body ends. */
+static void body_begin(struct http_connection *connection, int status, const char *type, struct slice framing)
+{
+    SCOPED(buf) out = BUF(ANSWER_HEADERS_MOST + 1024);
+    assert(connection->state == CONNECTION_HANDLING && !connection->later && "one answer for each request");
+    connection->state = CONNECTION_STREAMING;
+    head_begin(connection, &out, status, type);
+    buf_append(&out, framing);
+    buf_text(&out, "\r\n");
+    connection_queue(connection, buf_slice(&out));
+}
+
 void http_begin(struct http_request *request, int status, const char *type)
 {
     struct http_connection *connection = request->connection;
-    SCOPED(buf) out = BUF(ANSWER_HEADERS_MOST + 1024);
-    assert(connection->state == CONNECTION_HANDLING && !connection->later && "one answer for each request");
     connection->is_chunked = request->head.minor == 1;
     connection->is_kept_alive &= connection->is_chunked;
-    connection->state = CONNECTION_STREAMING;
-    head_begin(connection, &out, status, type);
-    if (connection->is_chunked)
-        buf_text(&out, "Transfer-Encoding: chunked\r\n");
-    buf_text(&out, "\r\n");
-    connection_queue(connection, buf_slice(&out));
+    body_begin(connection, status, type, connection->is_chunked ? SLICE("Transfer-Encoding: chunked\r\n") : SLICE(""));
+}
+
+void http_begin_sized(struct http_request *request, int status, const char *type, uint64_t length)
+{
+    struct http_connection *connection = request->connection;
+    SCOPED(buf) framing = BUF(64);
+    buf_printf(&framing, "Content-Length: %llu\r\n", (unsigned long long)length);
+    connection->is_chunked = false;
+    connection->is_sized = true;
+    connection->unsent = connection->is_head ? 0 : length;
+    body_begin(connection, status, type, buf_slice(&framing));
 }
 
 static void send_piece(struct http_connection *connection, struct slice bytes)
@@ -163,6 +179,10 @@ static void send_piece(struct http_connection *connection, struct slice bytes)
     SCOPED(buf) size = BUF(32);
     if (bytes.len == 0 || connection->is_head)
         return; /* an empty chunk would be the end */
+    if (connection->is_sized) {
+        assert(bytes.len <= connection->unsent && "no more than Content-Length says");
+        connection->unsent -= bytes.len;
+    }
     if (connection->is_chunked) {
         buf_printf(&size, "%zx\r\n", bytes.len);
         connection_queue(connection, buf_slice(&size));
@@ -186,6 +206,8 @@ void http_end(struct http_request *request)
 {
     struct http_connection *connection = request->connection;
     assert(connection->state == CONNECTION_STREAMING || connection->state == CONNECTION_EVENTS);
+    assert(connection->unsent == 0 && "as much as Content-Length says");
+    connection->is_sized = false;
     if (connection->is_chunked && !connection->is_head)
         connection_queue(connection, SLICE("0\r\n\r\n"));
     connection_answered(connection);
@@ -197,6 +219,8 @@ void http_cut(struct http_request *request)
     assert(connection->state == CONNECTION_STREAMING || connection->state == CONNECTION_EVENTS);
     request->on_gone = NULL;
     connection->is_chunked = false; /* no last chunk */
+    connection->is_sized = false;
+    connection->unsent = 0;
     connection->is_kept_alive = false;
     connection_answered(connection);
 }

@@ -39,6 +39,8 @@ struct http_connection {
     bool is_kept_alive; /* after this answer */
     bool is_head;       /* the answer's body is not sent */
     bool is_chunked;    /* the answer's body */
+    bool is_sized;      /* it has a Content-Length: */
+    uint64_t unsent;    /* so many octets of it are still to come */
     bool in_callback;   /* freeing waits */
     bool has_begun_head;
     bool is_tls;

@@ -110,6 +110,9 @@ void http_set(struct http_request *request, const char *name, struct slice value
 void http_respond(struct http_request *request, int status, const char *type, struct slice body);
 /* A body of unknown length: chunked (or until close, for HTTP/1.0), then http_send ..., http_end. */
 void http_begin(struct http_request *request, int status, const char *type);
+/* The same for a body whose length is known: Content-Length. All of it must be sent before http_end; less: http_cut. To
+ * a HEAD nothing of it is sent, whatever http_send is given. */
+void http_begin_sized(struct http_request *request, int status, const char *type, uint64_t length);
 /* False: the reader is slow and the queue is full; wait for on_room. Nothing was taken. */
 NODISCARD bool http_send(struct http_request *request, struct slice bytes);
 void http_end(struct http_request *request);

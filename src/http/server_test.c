@@ -91,6 +91,20 @@ static void streamed(struct http_request *request, void *user)
     f->stream = request;
 }
 
+static void sized(struct http_request *request, void *user)
+{
+    http_begin_sized(request, 206, "text/csv", 10);
+    assert_true(http_send(request, SLICE("01234")) && http_send(request, SLICE("56789")));
+    http_end(request);
+}
+
+static void cut_short(struct http_request *request, void *user)
+{
+    http_begin_sized(request, 200, "text/csv", 10);
+    assert_true(http_send(request, SLICE("01234")));
+    http_cut(request);
+}
+
 static void events(struct http_request *request, void *user)
 {
     struct fixture *f = user;
@@ -148,6 +162,8 @@ static void begin(struct fixture *f, struct tls_server *tls, bool is_manual)
         {"POST", "/p/{id}", params, f, 0},
         {"DELETE", "/p/{id}", no_content, f, 0},
         {"GET", "/stream", streamed, f, 0},
+        {"GET", "/sized", sized, f, 0},
+        {"GET", "/cut-short", cut_short, f, 0},
         {"GET", "/events", events, f, 0},
         {"GET", "/later", suspended, f, 0},
         {"GET", "/thread", in_a_thread, f, 0},
@@ -229,6 +245,13 @@ static void whole_conversations(void **state)
          "HTTP/1.1 200 OK\r\n" DATE "Content-Type: text/plain\r\nX-One: 1\r\nContent-Length: 6\r\n\r\nhello\n", false},
         {"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
          "HTTP/1.1 200 OK\r\n" DATE "Content-Type: text/plain\r\nX-One: 1\r\nContent-Length: 6\r\n\r\n", false},
+        {"GET /sized HTTP/1.1\r\nHost: a\r\n\r\nHEAD /sized HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+         "HTTP/1.1 206 Partial Content\r\n" DATE "Content-Type: text/csv\r\nContent-Length: 10\r\n\r\n0123456789"
+         "HTTP/1.1 206 Partial Content\r\n" DATE
+         "Connection: keep-alive\r\nContent-Type: text/csv\r\nContent-Length: 10\r\n\r\n",
+         false},
+        {"GET /cut-short HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+         "HTTP/1.1 200 OK\r\n" DATE "Content-Type: text/csv\r\nContent-Length: 10\r\n\r\n01234", true},
         {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
          "HTTP/1.1 200 OK\r\n" DATE
          "Connection: close\r\nContent-Type: text/plain\r\nX-One: 1\r\nContent-Length: 6\r\n\r\nhello\n",
