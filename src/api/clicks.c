@@ -241,7 +241,7 @@ static void follow_begin(struct api *api, struct http_request *request, enum eve
     struct follow *follow = ARENA_NEW(&batch->arena, struct follow);
     follow->batch = batch;
     follow->delivery_id = link.id;
-    follow->number = link.number;
+    follow->number = (unsigned)link.number;
     follow->kind = kind;
     follow->is_counted = token == TOKEN_GOOD && slice_equal(request->head.method, SLICE("GET"));
     if (follow->is_counted) { /* an old link still leads there, uncounted */

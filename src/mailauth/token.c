@@ -6,17 +6,19 @@
 #include <assert.h>
 #include <openssl/crypto.h>
 
-/* What stands in a token after the version: [letter] key id, day (2), id (8), [number (2)], mac. */
+/* What stands in a token after the version: [letter] key id, day (2), id (8), [number], mac. */
 struct layout {
     unsigned char version;
-    bool has_letter, has_number;
+    bool has_letter;
+    unsigned char number_len;
     size_t mac_len;
 };
-static const struct layout whole = {2, true, true, 16};
-static const struct layout return_path = {1, true, false, 12}; /* and unsubscribe links, once */
-static const struct layout counted = {1, false, true, 16};     /* clicks and opens, once */
+static const struct layout whole = {2, true, 2, 16};
+static const struct layout of_file = {3, true, 8, 16};
+static const struct layout return_path = {1, true, 0, 12}; /* and unsubscribe links, once */
+static const struct layout counted = {1, false, 2, 16};    /* clicks and opens, once */
 
-enum { BYTES_MAX = 31, MAC_MAX = 16 };
+enum { HEAD_MAX = 21, MAC_MAX = 16 };
 static const time_ms EPOCH_MS = 1704067200000; /* 2024-01-01 */
 
 #define TOKEN_LETTER(NAME, letter, name) [TOKEN_##NAME] = letter,
@@ -26,7 +28,7 @@ static const char *const names[] = {TOKEN_KINDS(TOKEN_NAME)};
 
 static size_t head_len(const struct layout *layout)
 {
-    return 12u + (layout->has_letter ? 1 : 0) + (layout->has_number ? 2 : 0);
+    return 12u + (layout->has_letter ? 1 : 0) + layout->number_len;
 }
 
 static size_t text_len(const struct layout *layout)
@@ -38,7 +40,9 @@ static size_t text_len(const struct layout *layout)
 static const struct layout *layout_of(enum token_kind kind, unsigned char version)
 {
     if (version == whole.version)
-        return kind == TOKEN_RETURN_PATH ? NULL : &whole;
+        return kind == TOKEN_RETURN_PATH || kind == TOKEN_FILE ? NULL : &whole;
+    if (version == of_file.version)
+        return kind == TOKEN_FILE ? &of_file : NULL;
     if (version != 1)
         return NULL;
     if (kind == TOKEN_RETURN_PATH || kind == TOKEN_UNSUBSCRIBE)
@@ -114,18 +118,17 @@ static uint64_t take(const unsigned char **at, int octets)
 void token_make(const struct token_ring *ring, enum token_kind kind, const struct token *token, time_ms expires,
                 struct buf *out)
 {
-    const struct layout *layout = kind == TOKEN_RETURN_PATH ? &return_path : &whole;
+    const struct layout *layout = kind == TOKEN_RETURN_PATH ? &return_path : kind == TOKEN_FILE ? &of_file : &whole;
     const struct token_keys *keys = atomic_load(&ring->of[kind]);
-    assert(keys && token->number <= (layout->has_number ? TOKEN_NUMBER_MAX : 0));
+    assert(keys && (layout->number_len == 8 || token->number <= (layout->number_len ? TOKEN_NUMBER_MAX : 0)));
     time_ms days = (expires - EPOCH_MS + DAYS_MS(1) - 1) / DAYS_MS(1);
-    unsigned char bytes[BYTES_MAX + MAC_MAX], *at = bytes;
+    unsigned char bytes[HEAD_MAX + MAC_MAX], *at = bytes;
     *at++ = layout->version;
     *at++ = letters[kind];
     *at++ = keys->keys[keys->signing].id;
     at = put(at, days < 0 ? 0 : days > UINT16_MAX ? UINT16_MAX : (uint64_t)days, 2);
     at = put(at, token->id, 8);
-    if (layout->has_number)
-        at = put(at, token->number, 2);
+    at = put(at, token->number, layout->number_len);
     size_t head = (size_t)(at - bytes);
     mac(keys->keys[keys->signing].bytes, slice_of(bytes, head), at);
     base32_encode(out, slice_of(bytes, head + layout->mac_len));
@@ -136,12 +139,13 @@ enum token_result token_check(const struct token_ring *ring, enum token_kind kin
 {
     const struct token_keys *keys = ring ? atomic_load(&ring->of[kind]) : NULL;
     SCOPED(buf) decoded = BUF(64);
-    if (!keys || text.len > TOKEN_LEN || !base32_decode(&decoded, text) || !decoded.len)
+    if (!keys || text.len > TOKEN_FILE_LEN || !base32_decode(&decoded, text) || !decoded.len)
         return TOKEN_NONE;
     const unsigned char *bytes = (const unsigned char *)decoded.ptr, *at = bytes + 1;
     const struct layout *layout = layout_of(kind, bytes[0]);
     if (!layout) /* as long as one of ours, but no version that there ever was: somebody is trying */
-        return text.len == TOKEN_LEN || text.len == TOKEN_V1_LEN ? TOKEN_FORGED : TOKEN_NONE;
+        return text.len == TOKEN_LEN || text.len == TOKEN_V1_LEN || text.len == TOKEN_FILE_LEN ? TOKEN_FORGED
+                                                                                               : TOKEN_NONE;
     if (text.len != text_len(layout) || decoded.len != head_len(layout) + layout->mac_len)
         return TOKEN_NONE;
     bool is_kind = !layout->has_letter || *at++ == letters[kind], is_known = false;
@@ -160,6 +164,6 @@ enum token_result token_check(const struct token_ring *ring, enum token_kind kin
         return TOKEN_FORGED;
     time_ms expires = EPOCH_MS + DAYS_MS((time_ms)take(&at, 2));
     token->id = take(&at, 8);
-    token->number = layout->has_number ? (unsigned)take(&at, 2) : 0;
+    token->number = take(&at, layout->number_len);
     return now > expires ? TOKEN_EXPIRED : TOKEN_GOOD;
 }

@@ -3,8 +3,9 @@
  * A token is base32 (any case, no padding) of: version, letter of the kind, key id, expiry in days since 2024 (2
  * octets), id (8), number (2), and the first 128 bits of HMAC-SHA256 over all of that (RELIABILITY X6, X7). Each kind
  * has keys of its own, and its letter is signed too: a token of one kind is worth nothing as another. Only version 2 is
- * that; a return path stays at version 1, which has no number and 96 bits, since receivers must carry it back in 64
- * octets (RFC 5321 4.5.3.1.1; return_path.h). Links of version 1 are still read: they stand in mails that were sent.
+ * that; a file's link is version 3, whose number is 8 octets, an id; a return path stays at version 1, which has no
+ * number and 96 bits, since receivers must carry it back in 64 octets (RFC 5321 4.5.3.1.1; return_path.h). Links of
+ * version 1 are still read: they stand in mails that were sent.
  *
  * The id is that of a delivery, mostly; it tells its bucket (base/id.h), so its row is found without guessing. Checking
  * takes the same time whatever is wrong with a token of the right length. */
@@ -23,15 +24,16 @@
     X(OPEN, 'o', "open")               /* delivery */                                                                  \
     X(PREFERENCES, 'p', "preferences") /* delivery */                                                                  \
     X(CONFIRM, 'k', "confirm")         /* request to subscribe */                                                      \
-    X(FILE, 'f', "file")               /* delivery, number of the file */
+    X(FILE, 'f', "file")               /* delivery (0: nobody's, a preview), id of the file */
 #define TOKEN_ENUM(NAME, letter, name) TOKEN_##NAME,
 enum token_kind { TOKEN_KINDS(TOKEN_ENUM) TOKEN_KIND_COUNT };
 
 enum {
     TOKEN_KEY_BYTES = 32,
     TOKEN_KEYS_MAX = 8,
-    TOKEN_LEN = 50,    /* characters of a link's */
-    TOKEN_V1_LEN = 40, /* of a return path's */
+    TOKEN_LEN = 50,      /* characters of a link's */
+    TOKEN_FILE_LEN = 60, /* of a file's */
+    TOKEN_V1_LEN = 40,   /* of a return path's */
     TOKEN_NUMBER_MAX = UINT16_MAX,
 };
 
@@ -63,11 +65,10 @@ enum token_result {
     TOKEN_NONE,    /* not of that shape at all, or there are no keys */
 };
 struct token {
-    uint64_t id;
-    unsigned number;
+    uint64_t id, number;
 };
 
-/* The kind must have keys. number <= TOKEN_NUMBER_MAX; 0 in a return path. */
+/* The kind must have keys. number <= TOKEN_NUMBER_MAX but for a file; 0 in a return path. */
 void token_make(const struct token_ring *ring, enum token_kind kind, const struct token *token, time_ms expires,
                 struct buf *out);
 /* TOKEN_GOOD and TOKEN_EXPIRED fill in the token. ring may be NULL. */
