@@ -202,6 +202,11 @@ static bool options_read(struct api *api, struct http_request *request, struct i
         answer_problem(request, 400, "brand", "%s", missing);
         return false;
     }
+    options->is_brands_own = api_caller(request)->key.rights.brand_count > 0;
+    if (options->is_brands_own && !consent.len) {
+        answer_problem(request, 400, "consent", "say where the permission comes from, for rows that do not");
+        return false;
+    }
     options->brand_id = sender->brand.id;
     options->list_name = arena_copy(&importing->arena, list);
     options->consent = arena_copy(&importing->arena, consent);
@@ -212,8 +217,6 @@ static bool options_read(struct api *api, struct http_request *request, struct i
 
 void api_contact_import(struct api *api, struct http_request *request)
 {
-    if (!api_sees_all(request))
-        return;
     if (api->imports >= IMPORTS_MOST || api->is_stopping) {
         http_set(request, "Retry-After", SLICE("30"));
         answer_problem(request, 503, "", "imports are under way; try again shortly");

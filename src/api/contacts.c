@@ -16,7 +16,7 @@ static bool answer_contact(struct json *json, struct db *db, const struct contac
     struct suppression found;
     bool is_suppressed;
     json_object_begin(json);
-    contact_write(json, contact);
+    contact_write(json, contact, &brands);
     json_put_array(json, "lists");
     buf_text(&sql, "SELECT l.id, l.name FROM list_member m JOIN list l ON l.id = m.list_id WHERE m.bucket = $1 AND "
                    "m.contact_id = $2");
@@ -43,7 +43,7 @@ static bool answer_contact(struct json *json, struct db *db, const struct contac
 
 struct contact_rows {
     struct json *json;
-    struct arena *arena;
+    struct brands brands;
 };
 static bool contact_take(void *context, size_t index, const struct rows *row, struct fault *why)
 {
@@ -57,9 +57,10 @@ static bool contact_take(void *context, size_t index, const struct rows *row, st
         .created = rows_int(row, 5),
         .updated = rows_int(row, 6),
         .is_unconfirmed = rows_int(row, 7) != 0,
+        .brand_id = (uint64_t)rows_int(row, 8),
     };
     json_object_begin(rows->json);
-    contact_write(rows->json, &contact);
+    contact_write(rows->json, &contact, &rows->brands);
     json_end(rows->json);
     return true;
 }
@@ -103,14 +104,15 @@ void api_contact_list(struct api *api, struct http_request *request)
     ok = ok && page_ids(api->db, buf_cstr(&sql), more, q.len ? 1 : 0, before, limit, &request->arena, &page, &why);
     SCOPED(buf) out = BUF(ANSWER_MAX);
     struct json json = {&out};
-    struct contact_rows rows = {&json, &request->arena};
+    struct contact_rows rows = {&json, caller_brands(api_caller(request))};
     json_object_begin(&json);
     json_put_array(&json, "items");
     ok = ok &&
-         page_rows(api->db, &page,
-                   "SELECT id, written, name, fields, consent, created_ms, updated_ms, unconfirmed FROM contact WHERE "
-                   "bucket = $1 AND id = $2",
-                   contact_take, &rows, &request->arena, &why);
+         page_rows(
+             api->db, &page,
+             "SELECT id, written, name, fields, consent, created_ms, updated_ms, unconfirmed, brand_id FROM contact "
+             "WHERE bucket = $1 AND id = $2",
+             contact_take, &rows, &request->arena, &why);
     if (!ok) {
         answer_fault(request, &why, 400);
         return;
@@ -126,7 +128,7 @@ static bool contact_seen(struct db *db, struct brands brands, uint64_t id, struc
 {
     bool is_seen = false;
     if (!contact_by_id(db, why, id, arena, contact, found) ||
-        (*found && !contact_is_seen(db, brands, id, &is_seen, why)))
+        (*found && !contact_is_seen(db, brands, contact, &is_seen, why)))
         return false;
     *found = *found && is_seen && !contact->moved_to;
     return true;
@@ -160,7 +162,7 @@ struct contact_edit {
     struct slice name, consent;
     json_t *fields; /* NULL: as they are */
     bool has_name, has_consent;
-    uint64_t lists[LISTS_GIVEN_MAX];
+    uint64_t lists[LISTS_GIVEN_MAX], list_brands[LISTS_GIVEN_MAX];
     size_t list_count;
 };
 
@@ -227,6 +229,7 @@ static bool lists_check(struct change *change, struct db *db, struct fault *why)
             return false;
         if (!found)
             return change_refuse(change, 400, "list_ids", "there is no list %llu", (unsigned long long)edit->lists[i]);
+        edit->list_brands[i] = list.brand_id;
     }
     return true;
 }
@@ -234,6 +237,10 @@ static bool lists_check(struct change *change, struct db *db, struct fault *why)
 static bool edit_write(struct change *change, struct db *db, struct contact *contact, struct fault *why)
 {
     struct contact_edit *edit = change->data;
+    for (size_t i = 0; i < edit->list_count; i++)
+        if (contact->brand_id && contact->brand_id != edit->list_brands[i])
+            return change_refuse(change, 400, "list_ids", "list %llu belongs to another brand than the contact",
+                                 (unsigned long long)edit->lists[i]);
     if (edit->has_name)
         contact->name = edit->name;
     if (edit->has_consent)
@@ -249,25 +256,37 @@ static bool edit_write(struct change *change, struct db *db, struct contact *con
     return answer_contact(&change->json, db, contact, change_brands(change), change->now, &change->work, why);
 }
 
+/* Whose contact a program means: the house's, or, bound to brands, the one its brand knows. What others know of the
+ * address is not looked at, so that the answer cannot tell it (X17). */
+static bool contact_meant(struct change *change, struct db *db, struct contact *contact, bool *found, struct fault *why)
+{
+    struct contact_edit *edit = change->data;
+    if (!change_brands(change).count)
+        return contact_by_address(db, why, edit->address.identity, &change->work, contact, found);
+    uint64_t brand_id = edit->list_brands[0];
+    for (size_t i = 1; i < edit->list_count; i++)
+        if (edit->list_brands[i] != brand_id)
+            return change_refuse(change, 400, "list_ids", "the lists are of several brands; one call for each brand");
+    if (!contact_of_brand(db, why, brand_id, edit->address.identity, &change->work, contact, found))
+        return false;
+    if (!*found)
+        contact->brand_id = brand_id;
+    return *found || edit->consent.len ||
+           change_refuse(change, 400, "consent", "consent says where the permission to write to a new contact is from");
+}
+
 static bool contact_put_run(struct change *change, struct db *db, struct fault *why)
 {
     struct contact_edit *edit = change->data;
     struct contact contact = {0};
-    struct brands brands = change_brands(change);
-    bool found, is_seen = true;
-    if (!lists_check(change, db, why) ||
-        !contact_by_address(db, why, edit->address.identity, &change->work, &contact, &found))
+    bool found;
+    if (!lists_check(change, db, why) || !contact_meant(change, db, &contact, &found, why))
         return false;
-    if (found && !contact_is_seen(db, brands, contact.id, &is_seen, why))
-        return false;
-    if (brands.count && (!found || !is_seen)) /* the same answer, whether others know the address or not (X17) */
-        return change_refuse(change, 403, "email",
-                             "nobody with this address is on a list of yours; POST /lists/{id}/optins asks him, and a "
-                             "key of every brand can put him there");
     if (!found) {
         contact = (struct contact){.address = edit->address.identity,
                                    .written = edit->address.written,
                                    .has_rfc_violation = edit->address.has_rfc_violation,
+                                   .brand_id = contact.brand_id,
                                    .created = change->now};
         change->status = 201;
         if (!contact_save(db, why, &contact, 1, change->now, NULL))
@@ -345,7 +364,7 @@ static bool contact_delete_run(struct change *change, struct db *db, struct faul
     if (!found)
         return change_refuse(change, 404, "", "there is no such contact");
     change->status = 204;
-    if (!brands.count)
+    if (!brands.count || contact.brand_id)
         return contact_delete(db, why, id, &found);
     SCOPED(buf) sql = BUF(4096); /* a brand lets go of him; others may know him */
     buf_text(&sql, "DELETE FROM list_member WHERE bucket = $1 AND contact_id = $2 AND list_id IN (SELECT id FROM list "

@@ -1,8 +1,7 @@
 /* errors.c - what came back: refusals and error mail, with what they mean */
 #include "api/campaign_json.h"
 #include "api/explained.h"
-#include "api/inside.h"
-#include "audience/contact.h"
+#include "api/people.h"
 #include "base/utf8.h"
 #include "event/event.h"
 #include <jansson.h>
@@ -26,15 +25,27 @@ static struct slice phone_of(struct slice fields, struct arena *arena)
     return phone;
 }
 
-static bool contact_write(struct api *api, struct json *json, const struct event *event, struct arena *arena,
-                          struct fault *why)
+/* The person, as far as these brands know him (X17): whom a message went to may be a contact of others only. */
+static bool contact_of_event(struct api *api, struct brands brands, const struct event *event, struct arena *arena,
+                             struct contact *contact, bool *is_found, struct fault *why)
+{
+    *is_found = false;
+    if (event->contact_id && (!contact_by_id(api->db, why, event->contact_id, arena, contact, is_found) ||
+                              (*is_found && !contact_is_seen(api->db, brands, contact, is_found, why))))
+        return false;
+    if (!*is_found && event->address.len &&
+        !contact_of_brand(api->db, why, event->brand_id, event->address, arena, contact, is_found))
+        return false;
+    return *is_found || !event->address.len || brands.count ||
+           contact_by_address(api->db, why, event->address, arena, contact, is_found);
+}
+
+static bool person_write(struct api *api, struct brands brands, struct json *json, const struct event *event,
+                         struct arena *arena, struct fault *why)
 {
     struct contact contact = {0};
-    bool is_found = false;
-    if (event->contact_id && !contact_by_id(api->db, why, event->contact_id, arena, &contact, &is_found))
-        return false;
-    if (!is_found && event->address.len &&
-        !contact_by_address(api->db, why, event->address, arena, &contact, &is_found))
+    bool is_found;
+    if (!contact_of_event(api, brands, event, arena, &contact, &is_found, why))
         return false;
     json_key(json, "contact");
     if (!is_found) {
@@ -49,8 +60,8 @@ static bool contact_write(struct api *api, struct json *json, const struct event
 }
 
 /* The members of an `error`, into an object that is open. */
-static bool error_write(struct api *api, struct json *json, const struct event *event, struct campaign_names *names,
-                        struct arena *arena, struct fault *why)
+static bool error_write(struct api *api, struct brands brands, struct json *json, const struct event *event,
+                        struct campaign_names *names, struct arena *arena, struct fault *why)
 {
     struct explained explained = explained_of_event(api->options.rules, event);
     explained_write(json, api->options.rules, &explained);
@@ -59,7 +70,7 @@ static bool error_write(struct api *api, struct json *json, const struct event *
     json_put_int(json, "attempts", event->attempt);
     json_put_time(json, "next_attempt_at", event->kind == EVENT_DEFERRED ? event->next_attempt_at : 0);
     json_put_id(json, "mail_id", event->mail_id);
-    return contact_write(api, json, event, arena, why) &&
+    return person_write(api, brands, json, event, arena, why) &&
            campaign_ref_write(api, json, names, event->campaign_id, arena, why);
 }
 
@@ -106,7 +117,7 @@ static bool error_page_write(struct api *api, struct json *json, const struct ev
     json_put_array(json, "items");
     for (size_t i = 0; i < page.count; i++) {
         json_object_begin(json);
-        if (!error_write(api, json, &page.events[i], &names, arena, why))
+        if (!error_write(api, filter->brands, json, &page.events[i], &names, arena, why))
             return false;
         json_end(json);
     }
@@ -180,7 +191,7 @@ void api_error_show(struct api *api, struct http_request *request)
     struct json json = {&out};
     struct campaign_names names = {.count = 0};
     json_object_begin(&json);
-    if (!error_write(api, &json, &event, &names, &request->arena, &why) ||
+    if (!error_write(api, caller_brands(api_caller(request)), &json, &event, &names, &request->arena, &why) ||
         !timeline_write(api, &json, &event, &request->arena, &why)) {
         answer_fault(request, &why, 400);
         return;

@@ -175,10 +175,13 @@ static bool members_add_run(struct change *change, struct db *db, struct fault *
     for (size_t i = 0; i < members->count; i++) {
         bool is_seen = false;
         if (!contact_by_id(db, why, members->ids[i], &change->work, &contact, &found) ||
-            (found && !contact_is_seen(db, brands, members->ids[i], &is_seen, why)))
+            (found && !contact_is_seen(db, brands, &contact, &is_seen, why)))
             return false;
         if (!found || !is_seen)
             return change_refuse(change, 400, "contact_ids", "there is no contact %llu",
+                                 (unsigned long long)members->ids[i]);
+        if (contact.brand_id && contact.brand_id != list.brand_id)
+            return change_refuse(change, 400, "contact_ids", "contact %llu belongs to another brand than the list",
                                  (unsigned long long)members->ids[i]);
     }
     change->status = 204;

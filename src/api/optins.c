@@ -100,7 +100,7 @@ void api_optin_list(struct api *api, struct http_request *request)
     struct json json = {&out};
     if (id_parse(http_param(request, "id"), &id) &&
         (!contact_by_id(api->db, &why, id, &request->arena, &contact, &found) ||
-         (found && !contact_is_seen(api->db, brands, id, &is_seen, &why)))) {
+         (found && !contact_is_seen(api->db, brands, &contact, &is_seen, &why)))) {
         answer_fault(request, &why, 400);
         return;
     }

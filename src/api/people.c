@@ -2,18 +2,19 @@
 
 enum { LISTS_NAMED_MAX = 2000 };
 
-bool contact_is_seen(struct db *db, struct brands brands, uint64_t contact_id, bool *is_seen, struct fault *why)
+bool contact_is_seen(struct db *db, struct brands brands, const struct contact *contact, bool *is_seen,
+                     struct fault *why)
 {
     int64_t one;
     SCOPED(buf) sql = BUF(4096);
     *is_seen = true;
-    if (!brands.count)
+    if (!brands.count || (contact->brand_id && brands_have(&brands, contact->brand_id)))
         return true;
     buf_text(&sql, "SELECT 1 FROM list_member m JOIN list l ON l.id = m.list_id WHERE m.bucket = $1 AND m.contact_id = "
                    "$2");
     brands_condition(&brands, "l.brand_id", &sql);
     buf_text(&sql, " LIMIT 1");
-    return db_query_ints(db, why, buf_cstr(&sql), VALUES(V_INT(id_bucket(contact_id)), V_INT((int64_t)contact_id)),
+    return db_query_ints(db, why, buf_cstr(&sql), VALUES(V_INT(id_bucket(contact->id)), V_INT((int64_t)contact->id)),
                          &one, 1, is_seen);
 }
 
@@ -46,13 +47,17 @@ bool seen_condition(struct db *db, struct brands brands, uint64_t list_id, struc
     buf_text(sql, " AND id IN (SELECT contact_id FROM list_member WHERE bucket = $1 AND list_id IN (0");
     for (; rows_next(&rows); count++)
         buf_printf(sql, ", %lld", (long long)rows_int(&rows, 0));
-    buf_text(sql, "))");
+    buf_text(sql, ") UNION ALL SELECT id FROM contact own WHERE bucket = $1 AND brand_id > 0");
+    brands_condition(&brands, "brand_id", sql);
+    buf_byte(sql, ')');
     return rows_end(&rows);
 }
 
-void contact_write(struct json *json, const struct contact *contact)
+void contact_write(struct json *json, const struct contact *contact, const struct brands *brands)
 {
     json_put_id(json, "id", contact->id);
+    if (!brands->count) /* to a program of one brand it would tell whom the house knows already */
+        json_put_id(json, "brand_id", contact->brand_id);
     json_put_string(json, "email", contact->written);
     json_put_string(json, "name", contact->name);
     json_key(json, "fields");

@@ -141,6 +141,9 @@ static void print_contact_json(struct desk *desk, const struct contact *contact,
     time_rfc3339(&created, contact->created);
     json_object_begin(&json);
     json_put_string(&json, "id", arena_printf(&desk->arena, "%llu", (unsigned long long)contact->id));
+    json_put_string(&json, "brand_id",
+                    contact->brand_id ? arena_printf(&desk->arena, "%llu", (unsigned long long)contact->brand_id)
+                                      : SLICE(""));
     json_put_string(&json, "address", contact->address);
     json_put_string(&json, "written", contact->written);
     json_put_string(&json, "name", contact->name);
@@ -244,29 +247,41 @@ static bool show_optins(struct desk *desk, const struct contact *contact, struct
     return true;
 }
 
+static bool show_one(struct desk *desk, const struct contact *contact, struct fault *why)
+{
+    printf("address    %.*s\nname       %.*s\nsince      %.*s\nconsent    %.*s\nfields     %.*s\n",
+           SLICE_ARG(contact->written), SLICE_ARG(contact->name), SLICE_ARG(desk_time(desk, contact->created)),
+           SLICE_ARG(contact->consent), SLICE_ARG(contact->fields));
+    if (contact->brand_id)
+        printf("known to   brand %llu only, by a program of its own\n", (unsigned long long)contact->brand_id);
+    return show_lists(desk, contact, why);
+}
+
 static bool show(struct desk *desk, const struct contact_arguments *given, struct fault *why)
 {
     struct slice identity;
-    struct contact contact;
+    struct contact *contacts;
     struct suppression suppression = {0};
-    bool found, is_suppressed;
+    size_t count;
+    bool is_suppressed;
     int strikes;
     if (!desk_identity(desk, given->words.words[1], &identity, why) ||
-        !contact_by_address(desk->reader, why, identity, &desk->arena, &contact, &found))
+        !contact_everywhere(desk->reader, why, identity, &desk->arena, &contacts, &count))
         return false;
-    if (!found)
+    if (!count)
         return fault_set(why, FAULT_INPUT, "%.*s is no contact", SLICE_ARG(identity));
     if (!suppress_check(desk->reader, why, identity, 0, SLICE(""), world_wall(&desk->world), &is_suppressed,
                         &desk->arena, &suppression) ||
         !strike_get(desk->reader, why, identity, &strikes))
         return false;
-    if (given->is_json) {
-        print_contact_json(desk, &contact, &suppression);
-        return true;
+    for (size_t i = 0; i < count; i++) {
+        if (given->is_json)
+            print_contact_json(desk, &contacts[i], &suppression);
+        else if (!show_one(desk, &contacts[i], why))
+            return false;
     }
-    printf("address    %.*s\nname       %.*s\nsince      %.*s\nconsent    %.*s\nfields     %.*s\n",
-           SLICE_ARG(contact.written), SLICE_ARG(contact.name), SLICE_ARG(desk_time(desk, contact.created)),
-           SLICE_ARG(contact.consent), SLICE_ARG(contact.fields));
+    if (given->is_json)
+        return true;
     if (is_suppressed)
         printf("excluded   %.*s %.*s, since %.*s\n", SLICE_ARG(suppress_word(suppression.why)),
                SLICE_ARG(suppression.why == SUPPRESS_ERROR ? reason_word(suppression.reason) : SLICE("")),
@@ -275,7 +290,7 @@ static bool show(struct desk *desk, const struct contact_arguments *given, struc
         printf("excluded   no%s\n", strikes ? "" : ", and no errors in a row");
     if (strikes)
         printf("errors     %d counted in a row (`todoke policy show` says when that excludes)\n", strikes);
-    return show_lists(desk, &contact, why) && show_optins(desk, &contact, why);
+    return show_optins(desk, &contacts[0], why);
 }
 
 /* ── export ── */

@@ -70,7 +70,8 @@ static bool members_run(struct db *db, struct fault *why, void *context)
         struct slice identity;
         bool found;
         if (!desk_identity(change->desk, change->addresses[i], &identity, why) ||
-            !contact_by_address(db, why, identity, arena, &contact, &found))
+            !contact_of_brand(db, why, list.brand_id, identity, arena, &contact, &found) ||
+            (!found && !contact_by_address(db, why, identity, arena, &contact, &found)))
             return false;
         if (!found)
             return fault_set(why, FAULT_INPUT, "%.*s is no contact; nothing was changed", SLICE_ARG(identity));

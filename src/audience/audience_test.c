@@ -170,12 +170,89 @@ static void contacts_are_searched_and_paged(void **state)
     test_store_end(&test);
 }
 
+/* X17: what a brand's own program says of an address is a row of its own. */
+struct known {
+    const char *row;
+    uint64_t brand_id;   /* who asks */
+    const char *address; /* whom for */
+    const char *name;    /* NULL: nobody */
+    uint64_t own_of;     /* the row's brand */
+};
+
+static bool known_run(struct db *db, struct fault *why, void *context)
+{
+    struct people *people = context;
+    uint64_t lists[2];
+    struct contact *all = people->contacts;
+    for (int i = 0; i < 2; i++)
+        if (!list_create(db, why, 7 + (uint64_t)i, SLICE("news"), NOW, &lists[i], NULL))
+            return false;
+    all[0] = (struct contact){.address = SLICE("both@example.jp"), .name = SLICE("the house's")};
+    all[1] = (struct contact){.address = SLICE("listed@example.jp"), .name = SLICE("the house's, on a list of 8")};
+    if (!contact_save(db, why, all, 2, NOW, NULL) || !list_add(db, why, lists[1], &all[1].id, 1, NOW))
+        return false;
+    for (uint64_t brand = 7; brand <= 8; brand++) {
+        struct contact own[] = {
+            {.address = SLICE("both@example.jp"), .name = brand == 7 ? SLICE("7's") : SLICE("8's")},
+            {.address = SLICE("listed@example.jp"), .name = brand == 7 ? SLICE("7's") : SLICE("changed by 8")},
+            {.address = SLICE("new@example.jp"), .name = brand == 7 ? SLICE("7's") : SLICE("")},
+        };
+        bool is_new[3];
+        size_t count = brand == 7 ? 3 : 2;
+        if (!contact_belong(db, why, brand, own, count) || !contact_save(db, why, own, count, NOW, is_new))
+            return false;
+        assert_true(is_new[0] && is_new[1] == (brand == 7) && (count < 3 || is_new[2]));
+    }
+    return true;
+}
+
+static void a_brands_own_contact_is_apart(void **state)
+{
+    static const struct known table[] = {
+        {"the house's is as it was", 0, "both@example.jp", "the house's", 0},
+        {"7 knows its own", 7, "both@example.jp", "7's", 7},
+        {"8 likewise", 8, "both@example.jp", "8's", 8},
+        {"9 knows nobody", 9, "both@example.jp", NULL, 0},
+        {"whom the house put on its list it knows as the house does", 8, "listed@example.jp", "changed by 8", 0},
+        {"and that is the one row", 0, "listed@example.jp", "changed by 8", 0},
+        {"7 never saw that", 7, "listed@example.jp", "7's", 7},
+        {"the house does not get what a brand has", 0, "new@example.jp", NULL, 0},
+        {"nor another brand", 8, "new@example.jp", NULL, 0},
+    };
+    TEST_STORE(test, state);
+    struct people *people = NEW(struct people);
+    struct arena arena = {0};
+    struct fault why = {0};
+    test_write(test.store, known_run, people);
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        struct contact contact = {0};
+        struct slice address = slice_str(table[i].address);
+        bool found, ok = table[i].brand_id
+                             ? contact_of_brand(test.reader, &why, table[i].brand_id, address, &arena, &contact, &found)
+                             : contact_by_address(test.reader, &why, address, &arena, &contact, &found);
+        assert_row(table[i].row, ok && found == (table[i].name != NULL));
+        if (found) {
+            assert_slice(table[i].row, contact.name, slice_str(table[i].name));
+            assert_int_row(table[i].row, contact.brand_id, table[i].own_of);
+        }
+    }
+    struct contact *all;
+    size_t count;
+    assert_true(contact_everywhere(test.reader, &why, SLICE("both@example.jp"), &arena, &all, &count));
+    assert_int_equal(count, 3);
+    assert_int_equal(all[0].brand_id, 0);
+    arena_release(&arena);
+    free(people);
+    test_store_end(&test);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(an_audience_is_walked_bucket_by_bucket),
         ON_BOTH(saving_again_updates_and_forgets_nothing),
         ON_BOTH(contacts_are_searched_and_paged),
+        ON_BOTH(a_brands_own_contact_is_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,8 +7,8 @@
 
 #define CONTACT_COLUMNS                                                                                                \
     "bucket, id, address, written, name, fields, rfc_violation, consent, moved_to, created_ms, updated_ms, "           \
-    "unconfirmed"
-enum { CONTACT_WIDTH = 11, PAGE_MAX = 10000 };
+    "unconfirmed, brand_id"
+enum { CONTACT_WIDTH = 12, PAGE_MAX = 10000 };
 
 static struct slice lang_of(struct slice fields)
 {
@@ -36,6 +36,7 @@ static void contact_from_row(const struct rows *rows, struct arena *arena, struc
         .created = rows_int(rows, 9),
         .updated = rows_int(rows, 10),
         .is_unconfirmed = rows_int(rows, 11) != 0,
+        .brand_id = (uint64_t)rows_int(rows, 12),
     };
     contact->lang = lang_of(contact->fields);
 }
@@ -57,8 +58,62 @@ static bool contact_one(struct db *db, struct fault *why, const char *sql, const
 bool contact_by_address(struct db *db, struct fault *why, struct slice identity, struct arena *arena,
                         struct contact *contact, bool *found)
 {
-    return contact_one(db, why, "SELECT " CONTACT_COLUMNS " FROM contact WHERE bucket = $1 AND address = $2",
+    return contact_one(db, why,
+                       "SELECT " CONTACT_COLUMNS " FROM contact WHERE bucket = $1 AND address = $2 AND brand_id = 0",
                        VALUES(V_INT(address_bucket(identity)), V_TEXT(identity)), arena, contact, found);
+}
+
+#define KNOWN_TO_BRAND                                                                                                 \
+    " FROM contact c WHERE c.bucket = $1 AND c.address = $2 AND c.moved_to = 0 AND (c.brand_id = $3 OR c.brand_id = "  \
+    "0 AND EXISTS (SELECT 1 FROM list l JOIN list_member m ON m.bucket = $1 AND m.list_id = l.id AND m.contact_id = "  \
+    "c.id WHERE l.brand_id = $3)) ORDER BY c.brand_id DESC LIMIT 1"
+
+bool contact_of_brand(struct db *db, struct fault *why, uint64_t brand_id, struct slice identity, struct arena *arena,
+                      struct contact *contact, bool *found)
+{
+    return contact_one(db, why, "SELECT " CONTACT_COLUMNS KNOWN_TO_BRAND,
+                       VALUES(V_INT(address_bucket(identity)), V_TEXT(identity), V_INT((int64_t)brand_id)), arena,
+                       contact, found);
+}
+
+bool contact_everywhere(struct db *db, struct fault *why, struct slice identity, struct arena *arena,
+                        struct contact **contacts, size_t *count)
+{
+    enum { MOST = 1000 };
+    SCOPED(rows) rows = {0};
+    *contacts = ARENA_ARRAY(arena, struct contact, MOST);
+    *count = 0;
+    if (!db_query(db, why, &rows,
+                  "SELECT " CONTACT_COLUMNS
+                  " FROM contact WHERE bucket = $1 AND address = $2 ORDER BY brand_id LIMIT 1000",
+                  VALUES(V_INT(address_bucket(identity)), V_TEXT(identity))))
+        return false;
+    while (*count < MOST && rows_next(&rows))
+        contact_from_row(&rows, arena, &(*contacts)[(*count)++]);
+    return rows_end(&rows);
+}
+
+static bool belong_take(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    ((struct contact *)context)[index].brand_id = (uint64_t)rows_int(row, 0);
+    return true;
+}
+
+bool contact_belong(struct db *db, struct fault *why, uint64_t brand_id, struct contact *contacts, size_t count)
+{
+    enum { WIDTH = 3 };
+    if (!count)
+        return true;
+    struct value *values = NEW_ARRAY(struct value, count * WIDTH);
+    for (size_t i = 0; i < count; i++) {
+        contacts[i].brand_id = brand_id;
+        values[i * WIDTH] = V_INT(address_bucket(contacts[i].address));
+        values[i * WIDTH + 1] = V_TEXT(contacts[i].address);
+        values[i * WIDTH + 2] = V_INT((int64_t)brand_id);
+    }
+    bool ok = db_query_many(db, why, "SELECT c.brand_id" KNOWN_TO_BRAND, values, WIDTH, count, belong_take, contacts);
+    free(values);
+    return ok;
 }
 
 bool contact_by_id(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct contact *contact,
@@ -109,6 +164,7 @@ bool contact_save(struct db *db, struct fault *why, struct contact *contacts, si
             V_INT(now),
             V_INT(now),
             V_INT(contact->is_unconfirmed),
+            V_INT((int64_t)contact->brand_id),
         };
         memcpy(&values[i * CONTACT_WIDTH], row, sizeof(row));
     }
@@ -116,8 +172,8 @@ bool contact_save(struct db *db, struct fault *why, struct contact *contacts, si
     bool ok = db_query_many(
         db, why,
         "INSERT INTO contact (bucket, id, address, written, name, fields, rfc_violation, consent, created_ms, "
-        "updated_ms, unconfirmed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (bucket, address) "
-        "DO UPDATE SET "
+        "updated_ms, unconfirmed, brand_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT "
+        "(bucket, address, brand_id) DO UPDATE SET "
         "written = excluded.written, name = CASE WHEN excluded.name <> '' THEN excluded.name ELSE contact.name END, "
         "fields = CASE WHEN excluded.fields <> '{}' THEN excluded.fields ELSE contact.fields END, consent = CASE WHEN "
         "excluded.consent <> '' THEN excluded.consent ELSE contact.consent END, rfc_violation = "

@@ -1,7 +1,10 @@
 /* contact.h - people, and the lists they are on
  *
  * A contact lives in the bucket of its address's identity; its id tells the bucket. Changing an address is a move: a
- * new row in the new bucket, the old one a tombstone that points to it. */
+ * new row in the new bucket, the old one a tombstone that points to it.
+ *
+ * Contacts are the house's and belong to no brand, but for those that a program bound to a brand made: such a row is
+ * the brand's own, and knows nothing of what the house or another brand knows of the same address (X17). */
 #ifndef TODOKE_AUDIENCE_CONTACT_H
 #define TODOKE_AUDIENCE_CONTACT_H
 
@@ -14,6 +17,7 @@ enum { CONTACT_NAME_MAX = 400, CONTACT_FIELDS_MAX = 16384, CONTACT_CONSENT_MAX =
 struct contact {
     unsigned bucket;
     uint64_t id;
+    uint64_t brand_id;    /* whose own it is; 0: the house's */
     struct slice address; /* identity */
     struct slice written; /* for RCPT TO */
     struct slice name;
@@ -26,14 +30,24 @@ struct contact {
     time_ms created, updated;
 };
 
-/* Slices live in the arena. found false: there is none. */
+/* The house's. Slices live in the arena. found false: there is none. */
 NODISCARD bool contact_by_address(struct db *db, struct fault *why, struct slice identity, struct arena *arena,
                                   struct contact *contact, bool *found);
 NODISCARD bool contact_by_id(struct db *db, struct fault *why, uint64_t id, struct arena *arena,
                              struct contact *contact, bool *found);
 
-/* Inside a write job: insert, or update the one with this address (name, fields, consent, where given), and fill id and
- * bucket. is_new[i] (may be NULL) tells. An address twice in one batch: the last one counts. */
+/* The house's and the brands' own of this address, the house's first; at most 1000. */
+NODISCARD bool contact_everywhere(struct db *db, struct fault *why, struct slice identity, struct arena *arena,
+                                  struct contact **contacts, size_t *count);
+/* As the brand knows him: its own, or else the house's if that is on a list of the brand. */
+NODISCARD bool contact_of_brand(struct db *db, struct fault *why, uint64_t brand_id, struct slice identity,
+                                struct arena *arena, struct contact *contact, bool *found);
+/* Inside a write job: brand_id of each becomes that of the row that contact_of_brand finds, or else the brand's. */
+NODISCARD bool contact_belong(struct db *db, struct fault *why, uint64_t brand_id, struct contact *contacts,
+                              size_t count);
+
+/* Inside a write job: insert, or update the one with this address and brand_id (name, fields, consent, where given),
+ * and fill id and bucket. is_new[i] (may be NULL) tells. An address twice in one batch: the last one counts. */
 NODISCARD bool contact_save(struct db *db, struct fault *why, struct contact *contacts, size_t count, time_ms now,
                             bool *is_new);
 

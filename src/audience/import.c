@@ -468,6 +468,8 @@ static bool batch_write(struct batch *batch, struct db *db, struct fault *why)
 {
     const struct import_options *options = batch->import->options;
     const struct import_result *result = batch->import->result;
+    if (options->is_brands_own && !contact_belong(db, why, options->brand_id, batch->contacts, batch->count))
+        return false;
     if (!contact_save(db, why, batch->contacts, batch->count, options->now, batch->is_new))
         return false;
     for (size_t i = 0; i < batch->count; i++)

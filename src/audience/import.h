@@ -32,7 +32,8 @@ struct import_options {
     struct slice encoding;     /* "" or "auto": detected */
     struct slice email_column; /* "" : by its name; else the header's text */
     struct slice list_name;    /* made when there is none */
-    uint64_t brand_id;         /* of a new list */
+    uint64_t brand_id;         /* of the list */
+    bool is_brands_own;        /* whom the brand does not know becomes a contact of its own (contact_belong) */
     struct slice consent;      /* for all rows that say nothing of their own (L2) */
     const char *reject_path;   /* NULL: path + ".rejected.csv" */
     time_ms now;

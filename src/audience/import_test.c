@@ -295,6 +295,48 @@ static void columns_are_found_by_name(void **state)
     }
 }
 
+/* X17: a file that a brand's own program sends changes nobody whom the house or another brand knows. */
+static void a_brands_own_file(void **state)
+{
+    static const char house[] =
+        "email,name,secret\nknown@example.jp,The house,of the house\nlisted@example.jp,Listed,s\n";
+    static const char own[] = "email,name\nknown@example.jp,Mine\nnew@example.jp,New\n";
+    TEST_STORE(test, state);
+    char path[128];
+    struct arena arena = {0};
+    struct fault why = {0};
+    struct import_result result;
+    struct import_options options = {.path = path, .list_name = SLICE("house"), .brand_id = 7, .now = NOW};
+    file_write(path, &test, slice_str(house));
+    assert_true(import_file(test.store, &options, &arena, &result, &why));
+    files_remove(path);
+    options = (struct import_options){.path = path,
+                                      .list_name = SLICE("own"),
+                                      .brand_id = 8,
+                                      .is_brands_own = true,
+                                      .consent = SLICE("shop"),
+                                      .now = NOW + 1};
+    file_write(path, &test, slice_str(own));
+    assert_true(import_file(test.store, &options, &arena, &result, &why));
+    assert_int_equal(result.progress.fresh, 2); /* known elsewhere or not */
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM contact WHERE brand_id = 0 AND name IN ('The "
+                                              "house', 'Listed') AND updated_ms = 1795000000000"),
+                     2);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM contact c JOIN list_member m ON m.bucket = "
+                                              "c.bucket AND m.contact_id = c.id JOIN list l ON l.id = m.list_id WHERE "
+                                              "c.brand_id = 8 AND l.brand_id = 8 AND c.fields = '{}' AND c.consent = "
+                                              "'shop'"),
+                     2);
+    files_remove(path);
+    file_write(path, &test, SLICE("email,name\nknown@example.jp,Mine again\nlater@example.jp,L\n"));
+    assert_true(import_file(test.store, &options, &arena, &result, &why));
+    assert_int_equal(result.progress.fresh, 1);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM contact WHERE name = 'Mine again'"), 1);
+    files_remove(path);
+    arena_release(&arena);
+    test_store_end(&test);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +344,7 @@ int main(void)
         ON_BOTH(odd_addresses_that_exist),
         ON_BOTH(what_is_wrong_with_the_file_stops_before_the_first_write),
         ON_BOTH(an_interrupted_run_goes_on),
+        ON_BOTH(a_brands_own_file),
         {"beside_a_server_in_small_pieces (sqlite)", beside_a_server_in_small_pieces, NULL, NULL,
          (void *)(uintptr_t) "sqlite"},
         cmocka_unit_test(columns_are_found_by_name),

@@ -114,6 +114,28 @@ static bool is_there(struct db *db, struct fault *why, const struct optin *asked
     return true;
 }
 
+/* The contact that asking and confirming speak of: as the brand knows him, or else the house's that is on nobody's
+ * list. Whom only other brands know is a stranger here, and what they know is not made this brand's by a link that he
+ * follows (X17): *is_stranger, and the brand makes a contact of its own when he confirms, not before. */
+static bool contact_meant(struct db *db, struct fault *why, uint64_t brand_id, struct slice identity,
+                          struct arena *arena, struct contact *contact, bool *found, bool *is_stranger)
+{
+    int64_t one;
+    *is_stranger = false;
+    if (!contact_of_brand(db, why, brand_id, identity, arena, contact, found))
+        return false;
+    if (*found)
+        return true;
+    if (!contact_by_address(db, why, identity, arena, contact, found) ||
+        (*found && !db_query_ints(db, why,
+                                  "SELECT 1 FROM list l JOIN list_member m ON m.bucket = $1 AND m.list_id = l.id AND "
+                                  "m.contact_id = $2 LIMIT 1",
+                                  VALUES(V_INT(contact->bucket), V_INT((int64_t)contact->id)), &one, 1, is_stranger)))
+        return false;
+    *found = *found && !*is_stranger;
+    return true;
+}
+
 static bool contact_begin(struct db *db, struct fault *why, const struct optin *asked, time_ms now)
 {
     struct contact contact = {
@@ -154,7 +176,7 @@ bool optin_ask(struct db *db, struct fault *why, struct optin *asked, time_ms no
     struct contact contact = {0};
     struct optin open;
     int64_t mails_today;
-    bool found, is_member = false, is_out;
+    bool found, is_stranger = false, is_member = false, is_out;
     *wants_mail = false;
     if (!list_by_id(db, why, asked->list_id, arena, &list, &found))
         return false;
@@ -165,7 +187,7 @@ bool optin_ask(struct db *db, struct fault *why, struct optin *asked, time_ms no
     if (!asked->notice.len)
         asked->notice = list.notice;
     if (!is_excluded(db, why, asked, now, &is_out) ||
-        !contact_by_address(db, why, asked->address, arena, &contact, &found) ||
+        !contact_meant(db, why, asked->brand_id, asked->address, arena, &contact, &found, &is_stranger) ||
         (found && !is_there(db, why, asked, &contact, now, arena, &is_member)) ||
         !open_request(db, why, asked, now, arena, &open, &mails_today))
         return false;
@@ -182,7 +204,7 @@ bool optin_ask(struct db *db, struct fault *why, struct optin *asked, time_ms no
     asked->id = id_make(db_ids(db), now, address_bucket(asked->address));
     asked->asked = now;
     asked->expires = now + OPTIN_LIFE_MS;
-    return (found || contact_begin(db, why, asked, now)) && optin_insert(db, why, asked);
+    return (found || is_stranger || contact_begin(db, why, asked, now)) && optin_insert(db, why, asked);
 }
 
 bool optin_mailed(struct db *db, struct fault *why, const struct optin *asked, uint64_t message_id, time_ms now)
@@ -260,10 +282,16 @@ static bool contact_confirm(struct db *db, struct fault *why, const struct optin
 static bool list_join(struct db *db, struct fault *why, const struct optin *optin, time_ms now, struct arena *arena)
 {
     struct contact contact = {.address = optin->address, .written = optin->written, .name = optin->name};
-    bool found, was_refused, ignored;
+    bool found, is_stranger, was_refused, ignored;
     struct slice topic = optin_topic(optin->list_id, arena);
-    if (!contact_by_address(db, why, optin->address, arena, &contact, &found) ||
-        (!found && !contact_save(db, why, &contact, 1, now, NULL)) ||
+    struct contact there;
+    if (!contact_meant(db, why, optin->brand_id, optin->address, arena, &there, &found, &is_stranger))
+        return false;
+    if (found)
+        contact = there;
+    else if (is_stranger)
+        contact.brand_id = optin->brand_id;
+    if ((!found && !contact_save(db, why, &contact, 1, now, NULL)) ||
         !contact_confirm(db, why, optin, contact.id, now) ||
         !refusal_ends(db, why, optin->address, optin->brand_id, SLICE(""), &was_refused) ||
         (was_refused && !others_left(db, why, contact.id, optin->brand_id)) ||
@@ -356,7 +384,7 @@ bool preferences_read(struct db *db, struct fault *why, time_ms now, struct aren
     uint64_t refused[OPTIN_LISTS_MAX + 1];
     size_t refused_count;
     bool found;
-    if (!contact_by_address(db, why, preferences->address, arena, &contact, &found))
+    if (!contact_of_brand(db, why, preferences->brand_id, preferences->address, arena, &contact, &found))
         return false;
     preferences->contact_id = found && !contact.moved_to ? contact.id : 0;
     preferences->name = found ? contact.name : SLICE("");

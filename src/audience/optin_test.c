@@ -305,6 +305,40 @@ static void people_choose(void **state)
     end(&store, &step);
 }
 
+static bool other_run(struct db *db, struct fault *why, void *context)
+{
+    struct contact kept = {.address = SLICE("eve@example.jp"),
+                           .written = SLICE("eve@example.jp"),
+                           .name = SLICE("Kept"),
+                           .fields = SLICE("{\"secret\":\"of brand 5\"}")};
+    uint64_t list_id;
+    return list_create(db, why, 5, SLICE("theirs"), NOW, &list_id, NULL) &&
+           contact_save(db, why, &kept, 1, NOW, NULL) && list_add(db, why, list_id, &kept.id, 1, NOW);
+}
+
+/* X17: a link that she follows does not hand this brand what another one knows of her. */
+static void whom_another_brand_knows_is_a_stranger(void **state)
+{
+    static const char eve[] = "eve@example.jp";
+    BEGIN(store, step, state);
+    struct contact contact;
+    struct fault why;
+    bool found;
+    test_write(store.store, other_run, &step);
+    assert_true(ask(&store, &step, eve, step.lists[0], NOW));
+    assert_int_equal(test_number(store.reader, "SELECT COUNT(*) FROM contact"), 1);
+    assert_int_equal(confirm(&store, &step, NOW + 1), OPTIN_CONFIRMED);
+    assert_int_equal(reached(&store, &step, eve, step.lists[0], NOW + 2), 1);
+    assert_true(contact_of_brand(store.reader, &why, BRAND, slice_str(eve), &step.arena, &contact, &found) && found);
+    assert_int_equal(contact.brand_id, BRAND);
+    assert_slice("fields", contact.fields, SLICE("{}"));
+    contact = contact_of(&store, &step, eve);
+    assert_slice("as it was", contact.name, SLICE("Kept"));
+    assert_int_equal(contact.updated, NOW);
+    assert_false(ask(&store, &step, eve, step.lists[0], NOW + DAYS_MS(1)));
+    end(&store, &step);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +347,7 @@ int main(void)
         ON_BOTH(links_expire_and_mails_are_few),
         ON_BOTH(who_is_excluded_gets_no_mail_and_who_left_may_come_back),
         ON_BOTH(people_choose),
+        ON_BOTH(whom_another_brand_knows_is_a_stranger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,29 @@
+-- Contacts that a program of one brand made (X17): brand_id names the brand, and only it knows them; 0 is the house's, which belong to no
+-- brand. One address may be known to the house and to each brand, by rows that know nothing of each other.
+--sqlite CREATE TABLE contact_by_brand (
+--sqlite     bucket INTEGER NOT NULL,
+--sqlite     id BIGINT NOT NULL,
+--sqlite     address TEXT NOT NULL,                     -- identity: lower-case, A-label (mail/address.h)
+--sqlite     written TEXT NOT NULL,                     -- as it goes into RCPT TO
+--sqlite     name TEXT NOT NULL DEFAULT '',
+--sqlite     fields TEXT NOT NULL DEFAULT '{}',         -- JSON object of further columns
+--sqlite     rfc_violation INTEGER NOT NULL DEFAULT 0,
+--sqlite     consent TEXT NOT NULL DEFAULT '',          -- where the permission comes from
+--sqlite     moved_to BIGINT NOT NULL DEFAULT 0,        -- tombstone: the contact now has this id
+--sqlite     created_ms BIGINT NOT NULL,
+--sqlite     updated_ms BIGINT NOT NULL,
+--sqlite     unconfirmed INTEGER NOT NULL DEFAULT 0,
+--sqlite     engaged_ms BIGINT NOT NULL DEFAULT 0,
+--sqlite     brand_id BIGINT NOT NULL DEFAULT 0,
+--sqlite     PRIMARY KEY (bucket, id),
+--sqlite     UNIQUE (bucket, address, brand_id)
+--sqlite ) WITHOUT ROWID;
+--sqlite INSERT INTO contact_by_brand (bucket, id, address, written, name, fields, rfc_violation, consent, moved_to, created_ms,
+--sqlite     updated_ms, unconfirmed, engaged_ms) SELECT bucket, id, address, written, name, fields, rfc_violation, consent, moved_to,
+--sqlite     created_ms, updated_ms, unconfirmed, engaged_ms FROM contact;
+--sqlite DROP TABLE contact;
+--sqlite ALTER TABLE contact_by_brand RENAME TO contact;
+--postgres ALTER TABLE contact ADD COLUMN brand_id BIGINT NOT NULL DEFAULT 0;
+--postgres ALTER TABLE contact DROP CONSTRAINT contact_bucket_address_key;
+--postgres ALTER TABLE contact ADD UNIQUE (bucket, address, brand_id);
+CREATE INDEX contact_own ON contact (bucket, brand_id, id) WHERE brand_id > 0;
