@@ -160,7 +160,7 @@ bool event_reader_lag(struct db *db, struct fault *why, const char *reader, uint
 
 /* ── followers ── */
 
-enum { BATCH = 2000, RETRY_MS = 1000, BUSY = 256 };
+enum { BATCH = 2000, RETRY_MS = 1000, BUSY = 256, QUIET_MS = 100 };
 
 struct event_follower {
     struct store_watch watch;
@@ -169,7 +169,9 @@ struct event_follower {
     struct event_follower_options options;
     /* the writer thread's: */
     bool is_queued, is_wanted, has_more, is_stopping;
-    time_ms next_ms; /* monotonic: not before */
+    bool is_resting;  /* after a large batch, so that the next is large, too */
+    time_ms next_ms;  /* monotonic: not before, */
+    time_ms heard_ms; /* unless nothing has been appended for QUIET_MS since */
     size_t seen;
 };
 
@@ -185,7 +187,9 @@ static void follower_consider(struct event_follower *follower)
     follower->watch.again_ms = 0;
     if (follower->is_queued || !follower->is_wanted || follower->is_stopping)
         return;
-    time_ms wait = follower->next_ms - monotonic_ms();
+    time_ms now = monotonic_ms(), quiet = follower->heard_ms + QUIET_MS, wait = follower->next_ms - now;
+    if (follower->is_resting && quiet - now < wait)
+        wait = quiet - now;
     if (wait > 0) {
         follower->watch.again_ms = (unsigned)wait;
         return;
@@ -200,6 +204,8 @@ static void follower_wake(struct store_watch *watch, unsigned marks)
     struct event_follower *follower = (struct event_follower *)watch;
     if (marks & (STORE_MARK_EVENTS | STORE_MARK_POLL))
         follower->is_wanted = true;
+    if (marks & STORE_MARK_EVENTS)
+        follower->heard_ms = monotonic_ms();
     follower_consider(follower);
 }
 
@@ -230,20 +236,21 @@ static bool follower_run(struct write_job *job, struct db *db, struct fault *why
 }
 
 /* A batch asks each bucket and moves each cursor, however few events there are. */
-static time_ms pause_after(const struct event_follower *follower)
+static time_ms pause_after(struct event_follower *follower)
 {
     const struct event_follower_options *options = &follower->options;
-    if (follower->has_more)
-        return 0;
-    return options->busy_interval_ms && follower->seen >= BUSY ? options->busy_interval_ms : options->interval_ms;
+    follower->is_resting = !follower->has_more && options->busy_interval_ms && follower->seen >= BUSY;
+    return follower->has_more ? 0 : follower->is_resting ? options->busy_interval_ms : options->interval_ms;
 }
 
 static void follower_done(struct write_job *job, const struct fault *why)
 {
     struct event_follower *follower = follower_of(job);
     follower->is_queued = false;
-    follower->next_ms = monotonic_ms() + (why ? RETRY_MS : pause_after(follower));
+    time_ms pause = pause_after(follower);
+    follower->next_ms = monotonic_ms() + (why ? RETRY_MS : pause);
     if (why) {
+        follower->is_resting = false;
         log_warn("event", "reader %s: %s", follower->options.name, why->text);
         follower->is_wanted = true;
         return;

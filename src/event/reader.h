@@ -32,9 +32,11 @@ struct event_follower_options {
     /* Of several nodes each follows its own buckets; only_leader: one node follows all. NULL: there is only one. */
     struct leases *leases;
     bool only_leader;
-    size_t batch;             /* events a transaction; 0: 2,000 */
-    time_ms interval_ms;      /* least time between two batches while there is little to do */
-    time_ms busy_interval_ms; /* and after one of 256 events or more: each costs less in a large batch; 0: the same */
+    size_t batch;        /* events a transaction; 0: 2,000 */
+    time_ms interval_ms; /* least time between two batches while there is little to do */
+    /* And after one of 256 events or more, as each costs less in a large batch; over when nothing has been appended for
+     * 100 ms. 0: the same. */
+    time_ms busy_interval_ms;
     void (*after)(void *context, size_t events); /* after each commit, on the writer thread; may be NULL */
 };
 struct event_follower *event_follow(struct store *store, const struct event_follower_options *options);

@@ -41,6 +41,7 @@ struct backend {
     bool (*commit)(struct db *db, struct fault *why);
     void (*rollback)(struct db *db);
     bool (*reconnect)(struct db *db, struct fault *why);
+    bool (*has_news)(struct db *db); /* has somebody else committed since it was asked last? NULL: not known here */
     void (*close)(struct db *db);
 };
 

@@ -73,8 +73,9 @@ NODISCARD bool store_write_finish(struct store_waited *waited, struct fault *why
 struct db *store_reader_open(struct store *store, struct fault *why);
 
 /* Watchers are called on the writer thread after a commit with the marks its jobs left (db_mark), and about once a
- * second with STORE_MARK_POLL when nothing happens (the net under lost wake-ups and other nodes' commits). They may
- * call store_write. again_ms is a poll of one's own, before that second is over. Add before the first write, remove
+ * second with STORE_MARK_POLL when nothing happens (the net under lost wake-ups and other nodes' commits); on SQLite
+ * also within 100 ms of what a command beside the server has written, unless the writer is busy. They may call
+ * store_write. again_ms is a poll of one's own, before that second is over. Add before the first write, remove
  * before store_close. */
 enum store_mark {
     STORE_MARK_EVENTS = 1,

@@ -27,6 +27,7 @@ struct sqlite_db {
     enum db_use use;
     struct checkpointer *checkpointer; /* of a server's writer */
     int64_t busy_since_ms;             /* monotonic: since when we wait for another process */
+    int64_t version;                   /* of what others have committed, as it was seen last */
 };
 
 static struct sqlite_db *sqlite_of(struct db *db)
@@ -379,6 +380,16 @@ static bool sqlite_reconnect(struct db *db, struct fault *why)
     return true;
 }
 
+/* Our own commits do not change it. */
+static bool sqlite_has_news(struct db *db)
+{
+    struct sqlite_db *lite = sqlite_of(db);
+    int64_t seen = lite->version;
+    struct fault ignored;
+    return db_query_ints(db, &ignored, "PRAGMA data_version", NO_VALUES, &lite->version, 1, NULL) &&
+           lite->version != seen;
+}
+
 static void sqlite_close(struct db *db)
 {
     struct sqlite_db *lite = sqlite_of(db);
@@ -402,6 +413,7 @@ static const struct backend sqlite_backend = {
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
     .reconnect = sqlite_reconnect,
+    .has_news = sqlite_has_news,
     .close = sqlite_close,
 };
 

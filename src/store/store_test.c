@@ -355,8 +355,43 @@ static void watchers_hear_of_commits_only(void **state)
     for (int i = 0; i < 100; i++) /* a poll is for when nothing happens: those whose jobs answer it would never rest */
         test_write(test.store, nothing, NULL);
     assert_true(watched.polls - polls < 50);
+    polls = watched.polls;
+    for (int ms = 0; watched.polls == polls; ms++) { /* commits that tell nobody anything put no poll off */
+        assert_true(ms < 20000);
+        test_write(test.store, nothing, NULL);
+        usleep(1000);
+    }
     store_watch_remove(test.store, &watched.watch);
     test_write(test.store, nothing, NULL);
+    test_store_end(&test);
+}
+
+/* Not in the next second's poll: five commits beside the server are all heard of sooner than those would come. */
+static void a_command_beside_the_server_is_heard_soon(void **state)
+{
+    TEST_STORE(test, state);
+    enum { COMMITS = 5 };
+    struct fault why = {0};
+    struct watched watched = {.watch = {.wake = watched_wake}};
+    struct store *beside = store_open(test.url, NULL, &why);
+    assert_non_null(beside);
+    store_watch_add(test.store, &watched.watch);
+    unsigned first = watched.polls;
+    while (watched.polls == first)
+        usleep(1000);
+    struct timespec begun, ended;
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    for (int i = 0; i < COMMITS; i++) {
+        unsigned polls = watched.polls;
+        test_write(beside, mark, NULL);
+        while (watched.polls == polls)
+            usleep(1000);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &ended);
+    assert_true(ended.tv_sec - begun.tv_sec < COMMITS - 1);
+    store_watch_remove(test.store, &watched.watch);
+    test_write(test.store, nothing, NULL);
+    store_close(beside);
     test_store_end(&test);
 }
 
@@ -442,6 +477,7 @@ int main(void)
         ON_BOTH(a_newer_schema_is_refused),
         ON_BOTH(ids_start_above_those_in_the_store),
         ON_BOTH(watchers_hear_of_commits_only),
+        ON_SQLITE(a_command_beside_the_server_is_heard_soon),
         ON_SQLITE(one_server_for_one_sqlite_store),
         ON_SQLITE(no_partial_index_asks_with_a_long_IN),
         ON_SQLITE(the_log_of_a_server_is_copied_while_commits_go_on),

@@ -29,6 +29,7 @@ enum {
     WAIT_FIRST_MS = 50,
     WAIT_MOST_MS = 5000,
     POLL_MS = 1000,
+    BESIDE_MS = 100, /* idle: so often it looks whether another process has written */
     CONFLICTS_MOST = 20
 };
 
@@ -47,8 +48,8 @@ struct writer {
     unsigned nudged; /* marks of other nodes' commits */
 
     struct random random; /* tokens */
-    time_ms poll_ms;      /* until the next poll: what the watchers asked for, or POLL_MS */
-    time_ms poll_at;      /* monotonic: of all of them */
+    time_ms poll_due;     /* monotonic: the next poll, of those who asked for one of their own, or of all */
+    time_ms poll_at;      /* of all of them */
 };
 
 struct group {
@@ -86,17 +87,16 @@ static void group_done(struct group *group, const struct fault *why)
 
 /* ── the queue ── */
 
-static struct timespec after(time_ms wait)
+static time_ms monotonic_ms(void)
 {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += wait / 1000;
-    at.tv_nsec += wait % 1000 * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static struct timespec at(time_ms monotonic)
+{
+    return (struct timespec){.tv_sec = monotonic / 1000, .tv_nsec = monotonic % 1000 * 1000000};
 }
 
 /* Under the lock. */
@@ -110,13 +110,14 @@ static struct write_job *queue_pop(struct writer *writer)
     return job;
 }
 
-/* Wait for work; an empty group is a poll, marks of others, or the end (then false). */
+/* Wait for work; an empty group is a look at what others do, a poll, marks of others, or the end (then false). */
 static bool take_group(struct writer *writer, struct group *group, unsigned *nudged)
 {
     group_init(group);
-    pthread_mutex_lock(&writer->lock);
-    struct timespec until = after(writer->poll_ms);
+    time_ms look = writer->db->backend->has_news ? monotonic_ms() + BESIDE_MS : writer->poll_due;
+    struct timespec until = at(look < writer->poll_due ? look : writer->poll_due);
     int code = 0;
+    pthread_mutex_lock(&writer->lock);
     while (!writer->first && !writer->nudged && !writer->is_closing && code != ETIMEDOUT)
         code = pthread_cond_timedwait(&writer->wake, &writer->lock, &until);
     *nudged = writer->nudged;
@@ -126,12 +127,6 @@ static bool take_group(struct writer *writer, struct group *group, unsigned *nud
     bool goes_on = group->first || !writer->is_closing;
     pthread_mutex_unlock(&writer->lock);
     return goes_on;
-}
-
-static time_ms monotonic_ms(void)
-{
-    struct timespec now = after(0);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* A poll before its second is over is for those who asked for it. */
@@ -144,12 +139,12 @@ static void call_watches(struct writer *writer, unsigned marks)
     pthread_mutex_unlock(&writer->lock);
     if (marks & STORE_MARK_POLL && !is_early)
         writer->poll_at = now + POLL_MS;
-    writer->poll_ms = writer->poll_at > now ? writer->poll_at - now : 0;
+    writer->poll_due = writer->poll_at;
     for (; watch; watch = watch->next) {
         if (!is_early || watch->again_ms)
             watch->wake(watch, marks);
-        if (watch->again_ms && watch->again_ms < writer->poll_ms)
-            writer->poll_ms = watch->again_ms;
+        if (watch->again_ms && now + watch->again_ms < writer->poll_due)
+            writer->poll_due = now + watch->again_ms;
     }
 }
 
@@ -260,7 +255,7 @@ static void set_lost(struct writer *writer, bool is_lost, const struct fault *wh
 static bool wait_a_while(struct writer *writer, time_ms *wait)
 {
     pthread_mutex_lock(&writer->lock);
-    struct timespec until = after(*wait);
+    struct timespec until = at(monotonic_ms() + *wait);
     int code = 0;
     struct write_job *seen = writer->first;
     while (!writer->is_closing && code != ETIMEDOUT && writer->first == seen) /* a new job may want to fail fast */
@@ -364,6 +359,17 @@ static void settle(struct writer *writer, struct group *group)
     }
 }
 
+/* Nothing to write. What another process has committed (a command, beside a server) is heard soon; all are polled then,
+ * as nobody knows what it was. */
+static void idle(struct writer *writer)
+{
+    const struct backend *backend = writer->db->backend;
+    if (backend->has_news && backend->has_news(writer->db))
+        writer->poll_due = writer->poll_at = 0;
+    if (monotonic_ms() >= writer->poll_due)
+        call_watches(writer, STORE_MARK_POLL);
+}
+
 static void *writer_main(void *context)
 {
     struct writer *writer = context;
@@ -371,11 +377,13 @@ static void *writer_main(void *context)
     unsigned nudged;
     pthread_setname_np(pthread_self(), "writer");
     while (take_group(writer, &group, &nudged)) {
-        bool is_poll = !group.first;
-        if (!is_poll)
+        bool is_idle = !group.first && !nudged;
+        if (group.first)
             settle(writer, &group);
-        if (nudged || is_poll)
-            call_watches(writer, nudged ? nudged : STORE_MARK_POLL);
+        if (nudged)
+            call_watches(writer, nudged);
+        if (is_idle)
+            idle(writer);
     }
     return NULL;
 }
@@ -400,7 +408,7 @@ struct writer *writer_start(struct db *db, unsigned node, bool is_stepped)
     writer->db = db;
     writer->node = node;
     writer->is_stepped = is_stepped;
-    writer->poll_ms = POLL_MS;
+    writer->poll_due = monotonic_ms() + POLL_MS;
     writer->last = &writer->first;
     uint64_t seed;
     random_bytes(&seed, sizeof(seed));
