@@ -1,5 +1,5 @@
 /* The whole engine, in this process, against scripted receivers over real sockets: R16, R21, R22, R23, R25, R28, R29,
- * R31, R34, F5, U1, D14 (a reset is a deferral). */
+ * R31, R34, R38, F5, U1, D14 (a reset is a deferral). */
 #include "deliver/house_test.h"
 
 /* ── stories ── */
@@ -168,6 +168,61 @@ static void routes_that_lead_nowhere(void **state)
     assert_int_equal(number(fixture, "SELECT COUNT(*) FROM suppression WHERE address LIKE 'c@%' OR address LIKE 'd@%'"),
                      0);
     nobody_twice(fixture, "nowhere");
+    leave(fixture);
+}
+
+/* R16: what a host says of a recipient or a mail is the answer; only one that does not talk with us sends us on */
+static void the_next_host_is_for_those_who_hear_nothing(void **state)
+{
+    HOUSE(fixture, state, 4);
+    receivers[0] = (struct receiver){.script = {{STAGE_RCPT, "450 4.2.0 greylisted", 1, "grey"},
+                                                {STAGE_RCPT, "550 5.1.1 user unknown", 0, "nobody"},
+                                                {STAGE_DOT, "451 4.3.0 later", 1, "late"},
+                                                {STAGE_DOT, "554 5.7.1 spam", 0, "spam"},
+                                                {STAGE_DATA, "554 5.7.1 no", 0, "data"}}};
+    receivers[2] = (struct receiver){.script = {{STAGE_CONNECT, "421 4.3.2 busy", 0}}};
+    open_house(fixture);
+    const char *const people[] = {"grey", "late", "fine", "nobody", "spam", "data"};
+    for (size_t i = 0; i < COUNT_OF(people); i++)
+        person(fixture, people[i], "pair.example");
+    person(fixture, "other", "other-pair.example");
+    submit(fixture);
+    wait_until_state(fixture, "refused", DELIVERY_BOUNCED, 3);
+    wait_until_state(fixture, "taken", DELIVERY_DELIVERED, 4);
+    assert_int_equal(atomic_load(&receivers[0].accepted), 3);
+    assert_int_equal(atomic_load(&receivers[1].seen), 0);
+    assert_int_equal(receiver_took(&receivers[3], "other@other-pair.example"), 1);
+    assert_int_equal(events_of(fixture, "other@other-pair.example", EVENT_DEFERRED), 0);
+    nobody_twice(fixture, "the next host");
+    leave(fixture);
+}
+
+/* R38: while receivers keep us waiting for their answer, others write and no transaction is open */
+static void nothing_is_held_while_they_talk(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.script = {{STAGE_DOT, "SILENT", 1000}}};
+    open_house(fixture);
+    crowd(fixture, 5, "r0.example");
+    submit(fixture);
+    const char *open = db_pick(fixture->store.reader, "SELECT 0",
+                               "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state "
+                               "LIKE 'idle in transaction%'");
+    int seen = 0;
+    for (int i = 0; i < 2000 && seen < 3; i++, receiver_pause(5)) {
+        int64_t doubted = events(fixture, EVENT_IN_DOUBT);
+        if (in_state(fixture, DELIVERY_ON_WIRE) == 0)
+            continue;
+        test_write(fixture->store.store, do_run,
+                   (char[]){"UPDATE delivery SET attempts = attempts WHERE address LIKE 'p%'"});
+        while (number(fixture, open) > 0 && events(fixture, EVENT_IN_DOUBT) == doubted)
+            receiver_pause(1); /* a job is being written just now */
+        seen += in_state(fixture, DELIVERY_ON_WIRE) > 0 && events(fixture, EVENT_IN_DOUBT) == doubted;
+    }
+    assert_int_equal(seen, 3);
+    atomic_store(&receivers[0].said[0], 1000); /* and now they answer */
+    wait_until_state(fixture, "talked", DELIVERY_DELIVERED, 5);
+    nobody_twice(fixture, "talked");
     leave(fixture);
 }
 
@@ -362,6 +417,8 @@ int main(int argc, char **argv)
         ON_BOTH(a_failed_handshake_goes_on_in_clear),
         ON_BOTH(a_handshake_without_end_goes_on_in_clear),
         ON_BOTH(routes_that_lead_nowhere),
+        ON_BOTH(the_next_host_is_for_those_who_hear_nothing),
+        ON_BOTH(nothing_is_held_while_they_talk),
         ON_BOTH(who_unsubscribes_while_the_mail_is_made_gets_none),
         ON_BOTH(a_hold_in_the_middle),
         ON_BOTH(stopped_while_busy),

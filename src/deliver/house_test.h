@@ -161,7 +161,9 @@ static inline void open_house(struct fixture *fixture)
         "\"null.example\":{\"MX\":[[0,\".\"]]},\"broken.example\":{\"error\":\"servfail\"},"
         "\"1.0.88.127.bl.example\":{\"A\":[\"127.0.0.2\"]},\"2.0.88.127.bl.example\":{\"A\":[\"127.255.255.254\"]},"
         "\"nobody.example\":{\"MX\":[[10,\"mx.nobody.example\"]]},\"mx.nobody.example\":{\"A\":[\"127.77.255.9\"]},"
-        "\"second.example\":{\"MX\":[[10,\"mx.nobody.example\"],[20,\"mx.r0.example\"]]}}");
+        "\"second.example\":{\"MX\":[[10,\"mx.nobody.example\"],[20,\"mx.r0.example\"]]},"
+        "\"pair.example\":{\"MX\":[[10,\"mx.r0.example\"],[20,\"mx.r1.example\"]]},"
+        "\"other-pair.example\":{\"MX\":[[10,\"mx.r2.example\"],[20,\"mx.r3.example\"]]}}");
     fixture->world.resolver = zone_resolver_of_json(slice_str(zone), &why);
     if (!fixture->world.resolver || !rules_open(&fixture->rules, &why))
         fail_msg("%s", why.text);
