@@ -1,5 +1,5 @@
 """The clock is set wrong, and right again, beneath the real server (libfaketime): by a day and by ten years, forward and back, while mail goes out, some of it
-deferred. Nobody expires, nobody gets it twice, nobody waits for a day that will not come, and nothing spins (F8). The monotonic clock goes on as
+deferred. Nobody expires, nobody gets it twice, nobody waits for a day that will not come, and nothing spins (F8, R27). The monotonic clock goes on as
 it does when somebody sets the time of day; tests/sim_test.py shows the same on simulated time."""
 import glob
 import os

@@ -1,4 +1,4 @@
-"""S13, S14: a key that sends far above its own past raises an alarm, and is paused where that is wanted; a person releases it, by command or API."""
+"""S13, S14, F15 (of a key; not of complaints): a key that sends far above its own past raises an alarm, and is paused where that is wanted; a person releases it, by command or API."""
 import json
 import urllib.error
 import urllib.request

@@ -82,7 +82,7 @@ def misread(todoke, fates):
 
 def show_outcomes(tap, todoke, fates):
     for ask, seconds, name in ((wrong_ends, 150, "each of 10,000 deliveries ended as its address's fate says"),
-                               (misread, 30, "and was read as what it stands for (S17-S49)")): # error mail, replies, complaints come some seconds later
+                               (misread, 30, "and was read as what it stands for (S17, S21, S24, S30, S33, S37, S40, S42, S44, S46, S49)")): # error mail, replies, complaints come some seconds later
         try:
             until(lambda: not ask(todoke, fates), seconds, name, 1) # pylint: disable=cell-var-from-loop
         except Late:

@@ -1,4 +1,4 @@
-"""R35, X8, issue 5 point 3: webhooks. At least once, in order, the same webhook-id when repeated, signatures verified with Python's hmac; a receiver
+"""R35, X8, U16, issue 5 point 3: webhooks. At least once, in order, the same webhook-id when repeated, signatures verified with Python's hmac; a receiver
 that fails, is slow, redirects, is private; kill -9 between POST and the move of the cursor; replay; the log; given up with an alarm."""
 import base64
 import http.server

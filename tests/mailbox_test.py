@@ -1,4 +1,4 @@
-"""Mailboxes elsewhere (issue 5): error mail is fetched from a real Dovecot by IMAP and POP3, and from a Maildir; kill -9 between
+"""Mailboxes elsewhere (issue 5, U4): error mail is fetched from a real Dovecot by IMAP and POP3, and from a Maildir; kill -9 between
 fetching and deleting repeats nothing and loses nothing."""
 import os
 import random

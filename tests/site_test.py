@@ -1,4 +1,4 @@
-"""Issue 4.5, S76: `todoke explain site` says what binds at a receiver now: the limit, its value, the rule's file and line, since when and by
+"""Issue 4.5, S76, U23: `todoke explain site` says what binds at a receiver now: the limit, its value, the rule's file and line, since when and by
 whose words; what is owed there, what waits for which reason, and when it will be done; from the running server, and from the store alone."""
 import threading
 import urllib.parse

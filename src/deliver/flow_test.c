@@ -1,4 +1,4 @@
-/* How fast, by which address, in whose turn: R28, S50, S51, S76, S77, S78, fairness; over real sockets. */
+/* How fast, by which address, in whose turn: R28, S50, S51, S76, S77, S78, U12, fairness; over real sockets. */
 #include "deliver/house_test.h"
 #include "shape/allowance.h"
 #include "shape/source.h"

@@ -1,4 +1,4 @@
-/* Error mail meets our records: S1-S4, S7, S9, S12, L4, M24, M25, U3, U5, U14, on both stores. */
+/* Error mail meets our records: S1-S5, S7, S9, S12, L4, M24, M25, U3, U5, U14, on both stores. */
 #include "mailauth/testing.h"
 #include "receive/join.h"
 #include "store/testing.h"
@@ -228,6 +228,20 @@ static void a_genuine_bounce_days_later_ends_the_delivery(void **state)
                                       "s.address = 'ann@example.jp' AND e.kind = 5"),
                      1);
     assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM inbound WHERE state = 1"), 1);
+    end(&fixture);
+}
+
+/* S5: error mail is never taken for spam, whatever it quotes (GTUBE, on which every spam filter strikes) */
+static void no_error_mail_is_spam(void **state)
+{
+    FIXTURE(fixture, state);
+    struct subject ann = sent(&fixture, "ann@example.jp", DELIVERY_DELIVERED);
+    receive(&fixture, return_path(&fixture, ann.id, NOW + DAYS_MS(30)),
+            report(&fixture, "failed", "5.7.1",
+                   "550 5.7.1 spam: XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X", ann.address,
+                   0));
+    assert_int_equal(state_of(&fixture, &ann), DELIVERY_BOUNCED);
+    assert_int_equal(exclusions(&fixture), 0); /* and what the receiver took for spam excludes nobody (S33) */
     end(&fixture);
 }
 
@@ -601,6 +615,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_genuine_bounce_days_later_ends_the_delivery),
+        ON_BOTH(no_error_mail_is_spam),
         ON_BOTH(a_bounce_finds_its_delivery_in_any_state),
         ON_BOTH(by_message_id_and_address),
         ON_BOTH(what_proves_nothing_changes_nobody),

@@ -1,5 +1,5 @@
 /* Counters equal the truth after any history of deliveries, whatever batch or fault came between (ARCHITECTURE:
- * accepted = the sum of the ten). */
+ * accepted = the sum of the ten; R34), by reason and receiver (S8, S80). */
 #include "base/random.h"
 #include "report/report.h"
 #include "store/testing.h"
