@@ -1,8 +1,8 @@
-"""Error mail after the manners of 120 programs, providers and people is read, and read the same when only its form changes (S1-S9, M23-M25).
+"""Error mail after the manners of programs, providers and people is read, and read the same when only its form changes (S1-S9, M23-M25).
 
 The mails are in bounce_manners.yaml. Each is read as written; then with CRLF and with CR alone, with its body in base64, in
 quoted-printable, in UTF-8 and with a wrong charset, its text wrapped narrower, the header fields gone that tell a program's mail,
-and behind a forwarder's header. What is said of each recipient must stay. What may not stay is listed in EXEMPT, with the reason."""
+and behind a forwarder's header. What is said of each recipient must stay. What may not stay is listed in EXEMPT, with the reason. Single replies are in bounce_replies.yaml."""
 import base64
 import email.header
 import json
@@ -82,6 +82,13 @@ def forms(mail):
     yield "behind a forwarder", written(passed + fields, body, charset, label, cte)
 
 
+def is_hard(kind, reason, code, status):
+    """Whether this address can never work, by the reason alone (docs/bounces.md); a notice of delay never says so."""
+    if kind != "bounce":
+        return False
+    return reason in ("user_unknown", "host_unknown", "has_moved") or reason == "not_accept" and (code or status or "5").startswith("5")
+
+
 def differences(rows, want):
     """What is wrong with these rows, as words; empty where all is right."""
     rows = [row for row in rows if row["kind"] != "none"]
@@ -90,9 +97,11 @@ def differences(rows, want):
     for row, line in zip(rows, want):
         words = line.split()
         more = dict(word.split("=") for word in words if "=" in word)
-        plain = [word for word in words if "=" not in word]
-        if [row["kind"], row["recipient"], row["reason"]] != plain[:3]:
+        kind, recipient, reasons = ([word for word in words if "=" not in word] + ["", ""])[:3]
+        if row["kind"] != kind or recipient and row["recipient"] != recipient or reasons and row["reason"] not in reasons.split("|"):
             return f"{row['kind']} {row['recipient']} {row['reason']} by {row['rule']} of \"{row['diagnostic'][:90]}\""
+        if row["permanent"] != is_hard(kind, row["reason"], row["reply_code"], row["status"]):
+            return f"permanent {row['permanent']}, {row['reason']}"
         for key, field in (("code", "reply_code"), ("status", "status")):
             if key in more and row[field] != more[key]:
                 return f"{key} {row[field]!r}"
@@ -109,6 +118,12 @@ for line in said.stdout.splitlines():
     row = json.loads(line)
     answers.setdefault(row["id"], []).append(row)
 
+with open(os.path.join(HERE, "bounce_replies.yaml"), encoding="utf-8") as file:
+    replies = yaml.safe_load(file)
+lines = "".join(json.dumps({"text": text.replace("\n", "\r\n"), "command": command, "receiver": receiver}) + "\n" for receiver, command, _, text in replies)
+said = subprocess.run([TODOKE, "bounce", "reply", "--batch"], input=lines, capture_output=True, text=True, check=False, timeout=100)
+verdicts = [json.loads(line) for line in said.stdout.splitlines()]
+
 with Tap() as tap:
     wrong = {}
     for number, (mail, form, _) in enumerate(asked):
@@ -117,4 +132,9 @@ with Tap() as tap:
             wrong.setdefault(mail["name"], []).append(f"{form}: {difference}")
     for mail in mails:
         tap.equal(wrong.get(mail["name"], []), [], mail["name"])
-    tap.note(f"{len(mails)} mails in {len(asked)} forms")
+    tap.equal(len(verdicts), len(replies), "a verdict for each reply")
+    for (receiver, command, reasons, text), verdict in zip(replies, verdicts):
+        is_right = verdict.get("reason") in reasons.split("|")
+        hard = is_hard("bounce", verdict.get("reason"), verdict.get("reply_code"), verdict.get("status"))
+        tap.equal((is_right and verdict["permanent"] == hard) or verdict, True, f"{receiver} {command}: {text[:60]!r}")
+    tap.note(f"{len(mails)} mails in {len(asked)} forms, {len(replies)} replies")

@@ -15,6 +15,14 @@ static bool asks_for_proof(struct slice text)
         {SLICE_INIT("added to my list of approved senders"), 1},
         {SLICE_INIT("complete the verification"), 1},
         {SLICE_INIT("add you to my whitelist"), 1},
+        {SLICE_INIT("confirm your message"), 1},
+        {SLICE_INIT("confirms new senders"), 1},
+        {SLICE_INIT("release your message"), 1},
+        {SLICE_INIT("to release it"), 1},
+        {SLICE_INIT("held until you"), 1},
+        {SLICE_INIT("has not been delivered yet because"), 1},
+        {SLICE_INIT("送信者の確認"), 1},
+        {SLICE_INIT("承認されるまで"), 1},
         {SLICE_INIT("boxbe"), 1},
         {SLICE_INIT("spamarrest"), 1},
     };
@@ -49,7 +57,7 @@ bool autoreply_read(struct reading *r, struct slice text)
         slice_starts_caseless(submitted, SLICE("auto-replied")) || mime_header(r->mail, 0, SLICE("X-Autoreply")).ptr ||
         mime_header(r->mail, 0, SLICE("X-Autorespond")).ptr || slice_equal_caseless(precedence, SLICE("auto_reply"));
     bool is_vacation = submitted.ptr && slice_find_caseless(submitted, SLICE("vacation")) >= 0;
-    bool is_titled = s->is_auto_title && !has_list;
+    bool is_titled = !has_list && (s->is_auto_title_sure || (s->is_auto_title && survey_tells_absence(head)));
     bool is_auto = is_replied || is_vacation || is_titled ||
                    ((s->has_null_path || suppress.ptr) && s->is_answer && survey_tells_absence(head));
     if (!is_auto || slice_starts_caseless(submitted, SLICE("auto-notified")))

@@ -453,7 +453,7 @@ static void line_take(struct teller *t, struct slice line)
 
 /* ---- afterwards ---- */
 
-static bool is_role(struct slice address)
+bool narrative_is_role(struct slice address)
 {
     static const struct slice roles[] = {
         SLICE_INIT("postmaster@"), SLICE_INIT("support@"),       SLICE_INIT("abuse@"),   SLICE_INIT("helpdesk@"),
@@ -475,7 +475,7 @@ static void entries_choose(struct teller *t)
             struct narrative_entry *e = &n->entries[i];
             bool is_ours = slice_equal_caseless(e->recipient, t->own) ||
                            slice_equal_caseless(e->recipient, t->to_address) ||
-                           (is_role(e->recipient) && said_find(e->text) < 0);
+                           (narrative_is_role(e->recipient) && said_find(e->text) < 0);
             if (pass == 0) {
                 if (!is_ours && e->strength > strongest)
                     strongest = e->strength;
@@ -491,7 +491,7 @@ static void entries_choose(struct teller *t)
             struct narrative_entry e = n->entries[i];
             bool is_ours = slice_equal_caseless(e.recipient, t->own) ||
                            slice_equal_caseless(e.recipient, t->to_address) ||
-                           (is_role(e.recipient) && said_find(e.text) < 0);
+                           (narrative_is_role(e.recipient) && said_find(e.text) < 0);
             bool has_reply = e.reply.len > 0;
             if ((e.strength < strongest && !has_reply) || (others && is_ours && !has_reply))
                 continue;

@@ -35,6 +35,9 @@ struct narrative {
 
 enum { NARRATIVE_BYTES_MAX = 256 * 1024, NARRATIVE_ENTRIES_MAX = 2000 };
 
+/* An address that one is told to write to for help: postmaster@, support@ ... */
+bool narrative_is_role(struct slice address);
+
 /* `own` and `to`: the addresses that the error mail comes from and goes to; they are no recipients where others are.
  * Linear; looks at the first NARRATIVE_BYTES_MAX bytes. */
 void narrative_read(struct slice text, struct slice own, struct slice to, struct arena *arena,

@@ -43,8 +43,10 @@ struct slice original_header(const struct reading *r, struct slice name)
 void original_take(struct reading *r, struct slice text)
 {
     while (text.len && (ascii_is_space(text.ptr[0]) || text.ptr[0] == '-')) { /* blank lines and rules before it */
-        const char *end = memchr(text.ptr, '\n', text.len);
-        struct slice line = slice_of(text.ptr, end ? (size_t)(end - text.ptr) : text.len);
+        size_t end = 0;                                                       /* of the line, whatever ends it */
+        while (end < text.len && text.ptr[end] != '\n' && text.ptr[end] != '\r')
+            end++;
+        struct slice line = slice_head(text, end);
         bool is_filler = true;
         for (size_t i = 0; i < line.len && is_filler; i++)
             is_filler = ascii_is_space(line.ptr[i]) || line.ptr[i] == '-';
@@ -307,6 +309,28 @@ static bool names_one_of(const struct narrative *n, const struct slice *addresse
     return false;
 }
 
+/* The one address in the text that is neither the mail's own nor the reporting host's, in words of whatever language;
+ * empty where there are two, or none. */
+static struct slice only_stranger(const struct reading *r, struct slice text)
+{
+    enum { LOOK_BYTES = 4096 };
+    const struct survey *s = &r->survey;
+    struct slice found = SLICE(""), address, sender[1] = {SLICE("")};
+    size_t at = 0;
+    mime_addresses(original_header(r, SLICE("From")), sender, 1);
+    text = slice_head(text, LOOK_BYTES);
+    while (scan_address(text, &at, &address)) {
+        if (slice_equal_caseless(address, s->to_address) || slice_equal_caseless(address, s->from_address) ||
+            slice_equal_caseless(address, sender[0]) || slice_equal_caseless(address, found) ||
+            narrative_is_role(address))
+            continue;
+        if (found.len)
+            return SLICE("");
+        found = address;
+    }
+    return found;
+}
+
 static bool narrative_rows(struct reading *r, const struct narrative *n)
 {
     enum kind kind = narrative_kind(r, n);
@@ -327,7 +351,7 @@ static bool narrative_rows(struct reading *r, const struct narrative *n)
     struct slice recipient = original_recipient(r);
     size_t at = 0;
     if (!recipient.len && !scan_address(r->survey.subject, &at, &recipient))
-        recipient = SLICE("");
+        recipient = only_stranger(r, n->text);
     narrative_row(r, n, recipient, NULL, kind);
     return true;
 }
@@ -345,7 +369,9 @@ static bool is_error_mail(const struct reading *r, const struct narrative *n)
     score += s->has_null_path ? 2 : 0;
     score += is_title ? 3 : 0;
     score += s->has_failed_recipients ? 4 : 0;
-    score += mime_header(r->mail, 0, SLICE("X-MLServer")).ptr ? 2 : 0; /* list software answers for the list */
+    bool is_list_software =
+        mime_header(r->mail, 0, SLICE("X-MLServer")).ptr || mime_header(r->mail, 0, SLICE("X-List-Administrivia")).ptr;
+    score += is_list_software ? 2 : 0; /* it answers for the list */
     score += tells ? 2 : 0;
     score += s->is_auto ? 1 : 0;
     score += n->reply.len ? 1 : 0;

@@ -22,6 +22,7 @@ struct survey {
     bool is_daemon;                                            /* From: is a mail program */
     bool is_bounce_title;                                      /* the subject is one that programs give to error mail */
     bool is_auto_title;                                        /* ... to automatic answers */
+    bool is_auto_title_sure;                                   /* ... and nobody else does */
     bool is_answer;                                            /* "Re:", "Fwd:" in front of the subject */
     bool is_auto;                                              /* Auto-Submitted and kin */
     bool has_failed_recipients;

@@ -29,6 +29,15 @@ static const struct {
     {SLICE_INIT("x-gbk"), SLICE_INIT("GB18030")},
     {SLICE_INIT("cp936"), SLICE_INIT("GB18030")},
     {SLICE_INIT("big5"), SLICE_INIT("BIG5-HKSCS")},
+    {SLICE_INIT("big5_tw"), SLICE_INIT("BIG5-HKSCS")}, /* Python's again */
+    {SLICE_INIT("x-x-big5"), SLICE_INIT("BIG5-HKSCS")},
+    {SLICE_INIT("cp950"), SLICE_INIT("BIG5-HKSCS")},
+    {SLICE_INIT("euc_kr"), SLICE_INIT("CP949")},
+    {SLICE_INIT("windows-949"), SLICE_INIT("CP949")},
+    {SLICE_INIT("iso-8859-8-i"), SLICE_INIT("ISO-8859-8")},
+    {SLICE_INIT("iso-8859-8-e"), SLICE_INIT("ISO-8859-8")},
+    {SLICE_INIT("euc_jp"), SLICE_INIT("EUC-JP-MS")},
+    {SLICE_INIT("iso2022-jp"), SLICE_INIT("ISO-2022-JP-3")},
     {SLICE_INIT("ks_c_5601-1987"), SLICE_INIT("CP949")},
     {SLICE_INIT("euc-kr"), SLICE_INIT("CP949")},
     {SLICE_INIT("iso-8859-1"), SLICE_INIT("CP1252")},
@@ -220,6 +229,9 @@ struct slice charset_to_utf8(struct slice text, struct slice label, struct arena
     char name[64];
     struct slice result;
     size_t broken;
+    if ((slice_starts_caseless(label, SLICE("utf-16")) || slice_starts_caseless(label, SLICE("utf-32"))) &&
+        slice_is_ascii(text) && !memchr(text.len ? text.ptr : "", 0, text.len))
+        return text; /* every line end of real UTF-16 has a NUL: only the label is wrong */
     bool is_wide = slice_starts_caseless(label, SLICE("utf-16")) || slice_starts_caseless(label, SLICE("utf-32")) ||
                    slice_starts_caseless(label, SLICE("hz-gb")) || slice_starts_caseless(label, SLICE("iso-2022-")) ||
                    is_utf7(label);
