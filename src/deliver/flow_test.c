@@ -1,4 +1,5 @@
-/* How fast, by which address, in whose turn: R28, S50, S51, S76, S77, S78, U12, fairness; over real sockets. */
+/* How fast, by which address, in whose turn: R28, S50, S51, S67, S68, S76, S77, S78, U12, D05, D18, fairness; over real
+ * sockets. */
 #include "deliver/house_test.h"
 #include "shape/allowance.h"
 #include "shape/source.h"
@@ -192,6 +193,7 @@ struct new_source {
     unsigned weight;
     const char *caps; /* of a warm-up; NULL: none */
     const char *pool; /* NULL: the default */
+    bool is_public;   /* behind a translator of addresses: 203.0.113.LAST */
 };
 static bool source_run(struct db *db, struct fault *why, void *context)
 {
@@ -204,6 +206,8 @@ static bool source_run(struct db *db, struct fault *why, void *context)
                             .weight = new->weight};
     if (new->last == 99) /* not an address of this machine */
         source.ip = ip_v4(192, 0, 2, 1);
+    if (new->is_public)
+        source.public_ip = ip_v4(203, 0, 113, new->last);
     return source_add(db, why, &source, 1795321800000) &&
            (!new->caps || warm_up_begin(db, why, source.id, SLICE("*"), slice_str(new->caps), 1795321800000));
 }
@@ -305,7 +309,7 @@ static void a_warm_up_holds_across_restarts(void **state)
     leave(fixture);
 }
 
-/* A source that a blocklist names drains, and nothing new leaves it; 127.255.255.254 is no listing. */
+/* S68, D18: a source that a blocklist names drains, and nothing new leaves it; 127.255.255.254 is no listing. */
 static void a_listed_source_drains(void **state)
 {
     HOUSE(fixture, state, 1);
@@ -326,6 +330,44 @@ static void a_listed_source_drains(void **state)
     assert_int_equal(from(fixture, 1), before);
     assert_true(from(fixture, 2) >= others + 100);
     assert_int_equal(number(fixture, "SELECT COUNT(*) FROM source WHERE ip = '127.88.0.1' AND trouble <> ''"), 1);
+    leave(fixture);
+}
+
+/* S67, D05, M18: an address without a PTR that leads back, or whose EHLO name leads elsewhere, sends nothing; what the
+ * DNS does not say condemns nobody */
+static void names_that_do_not_fit(void **state)
+{
+    static const struct {
+        uint8_t last;
+        const char *trouble;
+    } rows[] = {{11, ""},
+                {12, "203.0.113.12 has no PTR record"},
+                {13, "its PTR out11.example does not lead back to 203.0.113.13"},
+                {14, "its EHLO name out14.example does not lead to 203.0.113.14"},
+                {15, ""}};
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_ms = 5};
+    open_house_of_sources(fixture);
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        add_source(fixture, (struct new_source){.last = rows[i].last, .weight = 1, .is_public = true});
+    fixture->options.checks_names = true;
+    start(fixture);
+    for (int i = 0; i < 12000 && number(fixture, "SELECT COUNT(*) FROM source WHERE trouble <> ''") < 3; i++)
+        receiver_pause(5);
+    char sql[200];
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM source WHERE ip = '127.88.0.%d' AND trouble = '%s'",
+                 rows[i].last, rows[i].trouble);
+        assert_int_row(sql, number(fixture, sql), 1);
+    }
+    engine_stop(fixture->engine, 0); /* the next one begins with these opinions */
+    start(fixture);
+    crowd(fixture, 200, "r0.example");
+    submit(fixture);
+    wait_until_state(fixture, "by good names", DELIVERY_DELIVERED, 200);
+    assert_int_equal(from(fixture, 11) + from(fixture, 15), 200);
+    assert_true(from(fixture, 11) > 0 && from(fixture, 15) > 0);
+    assert_int_equal(atomic_load(&receivers[0].strange_ehlo), 0);
     leave(fixture);
 }
 
@@ -550,6 +592,7 @@ int main(int argc, char **argv)
         ON_SQLITE(one_by_one_the_weights_hold),
         ON_BOTH(a_warm_up_holds_across_restarts),
         ON_SQLITE(a_listed_source_drains),
+        ON_SQLITE(names_that_do_not_fit),
         ON_BOTH(a_limit_over_all_sources_is_kept),
         ON_SQLITE(another_pool_stands_in),
         ON_SQLITE(many_domains_are_no_flood_of_questions),

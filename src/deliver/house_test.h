@@ -163,7 +163,14 @@ static inline void open_house(struct fixture *fixture)
         "\"nobody.example\":{\"MX\":[[10,\"mx.nobody.example\"]]},\"mx.nobody.example\":{\"A\":[\"127.77.255.9\"]},"
         "\"second.example\":{\"MX\":[[10,\"mx.nobody.example\"],[20,\"mx.r0.example\"]]},"
         "\"pair.example\":{\"MX\":[[10,\"mx.r0.example\"],[20,\"mx.r1.example\"]]},"
-        "\"other-pair.example\":{\"MX\":[[10,\"mx.r2.example\"],[20,\"mx.r3.example\"]]}}");
+        "\"other-pair.example\":{\"MX\":[[10,\"mx.r2.example\"],[20,\"mx.r3.example\"]]},"
+        /* what receivers see of 127.88.0.N is 203.0.113.N: 11 fits, each of the others has one thing wrong */
+        "\"out11.example\":{\"A\":\"203.0.113.11\"},\"11.113.0.203.in-addr.arpa\":{\"PTR\":\"out11.example\"},"
+        "\"out12.example\":{\"A\":\"203.0.113.12\"},"
+        "\"out13.example\":{\"A\":\"203.0.113.13\"},\"13.113.0.203.in-addr.arpa\":{\"PTR\":\"out11.example\"},"
+        "\"out14.example\":{\"A\":\"203.0.113.99\"},\"14.113.0.203.in-addr.arpa\":{\"PTR\":\"host14.example\"},"
+        "\"host14.example\":{\"A\":\"203.0.113.14\"},"
+        "\"out15.example\":{\"A\":\"203.0.113.15\"},\"15.113.0.203.in-addr.arpa\":{\"error\":\"servfail\"}}");
     fixture->world.resolver = zone_resolver_of_json(slice_str(zone), &why);
     if (!fixture->world.resolver || !rules_open(&fixture->rules, &why))
         fail_msg("%s", why.text);
