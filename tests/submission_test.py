@@ -13,6 +13,7 @@ import ssl
 import subprocess
 
 from catcher import Catcher
+from contract import Api
 from postfix_instance import PostfixInstance
 from submission import DOOR, RECEIVER, SINK, STARTTLS, TLS, TRUSTED, ZONE, Talk, door, key
 from tap import Tap
@@ -344,6 +345,30 @@ def show_refusals(tap):
         tap.ok(talk.say("BDAT 5 LAST\r\n" + "hello").startswith("554") , "R3: BDAT of what is no mail is refused")
 
 
+def show_shared_hour(tap, todoke):
+    """X16: what a key makes by the API draws on its own hour; a restart forgets neither."""
+    maker = todoke.json("key", "add", "maker", "--scope", "submit,keys", "--per-hour", "3")["secret"]
+    made = {"maker": maker}
+    for name, by in (("child", "maker"), ("grandchild", "child")):
+        status, _, answer = Api(todoke.http, made[by]).ask("POST", "/keys", {"name": name, "scopes": ["submit", "keys"]})
+        tap.equal(status, 201, f"{by} makes {name}", )
+        made[name] = answer["secret"]
+    context = ssl._create_unverified_context() # pylint: disable=protected-access
+
+    def asks(name, count):
+        with smtplib.SMTP_SSL(DOOR, TLS, timeout=20, context=context) as client:
+            client.login(name, made[name])
+            client.docmd("MAIL", "FROM:<a@shop.example>")
+            codes = [client.docmd("RCPT", f"TO:<shared-{name}{n}@recv.example>")[0] for n in range(count)]
+            return codes, client.data((FROM + "\r\nhello\r\n").encode())[0] if 250 in codes else None
+    tap.equal(asks("child", 2), ([250, 250], 250), "a key that was made takes two of the three")
+    tap.equal(asks("grandchild", 2), ([250, 451], 250), "the third is another's, and then there are none")
+    tap.equal([asks(name, 1)[0] for name in ("maker", "child")], [[451], [451]], "for whoever shares them")
+    todoke.stop()
+    todoke.serve()
+    tap.equal([asks(name, 1)[0] for name in made], [[451], [451], [451]], "a restart forgets none of it")
+
+
 def show_suppression(tap, todoke, catcher):
     """U13: who is excluded gets nothing, and that is written down."""
     todoke.ok("suppress", "add", "gone@recv.example")
@@ -440,6 +465,7 @@ with Tap() as tap, Place("submission") as place, Catcher(RECEIVER, PORT) as catc
     show_schedule(tap, todoke)
     show_reports(tap, todoke, catcher)
     show_success_and_delay(tap, todoke, place, catcher)
+    show_shared_hour(tap, todoke)
     tap.ok(todoke.sql("SELECT last_used_ms FROM access_key WHERE name = 'app'")[0][0] > 0, "when a key was used last is known")
     audit = todoke.audit()
     tap.ok(audit["agrees"], "the books balance (R34)", str(audit))

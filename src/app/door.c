@@ -14,6 +14,7 @@
 enum {
     KNOWN_MS = 1000,     /* keys and brands are read again after this */
     KNOWN_MOST = 10000,  /* keys remembered */
+    MAKERS_MOST = 100,   /* keys that made each other, in a row */
     NETWORKS_MOST = 256, /* of submission.trusted */
 };
 
@@ -24,6 +25,7 @@ struct known_key {
     struct arena arena;
     struct key key;
     struct submit_right right;
+    uint64_t hour_id; /* the key at the head of those that made each other */
 };
 
 struct door {
@@ -64,6 +66,22 @@ static void keys_forget(struct door *door)
     door->keys = (struct id_map){0};
 }
 
+/* What a key makes draws on its hour: else ten keys would have ten times as much (X16). */
+static bool hour_find(struct door *door, const struct key *key, uint64_t *hour_id, struct fault *why)
+{
+    SCOPED(arena) arena = {0};
+    struct key maker = *key;
+    bool found = true;
+    *hour_id = key->id;
+    for (int i = 0; i < MAKERS_MOST && found && maker.maker; i++) {
+        uint64_t id = maker.maker;
+        if (!key_by_id(door->reader, why, id, &arena, &maker, &found))
+            return false;
+        *hour_id = id;
+    }
+    return true;
+}
+
 static struct known_key *key_get(struct door *door, uint64_t id, struct fault *why)
 {
     time_ms now = world_monotonic(door->options.world);
@@ -79,7 +97,8 @@ static struct known_key *key_get(struct door *door, uint64_t id, struct fault *w
     bool found;
     arena_reset(&known->arena);
     if (!key_by_id(door->reader, why, id, &known->arena, &known->key, &found) ||
-        !submit_right_find(door->reader, why, id, &known->arena, &known->right)) {
+        !submit_right_find(door->reader, why, id, &known->arena, &known->right) ||
+        (found && !hour_find(door, &known->key, &known->hour_id, why))) {
         known_free(id_map_remove(&door->keys, id));
         return NULL;
     }
@@ -151,6 +170,11 @@ static bool name_is(const struct key *key, struct slice user)
     return slice_equal(user, key->name) || (slice_to_u64(user, &number) && number == key->id);
 }
 
+static struct submitter submitter_of(const struct known_key *known)
+{
+    return (struct submitter){.key_id = known->key.id, .hour_id = known->hour_id, .per_hour = known->right.per_hour};
+}
+
 /* The secret alone says whose it is; the name must be that key's name or number. */
 static enum who_found check(void *self, struct slice user, struct slice secret, struct submitter *who)
 {
@@ -166,7 +190,7 @@ static enum who_found check(void *self, struct slice user, struct slice secret, 
         return later(&why);
     if (!found || !name_is(&key, user) || !is_good(door, known))
         return WHO_NOBODY;
-    *who = (struct submitter){.key_id = key.id, .per_hour = known->right.per_hour};
+    *who = submitter_of(known);
     return WHO_FOUND;
 }
 
@@ -186,7 +210,7 @@ static enum who_found scram(void *self, struct slice user, struct scram_keys *ke
     if (!found || !is_good(door, known) || !known->right.has_scram)
         return WHO_NOBODY;
     *keys = known->right.scram;
-    *who = (struct submitter){.key_id = key.id, .per_hour = known->right.per_hour};
+    *who = submitter_of(known);
     return WHO_FOUND;
 }
 
@@ -326,9 +350,37 @@ static void *door_main(void *arg)
 }
 
 /* What keys have used of their hour does not end with the process. */
+struct usage {
+    struct submission *submission;
+    struct id_map makers; /* key -> the one that made it, as a pointer */
+};
+
+static bool makers_read(struct db *db, struct usage *usage, struct fault *why)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows, "SELECT id, maker_id FROM access_key WHERE maker_id > 0", NO_VALUES))
+        return false;
+    while (rows_next(&rows))
+        id_map_set(&usage->makers, (uint64_t)rows_int(&rows, 0), (void *)(uintptr_t)rows_int(&rows, 1));
+    return rows_end(&rows);
+}
+
 static void usage_take(void *context, uint64_t key_id, time_ms at, size_t recipients)
 {
-    submission_used(context, key_id, at, recipients);
+    struct usage *usage = context;
+    const void *maker;
+    for (int i = 0; i < MAKERS_MOST && (maker = id_map_get(&usage->makers, key_id)); i++)
+        key_id = (uintptr_t)maker;
+    submission_used(usage->submission, key_id, at, recipients);
+}
+
+static bool usage_read(struct door *door, struct fault *why)
+{
+    struct usage usage = {.submission = door->submission};
+    bool ok = makers_read(door->reader, &usage, why) &&
+              message_usage(door->reader, why, wall(door) - HOURS_MS(1), usage_take, &usage);
+    id_map_release(&usage.makers);
+    return ok;
 }
 
 static bool open_all(struct door *door, struct fault *why)
@@ -363,7 +415,7 @@ static bool open_all(struct door *door, struct fault *why)
         .owner = door->options.owner,
     };
     door->submission = submission_new(door->loop, &options, why);
-    return door->submission && message_usage(door->reader, why, wall(door) - HOURS_MS(1), usage_take, door->submission);
+    return door->submission && usage_read(door, why);
 }
 
 bool door_start(const struct door_options *options, struct door **door_out, struct fault *why)

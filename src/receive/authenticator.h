@@ -9,6 +9,7 @@
 
 struct submitter {
     uint64_t key_id;   /* 0: a network that is trusted */
+    uint64_t hour_id;  /* the key whose hour it draws on: its own, or one hour for all that it made */
     unsigned per_hour; /* recipients; 0: no limit */
 };
 

@@ -2,8 +2,8 @@
  *
  *   AUTH -> known (or the network is) -> MAIL -> RCPT, each reserved in the key's hour -> MESSAGE (submission_mail.c)
  *
- * Always true: client->reserved recipients of the key's hour belong to the envelope under way; they stay there when the
- * mail is kept and go back when it is not. */
+ * Always true: client->reserved recipients of the key's hour (which all keys that it made share) belong to the envelope
+ * under way; they stay there when the mail is kept and go back when it is not. */
 #include "receive/submission_parts.h"
 
 #include "base/log.h"
@@ -62,21 +62,21 @@ static void hour_turn(struct hour *hour, time_ms minute)
         hour->counts[++hour->minute % MINUTES] = 0;
 }
 
-static struct hour *hour_of(struct submission *submission, uint64_t key_id, time_ms minute)
+static struct hour *hour_of(struct submission *submission, uint64_t hour_id, time_ms minute)
 {
-    struct hour *hour = id_map_get(&submission->hours, key_id);
+    struct hour *hour = id_map_get(&submission->hours, hour_id);
     if (!hour) {
         hour = NEW(struct hour);
         hour->minute = minute;
-        id_map_set(&submission->hours, key_id, hour);
+        id_map_set(&submission->hours, hour_id, hour);
     }
     return hour;
 }
 
-void submission_used(struct submission *submission, uint64_t key_id, time_ms at, size_t recipients)
+void submission_used(struct submission *submission, uint64_t hour_id, time_ms at, size_t recipients)
 {
     time_ms minute = at / 60000;
-    struct hour *hour = hour_of(submission, key_id, minute);
+    struct hour *hour = hour_of(submission, hour_id, minute);
     if (minute > hour->minute)
         hour_turn(hour, minute);
     if (hour->minute - minute < MINUTES)
@@ -86,9 +86,9 @@ void submission_used(struct submission *submission, uint64_t key_id, time_ms at,
 /* One recipient more in this key's hour. False: *until is when there is room again. */
 static bool hour_reserve(struct submission *submission, const struct submitter *who, time_ms now, time_ms *until)
 {
-    if (!who->per_hour || !who->key_id)
+    if (!who->per_hour || !who->hour_id)
         return true;
-    struct hour *hour = hour_of(submission, who->key_id, now / 60000);
+    struct hour *hour = hour_of(submission, who->hour_id, now / 60000);
     hour_turn(hour, now / 60000);
     unsigned used = 0;
     for (int i = 0; i < MINUTES; i++)
@@ -106,7 +106,7 @@ static bool hour_reserve(struct submission *submission, const struct submitter *
 
 static void hour_give_back(struct submission *submission, const struct submitter *who, size_t count)
 {
-    struct hour *hour = who->key_id ? id_map_get(&submission->hours, who->key_id) : NULL;
+    struct hour *hour = who->hour_id ? id_map_get(&submission->hours, who->hour_id) : NULL;
     for (int i = 0; hour && count && i < MINUTES; i++) { /* the newest first */
         unsigned *minute = &hour->counts[(hour->minute - i + MINUTES) % MINUTES];
         size_t back = *minute < count ? *minute : count;
@@ -305,7 +305,8 @@ static void on_recipient(struct submission *submission, struct session *session,
     } else if (map_get(&client->seen, address.identity)) { /* once is enough */
         smtp_server_accept(session_machine(session));
     } else if (!hour_reserve(submission, &client->who, submission_now(submission), &until)) {
-        refuse_until(session, "451 4.7.1", "this key has had all its recipients of an hour", until);
+        refuse_until(session, "451 4.7.1", "this key, with those it made, has had all its recipients of an hour",
+                     until);
     } else {
         client->reserved++;
         recipient_add(client, &address, event->params);

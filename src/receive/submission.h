@@ -47,9 +47,9 @@ struct submission *submission_new(struct loop *loop, const struct submission_opt
  * was there. */
 bool submission_stop(struct submission *submission);
 /* Mails that wait for their commit. submission_free only when 0. */
-/* This key handed in mail for so many recipients then: counts against its hour (what was before a restart). Before the
- * loop runs. */
-void submission_used(struct submission *submission, uint64_t key_id, time_ms at, size_t recipients);
+/* Mail for so many recipients was handed in then: counts against that hour (what was before a restart). Before the loop
+ * runs. */
+void submission_used(struct submission *submission, uint64_t hour_id, time_ms at, size_t recipients);
 unsigned submission_pending(const struct submission *submission);
 void submission_free(struct submission *submission); /* NULL is fine */
 
