@@ -360,7 +360,8 @@ static bool narrative_rows(struct reading *r, const struct narrative *n)
 static bool is_error_mail(const struct reading *r, const struct narrative *n)
 {
     const struct survey *s = &r->survey;
-    bool tells = survey_tells_failure(slice_head(n->text, 3000));
+    struct slice opening = slice_head(n->text, 3000);
+    bool tells = survey_tells_failure(opening) || survey_tells_delay(opening);
     bool has_list =
         mime_header(r->mail, 0, SLICE("List-Unsubscribe")).ptr || mime_header(r->mail, 0, SLICE("List-Id")).ptr;
     bool is_title = s->is_bounce_title && !s->is_answer;
@@ -377,7 +378,10 @@ static bool is_error_mail(const struct reading *r, const struct narrative *n)
     score += n->reply.len ? 1 : 0;
     score -= s->is_auto_title ? 3 : 0;
     score -= s->is_answer && !s->is_daemon ? 3 : 0;
-    score -= has_list ? 6 : 0; /* no program puts that on its error mail */
+    bool is_program = s->is_daemon || s->has_null_path || s->has_failed_recipients || s->is_auto || is_list_software ||
+                      n->reply.len || n->fields.len || n->original.len || r->original_part != PART_NONE;
+    score -= is_program ? 0 : 2; /* a person who asks why a mail came back uses the same words */
+    score -= has_list ? 6 : 0;   /* no program puts that on its error mail */
     score -= !s->has_null_path && mime_header(r->mail, 0, SLICE("User-Agent")).ptr ? 2 : 0;
     return score >= 5 || (score >= 4 && (tells || n->count));
 }

@@ -520,6 +520,9 @@ bool survey_tells_delay(struct slice text)
         {SLICE_INIT("配信が遅れて"), 1},
         {SLICE_INIT("配信が遅延"), 1},
         {SLICE_INIT("再送を続け"), 1},
+        {SLICE_INIT("再送の必要はありません"), 1},
+        {SLICE_INIT("配送を保留"), 1},
+        {SLICE_INIT("配信を保留"), 1},
     };
     static struct phrases set = PHRASES(rows);
     return scan_any(text, &set);
@@ -583,10 +586,16 @@ bool survey_tells_absence(struct slice text)
         {SLICE_INIT("休暇をいただいて"), 1},
         {SLICE_INIT("休暇中"), 1},
         {SLICE_INIT("不在にして"), 1},
-        {SLICE_INIT("不在のため返信"), 1},
+        {SLICE_INIT("不在のため返信"), 1}, /* a courier's "ご不在のため" goes on in other words */
+        {SLICE_INIT("不在のため、返信"), 1},
         {SLICE_INIT("不在のためお返事"), 1},
-        {SLICE_INIT("不在のためご"), 1},
-        {SLICE_INIT("不在のため、"), 1},
+        {SLICE_INIT("不在のため、お返事"), 1},
+        {SLICE_INIT("不在のためご返"), 1},
+        {SLICE_INIT("不在のため、ご返"), 1},
+        {SLICE_INIT("不在のためご連絡が"), 1},
+        {SLICE_INIT("不在のため、ご連絡が"), 1},
+        {SLICE_INIT("不在のためメール"), 1},
+        {SLICE_INIT("不在のため、メール"), 1},
         {SLICE_INIT("不在となり"), 1},
         {SLICE_INIT("不在です"), 1},
     };
