@@ -41,14 +41,14 @@ def a_receipt(tap, api, receiver):
     status, _, answer = api.send({
         "from": "花まる商店 <orders@shop.example>", "to": {"email": "Hanako@good.example", "name": "山田 花子", "data": {"order": {"id": 12, "items": ["本", "鉛筆"]}}},
         "subject": "ご注文 {{ order.id }} の確認", "html": "<p>{{ name }} 様</p>{% for item in order.items %}<li>{{ item }}</li>{% endfor %}",
-        "text": "{{ name }} 様: {{ order.items | join: '、' }}", "reply_to": "help@shop.example", "headers": {"X-Order": "12", "In-Reply-To": "<a@b>"},
+        "text": "{{ name }} 様: {{ order.items | join: '、' }}", "reply_to": "help@shop.example", "headers": {"X-Order": "12", "In-Reply-To": "<a@b>", "TLS-Required": "no"},
         "tags": ["receipt"], "label": "orders",
         "attachments": [{"name": "領収書.txt", "type": "text/plain", "content": base64.b64encode("領収書".encode()).decode()}]})
     tap.equal((status, answer.get("state"), [row["state"] for row in answer.get("recipients", [])]), (202, "accepted", ["accepted"]), "a receipt is accepted")
     raw = until(lambda: receiver.to("Hanako@good.example"), 20, "the receipt")[0]
     mail = parsed(raw)
-    tap.equal((mail["From"], mail["To"], mail["Subject"], mail["Reply-To"], mail["X-Order"], mail["In-Reply-To"]),
-              ("花まる商店 <orders@shop.example>", "山田 花子 <Hanako@good.example>", "ご注文 12 の確認", "help@shop.example", "12", "<a@b>"), "with its headers")
+    tap.equal((mail["From"], mail["To"], mail["Subject"], mail["Reply-To"], mail["X-Order"], mail["In-Reply-To"], mail["TLS-Required"]),
+              ("花まる商店 <orders@shop.example>", "山田 花子 <Hanako@good.example>", "ご注文 12 の確認", "help@shop.example", "12", "<a@b>", "no"), "with its headers")
     text = mail.get_body(("plain",)).get_content()
     html = mail.get_body(("html",)).get_content()
     files = [(part.get_filename(), part.get_content()) for part in mail.iter_attachments()]
@@ -210,6 +210,8 @@ def story(tap, store):
         todoke.serve()
         api = Api(todoke.http, todoke.ok("key", "add", "test").strip())
         a_receipt(tap, api, receiver)
+        if not store:
+            tap.equal(todoke.sql("SELECT domain, waives_tls FROM lane"), [("good.example", 1)], "TLS-Required: No goes by a lane that waives policies (RFC 8689)")
         by_content(tap, api, receiver)
         many(tap, todoke, api, receiver)
         again(tap, api, receiver)

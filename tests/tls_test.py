@@ -1,10 +1,11 @@
 """DANE, MTA-STS, the operator's rules and opportunistic TLS against a real Postfix with real certificates and a signed zone on a
-real name server; above all what must NOT fall back to clear text (R30, R31, R32, R33, M15, M43, M44, M45).
+real name server; above all what must NOT fall back to clear text (R30, R31, R32, R33, M15, M43, M44, M45), and what TLS-Required: No may waive (RFC 8689).
 
 One campaign, one recipient for each thought, each at a domain of its own. Nothing is simulated: Debian's Postfix, nsd, OpenSSL's
 certificates, libunbound's validation, HTTPS. In a network namespace of its own, so that port 443 is ours."""
 import json
 import os
+import smtplib
 import subprocess
 import sys
 import time
@@ -16,12 +17,13 @@ if os.geteuid() == 0 and "TODOKE_NETNS" not in os.environ and subprocess.run([sy
 import mailfarm  # noqa: E402
 from mailfarm import Authority, Policies, Receivers, Zones, tlsa_certificate, tlsa_key  # noqa: E402
 from tap import Tap  # noqa: E402
-from todoke import Late, NET, Place, until # noqa: E402
+from todoke import Late, NET, PORT, Place, until # noqa: E402
 
 RUN_SECONDS = 420
 NAME = "TLS policies against a real Postfix"
 GOOD, NOBODY, EXPIRED, OTHER, CLEAR = (f"{NET}.{n}" for n in (10, 11, 12, 13, 14))
 RELAY, WEB, BADWEB, DNS = f"{NET}.15", f"{NET}.20", f"{NET}.21", f"{NET}.53"
+DOOR, TRUSTED = f"{NET}.3", f"{NET}.9"
 PLACES = {"good": GOOD, "nobody": NOBODY, "expired": EXPIRED, "other": OTHER, "clear": CLEAR}
 
 # domain -> what its MX hosts are (place, TLSA), in order of preference; does the mail arrive, over what; the thought
@@ -63,6 +65,19 @@ PLAIN = {
     "s-redirect": ([("clear", None)], BARE, "MTA-STS: a redirect gives no policy"),
     "s-html": ([("clear", None)], BARE, "MTA-STS: what is not text/plain gives no policy"),
     "s-huge": ([("clear", None)], BARE, "MTA-STS: more than 64 KiB give no policy"),
+}
+# the same domains again, for mails handed in with these fields (RFC 8689)
+NO, TWICE = "TLS-Required: No\r\n", "TLS-Required: no\r\nTLS-Required: No\r\n"
+WAIVED = {
+    "d-mismatch.signed.lab": (NO, TLS, "DANE that fails"),
+    "d-strip.signed.lab": (NO, BARE, "DANE, and no STARTTLS"),
+    "d-bogus.signed.lab": (NO, TLS, "TLSA records whose signature is bogus"),
+    "s-name.plain.lab": ("tls-required:\r\n nO\r\n", TLS, "MTA-STS, a certificate for another host"),
+    "s-strip.plain.lab": (NO, BARE, "MTA-STS, and no STARTTLS"),
+    "s-mx.plain.lab": (NO, TLS, "MTA-STS that does not name the MX"),
+    "r-required-strip.plain.lab": (NO, WAITS, "the operator's rule"),
+    "s-expired.plain.lab": (TWICE, WAITS, "the field stands twice"),
+    "s-nobody.plain.lab": ("", WAITS, "no such field, beside others that have it"),
 }
 FORGED = {"f-mx": ([("good", None)], WAITS, "a zone whose signatures are bogus: nothing goes")}
 
@@ -127,7 +142,7 @@ def farm(place):
     other = authority.issue("other", ["mx.elsewhere.lab"])
     nobody = authority.nobody("nobody", "mx.nobody.lab")
     web = authority.issue("web", [f"mta-sts.{name}.plain.lab" for name in PLAIN])
-    people = [f"user@{domain}" for domain in ALL] + ["relayed@relayed.plain.lab"]
+    people = [f"{who}@{domain}" for domain in ALL for who in ("user", "waived", "plain")] + ["relayed@relayed.plain.lab"]
     postfix = Receivers(place.path("postfix"), {
         "good": (GOOD, *good), "nobody": (NOBODY, *nobody), "expired": (EXPIRED, *expired), "other": (OTHER, *other),
         "clear": (CLEAR, None, None), "relay": (RELAY, *good, 465)}, people)
@@ -170,7 +185,7 @@ def show_fates(tap, todoke, postfix):
 def show_clear(tap, postfix):
     """Said when all connections have ended."""
     heard = [line for line in postfix.log().splitlines() if "postfix/clear/smtpd" in line and "disconnect" in line and " mail=" in line]
-    bare = sum(1 for _, fate, _ in ALL.values() if fate == BARE)
+    bare = sum(1 for _, fate, _ in [*ALL.values(), *WAIVED.values()] if fate == BARE)
     tap.equal(len(heard), bare, "the host without TLS has heard MAIL only from those who may be met in clear")
 
 
@@ -204,6 +219,34 @@ def show_reports(tap, todoke):
     whole = found["d-ee.signed.lab"]["policies"][0]
     tap.ok(whole["policy"]["policy-type"] == "tlsa" and whole["policy"]["policy-string"][0].startswith("3 1 1 "),
            "a report under DANE carries the TLSA records", str(whole))
+
+
+def show_waiver(tap, todoke, postfix):
+    """TLS-Required: No (RFC 8689): past what the receiver's domain demands, and no further."""
+    with smtplib.SMTP(DOOR, PORT, source_address=(TRUSTED, 0), timeout=20) as door:
+        for domain, (fields, _, _) in WAIVED.items():
+            for who, head in (("plain", ""), ("waived", fields)):
+                door.sendmail("news@shop.example", [f"{who}@{domain}"], f"From: news@shop.example\r\n{head}Subject: {who}\r\n\r\nhello\r\n")
+    def settled():
+        states, moved = todoke.states(), {event["address"] for event in todoke.events("deferred")}
+        late = [f"plain@{domain}" for domain in WAIVED] + [f"waived@{domain}" for domain, (_, fate, _) in WAIVED.items() if fate == WAITS]
+        gone = [domain for domain, (_, fate, _) in WAIVED.items() if fate != WAITS]
+        return set(late) <= moved and all(states[f"waived@{domain}"] == "delivered" and postfix.mail(domain) for domain in gone)
+    try:
+        until(settled, 60, "each has its fate", 0.3)
+    except Late as late:
+        tap.note(f"{late}\n{todoke.server.said()[-2500:]}")
+    states = todoke.states()
+    for domain, (fields, fate, thought) in WAIVED.items():
+        mail, state = postfix.mail(domain), states[f"waived@{domain}"]
+        if fate == WAITS:
+            tap.ok(state == "deferred" and mail is None, f"TLS-Required: No and {thought}: the mail waits", f"{domain}: {state} {mail and mail[:400]}")
+            continue
+        over = b"using TLSv1." in mail.split(b"\n\n")[0] if mail else None
+        tap.ok(state == "delivered" and over == (fate == TLS), f"TLS-Required: No and {thought}: delivered over {fate}", f"{domain}: {state} {mail and mail[:600]}")
+        tap.ok(mail and fields.replace("\r\n", "\n").encode() in mail, "... and the field is still in it")
+    heard = [domain for domain in WAIVED if states[f"plain@{domain}"] != "deferred" or f"to=<plain@{domain}>" in postfix.log()]
+    tap.equal(heard, [], "a mail without the field goes by none of these connections")
 
 
 def show_relay(tap, todoke, postfix):
@@ -243,7 +286,7 @@ def show_probe(tap, place, dns, authority):
 
 def story(tap, place):
     authority, postfix, dns, web = farm(place)
-    todoke = serve(place, dns, authority)
+    todoke = serve(place, dns, authority, submission__listen=f"{DOOR}:{PORT}", submission__trusted=f"{TRUSTED}/32")
     todoke.brand()
     for domain in PLAIN:
         if domain.startswith("r-"):
@@ -271,6 +314,7 @@ def story(tap, place):
     tap.ok(("s-good.plain.lab",) in kept and ("s-huge.plain.lab",) not in kept, "policies are kept in the store (M43)", str(kept))
     asked = web.asked.count("mta-sts.s-good.plain.lab")
     tap.equal(asked, 1, "a policy is fetched once while its id stays")
+    show_waiver(tap, todoke, postfix)
     show_relay(tap, todoke, postfix)
     tap.equal(todoke.stop(), 0, "the server ends cleanly")
     show_clear(tap, postfix)

@@ -242,6 +242,15 @@ static void headers_read(struct body *body, struct arena *arena, struct content_
     }
 }
 
+static bool waives_tls(const struct content_source *source)
+{
+    struct tls_required seen = {0};
+    for (size_t i = 0; i < source->header_count; i++)
+        if (slice_equal_caseless(source->headers[i].name, SLICE("TLS-Required")))
+            tls_required_take(&seen, source->headers[i].value);
+    return tls_required_is_waived(&seen);
+}
+
 static void file_read(struct body *body, size_t index, const json_t *value, struct arena *arena,
                       struct content_file *file)
 {
@@ -381,6 +390,8 @@ static void letter_take(struct api *api, struct body *body, const struct sender 
         body_wrong(body, "", "the mail is too large");
     sending->message.body = arena_copy(arena, buf_slice(&text));
     sending->message.mail_from = source->from_address;
+    if (waives_tls(source))
+        sending->message.flags |= MESSAGE_WAIVES_TLS;
     if (letter.wants_unsubscribe)
         sending->message.flags |= MESSAGE_UNSUBSCRIBE;
 }

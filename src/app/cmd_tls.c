@@ -12,13 +12,17 @@
 
 static const char usage[] =
     "usage: todoke tls rule set domain|site|brand NAME opportunistic|required|verified [--sites FOLDER]\n"
-    "       todoke tls rule remove domain|site|brand NAME\n"
+    "       todoke tls rule set waiver BRAND forbidden\n"
+    "       todoke tls rule remove domain|site|brand|waiver NAME\n"
     "       todoke tls rules [--json]\n"
     "\n"
     "What a connection to a receiver must be, beside what the receiver itself says by DANE and MTA-STS:\n"
     "  opportunistic  TLS when it is offered, any certificate, clear text otherwise (the default)\n"
     "  required       TLS always, any certificate; otherwise the mail waits\n"
     "  verified       TLS with a certificate for the host's name; otherwise the mail waits\n"
+    "A mail that says TLS-Required: No (RFC 8689) goes whatever the receiver says, but not against such a rule; with "
+    "a\n"
+    "brand's waiver forbidden it goes as any other mail does.\n"
     "A domain's rule stands before its site's (`google`, `yahoojp`, ...); of that and the brand's the stricter one\n"
     "holds. A running server follows within a few seconds. A site is one of data/sites, or of your own folder of them\n"
     "(--sites; default: the setting sites.folder's default), or what an MX host without a file is called: its name.\n"
@@ -79,7 +83,7 @@ static bool rule_name(struct desk *desk, const char *kind, const char *given, st
 {
     char normal[DNS_NAME_ROOM];
     uint64_t brand;
-    if (strcmp(kind, "brand") == 0) {
+    if (strcmp(kind, "brand") == 0 || strcmp(kind, "waiver") == 0) {
         if (!desk_brand(desk, given, &brand, why))
             return false;
         *name = arena_printf(&desk->arena, "%llu", (unsigned long long)brand);
@@ -91,7 +95,7 @@ static bool rule_name(struct desk *desk, const char *kind, const char *given, st
         bool is_host = strchr(given, '.') && dns_name_normalise(slice_str(given), normal) && normal[0];
         *name = is_host ? arena_copy(&desk->arena, slice_str(normal)) : slice_str(given);
     } else {
-        return fault_set(why, FAULT_INPUT, "\"%.40s\" is none of domain, site, brand", kind);
+        return fault_set(why, FAULT_INPUT, "\"%.40s\" is none of domain, site, brand, waiver", kind);
     }
     return true;
 }
@@ -101,13 +105,17 @@ static bool rule_set(struct desk *desk, const struct arguments *words, const cha
     bool is_set = strcmp(words->words[1], "set") == 0;
     enum tls_rule rule = TLS_RULE_OPPORTUNISTIC;
     struct rule_change change = {.kind = words->words[2], .now = world_wall(&desk->world)};
-    if (is_set && !tls_rule_of(slice_str(words->words[4]), &rule))
+    bool is_waiver = strcmp(change.kind, "waiver") == 0;
+    if (is_set && is_waiver && strcmp(words->words[4], "forbidden") != 0)
+        return fault_set(why, FAULT_INPUT, "a waiver is forbidden or not there: todoke tls rule remove waiver %.100s",
+                         words->words[3]);
+    if (is_set && !is_waiver && !tls_rule_of(slice_str(words->words[4]), &rule))
         return fault_set(why, FAULT_INPUT, "\"%.40s\" is none of opportunistic, required, verified", words->words[4]);
     if (!rule_name(desk, change.kind, words->words[3], &change.name, why) ||
         (is_set && strcmp(change.kind, "site") == 0 && !site_check(change.name, folder, why)))
         return false;
     if (is_set)
-        change.rule = tls_rule_word(rule);
+        change.rule = is_waiver ? SLICE("forbidden") : tls_rule_word(rule);
     if (!store_change(desk->store, rule_run, &change, why))
         return false;
     if (!change.changed)
@@ -123,8 +131,8 @@ static bool rules_list(struct desk *desk, bool is_json, struct fault *why)
 {
     SCOPED(rows) rows = {0};
     if (!db_query(desk->reader, why, &rows,
-                  "SELECT t.kind, COALESCE(b.name, t.name), t.rule FROM tls_rule t LEFT JOIN brand b ON t.kind = "
-                  "'brand' AND CAST(b.id AS TEXT) = t.name ORDER BY t.kind, 2",
+                  "SELECT t.kind, COALESCE(b.name, t.name), t.rule FROM tls_rule t LEFT JOIN brand b ON t.kind IN "
+                  "('brand', 'waiver') AND CAST(b.id AS TEXT) = t.name ORDER BY t.kind, 2",
                   NO_VALUES))
         return false;
     while (rows_next(&rows)) {

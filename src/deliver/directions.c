@@ -197,6 +197,13 @@ enum tls_rule directions_rule(const struct directions *directions, struct slice 
     return rule < 0 ? TLS_RULE_OPPORTUNISTIC : (enum tls_rule)rule;
 }
 
+bool directions_may_waive(const struct directions *directions, uint64_t brand_id)
+{
+    char number[24];
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)brand_id);
+    return !directions || directions->rules.count == 0 || rule_of(directions, "waiver", slice_str(number)) < 0;
+}
+
 void directions_name(const struct directions *directions, const struct lane_key *key, struct buf *name)
 {
     if (directions_relay(directions, key->brand_id)) {
@@ -206,6 +213,8 @@ void directions_name(const struct directions *directions, const struct lane_key 
     const char *pool = directions_lane_pool(directions, key);
     if (pool)
         buf_printf(name, "pool %s ", pool);
+    if (key->waives_tls && directions_may_waive(directions, key->brand_id))
+        buf_text(name, "waived ");
     if (directions && directions->rules.count && brand_rule(directions, key->brand_id) > 0)
         buf_printf(name, "brand %llu ", (unsigned long long)key->brand_id);
     buf_append(name, key->domain);
@@ -219,6 +228,10 @@ struct route_name route_name_read(struct slice name)
         rest = slice_from(name, 5);
         slice_split(&rest, ' ', &read.pool);
         read.domain = name = rest;
+    }
+    if (slice_starts(name, SLICE("waived "))) {
+        read.is_waived = true;
+        read.domain = name = rest = slice_from(name, 7);
     }
     if (!slice_split(&rest, ' ', &word) || !rest.ptr)
         return read;

@@ -4,7 +4,7 @@
  * A small snapshot, read again every few seconds by the dispatcher and replaced when anything in it has changed. It
  * gives each lane the name of its route: the domain; "brand 12 example.jp" where a brand has a TLS rule of its own;
  * "relay 12" for all mail of a brand with a smart host. In front of the first two "pool news " where the brand sends by
- * a pool. */
+ * a pool, then "waived " where the lane's mails say TLS-Required: No and their brand may. */
 #ifndef TODOKE_DELIVER_DIRECTIONS_H
 #define TODOKE_DELIVER_DIRECTIONS_H
 
@@ -33,6 +33,9 @@ const struct relay *directions_relay(const struct directions *directions, uint64
 enum tls_rule directions_rule(const struct directions *directions, struct slice domain, struct slice site,
                               uint64_t brand_id);
 
+/* May mails of this brand waive receivers' TLS policies (RFC 8689)? Unless a person forbade it: tls_rule 'waiver'. */
+bool directions_may_waive(const struct directions *directions, uint64_t brand_id);
+
 /* The pool that a lane leaves by: where a person sent it, or its brand's, or who stands in for that one now; NULL:
  * none, the system chooses the address.
  */
@@ -43,7 +46,7 @@ void directions_name(const struct directions *directions, const struct lane_key 
 struct route_name {
     uint64_t brand_id;
     struct slice pool; /* empty: none */
-    bool is_relay;
+    bool is_relay, is_waived;
     struct slice domain; /* empty for a relay */
 };
 struct route_name route_name_read(struct slice name);

@@ -78,9 +78,9 @@ static int by_lane(const void *a, const void *b)
 static void news_words(const struct nodes_news *news, struct buf *out)
 {
     const struct lane_key *lane = &news->lane;
-    buf_printf(out, "news %llx %llx %llx %d %lld %.*s", (unsigned long long)lane->id,
+    buf_printf(out, "news %llx %llx %llx %d%s %lld %.*s", (unsigned long long)lane->id,
                (unsigned long long)lane->brand_id, (unsigned long long)lane->campaign_id, lane->priority,
-               (long long)news->due, SLICE_ARG(lane->domain));
+               lane->waives_tls ? "w" : "", (long long)news->due, SLICE_ARG(lane->domain));
 }
 
 /* One line for each lane and due time, with all its buckets. */
@@ -189,7 +189,8 @@ static void hear_news(struct dispatcher *dispatcher, struct slice rest)
         !slice_split(&rest, ' ', &priority) || !slice_split(&rest, ' ', &due_text) || !slice_to_u64(due_text, &due) ||
         !slice_split(&rest, ' ', &lane.domain))
         return;
-    lane.priority = slice_equal(priority, SLICE("0")) ? 0 : 1;
+    lane.priority = slice_starts(priority, SLICE("0")) ? 0 : 1;
+    lane.waives_tls = slice_ends(priority, SLICE("w"));
     while (hex_take(&rest, &bucket))
         if (bucket < ID_BUCKETS && nodes_serve(dispatcher, &lane, (unsigned)bucket))
             lanes_added(dispatcher->lanes, &lane, (unsigned)bucket, (time_ms)due);

@@ -26,6 +26,7 @@ struct domain_route {
     struct slice domain; /* "" for a smart host */
     struct slice pool;   /* of sources; "": none */
     uint64_t brand_id;
+    bool is_waived; /* of mails that say TLS-Required: No */
     struct route_query *query;
     struct sts_query *sts;
     struct route_kept *found;        /* both answers together, while one of them is awaited */
@@ -133,6 +134,8 @@ static void policy_key(const struct security_policy *policy, struct buf *key)
 {
     if (policy->rule != TLS_RULE_OPPORTUNISTIC)
         buf_printf(key, "!%.*s ", SLICE_ARG(tls_rule_word(policy->rule)));
+    if (policy->is_waived)
+        buf_text(key, "!waived ");
     if (policy->domain.len)
         buf_printf(key, "!for %.*s ", SLICE_ARG(policy->domain));
     if (policy->relay)
@@ -162,10 +165,13 @@ static struct destination *destination_get(struct dispatcher *dispatcher, struct
                                         rule->is_default ? SLICE("") : rule->name, known->brand_id);
     if (rule->tls == SITE_TLS_REQUIRED && kept->policy.rule < TLS_RULE_REQUIRED)
         kept->policy.rule = TLS_RULE_REQUIRED;
+    kept->policy.is_waived = known->is_waived;
     kept->policy.avoids_tls = rule->tls == SITE_TLS_NEVER;
     if (security_is_single(&kept->policy, route))
         kept->policy.domain = arena_copy(&kept->arena, known->domain);
     known->tls = route->host_count ? security_of(&kept->policy, &route->hosts[0]).why : "";
+    if (known->is_waived && !known->tls[0])
+        known->tls = "TLS-Required: No";
     buf_append(&key, buf_slice(&site_key));
     policy_key(&kept->policy, &key);
     if (known->pool.len)
@@ -360,6 +366,7 @@ void routing_want(void *owner, struct slice name, bool is_urgent)
         known->domain = read.domain;
         known->brand_id = read.brand_id;
         known->pool = read.pool;
+        known->is_waived = read.is_waived;
         map_set(&dispatcher->routes, known->name, known);
     }
     ask(known, is_urgent);

@@ -103,6 +103,12 @@ struct security security_of(const struct security_policy *policy, const struct r
         rise(&security, TLS_LEVEL_NAME, "smart host");
         return security;
     }
+    if (policy->is_waived) { /* RFC 8689 4.2.2 */
+        if (policy->rule != TLS_RULE_OPPORTUNISTIC)
+            rise(&security, policy->rule == TLS_RULE_VERIFIED ? TLS_LEVEL_NAME : TLS_LEVEL_ENCRYPT,
+                 policy->rule == TLS_RULE_VERIFIED ? "rule: verified" : "rule: required");
+        return security;
+    }
     switch (host->dane) {
     case ROUTE_DANE_BROKEN: /* a lookup that failed may hide records: RFC 7672 2.1 */
         return refused(TLS_POLICY_TLSA, TLS_RESULT_DNSSEC_INVALID, "DANE: the TLSA lookup failed");

@@ -2,7 +2,8 @@
  *
  * In this order: DANE of the host (what DNSSEC says; a lookup that failed refuses the host) > MTA-STS of the domain in
  * mode enforce > the operator's rule for domain, site or brand > opportunistic. What forbids clear text is never got
- * around: the host is left, the next one tried, and in the end the mail waits. */
+ * around: the host is left, the next one tried, and in the end the mail waits. Mails that say TLS-Required: No have
+ * destinations of their own, so their connections are nobody else's; for these DANE and MTA-STS are left out. */
 #ifndef TODOKE_DELIVER_SECURITY_H
 #define TODOKE_DELIVER_SECURITY_H
 
@@ -38,6 +39,8 @@ struct security_policy {
     struct sts_policy sts;
     struct slice sts_text; /* as fetched, for reports */
     enum tls_rule rule;
+    bool is_waived;  /* for mails that say TLS-Required: No (RFC 8689): DANE and MTA-STS are not asked, the operator's
+                        rule and the smart host are */
     bool avoids_tls; /* the site's TLS is known to be broken (data/sites, tls: never): in clear unless a policy demands
                         TLS */
     const struct relay *relay; /* NULL: the domain's own hosts */

@@ -63,6 +63,42 @@ static void decisions(void **state)
     }
 }
 
+/* RFC 8689 4.2.2: what the receiver's domain demands is left out; what the operator demands is not */
+static void waived(void **state)
+{
+    static const struct {
+        const char *thought;
+        enum route_dane dane;
+        const char *mx;
+        enum tls_rule rule;
+        bool is_relayed;
+        enum tls_level level;
+    } rows[] = {
+        {"DANE", ROUTE_DANE_USABLE, "mx.a.example", TLS_RULE_OPPORTUNISTIC, false, TLS_LEVEL_MAY},
+        {"DANE that nobody can use", ROUTE_DANE_ENCRYPT, "mx.a.example", TLS_RULE_OPPORTUNISTIC, false, TLS_LEVEL_MAY},
+        {"a TLSA lookup that failed", ROUTE_DANE_BROKEN, "mx.a.example", TLS_RULE_OPPORTUNISTIC, false, TLS_LEVEL_MAY},
+        {"STS", ROUTE_DANE_NONE, "mx.a.example", TLS_RULE_OPPORTUNISTIC, false, TLS_LEVEL_MAY},
+        {"an MX that STS does not name", ROUTE_DANE_NONE, "mx.c.example", TLS_RULE_OPPORTUNISTIC, false, TLS_LEVEL_MAY},
+        {"a rule stands", ROUTE_DANE_USABLE, "mx.c.example", TLS_RULE_REQUIRED, false, TLS_LEVEL_ENCRYPT},
+        {"a strict rule stands", ROUTE_DANE_BROKEN, "mx.c.example", TLS_RULE_VERIFIED, false, TLS_LEVEL_NAME},
+        {"a smart host is met as ever", ROUTE_DANE_NONE, "mx.a.example", TLS_RULE_OPPORTUNISTIC, true, TLS_LEVEL_NAME},
+    };
+    static const struct relay relay = {.brand_id = 1};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct security_policy policy = {
+            .has_sts = true,
+            .sts = {.mode = STS_ENFORCE, .mx = allowed, .mx_count = COUNT_OF(allowed)},
+            .rule = rows[i].rule,
+            .is_waived = true,
+            .relay = rows[i].is_relayed ? &relay : NULL,
+        };
+        const struct route_host host = {.name = slice_str(rows[i].mx), .dane = rows[i].dane};
+        struct security got = security_of(&policy, &host);
+        assert_int_row(rows[i].thought, got.level, rows[i].level);
+        assert_row(rows[i].thought, (got.why[0] != '\0') == (got.level != TLS_LEVEL_MAY));
+    }
+}
+
 static void counted_as(void **state)
 {
     static const struct tls_info good = {.is_verified = true}, expired = {.fault = TLS_FAULT_EXPIRED},
@@ -97,7 +133,7 @@ static void words(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(decisions), cmocka_unit_test(counted_as),
-                                       cmocka_unit_test(words)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(decisions), cmocka_unit_test(waived),
+                                       cmocka_unit_test(counted_as), cmocka_unit_test(words)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,8 +135,8 @@ static void count(struct slot *slot, enum tls_result result, struct slice detail
     const struct route_host *host = host_of(slot);
     struct slice domain = session_domain(slot);
     SCOPED(buf) policy = BUF(STS_POLICY_MAX);
-    if (slot->kept->policy.relay || !domain.len)
-        return; /* a smart host is our own business */
+    if (slot->kept->policy.relay || slot->kept->policy.is_waived || !domain.len)
+        return; /* a smart host is our own business; TLS-Required: No says nothing about a policy */
     if (slot->security.policy == TLS_POLICY_TLSA)
         tlsa_text(host, &policy);
     if (slot->security.policy == TLS_POLICY_STS)

@@ -90,7 +90,7 @@ static bool decide(struct db *db, struct fault *why, void *context)
     return db_do(db, why,
                  "INSERT INTO tls_rule (kind, name, rule, since_ms) VALUES ('domain', 'a.example', 'required', 1), "
                  "('domain', 'soft.example', 'opportunistic', 1), ('site', 'google', 'verified', 1), ('brand', '7', "
-                 "'required', 1), ('domain', 'new.example', 'a word of tomorrow', 1)",
+                 "'required', 1), ('domain', 'new.example', 'a word of tomorrow', 1), ('waiver', '6', 'forbidden', 1)",
                  NO_VALUES, NULL) &&
            db_do(db, why, "INSERT INTO relay (brand_id, host, port, changed_ms) VALUES (8, 'smtp.example', 465, 1)",
                  NO_VALUES, NULL) &&
@@ -108,6 +108,7 @@ static void what_people_decided(void **state)
         uint64_t brand;
         enum tls_rule rule;
         const char *name;
+        bool waives_tls;
     } rows[] = {
         {"nobody", "x.example", "", 1, TLS_RULE_OPPORTUNISTIC, "x.example"},
         {"a domain", "a.example", "", 1, TLS_RULE_REQUIRED, "a.example"},
@@ -118,6 +119,11 @@ static void what_people_decided(void **state)
         {"the site's is the stricter one", "x.example", "google", 7, TLS_RULE_VERIFIED, "brand 7 x.example"},
         {"an unknown word is the strictest", "new.example", "", 1, TLS_RULE_VERIFIED, "new.example"},
         {"a smart host", "x.example", "", 8, TLS_RULE_OPPORTUNISTIC, "relay 8"},
+        {"TLS-Required: No", "x.example", "", 1, TLS_RULE_OPPORTUNISTIC, "waived x.example", true},
+        {"... keeps a domain's rule", "a.example", "", 1, TLS_RULE_REQUIRED, "waived a.example", true},
+        {"... and a brand's", "x.example", "", 7, TLS_RULE_REQUIRED, "waived brand 7 x.example", true},
+        {"... and its smart host", "x.example", "", 8, TLS_RULE_OPPORTUNISTIC, "relay 8", true},
+        {"... of a brand that may not", "x.example", "", 6, TLS_RULE_OPPORTUNISTIC, "x.example", true},
     };
     struct fault why = {0};
     struct directions *none = directions_read(test.reader, NULL, &why);
@@ -128,14 +134,16 @@ static void what_people_decided(void **state)
     assert_true(none->digest != some->digest);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         SCOPED(buf) name = BUF(500);
-        const struct lane_key key = {.brand_id = rows[i].brand, .domain = slice_str(rows[i].domain)};
+        const struct lane_key key = {
+            .brand_id = rows[i].brand, .waives_tls = rows[i].waives_tls, .domain = slice_str(rows[i].domain)};
         assert_int_row(rows[i].thought, directions_rule(some, key.domain, slice_str(rows[i].site), rows[i].brand),
                        rows[i].rule);
         directions_name(some, &key, &name);
         assert_slice(rows[i].thought, buf_slice(&name), slice_str(rows[i].name));
         struct route_name read = route_name_read(buf_slice(&name));
         assert_slice(rows[i].thought, read.domain, rows[i].brand == 8 ? SLICE("") : key.domain);
-        assert_int_row(rows[i].thought, read.brand_id, rows[i].brand == 1 ? 0 : rows[i].brand);
+        assert_int_row(rows[i].thought, read.brand_id, rows[i].brand >= 7 ? rows[i].brand : 0);
+        assert_int_row(rows[i].thought, read.is_waived, slice_starts(buf_slice(&name), SLICE("waived ")));
     }
     const struct relay *open = directions_relay(some, 8), *locked = directions_relay(some, 9);
     assert_true(open && open->port == 465 && !open->is_locked);

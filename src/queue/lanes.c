@@ -360,7 +360,8 @@ static struct lane *lane_read(struct lanes *lanes, uint64_t id, struct fault *wh
     struct lane *lane = NULL;
     SCOPED(rows) rows = {0};
     *why = (struct fault){0};
-    if (!db_query(lanes->reader, why, &rows, "SELECT brand_id, campaign_id, priority, domain FROM lane WHERE id = $1",
+    if (!db_query(lanes->reader, why, &rows,
+                  "SELECT brand_id, campaign_id, priority, domain, waives_tls FROM lane WHERE id = $1",
                   VALUES(V_INT((int64_t)id))))
         return NULL;
     if (rows_next(&rows)) {
@@ -370,6 +371,7 @@ static struct lane *lane_read(struct lanes *lanes, uint64_t id, struct fault *wh
             .campaign_id = (uint64_t)rows_int(&rows, 1),
             .priority = (int)rows_int(&rows, 2),
             .domain = rows_text(&rows, 3),
+            .waives_tls = rows_int(&rows, 4) != 0,
         };
         lane = lane_get(lanes, &key);
     }

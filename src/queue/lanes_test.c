@@ -257,6 +257,47 @@ static void routes_have_names(void **state)
     end(&fixture);
 }
 
+static void by_waiver(void *context, const struct lane_key *key, struct buf *name)
+{
+    if (key->waives_tls)
+        buf_text(name, "waived ");
+    buf_append(name, key->domain);
+}
+
+/* RFC 8689: mails that waive TLS policies never share a way with others, not after a restart either. */
+static void who_waives_tls_goes_another_way(void **state)
+{
+    FIXTURE(fixture, state);
+    for (int round = 0; round < 2; round++) {
+        if (round == 1) { /* what is in the store only */
+            lanes_free(fixture.lanes);
+            start(&fixture);
+        }
+        lanes_name_routes(fixture.lanes, by_waiver, NULL);
+        if (round == 0) {
+            struct test_delivery waived = {.address = "eve@example.jp", .waives_tls = true, .due = NOW};
+            add(&fixture, "ann@example.jp", 0, 0, NOW);
+            test_delivery_add(&fixture.store, &waived);
+            lanes_added(fixture.lanes, &waived.lane, id_bucket(waived.id), NOW);
+        }
+        fixture.asked_count = 0;
+        lanes_wake(fixture.lanes, NOW);
+        assert_int_equal(fixture.asked_count, 2);
+        route(&fixture, "example.jp", 0);
+        route(&fixture, "waived example.jp", 1);
+        lanes_wake(fixture.lanes, NOW);
+        assert_int_equal(claim(&fixture, 0, NOW, 10), 1);
+        struct recipient *ann = take(&fixture);
+        assert_int_equal(claim(&fixture, 1, NOW, 10), 1);
+        struct recipient *eve = take(&fixture);
+        assert_slice("ann", ann->address, SLICE("ann@example.jp"));
+        assert_slice("eve", eve->address, SLICE("eve@example.jp"));
+        not_tried(&fixture, ann);
+        not_tried(&fixture, eve);
+    }
+    end(&fixture);
+}
+
 static void transactional_mail_goes_first_and_lanes_take_turns(void **state)
 {
     FIXTURE(fixture, state);
@@ -693,6 +734,7 @@ int main(void)
         ON_BOTH(a_lane_whose_last_came_home_is_forgotten),
         ON_BOTH(the_route_is_asked_for_once_and_may_change),
         ON_BOTH(routes_have_names),
+        ON_BOTH(who_waives_tls_goes_another_way),
         ON_BOTH(transactional_mail_goes_first_and_lanes_take_turns),
         ON_BOTH(a_held_lane_is_passed_over_until_it_is_not),
         ON_BOTH(claiming_reads_what_it_gives),

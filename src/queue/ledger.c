@@ -449,7 +449,8 @@ static bool doubtful_of_bucket(struct db *db, struct fault *why, unsigned bucket
 {
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows,
-                  "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id, l.id, l.priority FROM "
+                  "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id, l.id, l.priority, "
+                  "l.waives_tls FROM "
                   "delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND ((28 >> d.state) & 1) = 1 "
                   "AND d.state "
                   "= 4 AND d.due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM brand b WHERE b.id = d.brand_id AND b.in_doubt "
@@ -470,6 +471,7 @@ static bool doubtful_of_bucket(struct db *db, struct fault *why, unsigned bucket
                      .brand_id = event->brand_id,
                      .campaign_id = event->campaign_id,
                      .priority = (int)rows_int(&rows, 7),
+                     .waives_tls = rows_int(&rows, 8) != 0,
                      .domain = event->domain},
             .bucket = bucket,
         };

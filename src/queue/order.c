@@ -205,7 +205,8 @@ static bool slice_read(struct db *db, struct fault *why, const struct queue_orde
     slice->count = 0;
     buf_printf(&sql,
                "SELECT d.id, d.address, d.campaign_id, d.contact_id, d.brand_id, d.attempts, l.id, l.priority, "
-               "l.domain FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $7 AND d.id > $8 AND d.state "
+               "l.domain, l.waives_tls FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $7 AND d.id > "
+               "$8 AND d.state "
                "IN %s AND " FILTER "%s ORDER BY d.id LIMIT $9",
                moves_of[order->verb].states, moves_of[order->verb].more);
     if (!db_query(db, why, &rows, buf_cstr(&sql),
@@ -225,6 +226,7 @@ static bool slice_read(struct db *db, struct fault *why, const struct queue_orde
                                   .brand_id = move->event.brand_id,
                                   .campaign_id = move->event.campaign_id,
                                   .priority = (int)rows_int(&rows, 7),
+                                  .waives_tls = rows_int(&rows, 9) != 0,
                                   .domain = move->event.domain};
     }
     return rows_end(&rows);

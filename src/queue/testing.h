@@ -13,6 +13,7 @@ struct test_delivery {
     const char *address;            /* identity, and written */
     uint64_t campaign_id, brand_id; /* brand 0: TEST_BRAND */
     int priority;
+    bool waives_tls;
     time_ms due;
     uint64_t id;          /* out */
     struct lane_key lane; /* out; the domain is a part of `address` */
@@ -24,19 +25,30 @@ static inline bool test_delivery_run(struct db *db, struct fault *why, void *con
     struct slice address = slice_str(delivery->address),
                  domain = slice_from(address, (size_t)slice_find_last_byte(address, '@') + 1);
     uint64_t brand = delivery->brand_id ? delivery->brand_id : TEST_BRAND;
-    const struct value lane[] = {V_INT((int64_t)delivery->campaign_id), V_TEXT(domain), V_INT((int64_t)brand),
-                                 V_INT(delivery->priority), V_INT((int64_t)id_make_anywhere(db_ids(db), TEST_NOW))};
+    const struct value lane[] = {V_INT((int64_t)delivery->campaign_id),
+                                 V_TEXT(domain),
+                                 V_INT((int64_t)brand),
+                                 V_INT(delivery->priority),
+                                 V_INT(delivery->waives_tls),
+                                 V_INT((int64_t)id_make_anywhere(db_ids(db), TEST_NOW))};
     int64_t lane_id;
     if (!db_do(db, why,
-               "INSERT INTO lane (campaign_id, domain, brand_id, priority, id) VALUES ($1, $2, $3, $4, $5) ON CONFLICT "
-               "DO NOTHING",
-               lane, 5, NULL) ||
-        !db_query_ints(db, why,
-                       "SELECT id FROM lane WHERE campaign_id = $1 AND domain = $2 AND brand_id = $3 AND priority = $4",
-                       lane, 4, &lane_id, 1, NULL))
+               "INSERT INTO lane (campaign_id, domain, brand_id, priority, waives_tls, id) VALUES ($1, $2, $3, $4, $5, "
+               "$6) ON CONFLICT DO NOTHING",
+               lane, 6, NULL) ||
+        !db_query_ints(
+            db, why,
+            "SELECT id FROM lane WHERE campaign_id = $1 AND domain = $2 AND brand_id = $3 AND priority = $4 AND "
+            "waives_tls = $5",
+            lane, 5, &lane_id, 1, NULL))
         return false;
     unsigned bucket = address_bucket(address);
-    delivery->lane = (struct lane_key){(uint64_t)lane_id, brand, delivery->campaign_id, delivery->priority, domain};
+    delivery->lane = (struct lane_key){.id = (uint64_t)lane_id,
+                                       .brand_id = brand,
+                                       .campaign_id = delivery->campaign_id,
+                                       .priority = delivery->priority,
+                                       .waives_tls = delivery->waives_tls,
+                                       .domain = domain};
     delivery->id = id_make(db_ids(db), TEST_NOW, bucket);
     return db_do(db, why,
                  "INSERT INTO delivery (bucket, id, lane_id, brand_id, campaign_id, address, written, state, due_ms, "

@@ -53,6 +53,7 @@ bool message_submit(struct db *db, struct fault *why, const struct message *mess
         .message_id = message->id,
         .key_id = message->key_id,
         .priority = message->priority,
+        .waives_tls = (message->flags & MESSAGE_WAIVES_TLS) != 0,
         .now = message->now,
         .due = message->due,
         .expires = message->expires,

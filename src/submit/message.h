@@ -20,7 +20,23 @@ enum message_flag {
     MESSAGE_LETTER = 8,         /* the body is no mail yet but a letter (content/letter.h) */
     MESSAGE_NULL_SENDER = 16,   /* MAIL FROM:<> on the wire too: error mail of others, and ours (R13) */
     MESSAGE_REPORTS = 32,       /* mail_from is told by mail what became of it (submit/notice.h) */
+    MESSAGE_WAIVES_TLS = 64,    /* TLS-Required: No: delivered whatever its receivers' policies demand of TLS */
 };
+/* TLS-Required, field by field (RFC 8689 3): does the mail waive its receivers' TLS policies? Only where one field
+ * stands, and it says No, in whatever case; everything else is as if it were not there. */
+struct tls_required {
+    unsigned fields;
+    bool says_no;
+};
+static inline void tls_required_take(struct tls_required *seen, struct slice value)
+{
+    seen->says_no = slice_equal_caseless(slice_trim(value), SLICE("no"));
+    seen->fields++;
+}
+static inline bool tls_required_is_waived(const struct tls_required *seen)
+{
+    return seen->fields == 1 && seen->says_no;
+}
 enum {
     MESSAGE_RECIPIENTS_MAX = 10000, /* of one stored mail */
     MESSAGE_TAGS_MAX = 10,

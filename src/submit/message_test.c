@@ -98,6 +98,25 @@ static void a_body_is_kept_once(void **state)
     test_store_end(&test);
 }
 
+/* RFC 8689: a mail that waives TLS policies has lanes of its own, and finds them again */
+static void who_waives_tls_has_lanes_of_his_own(void **state)
+{
+    TEST_STORE(test, state);
+    struct sending *sending = sending_of(&test, 6);
+    for (int i = 0; i < 4; i++) {
+        sending->message.id = id_make_anywhere(store_ids(test.store), NOW);
+        sending->message.flags = i % 2 ? MESSAGE_WAIVES_TLS : 0;
+        test_write(test.store, sending_run, sending);
+    }
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM lane WHERE waives_tls = 0"), 3);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM lane WHERE waives_tls = 1"), 3);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM delivery d JOIN lane l ON l.id = d.lane_id JOIN "
+                                              "message m ON m.id = d.message_id WHERE l.waives_tls = m.flags / 64"),
+                     24);
+    sending_free(sending);
+    test_store_end(&test);
+}
+
 static void all_of_it_or_nothing(void **state) /* R6 */
 {
     TEST_STORE(test, state);
@@ -175,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_body_is_kept_once),
+        ON_BOTH(who_waives_tls_has_lanes_of_his_own),
         ON_BOTH(all_of_it_or_nothing),
         ON_BOTH(a_body_goes_when_nobody_needs_it),
     };

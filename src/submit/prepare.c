@@ -89,6 +89,7 @@ enum field {
     FIELD_ONCE_END,
     FIELD_RECEIVED,
     FIELD_SIGNATURE,
+    FIELD_TLS_REQUIRED,
     FIELD_BCC,
     FIELD_RETURN_PATH,
     FIELD_AUTH_RESULTS,
@@ -117,6 +118,7 @@ static const struct {
     {SLICE_INIT("Content-Transfer-Encoding"), FIELD_CONTENT_ENCODING},
     {SLICE_INIT("Received"), FIELD_RECEIVED},
     {SLICE_INIT("DKIM-Signature"), FIELD_SIGNATURE},
+    {SLICE_INIT("TLS-Required"), FIELD_TLS_REQUIRED},
     {SLICE_INIT("Bcc"), FIELD_BCC},
     {SLICE_INIT("Resent-Bcc"), FIELD_BCC},
     {SLICE_INIT("Return-Path"), FIELD_RETURN_PATH},
@@ -162,6 +164,7 @@ struct head {
     struct slice values[FIELD_ONCE_END]; /* NULL ptr: absent */
     unsigned hops;
     bool is_signed;
+    struct tls_required tls_required;
     struct buf kept, tags;
 };
 static void head_release(struct head *head)
@@ -238,6 +241,8 @@ static bool head_read(struct slice bytes, const struct prepare_options *options,
         }
         head->hops += field == FIELD_RECEIVED;
         head->is_signed |= field == FIELD_SIGNATURE;
+        if (field == FIELD_TLS_REQUIRED)
+            tls_required_take(&head->tls_required, value);
         if (field == FIELD_BCC || field == FIELD_RETURN_PATH ||
             (field == FIELD_AUTH_RESULTS && auth_results_claims(value, options->host_name)))
             continue;
@@ -253,6 +258,8 @@ static bool head_read(struct slice bytes, const struct prepare_options *options,
         else
             buf_append(&head->kept, whole);
     }
+    if (tls_required_is_waived(&head->tls_required))
+        prepared->flags |= MESSAGE_WAIVES_TLS;
     if (head->hops >= PREPARE_HOPS_MAX)
         return refuse(prepared, "554 5.4.6", why, "this mail goes round in a circle: too many Received fields");
     if (!head->values[FIELD_FROM].ptr)

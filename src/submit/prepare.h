@@ -4,6 +4,7 @@
  *
  * Refused: a bare CR or LF or a NUL (R2, M1); a line over 998 octets (R9, M3; or re-encoded, when asked); no From, or
  * more than one of what may occur once (M26); a header that is none; 50 Received fields or more (R9, M19).
+ * Heeded and kept: TLS-Required: No (RFC 8689).
  * Added when lacking: Date, Message-ID, and the given trace in front. Taken out: Bcc, Return-Path, X-Todoke-*, and an
  * Authentication-Results that claims to be ours (M37).
  * Re-encoded: 8-bit parts, to quoted-printable or base64 (R10, M17: what is signed is what any host can take), but not

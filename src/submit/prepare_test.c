@@ -122,6 +122,40 @@ static void what_becomes_of_it(void **state)
     }
 }
 
+/* RFC 8689 3: one field that says No, in whatever case; it stays in the mail */
+static void policies_are_waived_by_one_plain_no(void **state)
+{
+    static const struct {
+        const char *name;
+        struct slice fields;
+        bool is_waived;
+    } rows[] = {
+        {"no field", SLICE_INIT(""), false},
+        {"No", SLICE_INIT("TLS-Required: No\r\n"), true},
+        {"in whatever case", SLICE_INIT("tls-REQUIRED:nO\r\n"), true},
+        {"folded, with spaces", SLICE_INIT("TLS-Required :\r\n\t No \r\n"), true},
+        {"Yes is no value", SLICE_INIT("TLS-Required: Yes\r\n"), false},
+        {"nothing", SLICE_INIT("TLS-Required:\r\n"), false},
+        {"more than the word", SLICE_INIT("TLS-Required: No, thanks\r\n"), false},
+        {"a comment is not in the grammar", SLICE_INIT("TLS-Required: No (really)\r\n"), false},
+        {"two of them are none", SLICE_INIT("TLS-Required: No\r\nTLS-Required: No\r\n"), false},
+        {"a false one in front", SLICE_INIT("TLS-Required: maybe\r\nTLS-Required: No\r\n"), false},
+        {"a false one behind", SLICE_INIT("TLS-Required: No\r\nTLS-Required: maybe\r\n"), false},
+        {"another header", SLICE_INIT("X-TLS-Required: No\r\n"), false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        SCOPED(buf) mail = BUF(4096);
+        buf_text(&mail, HEAD);
+        buf_append(&mail, rows[i].fields);
+        buf_text(&mail, "\r\nTLS-Required: No\r\n"); /* that is text */
+        struct done done = prepare(buf_slice(&mail), &plain);
+        assert_row(rows[i].name, done.ok);
+        assert_int_row(rows[i].name, done.prepared.flags, rows[i].is_waived ? MESSAGE_WAIVES_TLS : 0);
+        assert_slice(rows[i].name, done.prepared.bytes, buf_slice(&mail));
+        arena_release(&done.arena);
+    }
+}
+
 static void wishes_are_read(void **state)
 {
     struct done done =
@@ -205,9 +239,13 @@ static void any_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_refused), cmocka_unit_test(what_becomes_of_it),
-        cmocka_unit_test(wishes_are_read), cmocka_unit_test(long_lines_are_refused_or_encoded),
-        cmocka_unit_test(circles_end),     cmocka_unit_test(any_bytes),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(what_becomes_of_it),
+        cmocka_unit_test(wishes_are_read),
+        cmocka_unit_test(long_lines_are_refused_or_encoded),
+        cmocka_unit_test(circles_end),
+        cmocka_unit_test(any_bytes),
+        cmocka_unit_test(policies_are_waived_by_one_plain_no),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,9 +8,9 @@ static bool lane_id(struct db *db, struct fault *why, const struct submit_order 
                     uint64_t *id)
 {
     const struct value key[] = {V_INT((int64_t)order->campaign_id), V_TEXT(domain), V_INT((int64_t)order->brand_id),
-                                V_INT(order->priority)};
-    static const char find[] =
-        "SELECT id FROM lane WHERE campaign_id = $1 AND domain = $2 AND brand_id = $3 AND priority = $4";
+                                V_INT(order->priority), V_INT(order->waives_tls)};
+    static const char find[] = "SELECT id FROM lane WHERE campaign_id = $1 AND domain = $2 AND brand_id = $3 AND "
+                               "priority = $4 AND waives_tls = $5";
     int64_t number = 0;
     bool found;
     if (!db_query_ints(db, why, find, key, COUNT_OF(key), &number, 1, &found))
@@ -18,9 +18,9 @@ static bool lane_id(struct db *db, struct fault *why, const struct submit_order 
     if (!found) {
         uint64_t fresh = id_make_anywhere(db_ids(db), order->now);
         if (!db_do(db, why,
-                   "INSERT INTO lane (campaign_id, domain, brand_id, priority, id) VALUES ($1, $2, $3, $4, $5) ON "
-                   "CONFLICT DO NOTHING",
-                   VALUES(key[0], key[1], key[2], key[3], V_INT((int64_t)fresh)), NULL) ||
+                   "INSERT INTO lane (campaign_id, domain, brand_id, priority, waives_tls, id) VALUES ($1, $2, $3, $4, "
+                   "$5, $6) ON CONFLICT DO NOTHING",
+                   VALUES(key[0], key[1], key[2], key[3], key[4], V_INT((int64_t)fresh)), NULL) ||
             !db_query_ints(db, why, find, key, COUNT_OF(key), &number, 1, NULL))
             return false;
     }
@@ -44,6 +44,7 @@ static bool lanes_of(struct db *db, struct fault *why, const struct submit_order
         *fresh = (struct submit_news){.lane = {.brand_id = order->brand_id,
                                                .campaign_id = order->campaign_id,
                                                .priority = order->priority,
+                                               .waives_tls = order->waives_tls,
                                                .domain = arena_copy(arena, domain)},
                                       .bucket = address_bucket(rows[i].address),
                                       .due = order->due};

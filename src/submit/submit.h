@@ -15,6 +15,7 @@ struct submit_order { /* what all rows of one call share */
     uint64_t message_id;  /* the stored mail, for transactional ones */
     uint64_t key_id;      /* the access key it came with; 0: none */
     int priority;         /* 0 transactional, 1 bulk */
+    bool waives_tls;      /* lanes of their own: queue/lanes.h */
     time_ms now, due, expires;
 };
 struct submit_row {

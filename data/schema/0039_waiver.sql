@@ -1,0 +1,21 @@
+-- Mails that say TLS-Required: No (RFC 8689) have lanes of their own: what their receivers' policies demand of TLS does not hold for them.
+
+--postgres ALTER TABLE lane ADD COLUMN waives_tls INTEGER NOT NULL DEFAULT 0;
+--postgres ALTER TABLE lane DROP CONSTRAINT lane_campaign_id_domain_brand_id_priority_key;
+--postgres ALTER TABLE lane ADD UNIQUE (campaign_id, domain, brand_id, priority, waives_tls);
+
+--sqlite CREATE TABLE lane_waiving (
+--sqlite     id BIGINT PRIMARY KEY,
+--sqlite     priority INTEGER NOT NULL,
+--sqlite     brand_id BIGINT NOT NULL,
+--sqlite     campaign_id BIGINT NOT NULL,
+--sqlite     domain TEXT NOT NULL,
+--sqlite     pool TEXT NOT NULL DEFAULT '',
+--sqlite     waives_tls INTEGER NOT NULL DEFAULT 0,
+--sqlite     UNIQUE (campaign_id, domain, brand_id, priority, waives_tls)
+--sqlite );
+--sqlite INSERT INTO lane_waiving (id, priority, brand_id, campaign_id, domain, pool) SELECT id, priority, brand_id, campaign_id, domain,
+--sqlite     pool FROM lane ORDER BY id;
+--sqlite DROP TABLE lane;
+--sqlite ALTER TABLE lane_waiving RENAME TO lane;
+--sqlite CREATE INDEX lane_pool ON lane (id) WHERE pool <> '';
