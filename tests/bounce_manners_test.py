@@ -102,7 +102,7 @@ def differences(rows, want):
             return f"{row['kind']} {row['recipient']} {row['reason']} by {row['rule']} of \"{row['diagnostic'][:90]}\""
         if row["permanent"] != is_hard(kind, row["reason"], row["reply_code"], row["status"]):
             return f"permanent {row['permanent']}, {row['reason']}"
-        for key, field in (("code", "reply_code"), ("status", "status")):
+        for key, field in (("code", "reply_code"), ("status", "status"), ("authenticity", "authenticity")):
             if key in more and row[field] != more[key]:
                 return f"{key} {row[field]!r}"
     return ""

@@ -299,16 +299,6 @@ static void narrative_row(struct reading *r, const struct narrative *n, struct s
     row_judge(r, row, text, &evidence);
 }
 
-/* X-Failed-Recipients is certain; the text may only greet somebody. */
-static bool names_one_of(const struct narrative *n, const struct slice *addresses, size_t count)
-{
-    for (unsigned i = 0; i < n->count && i < 64; i++)
-        for (size_t k = 0; k < count; k++)
-            if (slice_equal_caseless(n->entries[i].recipient, addresses[k]))
-                return true;
-    return false;
-}
-
 /* The one address in the text that is neither the mail's own nor the reporting host's, in words of whatever language;
  * empty where there are two, or none. */
 static struct slice only_stranger(const struct reading *r, struct slice text)
@@ -329,6 +319,16 @@ static struct slice only_stranger(const struct reading *r, struct slice text)
         found = address;
     }
     return found;
+}
+
+/* X-Failed-Recipients is certain; the text may only greet somebody. */
+static bool names_one_of(const struct narrative *n, const struct slice *addresses, size_t count)
+{
+    for (unsigned i = 0; i < n->count && i < 64; i++)
+        for (size_t k = 0; k < count; k++)
+            if (slice_equal_caseless(n->entries[i].recipient, addresses[k]))
+                return true;
+    return false;
 }
 
 static bool narrative_rows(struct reading *r, const struct narrative *n)
@@ -365,6 +365,12 @@ static bool is_error_mail(const struct reading *r, const struct narrative *n)
     bool has_list =
         mime_header(r->mail, 0, SLICE("List-Unsubscribe")).ptr || mime_header(r->mail, 0, SLICE("List-Id")).ptr;
     bool is_title = s->is_bounce_title && !s->is_answer;
+    /* an address that failed, a reply, or the mail itself: a parcel that could not be delivered has none of them */
+    bool is_about_mail =
+        s->has_failed_recipients || n->reply.len || n->fields.len || n->original.len || r->original_part != PART_NONE;
+    if (!is_about_mail && !n->count && !(s->is_daemon && is_title) && said_find(opening) < 0 &&
+        !only_stranger(r, opening).len)
+        return false;
     int score = 0;
     score += s->is_daemon ? 3 : 0;
     score += s->has_null_path ? 2 : 0;
@@ -378,8 +384,7 @@ static bool is_error_mail(const struct reading *r, const struct narrative *n)
     score += n->reply.len ? 1 : 0;
     score -= s->is_auto_title ? 3 : 0;
     score -= s->is_answer && !s->is_daemon ? 3 : 0;
-    bool is_program = s->is_daemon || s->has_null_path || s->has_failed_recipients || s->is_auto || is_list_software ||
-                      n->reply.len || n->fields.len || n->original.len || r->original_part != PART_NONE;
+    bool is_program = s->is_daemon || s->has_null_path || s->is_auto || is_list_software || is_about_mail;
     score -= is_program ? 0 : 2; /* a person who asks why a mail came back uses the same words */
     score -= has_list ? 6 : 0;   /* no program puts that on its error mail */
     score -= !s->has_null_path && mime_header(r->mail, 0, SLICE("User-Agent")).ptr ? 2 : 0;
