@@ -1,12 +1,10 @@
-/* suppress_change.c - exclude addresses, let them in again, ask about many, import many (U13) */
+/* suppress_change.c - exclude addresses, let them in again, ask about many (U13) */
 #include "api/body.h"
 #include "api/change.h"
 #include "api/suppression_json.h"
-#include "audience/csv.h"
 #include "mail/address.h"
-#include <stdio.h>
 
-enum { CHECK_MAX = 1000, IMPORT_ROWS_MAX = 100000, REJECTS_SHOWN = 20 };
+enum { CHECK_MAX = 1000 };
 
 /* For which brand: 0 is all, which only a key of every brand may say. False: the store cannot tell. */
 static bool scope_read(struct api *api, struct body *body, uint64_t *brand_id, struct fault *why)
@@ -192,137 +190,4 @@ void api_suppression_check(struct api *api, struct http_request *request)
     json_end(&json);
     json_end(&json);
     answer_json(request, &out);
-}
-
-/* ── a file of addresses: CSV whose first column, or the one called email or メールアドレス, is the address ── */
-
-struct importing {
-    struct slice *addresses;
-    size_t count;
-    uint64_t brand_id;
-    enum suppress_why why;
-    size_t fresh;
-    size_t rejected;
-    struct {
-        uint64_t line;
-        char why[120];
-    } rejects[REJECTS_SHOWN];
-};
-
-static bool import_run(struct change *change, struct db *db, struct fault *why)
-{
-    struct importing *importing = change->data;
-    importing->fresh = 0;
-    for (size_t i = 0; i < importing->count; i++) {
-        const struct suppression row = {.address = importing->addresses[i],
-                                        .brand_id = importing->brand_id,
-                                        .why = importing->why,
-                                        .since = change->now,
-                                        .count = 1};
-        bool is_new;
-        if (!suppress_add(db, why, &row, &is_new))
-            return false;
-        importing->fresh += is_new;
-    }
-    struct json *json = &change->json;
-    json_object_begin(json);
-    json_put_int(json, "rows", (int64_t)(importing->count + importing->rejected));
-    json_put_int(json, "new", (int64_t)importing->fresh);
-    json_put_int(json, "rejected", (int64_t)importing->rejected);
-    json_put_array(json, "rejects");
-    for (size_t i = 0; i < importing->rejected && i < REJECTS_SHOWN; i++) {
-        json_object_begin(json);
-        json_put_int(json, "line", (int64_t)importing->rejects[i].line);
-        json_put_string(json, "why", slice_str(importing->rejects[i].why));
-        json_end(json);
-    }
-    json_end(json);
-    json_end(json);
-    return true;
-}
-
-static bool is_address_header(struct slice text)
-{
-    text = slice_trim(text);
-    return slice_equal_caseless(text, SLICE("email")) || slice_equal_caseless(text, SLICE("e-mail")) ||
-           slice_equal_caseless(text, SLICE("address")) || slice_equal_caseless(text, SLICE("mail")) ||
-           slice_equal(text, SLICE("メールアドレス"));
-}
-
-static void record_take(struct importing *importing, const struct csv_record *record, size_t column,
-                        struct arena *arena)
-{
-    struct address address;
-    struct fault why = {0};
-    struct slice text = column < record->count ? slice_trim(record->fields[column]) : SLICE("");
-    if (importing->count < IMPORT_ROWS_MAX && text_is_storable(text) && address_parse(text, arena, &address, &why)) {
-        importing->addresses[importing->count++] = address.identity;
-        return;
-    }
-    if (importing->rejected < REJECTS_SHOWN) {
-        importing->rejects[importing->rejected].line = record->line;
-        snprintf(importing->rejects[importing->rejected].why, sizeof(importing->rejects[0].why), "%.110s",
-                 why.text[0] ? why.text : "no address");
-    }
-    importing->rejected++;
-}
-
-static size_t lines_of(struct slice text)
-{
-    size_t lines = 1;
-    for (size_t i = 0; i < text.len; i++)
-        lines += text.ptr[i] == '\n' || text.ptr[i] == '\r';
-    return lines < IMPORT_ROWS_MAX ? lines : IMPORT_ROWS_MAX;
-}
-
-void api_suppression_import(struct api *api, struct http_request *request)
-{
-    struct fault why = {0};
-    struct slice brand;
-    struct sender *sender = NULL;
-    const char *missing;
-    const struct caller *caller = api_caller(request);
-    if (!query_text(request, "brand", &brand))
-        return;
-    bool is_all = !brand.len && caller->key.rights.brand_count == 0;
-    if (!is_all && !sender_find(&api->senders, api->db, caller, brand, world_monotonic(api->options.world), &sender,
-                                &missing, &why)) {
-        answer_fault(request, &why, 400);
-        return;
-    }
-    if (!is_all && !sender) {
-        answer_problem(request, 400, "brand", "%s", missing);
-        return;
-    }
-    struct csv *csv = csv_open(request->body, "the body", SLICE(""), &why);
-    if (!csv) {
-        answer_fault(request, &why, 400);
-        return;
-    }
-    struct change *change = change_new(api, request, struct importing, import_run);
-    struct importing *importing = change->data;
-    importing->addresses = ARENA_ARRAY(&change->arena, struct slice, lines_of(request->body) + 1);
-    importing->brand_id = sender ? sender->brand.id : 0;
-    importing->why = SUPPRESS_BY_HAND;
-    struct csv_record record;
-    size_t column = 0;
-    bool is_first = true;
-    while (csv_next(csv, &record, &why)) {
-        bool is_header = false;
-        for (size_t i = 0; is_first && i < record.count && !is_header; i++) {
-            is_header = is_address_header(record.fields[i]);
-            column = is_header ? i : 0;
-        }
-        is_first = false;
-        if (!is_header)
-            record_take(importing, &record, column, &change->arena);
-    }
-    csv_free(csv);
-    if (why.kind != FAULT_NONE) {
-        change_free(change);
-        answer_fault(request, &why, 400);
-        return;
-    }
-    change->job.rows = (unsigned)importing->count;
-    change_begin(change, request);
 }

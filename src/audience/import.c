@@ -6,6 +6,7 @@
 #include "audience/import.h"
 
 #include "audience/csv.h"
+#include "audience/mapped.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/utf8.h"
@@ -15,7 +16,6 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,7 +35,7 @@ struct import {
     const struct import_options *options;
     struct import_result *result;
     struct arena *arena; /* the result's */
-    struct slice bytes;
+    struct mapped file;
     struct csv *csv;
     struct slice *headers;
     size_t header_count;
@@ -43,39 +43,6 @@ struct import {
     FILE *rejects;
     size_t batch_most; /* rows: IMPORT_BATCH, or less beside a server */
 };
-
-/* ── the file ── */
-
-static bool file_map(const char *path, int given, struct slice *bytes, struct fault *why)
-{
-    int file = given ? fcntl(given, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
-    struct stat info;
-    if (file < 0)
-        return fault_set(why, FAULT_INPUT, "%s: %s", path, strerror(errno));
-    void *mapped = NULL;
-    bool ok = fstat(file, &info) == 0 && S_ISREG(info.st_mode);
-    if (!ok)
-        fault_set(why, FAULT_INPUT, "%s: not a file", path);
-    else if (info.st_size == 0)
-        ok = fault_set(why, FAULT_INPUT, "%s: the file is empty", path);
-    else
-        mapped = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-    if (ok && mapped == MAP_FAILED)
-        ok = fault_errno(why, "%s", path);
-    close(file);
-    if (ok)
-        *bytes = slice_of(mapped, (size_t)info.st_size);
-    return ok;
-}
-
-/* What was read stands on the disk: let its pages go, so that a large file takes little memory. */
-static void pages_forget(const struct import *import, struct slice ahead)
-{
-    enum { PAGES = 1 << 16 }; /* whole pages, of any size that machines have */
-    size_t len = (size_t)(ahead.ptr - import->bytes.ptr) / PAGES * PAGES;
-    if (len)
-        madvise((void *)(uintptr_t)import->bytes.ptr, len, MADV_DONTNEED);
-}
 
 /* ── the header ── */
 
@@ -109,7 +76,7 @@ static bool no_email_fault(const struct import *import, uint64_t line, struct fa
 static bool encoding_fault(const struct import *import, uint64_t line, struct fault *why)
 {
     size_t bom_len;
-    struct slice detected = csv_detect(import->bytes, &bom_len), used = import->result->encoding;
+    struct slice detected = csv_detect(import->file.bytes, &bom_len), used = import->result->encoding;
     bool differs = !slice_equal(detected, used);
     return fault_set(why, FAULT_INPUT, "%s line %llu: this is not %.*s%s%.*s%s", import->options->path,
                      (unsigned long long)line, SLICE_ARG(used),
@@ -125,7 +92,7 @@ static bool header_is_garbled(const struct import *import)
     bool is_ascii = true;
     for (size_t i = 0; i < import->header_count; i++)
         is_ascii &= slice_is_ascii(import->headers[i]);
-    return !is_ascii && !slice_equal(csv_detect(import->bytes, &bom_len), import->result->encoding);
+    return !is_ascii && !slice_equal(csv_detect(import->file.bytes, &bom_len), import->result->encoding);
 }
 
 static bool header_read(struct import *import, struct fault *why)
@@ -282,7 +249,7 @@ static bool check_all(struct import *import, struct fault *why)
     *total = 0;
     while (csv_next(import->csv, &record, why)) {
         if (++*total % FORGET_ROWS == 0)
-            pages_forget(import, csv_ahead(import->csv));
+            mapped_forget(&import->file, csv_ahead(import->csv));
         if (record.is_broken && !broken++)
             first_broken = record.line;
         for (size_t i = 0; i < record.count; i++)
@@ -296,7 +263,7 @@ static bool check_all(struct import *import, struct fault *why)
     if (!*total)
         return fault_set(why, FAULT_INPUT, "%s: there is a header line, but nobody below it", import->options->path);
     size_t bom_len;
-    bool is_wrong = broken && !slice_equal(csv_detect(import->bytes, &bom_len), import->result->encoding);
+    bool is_wrong = broken && !slice_equal(csv_detect(import->file.bytes, &bom_len), import->result->encoding);
     if (is_wrong || broken * 100 > wide * BROKEN_PERCENT_MAX)
         if (broken > 0 && (is_wrong || broken > 2))
             return encoding_fault(import, first_broken, why);
@@ -407,14 +374,14 @@ static bool run_find(struct write_job *job, struct db *db, struct fault *why)
 static bool run_begin(struct import *import, struct fault *why)
 {
     unsigned len = SHA_BYTES;
-    struct slice ahead = import->bytes;
+    struct slice ahead = import->file.bytes;
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     int ok = EVP_DigestInit_ex(digest, EVP_sha256(), NULL);
     while (ahead.len) {
         struct slice piece = slice_head(ahead, DIGEST_PIECE);
         ok &= EVP_DigestUpdate(digest, piece.ptr, piece.len);
         ahead = slice_from(ahead, piece.len);
-        pages_forget(import, ahead);
+        mapped_forget(&import->file, ahead);
     }
     ok &= EVP_DigestFinal_ex(digest, import->sha256, &len);
     EVP_MD_CTX_free(digest);
@@ -579,7 +546,7 @@ static bool write_all(struct import *import, struct batch *batches[2], struct fa
             continue;
         if (!batch_start(batch, before, why))
             return false;
-        pages_forget(import, csv_ahead(import->csv));
+        mapped_forget(&import->file, csv_ahead(import->csv));
         struct batch *other = batch;
         batch = before;
         before = other;
@@ -609,7 +576,7 @@ static void batch_free(struct batch *batch)
 static bool import_open_file(struct import *import, struct fault *why)
 {
     const struct import_options *options = import->options;
-    import->csv = csv_open(import->bytes, options->path, options->encoding, why);
+    import->csv = csv_open(import->file.bytes, options->path, options->encoding, why);
     if (!import->csv)
         return false;
     import->result->encoding = csv_encoding(import->csv);
@@ -623,7 +590,7 @@ bool import_file(struct store *store, const struct import_options *options, stru
     struct import import = {.store = store, .options = options, .result = result, .arena = arena};
     *result = (struct import_result){0};
     assert(store || options->checks_only);
-    if (!file_map(options->path, options->file, &import.bytes, why))
+    if (!mapped_open(&import.file, options->path, options->file ? options->file : -1, why))
         return false;
     struct batch *batches[2] = {batch_new(&import), batch_new(&import)};
     bool ok = import_open_file(&import, why) && write_all(&import, batches, why);
@@ -632,6 +599,6 @@ bool import_file(struct store *store, const struct import_options *options, stru
     if (import.rejects)
         fclose(import.rejects);
     csv_free(import.csv);
-    munmap((void *)(uintptr_t)import.bytes.ptr, import.bytes.len);
+    mapped_close(&import.file);
     return ok;
 }
