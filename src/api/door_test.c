@@ -2,6 +2,7 @@
 #include "api/api_test.h"
 
 #include <errno.h>
+#include <poll.h>
 
 static void nobody_comes_in_without_a_key(void **state)
 {
@@ -166,30 +167,37 @@ static int stream_open(struct fixture *f, const char *path, const char *headers)
     return fd;
 }
 
-/* Until the last chunk, or the receive timeout of the socket. */
-static bool stream_ends(int fd)
+/* Reads until the last chunk, the connection's end, or this moment has passed; true: it was the last chunk. A stream
+ * says ": ping" now and then, so the wait needs an end of its own. */
+static bool stream_reads_its_end(struct fixture *f, int fd, time_ms wait_ms)
 {
+    static const struct slice end = SLICE_INIT("0\r\n\r\n");
     SCOPED(buf) got = BUF(1 << 20);
+    time_ms until = world_monotonic(&f->world) + wait_ms, left;
     char piece[4096];
-    ssize_t len;
-    while (!slice_ends(buf_slice(&got), SLICE("0\r\n\r\n")) && (len = recv(fd, piece, sizeof(piece), 0)) > 0)
+    while (!slice_ends(buf_slice(&got), end) && (left = until - world_monotonic(&f->world)) > 0) {
+        struct pollfd ready = {fd, POLLIN, 0};
+        if (poll(&ready, 1, (int)left) <= 0)
+            continue;
+        ssize_t len = recv(fd, piece, sizeof(piece), 0);
+        if (len <= 0)
+            break;
         buf_append(&got, slice_of(piece, (size_t)len));
-    close(fd);
-    return slice_ends(buf_slice(&got), SLICE("0\r\n\r\n"));
+    }
+    return slice_ends(buf_slice(&got), end);
 }
 
-static bool stream_stays(int fd)
+static bool stream_ends(struct fixture *f, int fd)
 {
-    struct timeval wait = {1, 200000};
-    char piece[4096];
-    ssize_t len;
-    SCOPED(buf) got = BUF(1 << 20);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-    while ((len = recv(fd, piece, sizeof(piece), 0)) > 0)
-        buf_append(&got, slice_of(piece, (size_t)len));
-    wait.tv_sec = 20;
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-    return len < 0 && errno == EAGAIN && !slice_ends(buf_slice(&got), SLICE("0\r\n\r\n"));
+    bool ends = stream_reads_its_end(f, fd, SECONDS_MS(20));
+    close(fd);
+    return ends;
+}
+
+static bool stream_stays(struct fixture *f, int fd)
+{
+    char piece[1];
+    return !stream_reads_its_end(f, fd, 1200) && (recv(fd, piece, 1, MSG_DONTWAIT | MSG_PEEK) != 0);
 }
 
 struct made_key {
@@ -235,16 +243,16 @@ static void streams_end_with_whom_they_are_for(void **state)
     int by_session = stream_open(&f, events, key.cookie), looks = stream_open(&f, campaign, key.cookie);
     int by_key = stream_open(&f, events, key.bearer);
     expect(&f, "DELETE", "/api/v1/session", key.cookie, 204);
-    assert_true(stream_ends(by_session) && stream_ends(looks));
-    assert_true(stream_stays(by_key));
+    assert_true(stream_ends(&f, by_session) && stream_ends(&f, looks));
+    assert_true(stream_stays(&f, by_key));
     snprintf(path, sizeof(path), "/api/v1/keys/%llu", (unsigned long long)key.id);
     expect(&f, "DELETE", path, signed_in(&f), 204);
-    assert_true(stream_ends(by_key));
+    assert_true(stream_ends(&f, by_key));
     key = make_key(&f, signed_in(&f), "{\"name\":\"halts\",\"scopes\":[\"all:read\"]}", 201);
     by_key = stream_open(&f, events, key.bearer);
     snprintf(path, sizeof(path), "/api/v1/keys/%llu/pause", (unsigned long long)key.id);
     expect(&f, "POST", path, signed_in(&f), 204);
-    assert_true(stream_ends(by_key));
+    assert_true(stream_ends(&f, by_key));
     fixture_end(&f);
 }
 
@@ -264,8 +272,8 @@ static void all_sessions_of_a_key_end(void **state)
     expect(&f, "GET", "/api/v1/session", key.cookie, 401);
     expect(&f, "GET", "/api/v1/session", key.bearer, 200);
     expect(&f, "GET", "/api/v1/session", signed_in(&f), 200);
-    assert_true(stream_ends(by_session));
-    assert_true(stream_stays(by_key));
+    assert_true(stream_ends(&f, by_session));
+    assert_true(stream_stays(&f, by_key));
     close(by_key);
     const char *secret = key.bearer + strlen("Authorization: Bearer ");
     snprintf(token, sizeof(token), "{\"token\":\"%.*s\"}", (int)strcspn(secret, "\r"), secret);
