@@ -8,13 +8,16 @@
  * text, most likely), then as in doubt, and that again every half minute until the store takes it or the server ends:
  * then it is in doubt at the next start.
  *
+ * A mark that the store will not take back is as much alone: it is tried again after 5 s, then after twice as long each
+ * time, up to 5 minutes, for as long as the server runs. The mail goes when the store gives in.
+ *
  * A recipient may have its mark and its outcome in one batch (the peer hung up at once): the mark is heard first,
  * because with its outcome a recipient goes home. */
 #include "deliver/parts.h"
 
 #include "base/log.h"
 
-enum { TRIES_AS_IT_IS = 2, AGAIN_MS = 5000, REFUSED_AGAIN_MS = 30000, OUTCOMES_WAIT_MS = 5 };
+enum { TRIES_AS_IT_IS = 2, AGAIN_MS = 5000, REFUSED_AGAIN_MS = 30000, UNMARK_MOST_MS = 300000, OUTCOMES_WAIT_MS = 5 };
 
 static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
 {
@@ -32,7 +35,8 @@ static void batch_done(struct write_job *job, const struct fault *why)
     struct batch *batch = (struct batch *)job;
     batch->has_failed = why != NULL;
     if (why)
-        log_error("deliver", "%zu outcomes could not be written: %s", batch->move_count, why->text);
+        log_error("deliver", "%zu outcomes and %zu marks to take back could not be written: %s", batch->move_count,
+                  batch->unmark_count, why->text);
     mailbox_post(&batch->worker->settled, &batch->item);
 }
 
@@ -144,14 +148,18 @@ void worker_mark(struct worker *worker, struct recipient *recipient)
     recipient->mark_is_pending = true;
 }
 
-void worker_unmark(struct worker *worker, struct recipient *recipient)
+static void batch_add_unmark(struct batch *batch, struct recipient *recipient)
 {
-    struct batch *batch = batch_of(worker);
-    deferred_ask(&worker->flush);
     grow((void **)&batch->unmarks, sizeof(*batch->unmarks), &batch->unmark_of, batch->unmark_count,
          &batch->unmark_room);
     batch->unmarks[batch->unmark_count] = mark_of(recipient);
     batch->unmark_of[batch->unmark_count++] = recipient;
+}
+
+void worker_unmark(struct worker *worker, struct recipient *recipient)
+{
+    batch_add_unmark(batch_of(worker), recipient);
+    deferred_ask(&worker->flush);
 }
 
 static void mark_settled(struct worker *worker, struct recipient *recipient, enum ledger_marked result)
@@ -231,6 +239,18 @@ static time_ms again_ms(const struct worker *worker)
     return (time_ms)(REFUSED_AGAIN_MS * worker->engine->options.retry.scale) + 1;
 }
 
+/* Written again after this pause. */
+static void try_later(struct worker *worker, struct batch *alone, time_ms pause)
+{
+    alone->again_at = loop_now(worker->loop) + pause;
+    alone->next_refused = worker->refused;
+    worker->refused = alone;
+    if (timer_is_set(&worker->refused_again) && worker->refused_at <= alone->again_at)
+        return;
+    worker->refused_at = alone->again_at;
+    timer_set(&worker->refused_again, pause);
+}
+
 /* The next try of one that was refused alone. It never reached the wire: nothing is lost, it is still waiting in the
  * store and goes another time. */
 static void refused_alone(struct worker *worker, struct recipient *recipient, const struct ledger_move *move, int tries)
@@ -251,31 +271,57 @@ static void refused_alone(struct worker *worker, struct recipient *recipient, co
         move_in_doubt(&worker->engine->options, &alone->moves[0]);
     if (tries <= TRIES_AS_IT_IS + 1)
         return batch_send(alone);
-    alone->next_refused = worker->refused;
-    worker->refused = alone;
-    if (!timer_is_set(&worker->refused_again))
-        timer_set(&worker->refused_again, again_ms(worker));
+    try_later(worker, alone, again_ms(worker));
+}
+
+/* The next try of a mark to take back. `tries`: how often it was refused alone. */
+static void unmark_refused(struct worker *worker, struct recipient *recipient, int tries)
+{
+    unsigned long long id = recipient->id;
+    if (worker->is_stopping && tries) {
+        log_error("deliver", "the mark of delivery %llu could not be taken back: it is in doubt at the next start", id);
+        recipient->next_due = 0;
+        return worker_send_home(worker, recipient);
+    }
+    struct batch *alone = batch_new(worker);
+    batch_add_unmark(alone, recipient);
+    alone->tries = tries;
+    if (!tries)
+        return batch_send(alone);
+    double pause = AGAIN_MS;
+    for (int i = 1; i < tries && pause < UNMARK_MOST_MS; i++)
+        pause *= 2;
+    if (pause > UNMARK_MOST_MS)
+        pause = UNMARK_MOST_MS;
+    log_error("deliver", "the mark of delivery %llu could not be taken back: try %d, the next one in %.0f s", id, tries,
+              pause / 1000);
+    try_later(worker, alone, (time_ms)(pause * worker->engine->options.retry.scale) + 1);
 }
 
 void batches_refused_again(struct timer *timer)
 {
     struct worker *worker = timer->owner;
     struct batch *batch = worker->refused, *next;
+    time_ms now = loop_now(worker->loop);
     worker->refused = NULL;
     timer_clear(timer);
     for (; batch; batch = next) {
         next = batch->next_refused;
-        batch_send(batch);
+        if (worker->is_stopping || batch->again_at <= now)
+            batch_send(batch);
+        else
+            try_later(worker, batch, batch->again_at - now);
     }
 }
 
 /* The store would not have it: something in one of them is wrong, and the others must not suffer. */
 static void each_alone(struct worker *worker, struct batch *batch)
 {
+    bool is_alone = batch->move_count + batch->unmark_count + batch->mark_count == 1;
     for (size_t i = 0; i < batch->move_count; i++)
         refused_alone(worker, batch->move_of[i], &batch->moves[i], batch->move_count == 1 ? batch->tries + 1 : 0);
-    for (size_t i = 0; i < batch->unmark_count; i++)
-        worker_unmark(worker, batch->unmark_of[i]);
+    for (size_t i = 0; i < batch->unmark_count; i++) /* alone: nothing but it was in the batch */
+        unmark_refused(worker, batch->unmark_of[i], is_alone ? batch->tries + 1 : 0);
 }
 
 void batches_settled(struct mailbox *mailbox, struct mail_item *items)

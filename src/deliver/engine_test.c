@@ -405,6 +405,50 @@ static void outcomes_that_the_store_refuses(void **state)
     leave(fixture);
 }
 
+/* Has the log, kept in this file, said that? */
+static bool log_says(int file, const char *words)
+{
+    static char said[1 << 20];
+    ssize_t len = pread(file, said, sizeof(said) - 1, 0);
+    said[len > 0 ? len : 0] = '\0';
+    return strstr(said, words) != NULL;
+}
+
+/* A mark that the store will not take back is tried ever more seldom, and named; when it gives in, the mail goes. */
+static void marks_that_the_store_keeps(void **state)
+{
+    static const char kept[] =
+        "CREATE TRIGGER kept BEFORE UPDATE ON delivery WHEN OLD.state = 3 AND NEW.state <= 1 AND "
+        "NEW.attempts = OLD.attempts AND NEW.address LIKE 'odd@%' BEGIN SELECT RAISE(ABORT, "
+        "'it stays marked'); END";
+    static const char *const lines[] = {"try 1, the next one in 5 s", "try 2, the next one in 10 s",
+                                        "try 6, the next one in 160 s", "try 7, the next one in 300 s",
+                                        "try 8, the next one in 300 s"};
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.script = {{STAGE_RCPT, "CLOSE", 1, "odd"}}};
+    open_house(fixture);
+    test_write(fixture->store.store, do_run, (void *)(uintptr_t)kept);
+    FILE *log = tmpfile();
+    int file = fileno(log), before = dup(STDERR_FILENO);
+    dup2(file, STDERR_FILENO);
+    person(fixture, "odd", "r0.example");
+    crowd(fixture, 20, "r0.example");
+    submit(fixture);
+    wait_until_state(fixture, "the others", DELIVERY_DELIVERED, 20);
+    for (int i = 0; i < 12000 && !log_says(file, lines[COUNT_OF(lines) - 1]); i++)
+        receiver_pause(5);
+    assert_int_equal(in_state(fixture, DELIVERY_ON_WIRE), 1);
+    test_write(fixture->store.store, do_run, (char[]){"DROP TRIGGER kept"});
+    wait_until_state(fixture, "the store has given in", DELIVERY_DELIVERED, 21);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    for (size_t i = 0; i < COUNT_OF(lines); i++)
+        assert_row(lines[i], log_says(file, lines[i]));
+    fclose(log);
+    nobody_twice(fixture, "kept marks");
+    leave(fixture);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) /* one story alone: engine_test "*hold*" */
@@ -428,6 +472,7 @@ int main(int argc, char **argv)
         ON_BOTH(what_cannot_be_rendered),
         {"outcomes_that_the_store_refuses (sqlite)", outcomes_that_the_store_refuses, NULL, NULL,
          (void *)(uintptr_t) "sqlite"},
+        {"marks_that_the_store_keeps (sqlite)", marks_that_the_store_keeps, NULL, NULL, (void *)(uintptr_t) "sqlite"},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

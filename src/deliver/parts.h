@@ -226,7 +226,8 @@ struct batch {
     struct recipient **mark_of, **unmark_of, **move_of;
     size_t mark_count, mark_room, unmark_count, unmark_room, move_count, move_room;
     bool has_failed;
-    int tries;                  /* of one outcome alone: how often it was refused */
+    int tries;                  /* of one outcome, or one mark to take back, alone: how often it was refused */
+    time_ms again_at;           /* then it is written again */
     struct batch *next_refused; /* of the worker */
 };
 
@@ -248,8 +249,9 @@ struct worker {
     struct rules_scratch *scratch;
     struct tls_client *tls;
     struct batch *batch;   /* being filled */
-    struct batch *refused; /* outcomes that the store refuses, until refused_again */
+    struct batch *refused; /* what the store refuses, each alone, until refused_again */
     struct timer refused_again;
+    time_ms refused_at; /* when refused_again fires */
     struct deferred flush, serve_short;
     struct timer flush_late; /* nothing but outcomes in the batch, and others are on their way */
     struct holds *holds;
