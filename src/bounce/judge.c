@@ -128,9 +128,12 @@ void row_judge(struct reading *r, struct bounce_row *row, struct slice text, con
     }
     if (j.best < WEIGHT_RULE && evidence->chunk.len)
         judge_text(&j, evidence->chunk);
-    if (j.best < WEIGHT_STATUS && evidence->whole.len)
+    /* what is said of nobody in particular; of a crowd it says nothing, and reading it for each would take long */
+    bool may_look = j.best < WEIGHT_STATUS && r->look_count < CROWD;
+    r->look_count += may_look;
+    if (may_look && evidence->whole.len)
         judge_text(&j, evidence->whole);
-    if (j.best < WEIGHT_STATUS && r->survey.subject.len && !r->survey.is_answer)
+    if (may_look && j.best < WEIGHT_STATUS && r->survey.subject.len && !r->survey.is_answer)
         judge_text(&j, r->survey.subject);
     if (row->kind == KIND_DELAY)
         row->verdict.is_permanent = false;

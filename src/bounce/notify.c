@@ -107,7 +107,7 @@ static struct slice json_cut(struct slice text, struct arena *arena)
     char *to = arena_alloc(arena, text.len + 1);
     size_t len = 0;
     int depth = 0;
-    bool is_string = false;
+    bool is_string = false, is_escaped = false;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
         if (c == '\r' || c == '\n') {
@@ -115,8 +115,9 @@ static struct slice json_cut(struct slice text, struct arena *arena)
                 i++; /* a fold of "! " kind */
             continue;
         }
-        if (c == '"' && (i == 0 || text.ptr[i - 1] != '\\'))
+        if (c == '"' && !is_escaped)
             is_string = !is_string;
+        is_escaped = c == '\\' && !is_escaped;
         to[len++] = c;
         if (!is_string && c == '{')
             depth++;

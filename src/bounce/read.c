@@ -198,7 +198,8 @@ static void dsn_row(struct reading *r, const struct dsn *dsn, const struct dsn_r
     row->reporting_mta = dsn->reporting_mta;
     row->remote_mta = recipient->remote_mta;
     row->diagnostic = recipient->diagnostic;
-    const struct narrative_entry *entry = entry_of(n, row->recipient, row->original);
+    const struct narrative_entry *entry =
+        r->bounce->row_count <= CROWD ? entry_of(n, row->recipient, row->original) : NULL;
     struct evidence evidence = {.whole = slice_head(n->text, RULES_TEXT_MAX), .comment = recipient->comment};
     if (entry) {
         evidence.chunk = entry_words(entry->text);

@@ -5,6 +5,9 @@
 #include "bounce/read.h"
 #include "bounce/survey.h"
 
+/* So many recipients that what is said of nobody in particular, or of one of them, says nothing about each. */
+enum { CROWD = 200 };
+
 struct reading {
     const struct mime_mail *mail;
     const struct rules *rules;
@@ -13,6 +16,7 @@ struct reading {
     struct bounce *bounce;
     struct survey survey;
     unsigned row_room;
+    unsigned look_count; /* rows for which the whole text was asked */
     /* the headers of the original mail: a mime_mail and a part of it; part -1: there is none */
     const struct mime_mail *original;
     int original_part;
