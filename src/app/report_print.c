@@ -75,7 +75,7 @@ static const char *const whose_names[WHOSE_COUNT][LANG_COUNT] = {
     [WHOSE_ADDRESS] = {"宛先の問題", "address problem"},
     [WHOSE_MESSAGE] = {"本文の問題", "message problem"},
     [WHOSE_SENDER] = {"こちらの設定・評判", "our settings or reputation"},
-    [WHOSE_RECEIVER] = {"相手側の都合", "receiver busy"},
+    [WHOSE_RECEIVER] = {"相手側の都合", "receiver's side"},
 };
 static const char *const left_out_names[SUPPRESS_WHY_COUNT][LANG_COUNT] = {
     [SUPPRESS_ERROR] = {"エラーで配信停止", "excluded by errors"},
