@@ -79,6 +79,10 @@ def story(tap, words, store):
                 **{f"d{n}.example": {"MX": [[10, "mx.slowco.example"]]} for n in range(3)}}
         todoke = place.installation(zone=zone, store=store, test__time_percent="100", sites__folder=place.path("sites"))
         todoke.brand()
+        rule = ["tls", "rule", "set", "site", "slowco", "opportunistic"]
+        settings = place.write("todoke.yaml", f"sites:\n  folder: {place.path('sites')}\n")
+        unknown, known = todoke.run(*rule), todoke.run(*rule, "--config", settings)
+        tap.ok(unknown.returncode == 2 and known.returncode == 0, f"{words}: a TLS rule for a site of our own, found by the server's settings", unknown.stderr + known.stderr)
         todoke.people([f"a{n}@d{n % 3}.example" for n in range(300)] + [f"b{n}@angry.example" for n in range(20)])
         todoke.campaign("autumn")
         todoke.brand("Other", "other <news@other.example>", "bounce.other.example")

@@ -1,6 +1,7 @@
 #include "app/arguments.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 static const struct argument *argument_named(const struct argument *table, const char *name)
 {
@@ -66,6 +67,12 @@ static const char *first_of(const char *given, const char *variable, const char 
 const char *arguments_store(const char *given)
 {
     return first_of(given, "TODOKE_STORE", "todoke.db");
+}
+
+const char *arguments_config(const char *given)
+{
+    static const char usual[] = "/etc/todoke/todoke.yaml";
+    return first_of(given, "TODOKE_CONFIG", access(usual, F_OK) == 0 ? usual : NULL);
 }
 
 const char *arguments_key_file(const char *given)

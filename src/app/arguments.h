@@ -26,5 +26,8 @@ NODISCARD bool arguments_lang(const char *given, enum lang *lang, struct fault *
 const char *arguments_store(const char *given);
 /* --key-file, else $TODOKE_KEY_FILE, else ./todoke.key. */
 const char *arguments_key_file(const char *given);
+/* --config, else $TODOKE_CONFIG, else /etc/todoke/todoke.yaml when it is there; NULL: none, every setting at its
+ * default. */
+const char *arguments_config(const char *given);
 
 #endif

@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
+#include "app/config.h"
 #include "app/desk.h"
 #include "base/json.h"
 #include "deliver/tls_count.h"
@@ -11,7 +12,8 @@
 #include <stdio.h>
 
 static const char usage[] =
-    "usage: todoke tls rule set domain|site|brand NAME opportunistic|required|verified [--sites FOLDER]\n"
+    "usage: todoke tls rule set domain|site|brand NAME opportunistic|required|verified [--config FILE | --sites "
+    "FOLDER]\n"
     "       todoke tls rule set waiver BRAND forbidden\n"
     "       todoke tls rule remove domain|site|brand|waiver NAME\n"
     "       todoke tls rules [--json]\n"
@@ -25,7 +27,10 @@ static const char usage[] =
     "brand's waiver forbidden it goes as any other mail does.\n"
     "A domain's rule stands before its site's (`google`, `yahoojp`, ...); of that and the brand's the stricter one\n"
     "holds. A running server follows within a few seconds. A site is one of data/sites, or of your own folder of them\n"
-    "(--sites; default: the setting sites.folder's default), or what an MX host without a file is called: its name.\n"
+    "(--sites; default: the setting sites.folder of the server's settings), or what an MX host without a file is "
+    "called:\n"
+    "its name.\n"
+    "  --config FILE  the server's settings; default: $TODOKE_CONFIG, or /etc/todoke/todoke.yaml when it is there\n"
     "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
 
 struct rule_change {
@@ -46,6 +51,18 @@ static bool rule_run(struct db *db, struct fault *why, void *context)
         "INSERT INTO tls_rule (kind, name, rule, since_ms) VALUES ($1, $2, $3, $4) ON CONFLICT (kind, name) DO "
         "UPDATE SET rule = excluded.rule, since_ms = excluded.since_ms",
         VALUES(V_STR(change->kind), V_TEXT(change->name), V_TEXT(change->rule), V_INT(change->now)), &change->changed);
+}
+
+/* Where the server that these rules are for has its own sites. */
+static bool folder_find(const char *given, const char *settings, struct config *config, const char **folder,
+                        struct fault *why)
+{
+    settings = arguments_config(settings);
+    config_init(config);
+    if (!given && settings && !config_load(config, settings, why))
+        return false;
+    *folder = given ? given : config->sites_folder.text;
+    return true;
 }
 
 /* A rule for a site that is none would hold for nobody, and look as if. A host's name is as good as a file's: what no
@@ -100,8 +117,10 @@ static bool rule_name(struct desk *desk, const char *kind, const char *given, st
     return true;
 }
 
-static bool rule_set(struct desk *desk, const struct arguments *words, const char *folder, struct fault *why)
+static bool rule_set(struct desk *desk, const struct arguments *words, const char *folder, const char *settings,
+                     struct fault *why)
 {
+    SCOPED(config) config = {0};
     bool is_set = strcmp(words->words[1], "set") == 0;
     enum tls_rule rule = TLS_RULE_OPPORTUNISTIC;
     struct rule_change change = {.kind = words->words[2], .now = world_wall(&desk->world)};
@@ -112,7 +131,8 @@ static bool rule_set(struct desk *desk, const struct arguments *words, const cha
     if (is_set && !is_waiver && !tls_rule_of(slice_str(words->words[4]), &rule))
         return fault_set(why, FAULT_INPUT, "\"%.40s\" is none of opportunistic, required, verified", words->words[4]);
     if (!rule_name(desk, change.kind, words->words[3], &change.name, why) ||
-        (is_set && strcmp(change.kind, "site") == 0 && !site_check(change.name, folder, why)))
+        (is_set && strcmp(change.kind, "site") == 0 &&
+         (!folder_find(folder, settings, &config, &folder, why) || !site_check(change.name, folder, why))))
         return false;
     if (is_set)
         change.rule = is_waiver ? SLICE("forbidden") : tls_rule_word(rule);
@@ -155,10 +175,13 @@ static bool rules_list(struct desk *desk, bool is_json, struct fault *why)
 
 int cmd_tls(int argc, char **argv)
 {
-    const char *store = NULL, *folder = "/etc/todoke/sites";
+    const char *store = NULL, *folder = NULL, *settings = NULL;
     bool is_json = false;
-    const struct argument table[] = {
-        {"--store", &store, NULL}, {"--sites", &folder, NULL}, {"--json", NULL, &is_json}, {NULL, NULL, NULL}};
+    const struct argument table[] = {{"--store", &store, NULL},
+                                     {"--sites", &folder, NULL},
+                                     {"--config", &settings, NULL},
+                                     {"--json", NULL, &is_json},
+                                     {NULL, NULL, NULL}};
     struct arguments words;
     struct fault why = {0};
     if (!arguments_read(argc, argv, table, &words, &why))
@@ -173,7 +196,7 @@ int cmd_tls(int argc, char **argv)
     }
     SCOPED(desk) desk;
     bool ok = desk_open(&desk, store, &why) &&
-              (is_list ? rules_list(&desk, is_json, &why) : rule_set(&desk, &words, folder, &why));
+              (is_list ? rules_list(&desk, is_json, &why) : rule_set(&desk, &words, folder, settings, &why));
     return ok ? 0 : command_fail("tls", &why);
 }
 
