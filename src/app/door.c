@@ -9,7 +9,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
-#include <sys/resource.h>
 
 enum {
     KNOWN_MS = 1000,     /* keys and brands are read again after this */
@@ -325,16 +324,6 @@ static bool secret_read(struct db *db, struct fault *why, void *context)
     return true;
 }
 
-/* So many connections need as many descriptors. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 /* ── running ── */
 
 static void *door_main(void *arg)
@@ -390,7 +379,6 @@ static bool open_all(struct door *door, struct fault *why)
     if (!networks_read(door, why) || !store_change(door->options.store, secret_read, door, why) ||
         !(door->reader = store_reader_open(door->options.store, why)))
         return false;
-    raise_descriptors();
     door->loop = loop_new(door->options.world);
     const struct submission_options options = {
         .session = {.listener = {.at = config->submission_listen.endpoint, .cure_setting = "submission.listen"},

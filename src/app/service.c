@@ -25,6 +25,7 @@
 #include "receive/arrivals.h"
 #include "receive/collect.h"
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,10 +108,21 @@ static bool http_is_safe(struct service *service, struct fault *why)
                      endpoint_text(at, text));
 }
 
+/* Connections at the doors and to receivers need as many descriptors. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 bool service_open(const struct service_options *options, struct service **service_out, struct fault *why)
 {
     struct service *service = NEW(struct service);
     service->options = *options;
+    raise_descriptors();
     set_ehlo_name(service);
     if (options->config->node.number < 1 || options->config->node.number > STORE_NODE_MAX) {
         fault_set(why, FAULT_INPUT, "node: must be 1 to %d", STORE_NODE_MAX);

@@ -309,6 +309,7 @@ static size_t take_head(struct http_connection *connection, struct slice bytes)
     case HTTP_DONE: break;
     }
     request_new(connection);
+    server_active(connection->server, connection);
     struct http_request *request = connection->request;
     struct slice kept = arena_copy(&request->arena, slice_head(bytes, len));
     bool ok = http_head_parse(&connection->reader, kept, &request->head);

@@ -51,9 +51,10 @@ struct http_connection {
     time_ms progress_at;
     uint64_t body_mark; /* body bytes when the timer was set */
     uint64_t body_len, body_limit;
-    bool is_spooling; /* counted in server->spools */
-    bool has_no_room; /* its file cannot be written */
-    struct http_connection *next, *before;
+    bool is_spooling;                      /* counted in server->spools */
+    bool has_no_room;                      /* its file cannot be written */
+    time_ms active_at;                     /* when it came, or its last whole head */
+    struct http_connection *next, *before; /* by active_at, the newest first */
 };
 
 struct http_server {
@@ -65,8 +66,10 @@ struct http_server {
     struct arrival *arrivals; /* whose PROXY header is not whole */
     struct listener *listener;
     const char *server_name;
-    struct http_connection *connections;
+    struct http_connection *connections, *last;
     size_t count, most;
+    struct timer room; /* while the listener waits: look again who may go */
+    time_ms room_said_at;
     bool is_draining;
     struct mailbox resumed;
     unsigned spools;  /* bodies that arrive into files */
@@ -92,7 +95,10 @@ void arrivals_drop(struct http_server *server);
 void forwarded_apply(const struct proxies *proxies, struct http_request *request);
 /* server.c */
 void server_take(struct http_server *server, int fd, const struct endpoint *peer, bool is_tls, bool is_barred);
-/* One connection more, one less: at `most` the listener waits. */
+/* It is in use: it has asked for something. */
+void server_active(struct http_server *server, struct http_connection *connection);
+/* One connection more, one less. At `most` the one that has been idle the longest makes room for the next; the listener
+ * waits while there is none. */
 void server_came(struct http_server *server);
 void server_went(struct http_server *server);
 void server_forget(struct http_server *server, struct http_connection *connection);

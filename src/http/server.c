@@ -1,10 +1,16 @@
 #include "http/inside.h"
 
+#include "base/log.h"
 #include "net/world.h"
 #include <stdio.h>
 #include <time.h>
 
-enum { CONNECTIONS_DEFAULT = 10000 };
+enum {
+    CONNECTIONS_DEFAULT = 12000,
+    SPARED_MS = 2000,     /* so long after it came, or its last request, nobody has to go */
+    ROOM_AGAIN_MS = 500,  /* while the listener waits */
+    ROOM_SAID_MS = 60000, /* between two lines of the log */
+};
 
 const char *http_status_text(int status)
 {
@@ -71,10 +77,63 @@ struct slice server_date(struct http_server *server)
     return slice_str(server->date);
 }
 
+/* ── who is there, and who goes when all places are taken ── */
+
+static void connection_out(struct http_server *server, struct http_connection *connection)
+{
+    *(connection->before ? &connection->before->next : &server->connections) = connection->next;
+    *(connection->next ? &connection->next->before : &server->last) = connection->before;
+}
+
+static void connection_in(struct http_server *server, struct http_connection *connection)
+{
+    connection->active_at = loop_now(server->loop);
+    connection->before = NULL;
+    connection->next = server->connections;
+    *(connection->next ? &connection->next->before : &server->last) = connection;
+    server->connections = connection;
+}
+
+void server_active(struct http_server *server, struct http_connection *connection)
+{
+    connection_out(server, connection);
+    connection_in(server, connection);
+}
+
+/* The one that has been idle the longest goes: between requests, or dripping a head that never ends (slow loris). Those
+ * at work step back to the front, so that they are not looked at again and again. */
+static bool make_room(struct http_server *server)
+{
+    time_ms now = loop_now(server->loop);
+    struct http_connection *last;
+    while ((last = server->last) && now - last->active_at >= SPARED_MS) {
+        if (last->state != CONNECTION_HEAD || last->in_callback || stream_queued(last->stream)) {
+            server_active(server, last);
+            continue;
+        }
+        if (!server->room_said_at || now - server->room_said_at >= ROOM_SAID_MS) {
+            server->room_said_at = now ? now : 1;
+            log_warn("http", "all %zu places are taken; idle connections are closed for new ones", server->most);
+        }
+        connection_drop(last);
+        return true;
+    }
+    return false;
+}
+
+static void on_room(struct timer *timer)
+{
+    struct http_server *server = timer->owner;
+    if (server->count >= server->most && !server->is_draining && !make_room(server))
+        timer_set(timer, ROOM_AGAIN_MS);
+}
+
 void server_came(struct http_server *server)
 {
-    if (++server->count >= server->most && server->listener)
-        listener_pause(server->listener);
+    if (++server->count < server->most || !server->listener || make_room(server))
+        return;
+    listener_pause(server->listener);
+    timer_set(&server->room, ROOM_AGAIN_MS);
 }
 
 void server_went(struct http_server *server)
@@ -85,19 +144,14 @@ void server_went(struct http_server *server)
 
 void server_forget(struct http_server *server, struct http_connection *connection)
 {
-    *(connection->before ? &connection->before->next : &server->connections) = connection->next;
-    if (connection->next)
-        connection->next->before = connection->before;
+    connection_out(server, connection);
     server_went(server);
 }
 
 void server_take(struct http_server *server, int fd, const struct endpoint *peer, bool is_tls, bool is_barred)
 {
     struct http_connection *connection = connection_new(server, fd, peer, is_tls, is_barred);
-    connection->next = server->connections;
-    if (connection->next)
-        connection->next->before = connection;
-    server->connections = connection;
+    connection_in(server, connection);
     server_came(server);
 }
 
@@ -147,6 +201,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_options
         free(server);
         return NULL;
     }
+    timer_init(&server->room, loop, on_room, server);
     mailbox_init(&server->resumed, loop, on_resumed, server);
     return server;
 }
@@ -158,6 +213,7 @@ void http_server_free(struct http_server *server)
     listener_free(server->listener);
     server->listener = NULL;
     arrivals_drop(server);
+    timer_clear(&server->room);
     while (server->connections)
         connection_drop(server->connections);
     while (server->suspended)

@@ -10,8 +10,9 @@
  * one more is a 503, as is a full disk.
  *
  * Limits: head 16 KiB and 100 headers (431), body as the route says (413), HEAD_TIMEOUT for a whole head and
- * BODY_TIMEOUT for each 64 KiB of body (slow loris; 408), IDLE between requests, `connections_most`. Expect:
- * 100-continue is answered when the handler's route accepts the length. HEAD is a GET whose body is not sent. */
+ * BODY_TIMEOUT for each 64 KiB of body (slow loris; 408), IDLE between requests, `connections_most`: then the one that
+ * has been idle the longest, or is slowest with its head, makes room for the next. Expect: 100-continue is answered
+ * when the handler's route accepts the length. HEAD is a GET whose body is not sent. */
 #ifndef TODOKE_HTTP_SERVER_H
 #define TODOKE_HTTP_SERVER_H
 
@@ -71,7 +72,7 @@ struct http_options {
     struct endpoint at;
     bool is_shared;
     struct tls_server *tls;    /* NULL: in clear */
-    unsigned connections_most; /* 0: 10,000; more wait in the backlog */
+    unsigned connections_most; /* 0: 12,000; more wait in the backlog while all are at work */
     const char *cure_setting;  /* as in listener.h */
     const char *server_name;   /* Server header; NULL: none */
     /* The only peers whose X-Forwarded-For and X-Forwarded-Proto are believed; NULL: nobody's. In clear text nobody but

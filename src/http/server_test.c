@@ -666,6 +666,54 @@ static void too_many_wait_outside(void **state)
     loop_free(f.loop);
 }
 
+/* X12: all places are taken by those who never ask, or never finish asking: others still come in, and nobody whose
+ * request is being answered has to go. */
+static void the_idle_make_room(void **state)
+{
+    enum { PLACES = 6 };
+    struct fixture f = {0};
+    struct peer clients[PLACES + 2];
+    struct http_options options = {.at = {ip_v4(127, 0, 0, 1), 0}, .connections_most = PLACES};
+    struct fault why;
+    begin(&f, NULL, false);
+    http_server_free(f.server);
+    f.server = http_server_new(f.loop, &options, f.router, &why);
+    for (size_t i = 0; i < PLACES; i++) {
+        dial(&f, &clients[i]);
+        until(f.loop, clients[i].opened && http_server_connections(f.server) == i + 1);
+        pass(&f, 10);
+        if (i == 0) { /* at work, and there the longest */
+            stream_write(clients[i].stream, SLICE("GET /events HTTP/1.1\r\nHost: a\r\n\r\n"));
+            until(f.loop, clients[i].got.len);
+        } else if (i == 2) {
+            stream_write(clients[i].stream, SLICE("GET / HT"));
+        }
+    }
+    dial(&f, &clients[PLACES]);
+    stream_write(clients[PLACES].stream, SLICE("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    pass(&f, 1000);
+    assert_int_equal(http_server_connections(f.server), PLACES); /* they have just come: it waits */
+    assert_int_equal(clients[PLACES].got.len, 0);
+    stream_write(clients[1].stream, SLICE("GET / HTTP/1.1\r\nHost: a\r\n\r\n")); /* not idle any more */
+    until(f.loop, clients[1].got.len);
+    pass(&f, 1000);
+    pass(&f, 500);
+    until(f.loop, clients[PLACES].got.len);
+    until(f.loop, clients[2].closed && clients[3].closed); /* one place is kept free for who comes next */
+    assert_true(!clients[0].closed && !clients[1].closed && !clients[4].closed);
+    pass(&f, 3000);
+    dial(&f, &clients[PLACES + 1]);
+    stream_write(clients[PLACES + 1].stream, SLICE("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    until(f.loop, clients[PLACES + 1].got.len);
+    until(f.loop, clients[4].closed);
+    assert_true(!clients[0].closed && !clients[1].closed && !clients[5].closed);
+    for (size_t i = 0; i < COUNT_OF(clients); i++)
+        peer_release(&clients[i]);
+    http_server_free(f.server);
+    http_router_free(f.router);
+    loop_free(f.loop);
+}
+
 static void over_tls(void **state)
 {
     static const char *const names[] = {"console.test"};
@@ -717,6 +765,7 @@ int main(void)
         WITH(the_server_goes_first),
         WITH(draining_finishes_what_is_under_way),
         cmocka_unit_test(too_many_wait_outside),
+        cmocka_unit_test(the_idle_make_room),
         cmocka_unit_test(over_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
