@@ -1,6 +1,21 @@
 #include "api/way_story.h"
 
+#include "shape/stand_in.h"
+
 #define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))
+
+/* Another pool may carry it meanwhile. */
+static bool stood_in(struct db *db, struct fault *why, time_ms now, struct arena *arena, struct way_story *story)
+{
+    struct stand_in *list;
+    size_t count;
+    if (!stand_in_list(db, why, now, arena, &list, &count))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (slice_equal(list[i].pool, story->pool) && stand_in_now(&list[i]))
+            story->lack = WAY_IS_THERE;
+    return true;
+}
 
 bool way_story_read(struct db *db, struct fault *why, uint64_t lane_id, time_ms now, struct arena *arena,
                     struct way_story *story)
@@ -38,7 +53,7 @@ bool way_story_read(struct db *db, struct fault *why, uint64_t lane_id, time_ms 
         story->lack = WAY_NO_GOOD_SOURCE;
     else if (counts[0] && counts[2] == 0)
         story->lack = WAY_NO_LIVING_NODE;
-    return true;
+    return story->lack == WAY_IS_THERE || stood_in(db, why, now, arena, story);
 }
 
 struct slice way_story_text(const struct way_story *story, enum lang lang, struct arena *arena)

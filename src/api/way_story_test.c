@@ -41,6 +41,10 @@ static void what_a_lane_lacks(void **state)
         {"that lives", "UPDATE node SET until_ms = 1000001", WAY_IS_THERE, ""},
         {"the lane was moved to a pool without any", "UPDATE lane SET pool = 'reserve'", WAY_NO_SOURCE,
          "the pool reserve has no source"},
+        {"a pool stands in that has none either",
+         "INSERT INTO pool_stand_in (pool, stand_in, changed_ms) VALUES ('reserve', 'spare', 1)", WAY_NO_SOURCE,
+         "the pool reserve has no source"},
+        {"a pool stands in that has one", "UPDATE pool_stand_in SET stand_in = 'news'", WAY_IS_THERE, ""},
         {"its brand has a smart host", "INSERT INTO relay (brand_id, host, port, changed_ms) VALUES (7, 'h', 25, 1)",
          WAY_IS_THERE, ""},
     };

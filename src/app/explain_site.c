@@ -114,6 +114,9 @@ static void print_story(struct desk *desk, const struct site_story *story, enum 
         printf("%s: %.*s\n", SAY(lang, "律速", "binds"),
                SLICE_ARG(way_binding_text(best, story->now, lang, &desk->arena)));
     printf("%s: %.*s\n", SAY(lang, "完了見込み", "done"), SLICE_ARG(site_story_done_text(story, lang, &desk->arena)));
+    for (size_t i = 0; i < story->stand_in_count; i++)
+        printf("%s: %.*s\n", SAY(lang, "代わりのプール", "stands in"),
+               SLICE_ARG(stand_in_text(&story->stand_ins[i], lang, &desk->arena)));
     for (size_t i = 0; i < story->hold_count; i++)
         printf("%s: %.*s (%.*s)\n", SAY(lang, "保留", "held"), SLICE_ARG(story->holds[i].name),
                SLICE_ARG(story->holds[i].why));

@@ -3,6 +3,7 @@
 #include "base/map.h"
 #include "shape/allowance.h"
 #include "shape/source.h"
+#include "shape/stand_in.h"
 #include <stdlib.h>
 
 enum {
@@ -187,6 +188,42 @@ static bool plans_read(struct db *db, struct fault *why, struct arena *arena, st
     return true;
 }
 
+/* ── pools that stand in ── */
+
+/* Is any mail that is owed to this domain meant to leave by this pool? Mail of a smart host leaves by none, nor does
+ * mail of the pool "default" while that has no source: the system chooses then. */
+static bool is_owed_by_pool(struct db *db, struct fault *why, struct slice domain, struct slice pool, bool *is_it)
+{
+    int64_t one;
+    return db_query_ints(
+        db, why,
+        "SELECT 1 FROM lane l LEFT JOIN brand r ON r.id = l.brand_id WHERE l.domain = $1 AND COALESCE(NULLIF(l.pool, "
+        "''), NULLIF(r.pool, ''), 'default') = $2 AND NOT EXISTS (SELECT 1 FROM relay y WHERE y.brand_id = l.brand_id) "
+        "AND (l.pool <> '' OR r.pool <> '' OR EXISTS (SELECT 1 FROM source s WHERE s.pool = 'default')) AND EXISTS "
+        "(SELECT 1 FROM lease b JOIN delivery d ON d.bucket = b.bucket AND d.lane_id = l.id WHERE d.state <= 1) LIMIT "
+        "1",
+        VALUES(V_TEXT(domain), V_TEXT(pool)), &one, 1, is_it);
+}
+
+static bool stand_ins_read(struct db *db, struct fault *why, struct arena *arena, struct site_story *story)
+{
+    struct stand_in *list;
+    size_t count;
+    if (!stand_in_list(db, why, story->now, arena, &list, &count))
+        return false;
+    story->stand_ins = ARENA_ARRAY(arena, struct story_stand_in, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        bool is_it = false;
+        for (size_t d = 0; stand_in_now(&list[i]) && !is_it && d < story->domain_count && d < STORY_DOMAINS_ASKED; d++)
+            if (!is_owed_by_pool(db, why, story->domains[d], list[i].pool, &is_it))
+                return false;
+        if (is_it)
+            story->stand_ins[story->stand_in_count++] =
+                (struct story_stand_in){list[i].pool, list[i].by, list[i].is_capped};
+    }
+    return true;
+}
+
 /* ── when it will be done ── */
 
 static void reckon(struct site_story *story)
@@ -247,7 +284,7 @@ bool site_story_read(struct db *db, struct fault *why, struct slice name, const 
         if (reasons[reason] > 0)
             story->retries[story->retry_count++] = (struct story_retry){(enum reason)reason, reasons[reason]};
     qsort(story->retries, story->retry_count, sizeof(story->retries[0]), most_first);
-    if (!plans_read(db, why, arena, story))
+    if (!plans_read(db, why, arena, story) || !stand_ins_read(db, why, arena, story))
         return false;
     reckon(story);
     return true;

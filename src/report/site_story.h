@@ -49,6 +49,11 @@ struct site_story {
         int64_t cap, reserved, step;
     } * plans; /* warm-ups that hold for it */
     size_t plan_count;
+    struct story_stand_in {
+        struct slice pool, by;
+        bool is_capped; /* its day is used up; otherwise none of its sources may be used */
+    } * stand_ins;      /* pools whose mail to it leaves by another one now */
+    size_t stand_in_count;
     double rate; /* messages a second that it will go on with; 0: not known */
     bool is_rate_measured;
     time_ms done_at; /* of what is waiting or deferred, at that pace; 0: not known */
@@ -65,6 +70,8 @@ const struct board_way *site_story_best(const struct site_story *story);
 struct slice way_binding_text(const struct board_way *way, time_ms now, enum lang lang, struct arena *arena);
 /* "rate 30/s -> 12.3/s at 2026-11-23 01:59, by rcpt: 421 4.7.28 ..."; "" : never lowered */
 struct slice way_lowered_text(const struct board_way *way, enum lang lang, struct arena *arena);
+/* "mail of the pool news leaves by the pool warm now: ..." */
+struct slice stand_in_text(const struct story_stand_in *stand_in, enum lang lang, struct arena *arena);
 /* When it will be done, or why nobody can say. */
 struct slice site_story_done_text(const struct site_story *story, enum lang lang, struct arena *arena);
 

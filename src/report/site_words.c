@@ -265,6 +265,22 @@ void way_json(struct json *json, const struct board_way *way, time_ms now, struc
     json_end(json);
 }
 
+struct slice stand_in_text(const struct story_stand_in *stand_in, enum lang lang, struct arena *arena)
+{
+    struct slice pool = stand_in->pool, by = stand_in->by;
+    if (stand_in->is_capped)
+        return arena_printf(
+            arena,
+            SAY(lang, "プール %.*s のメールは、いまプール %.*s から送っています (%.*s は今日の上限を使い切りました)",
+                "mail of the pool %.*s leaves by the pool %.*s now: what %.*s may send today is used up"),
+            SLICE_ARG(pool), SLICE_ARG(by), SLICE_ARG(pool));
+    return arena_printf(
+        arena,
+        SAY(lang, "プール %.*s のメールは、いまプール %.*s から送っています (%.*s には使える送信元がありません)",
+            "mail of the pool %.*s leaves by the pool %.*s now: none of the sources of %.*s may be used"),
+        SLICE_ARG(pool), SLICE_ARG(by), SLICE_ARG(pool));
+}
+
 static void route_json(struct json *json, const struct board_route *route)
 {
     if (!route)
@@ -337,6 +353,22 @@ static void waiting_json(struct json *json, const struct site_story *story)
     json_end(json);
 }
 
+static void stand_ins_json(struct json *json, const struct site_story *story, struct arena *arena)
+{
+    json_key(json, "stand_ins");
+    json_array_begin(json);
+    for (size_t i = 0; i < story->stand_in_count; i++) {
+        const struct story_stand_in *stand_in = &story->stand_ins[i];
+        json_object_begin(json);
+        json_put_string(json, "pool", stand_in->pool);
+        json_put_string(json, "by", stand_in->by);
+        json_put_bool(json, "is_used_up", stand_in->is_capped);
+        put_both(json, SLICE("text"), stand_in_text(stand_in, LANG_JA, arena), stand_in_text(stand_in, LANG_EN, arena));
+        json_end(json);
+    }
+    json_end(json);
+}
+
 void site_story_json(struct json *json, const struct site_story *story, struct arena *arena)
 {
     const struct board_way *best = site_story_best(story);
@@ -363,6 +395,7 @@ void site_story_json(struct json *json, const struct site_story *story, struct a
     json_key(json, "owed");
     owed_json(json, story);
     waiting_json(json, story);
+    stand_ins_json(json, story, arena);
     json_key(json, "ways");
     json_array_begin(json);
     for (size_t i = 0; i < story->way_count; i++)
