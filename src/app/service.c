@@ -140,6 +140,7 @@ bool service_open(const struct service_options *options, struct service **servic
         !(service->store = store_open(options->config->store.text, &store_options, why)) ||
         !keyring_open(service->store, options->world, &service->seal, &service->keyring, why))
         goto fail;
+    service->leases.node = store_node(service->store); /* before anybody begins who has jobs that ask */
     *service_out = service;
     return true;
 fail:
@@ -233,7 +234,6 @@ static bool engine_begin(struct service *service, struct fault *why)
         .date_offset_minutes = JST_OFFSET_MIN,
     };
     service->mailer = mailer_new(&mailer);
-    service->leases.node = store_node(service->store);
     service->roots = transport_roots(options->config, why);
     if (!service->roots)
         return false;

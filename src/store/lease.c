@@ -185,6 +185,13 @@ static bool take(struct db *db, struct fault *why, struct leases *leases, const 
     return db_do_many(db, why, "DELETE FROM handoff WHERE bucket = $1", handed, 1, taken, NULL);
 }
 
+static void show(struct leases *leases)
+{
+    for (size_t i = 0; i < COUNT_OF(leases->held.bits); i++)
+        __atomic_store_n(&leases->shown.held.bits[i], leases->held.bits[i], __ATOMIC_RELAXED);
+    __atomic_store_n(&leases->shown.leads, bucket_set_has(&leases->held, LEASE_LEADER), __ATOMIC_RELAXED);
+}
+
 bool leases_keep(struct db *db, struct fault *why, struct leases *leases, time_ms now_monotonic)
 {
     struct lease_row table[ID_BUCKETS];
@@ -206,8 +213,8 @@ bool leases_keep(struct db *db, struct fault *why, struct leases *leases, time_m
         return false;
     next.until_monotonic = now_monotonic + length;
     counters_are_shared(db, next.live_count > 1);
-    next.leads = bucket_set_has(&next.held, LEASE_LEADER);
-    *leases = next;
+    memcpy(leases, &next, offsetof(struct leases, shown)); /* others are reading what is shown */
+    show(leases);
     return true;
 }
 
@@ -307,7 +314,7 @@ bool leases_end(struct db *db, struct fault *why, struct leases *leases)
         return false;
     leases->held = (struct bucket_set){0};
     leases->checked_db = NULL;
-    leases->leads = false;
     leases->until_monotonic = 0;
+    show(leases);
     return true;
 }

@@ -70,12 +70,17 @@ struct leases {
     bool others_ended; /* a node that lived does not live any more */
     uint64_t live[LEASE_NODES / 64];
     unsigned live_count;
-    bool leads; /* leases_lead_now reads it from other threads */
     /* what leases_check read (and locked) in that transaction, so that the other jobs of a group need not */
     struct bucket_set checked, handed;
     bool is_alive;
     const struct db *checked_db;
     uint64_t checked_in;
+    /* what other threads read (leases_lead_now, leases_held_now), as of the last keep; written word by word, the last
+     */
+    struct {
+        struct bucket_set held;
+        bool leads;
+    } shown;
 };
 
 /* Inside a write job. Begin our life, or renew it and what is held; end the lives whose time is over; give away what is
@@ -92,13 +97,13 @@ NODISCARD bool leases_lead(struct db *db, struct fault *why, struct leases *leas
 /* Do we lead, what do we hold, as far as we know: from any thread, without a lock, to save work, not to be sure. */
 static inline bool leases_lead_now(const struct leases *leases)
 {
-    return !leases || __atomic_load_n(&leases->leads, __ATOMIC_RELAXED);
+    return !leases || __atomic_load_n(&leases->shown.leads, __ATOMIC_RELAXED);
 }
 static inline struct bucket_set leases_held_now(const struct leases *leases)
 {
     struct bucket_set held = bucket_set_all();
     for (size_t i = 0; leases && i < COUNT_OF(held.bits); i++)
-        held.bits[i] = __atomic_load_n(&leases->held.bits[i], __ATOMIC_RELAXED);
+        held.bits[i] = __atomic_load_n(&leases->shown.held.bits[i], __ATOMIC_RELAXED);
     return held;
 }
 /* Let go of all (a clean stop): others may take it at once. */

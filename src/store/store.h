@@ -76,7 +76,7 @@ struct db *store_reader_open(struct store *store, struct fault *why);
  * second with STORE_MARK_POLL when nothing happens (the net under lost wake-ups and other nodes' commits); on SQLite
  * also within 100 ms of what a command beside the server has written, unless the writer is busy. They may call
  * store_write. again_ms is a poll of one's own, before that second is over. Add before the first write, remove
- * before store_close. */
+ * before store_close: once that returns the watch is called no more, and may be freed. */
 enum store_mark {
     STORE_MARK_EVENTS = 1,
     STORE_MARK_DELIVERIES = 2,

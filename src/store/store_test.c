@@ -339,6 +339,43 @@ static bool nothing(struct db *db, struct fault *why, void *context)
 {
     return true;
 }
+/* Whoever has taken his watch back may free it: nobody is inside it, and nobody comes to it any more. */
+struct slow_watch {
+    struct store_watch watch;
+    _Atomic int called;
+    _Atomic bool is_inside;
+};
+static void slow_wake(struct store_watch *watch, unsigned marks)
+{
+    struct slow_watch *slow = (struct slow_watch *)watch;
+    atomic_store(&slow->is_inside, true);
+    atomic_fetch_add(&slow->called, 1);
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    atomic_store(&slow->is_inside, false);
+}
+static void a_watch_taken_back_is_called_no_more(void **state)
+{
+    TEST_STORE(test, state);
+    for (int round = 0; round < 5; round++) {
+        struct slow_watch *slow = NEW(struct slow_watch), *other = NEW(struct slow_watch);
+        slow->watch = other->watch = (struct store_watch){.wake = slow_wake, .again_ms = 1};
+        store_watch_add(test.store, &slow->watch);
+        store_watch_add(test.store, &other->watch);
+        while (!atomic_load(&other->is_inside))
+            nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        store_watch_remove(test.store, &slow->watch); /* the next one */
+        store_watch_remove(test.store, &other->watch);
+        assert_false(atomic_load(&slow->is_inside) || atomic_load(&other->is_inside));
+        int called = atomic_load(&slow->called) + atomic_load(&other->called);
+        test_write(test.store, mark, NULL);
+        test_write(test.store, nothing, NULL);
+        assert_int_equal(atomic_load(&slow->called) + atomic_load(&other->called), called);
+        free(slow);
+        free(other);
+    }
+    test_store_end(&test);
+}
+
 static void watchers_hear_of_commits_only(void **state)
 {
     TEST_STORE(test, state);
@@ -477,6 +514,7 @@ int main(void)
         ON_BOTH(a_newer_schema_is_refused),
         ON_BOTH(ids_start_above_those_in_the_store),
         ON_BOTH(watchers_hear_of_commits_only),
+        ON_BOTH(a_watch_taken_back_is_called_no_more),
         ON_SQLITE(a_command_beside_the_server_is_heard_soon),
         ON_SQLITE(one_server_for_one_sqlite_store),
         ON_SQLITE(no_partial_index_asks_with_a_long_IN),

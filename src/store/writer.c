@@ -43,7 +43,9 @@ struct writer {
     pthread_cond_t wake;
     struct write_job *first, **last; /* the queue */
     bool is_closing;
+    pthread_cond_t called; /* the watches: is_calling has become false */
     struct store_watch *watches;
+    bool is_calling;
     struct store_figures figures;
     unsigned nudged; /* marks of other nodes' commits */
 
@@ -129,6 +131,14 @@ static bool take_group(struct writer *writer, struct group *group, unsigned *nud
     return goes_on;
 }
 
+static struct store_watch *watch_behind(struct writer *writer, const struct store_watch *watch)
+{
+    pthread_mutex_lock(&writer->lock);
+    struct store_watch *next = watch->next;
+    pthread_mutex_unlock(&writer->lock);
+    return next;
+}
+
 /* A poll before its second is over is for those who asked for it. */
 static void call_watches(struct writer *writer, unsigned marks)
 {
@@ -136,16 +146,21 @@ static void call_watches(struct writer *writer, unsigned marks)
     bool is_early = marks == STORE_MARK_POLL && now < writer->poll_at;
     pthread_mutex_lock(&writer->lock);
     struct store_watch *watch = writer->watches;
+    writer->is_calling = true;
     pthread_mutex_unlock(&writer->lock);
     if (marks & STORE_MARK_POLL && !is_early)
         writer->poll_at = now + POLL_MS;
     writer->poll_due = writer->poll_at;
-    for (; watch; watch = watch->next) {
+    for (; watch; watch = watch_behind(writer, watch)) {
         if (!is_early || watch->again_ms)
             watch->wake(watch, marks);
         if (watch->again_ms && now + watch->again_ms < writer->poll_due)
             writer->poll_due = now + watch->again_ms;
     }
+    pthread_mutex_lock(&writer->lock);
+    writer->is_calling = false;
+    pthread_cond_broadcast(&writer->called);
+    pthread_mutex_unlock(&writer->lock);
 }
 
 /* ── one transaction ── */
@@ -419,6 +434,7 @@ struct writer *writer_start(struct db *db, unsigned node, bool is_stepped)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&writer->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&writer->called, NULL);
     if (is_stepped)
         return writer;
     int code = pthread_create(&writer->thread, NULL, writer_main, writer);
@@ -439,6 +455,7 @@ void writer_stop(struct writer *writer)
         pthread_join(writer->thread, NULL);
     assert(!writer->first);
     pthread_cond_destroy(&writer->wake);
+    pthread_cond_destroy(&writer->called);
     pthread_mutex_destroy(&writer->lock);
     db_free(writer->db);
     free(writer);
@@ -477,6 +494,9 @@ void writer_watch(struct writer *writer, struct store_watch *watch, bool is_adde
             at = &(*at)->next;
         if (*at)
             *at = watch->next;
+        /* it may be called just now, or next: not any more when we return */
+        while (writer->is_calling && !writer->is_stepped && !pthread_equal(pthread_self(), writer->thread))
+            pthread_cond_wait(&writer->called, &writer->lock);
     }
     pthread_mutex_unlock(&writer->lock);
 }
