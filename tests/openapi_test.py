@@ -38,12 +38,15 @@ def seed(api, brand, mark, people_api=None):
     campaign = made("/campaigns", {"name": f"campaign {mark}", "brand": brand, "content_id": content["id"], "list_id": people["id"]})
     message = made("/messages", {"to": f"{mark}@message.{domain}", "brand": brand, "subject": f"m {mark}", "text": mark, "label": mark, "tags": [mark], "send_at": "2027-06-01T00:00:00Z"})
     made("/suppressions", {"email": f"{mark}@stop.{domain}", "brand": brand})
-    return {"list": people["id"], "contact": contact["id"], "content": content["id"], "campaign": campaign["id"], "message": message["id"],
+    status, _, file = api.ask("POST", "/files?" + urllib.parse.urlencode({"name": f"file {mark}.pdf", "brand": brand}), raw=f"%PDF {mark}".encode())
+    if status != 201:
+        raise AssertionError(f"/files: {status} {file}")
+    return {"file": file["id"], "list": people["id"], "contact": contact["id"], "content": content["id"], "campaign": campaign["id"], "message": message["id"],
             "delivery": message["recipients"][0]["delivery_id"], "email": f"{mark}@stop.{domain}"}
 
 
 def id_for(path, ids):
-    for word, kind in [("/lists", "list"), ("/contacts", "contact"), ("/contents", "content"), ("/campaigns", "campaign"), ("/messages", "message"), ("/deliveries", "delivery"), ("/explain/message", "delivery")]:
+    for word, kind in [("/lists", "list"), ("/contacts", "contact"), ("/contents", "content"), ("/files", "file"), ("/campaigns", "campaign"), ("/messages", "message"), ("/deliveries", "delivery"), ("/explain/message", "delivery")]:
         if path.startswith(word):
             return ids[kind]
     return "123456789"
@@ -191,8 +194,8 @@ def apart(tap, contract, where, todoke, admin):
     tap.equal(leaks, [], f"a key of one brand never sees or changes the other's ({seen} requests, X17)")
     checked = bound.ask("POST", "/suppressions/check", {"emails": [f"{MARK}@stop.other.example"]})[2]
     tap.equal(checked["items"][0]["suppressed"], False, "what the other brand excludes says nothing to this one")
-    tap.equal([admin.ask("GET", f"/{kind}s/{kept[kind]}".replace("deliverys", "deliveries"))[0] for kind in ("list", "contact", "content", "campaign", "message", "delivery")], [200] * 6, "it is all still there")
-    tap.equal([bound.ask("GET", f"/{kind}s/{own[kind]}".replace("deliverys", "deliveries"))[0] for kind in ("list", "contact", "content", "campaign", "message", "delivery")], [200] * 6, "and its own it sees")
+    tap.equal([admin.ask("GET", f"/{kind}s/{kept[kind]}".replace("deliverys", "deliveries"))[0] for kind in ("list", "contact", "content", "campaign", "message", "delivery", "file")], [200] * 7, "it is all still there")
+    tap.equal([bound.ask("GET", f"/{kind}s/{own[kind]}".replace("deliverys", "deliveries"))[0] for kind in ("list", "contact", "content", "campaign", "message", "delivery", "file")], [200] * 7, "and its own it sees")
     own_people(tap, admin, bound, kept, own)
     tap.equal(bound.ask("POST", "/contacts", {"email": "own@person.hanamaru.example", "name": "New", "list_ids": [own["list"]]})[0], 200, "its own people it changes")
     tap.equal(bound.ask("POST", "/keys", {"name": "more"})[0], 403, "a bound key makes no key for every brand")

@@ -8,6 +8,9 @@
 #include "api/robots.h"
 #include "http/server.h"
 
+/* It says of itself that nobody has asked for it yet: a prefetch, a preview. */
+bool agent_is_early(const struct http_request *request);
+
 enum event_origin agent_of(const struct robots *robots, const struct http_request *request);
 
 #endif

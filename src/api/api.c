@@ -54,14 +54,16 @@ static void routes_add(struct api *api)
     api->routes = NEW_ARRAY(struct api_route, COUNT_OF(table));
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         api->routes[i] = (struct api_route){api, table[i].handler, table[i].needs, may_read_aside(table[i].handler)};
+        bool is_file = table[i].handler == api_file_add; /* how large it may be is a setting */
         bool is_large = table[i].body_limit > SMALL_BODY && table[i].needs != NEEDS_ANYBODY;
-        http_router_add(api->router, &(struct http_route){.method = table[i].method,
-                                                          .pattern = table[i].pattern,
-                                                          .handler = route_call,
-                                                          .user = &api->routes[i],
-                                                          .body_limit = table[i].body_limit,
-                                                          .spools = table[i].body_limit > SPOOL_ABOVE,
-                                                          .admits = is_large ? route_admits : NULL});
+        http_router_add(api->router,
+                        &(struct http_route){.method = table[i].method,
+                                             .pattern = table[i].pattern,
+                                             .handler = route_call,
+                                             .user = &api->routes[i],
+                                             .body_limit = is_file ? api->options.file_size_max : table[i].body_limit,
+                                             .spools = table[i].body_limit > SPOOL_ABOVE,
+                                             .admits = is_large ? route_admits : NULL});
     }
     public_routes(api);
     status_routes(api);
@@ -85,6 +87,7 @@ static void stop_turn(struct timer *timer)
 static void stop_begin(struct api *api)
 {
     api->is_stopping = true;
+    atomic_store(&api->is_ending, true);
     streams_end(api);
     followers_end(api);
     http_server_drain(api->server);

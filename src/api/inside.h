@@ -39,19 +39,20 @@ struct api {
     struct deferred clicks_turn; /* its end */
     struct senders senders;
     struct live live;
-    struct stream_page *streams; /* open event streams */
-    struct aside *aside;         /* the reading thread */
-    struct follower *followers;  /* programs that follow the events */
-    unsigned exports, imports;   /* under way */
-    struct timer tick;           /* looks after the streams */
-    time_ms ticked_at;           /* monotonic */
-    bool is_ticking, has_gone;   /* a stream went away during a tick: sweep after it */
-    struct mailbox import_news;  /* from the threads of imports */
-    struct mailbox mailbox;      /* "counters have changed", "stop" */
+    struct stream_page *streams;                   /* open event streams */
+    struct aside *aside;                           /* the reading thread */
+    struct follower *followers;                    /* programs that follow the events */
+    unsigned exports, imports, uploads, downloads; /* under way */
+    struct timer tick;                             /* looks after the streams */
+    time_ms ticked_at;                             /* monotonic */
+    bool is_ticking, has_gone;                     /* a stream went away during a tick: sweep after it */
+    struct mailbox import_news;                    /* from the threads of imports */
+    struct mailbox mailbox;                        /* "counters have changed", "stop" */
     struct mail_item changed, stop;
     _Atomic bool is_changed;
     unsigned writes; /* requests suspended until their commit */
     bool is_stopping;
+    _Atomic bool is_ending; /* the same, for threads of uploads */
     struct timer stop_timer;
     unsigned stop_turns;
     pthread_t thread;

@@ -53,6 +53,19 @@ static const struct {
                              "<h1>このリンクの期限は切れました</h1><p>もう一度お申し込みいただくか、新しいメールの"
                              "リンクをお使いください。</p>",
                              "<p>This link is too old. Please ask again, or use the link of a newer mail.</p>", ""),
+    [PUBLIC_PAGE_FILE_OLD] = PAGE(
+        "ダウンロードの期限が過ぎました / This download has expired",
+        "<h1>ダウンロードの期限が過ぎました</"
+        "h1><p>このファイルは、もうお渡しできません。必要なときは、お受け取りになった"
+        "メールに返信して、もう一度送るよう頼んでください。</p>",
+        "<p>This file can no longer be downloaded: its time is over. If you need it, reply to the mail that brought "
+        "you here and ask for it again.</p>",
+        ""),
+    [PUBLIC_PAGE_FILE_REMOVED] = PAGE(
+        "ファイルは取り下げられました / This file was withdrawn",
+        "<h1>ファイルは取り下げられました</h1><p>差出人が、このファイルの公開をやめました。必要なときは、お受け取りに"
+        "なったメールに返信して、お問い合わせください。</p>",
+        "<p>The sender has withdrawn this file. If you need it, reply to the mail that brought you here.</p>", ""),
     [PUBLIC_PAGE_LATER] = PAGE("しばらくしてからお試しください / Try again later",
                                "<h1>ただいま受け付けられません</h1><p>数分たってから、もう一度お試しください。</p>",
                                "<p>Please try again in a few minutes.</p>", ""),

@@ -14,6 +14,8 @@ enum public_page {
     PUBLIC_PAGE_UNSUBSCRIBED, /* done */
     PUBLIC_PAGE_LOST,         /* not a link of ours */
     PUBLIC_PAGE_OLD,          /* ours, and too old */
+    PUBLIC_PAGE_FILE_OLD,     /* a file that has expired */
+    PUBLIC_PAGE_FILE_REMOVED, /* a file that its sender took back */
     PUBLIC_PAGE_LATER,        /* not now */
     PUBLIC_PAGE_BUSY,         /* too often from there */
 };

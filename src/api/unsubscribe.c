@@ -4,6 +4,7 @@
  * changes nothing; the mail program's one-click POST, or the button's, excludes the address from that brand before it
  * is answered. Asking twice is fine. */
 #include "api/clicks.h"
+#include "api/downloads.h"
 #include "api/public_change.h"
 #include "receive/join.h"
 
@@ -62,4 +63,5 @@ void public_routes(struct api *api)
     subscribe_routes(api);
     preferences_routes(api);
     clicks_routes(api);
+    downloads_routes(api);
 }

@@ -23,11 +23,13 @@ enum phrase {
     P_NO_ERRORS,
     P_OPENED,
     P_CLICKED,
+    P_DOWNLOADED,
     P_TIMES,
     P_MACHINES,
     P_ROBOT_OPENS,
     P_PROXY_OPENS,
     P_ROBOT_CLICKS,
+    P_ROBOT_DOWNLOADS,
     PHRASE_COUNT
 };
 static const char *const phrases[PHRASE_COUNT][LANG_COUNT] = {
@@ -46,11 +48,13 @@ static const char *const phrases[PHRASE_COUNT][LANG_COUNT] = {
     [P_DO] = {"できること", "What you can do"},
     [P_OPENED] = {"開封した人", "People who opened it"},
     [P_CLICKED] = {"クリックした人", "People who clicked"},
+    [P_DOWNLOADED] = {"ファイルをダウンロードした人", "People who downloaded a file"},
     [P_TIMES] = {"延べ", "times in all:"},
     [P_MACHINES] = {"人ではないもの(上には数えません)", "Not people, not counted above"},
     [P_ROBOT_OPENS] = {"自動の開封", "opens by robots"},
     [P_PROXY_OPENS] = {"プライバシー保護の代理", "opens by privacy proxies"},
     [P_ROBOT_CLICKS] = {"自動のクリック", "clicks by robots"},
+    [P_ROBOT_DOWNLOADS] = {"自動のダウンロード", "downloads by robots"},
     [P_NO_ERRORS] = {"エラーはありません。", "There are no errors."},
 };
 static const char *const campaign_states[CAMPAIGN_STATE_COUNT][LANG_COUNT] = {
@@ -159,10 +163,14 @@ static void print_engaged(struct buf *out, const int64_t n[ENGAGED_COUNT], enum 
 {
     print_people(out, P_OPENED, n[ENGAGED_OPENED], n[ENGAGED_OPENS], lang);
     print_people(out, P_CLICKED, n[ENGAGED_CLICKED], n[ENGAGED_CLICKS], lang);
+    print_people(out, P_DOWNLOADED, n[ENGAGED_DOWNLOADED], n[ENGAGED_DOWNLOADS], lang);
     if (n[ENGAGED_OPENS_ROBOT] || n[ENGAGED_OPENS_PROXY] || n[ENGAGED_CLICKS_ROBOT])
         buf_printf(out, "  %s: %s %lld, %s %lld, %s %lld\n", phrases[P_MACHINES][lang], phrases[P_ROBOT_OPENS][lang],
                    (long long)n[ENGAGED_OPENS_ROBOT], phrases[P_PROXY_OPENS][lang], (long long)n[ENGAGED_OPENS_PROXY],
                    phrases[P_ROBOT_CLICKS][lang], (long long)n[ENGAGED_CLICKS_ROBOT]);
+    if (n[ENGAGED_DOWNLOADS_ROBOT])
+        buf_printf(out, "  %s: %s %lld\n", phrases[P_MACHINES][lang], phrases[P_ROBOT_DOWNLOADS][lang],
+                   (long long)n[ENGAGED_DOWNLOADS_ROBOT]);
 }
 
 static void print_receivers(struct buf *out, struct arena *arena, const struct report_domain *domains, size_t count,
@@ -314,8 +322,9 @@ bool report_json(struct db *db, struct fault *why, const struct rules *rules, co
     json_put_int(&json, "accepted", numbers.totals.accepted);
     json_put_int(&json, "left_out", numbers.totals.left_out);
     json_states(&json, &numbers.totals);
-    static const char *const engaged[ENGAGED_COUNT] = {"opens",  "opened",  "opens_proxy", "opens_robot",
-                                                       "clicks", "clicked", "clicks_robot"};
+    static const char *const engaged[ENGAGED_COUNT] = {"opens",      "opened",         "opens_proxy",  "opens_robot",
+                                                       "clicks",     "clicked",        "clicks_robot", "downloads",
+                                                       "downloaded", "downloads_robot"};
     json_key(&json, "engaged");
     json_object_begin(&json);
     for (int what = 0; what < ENGAGED_COUNT; what++) {

@@ -21,6 +21,7 @@
 #include "campaign/canceller.h"
 #include "hook/event_file.h"
 #include "hook/hook.h"
+#include "hosted/hosted.h"
 #include "net/proxy.h"
 #include "receive/arrivals.h"
 #include "receive/collect.h"
@@ -497,6 +498,9 @@ bool service_run(struct service *service, struct fault *why)
     api.proxies = &service->proxies;
     api.has_proxy_head = strcmp(options->config->http_proxy_protocol.text, "on") == 0;
     api.optins_of_network = (unsigned)options->config->optin_per_network.number;
+    uint64_t file_size_max = (uint64_t)options->config->file_size_max.number;
+    api.file_size_max = file_size_max < HOSTED_SIZE_MAX ? file_size_max : HOSTED_SIZE_MAX;
+    api.file_expires_after = options->config->file_expires_after.duration;
     api.reader = service->join;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;

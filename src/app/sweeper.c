@@ -5,6 +5,7 @@
 #include "app/sweeper.h"
 
 #include "base/log.h"
+#include "hosted/hosted.h"
 #include "submit/message.h"
 #include <stdatomic.h>
 
@@ -17,6 +18,7 @@ struct sweeper {
     struct leases *leases;
     struct world *world;
     size_t looked;
+    struct hosted_swept files;
     time_ms next;
     _Atomic bool is_running;
 };
@@ -26,19 +28,24 @@ static bool sweep_run(struct write_job *job, struct db *db, struct fault *why)
     struct sweeper *sweeper = (struct sweeper *)((char *)job - offsetof(struct sweeper, job));
     bool leads;
     sweeper->looked = 0;
+    sweeper->files = (struct hosted_swept){0};
     if (!leases_lead(db, why, sweeper->leases, &leads))
         return false;
     if (!leads)
         return true;
-    return message_sweep(db, why, world_wall(sweeper->world), SLICE, &sweeper->looked);
+    time_ms now = world_wall(sweeper->world);
+    return message_sweep(db, why, now, SLICE, &sweeper->looked) && hosted_sweep(db, why, now, &sweeper->files);
 }
 
 static void sweep_done(struct write_job *job, const struct fault *why)
 {
     struct sweeper *sweeper = (struct sweeper *)((char *)job - offsetof(struct sweeper, job));
     if (why)
-        log_warn("app", "bodies of stored mails cannot be removed now: %s", why->text);
-    bool has_more = !why && sweeper->looked == SLICE;
+        log_warn("app", "bodies of stored mails and files cannot be removed now: %s", why->text);
+    else if (sweeper->files.expired || sweeper->files.bodies)
+        log_info("app", "%zu files for download expired; the bytes of %zu went, %llu octets", sweeper->files.expired,
+                 sweeper->files.bodies, (unsigned long long)sweeper->files.bytes);
+    bool has_more = !why && (sweeper->looked == SLICE || sweeper->files.has_more);
     sweeper->next = world_monotonic(sweeper->world) + (has_more ? SLICE_PAUSE_MS : PAUSE_MS);
     atomic_store(&sweeper->is_running, false);
 }

@@ -1,4 +1,5 @@
-/* sweeper.h - bodies of stored mails that no delivery needs go, slice by slice (submit/message.h) */
+/* sweeper.h - bodies of stored mails that no delivery needs go (submit/message.h), and files for download whose time is
+ * over (hosted/hosted.h), slice by slice */
 #ifndef TODOKE_APP_SWEEPER_H
 #define TODOKE_APP_SWEEPER_H
 

@@ -188,7 +188,7 @@ static bool accepted_event(struct db *db, struct fault *why, uint64_t delivery_i
 
 /* Left to itself, SQLite walks through the whole bucket by its primary key. */
 #define MOVES_FROM  "SELECT " EVENT_COLUMNS " FROM "
-#define MOVES_WHERE "WHERE bucket = $1 AND delivery_id = $2 AND ((393226 >> kind) & 1) = 0 ORDER BY seq LIMIT $3"
+#define MOVES_WHERE "WHERE bucket = $1 AND delivery_id = $2 AND ((393226 >> kind) & 1) = 0 AND kind <> 23 ORDER BY seq LIMIT $3"
 
 /* DELIVERED is not in the index by delivery (most events are): it is looked for among the bucket's events between what
  * came before it and what came after it. */
@@ -204,7 +204,8 @@ static bool delivered_event(struct db *db, struct fault *why, uint64_t delivery_
                       1, arena, page);
 }
 
-/* Opens and clicks are in no index: the row of what came of the delivery says where they stand. */
+/* Opens and clicks are in no index: the row of what came of the delivery says where they stand; and where its newest
+ * downloads do, so that a robot's thousand keep nothing else off the timeline. */
 static bool engaged_places(struct db *db, struct fault *why, uint64_t delivery_id, struct value *values, size_t most,
                            size_t *count)
 {

@@ -33,7 +33,7 @@
     X(MOVED_TO_WIRE, moved_to_wire, 20)                                                                                \
     X(CONTACT_RECOVERED, contact_recovered, 21) /* a success reset the error counter */                                \
     X(SUBSCRIBED, subscribed, 22)               /* a person is on a list by his own wish; note: "list:<id>" */         \
-    X(DOWNLOADED, downloaded, 23)               /* as clicked; code: the file's number; note: its name */
+    X(DOWNLOADED, downloaded, 23)               /* as opened; note: the file's name */
 
 #define EVENT_ENUM(NAME, word, number) EVENT_##NAME = number,
 enum event_kind { EVENT_KINDS(EVENT_ENUM) EVENT_KIND_END };

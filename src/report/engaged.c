@@ -6,8 +6,9 @@
 struct engaged {
     int64_t opens, clicks, opened_ms, clicked_ms, burst_ms, burst_links, burst_clicks;
     struct slice events; /* "bucket.seq" of the newest, by a space each */
+    int64_t downloads, downloaded_ms, burst_downloads;
 };
-enum { COLUMNS = 8 };
+enum { COLUMNS = 11 };
 struct delivery_row {
     unsigned bucket;
     uint64_t delivery_id, contact_id;
@@ -29,7 +30,8 @@ struct batch {
 
 static bool is_ours(const struct event *event)
 {
-    return (event->kind == EVENT_OPENED || event->kind == EVENT_CLICKED) && event->delivery_id;
+    return (event->kind == EVENT_OPENED || event->kind == EVENT_CLICKED || event->kind == EVENT_DOWNLOADED) &&
+           event->delivery_id;
 }
 
 static bool row_read(void *context, size_t index, const struct rows *row, struct fault *why)
@@ -37,7 +39,8 @@ static bool row_read(void *context, size_t index, const struct rows *row, struct
     struct batch *batch = context;
     batch->in_order[index]->engaged = (struct engaged){
         rows_int(row, 0), rows_int(row, 1), rows_int(row, 2), rows_int(row, 3),
-        rows_int(row, 4), rows_int(row, 5), rows_int(row, 6), arena_copy(&batch->arena, rows_text(row, 7))};
+        rows_int(row, 4), rows_int(row, 5), rows_int(row, 6), arena_copy(&batch->arena, rows_text(row, 7)),
+        rows_int(row, 8), rows_int(row, 9), rows_int(row, 10)};
     return true;
 }
 
@@ -57,8 +60,8 @@ static bool read_rows(struct db *db, struct fault *why, const struct event *even
     }
     return db_query_many(
         db, why,
-        "SELECT opens, clicks, opened_ms, clicked_ms, burst_ms, burst_links, burst_clicks, events FROM engaged "
-        "WHERE bucket = $1 AND delivery_id = $2",
+        "SELECT opens, clicks, opened_ms, clicked_ms, burst_ms, burst_links, burst_clicks, events, downloads, "
+        "downloaded_ms, burst_downloads FROM engaged WHERE bucket = $1 AND delivery_id = $2",
         keys, 2, batch->row_count, row_read, batch);
 }
 
@@ -76,16 +79,21 @@ static bool write_rows(struct db *db, struct fault *why, struct batch *batch)
                                               V_INT(row->burst_ms),
                                               V_INT(row->burst_links),
                                               V_INT(row->burst_clicks),
-                                              V_TEXT(row->events)};
+                                              V_TEXT(row->events),
+                                              V_INT(row->downloads),
+                                              V_INT(row->downloaded_ms),
+                                              V_INT(row->burst_downloads)};
         memcpy(&values[i * (COLUMNS + 2)], of, sizeof(of));
     }
     return db_do_many(
         db, why,
         "INSERT INTO engaged (bucket, delivery_id, opens, clicks, opened_ms, clicked_ms, burst_ms, "
-        "burst_links, burst_clicks, events) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (bucket, "
+        "burst_links, burst_clicks, events, downloads, downloaded_ms, burst_downloads) VALUES ($1, $2, $3, $4, $5, "
+        "$6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (bucket, "
         "delivery_id) DO UPDATE SET opens = excluded.opens, clicks = excluded.clicks, opened_ms = "
         "excluded.opened_ms, clicked_ms = excluded.clicked_ms, burst_ms = excluded.burst_ms, burst_links "
-        "= excluded.burst_links, burst_clicks = excluded.burst_clicks, events = excluded.events",
+        "= excluded.burst_links, burst_clicks = excluded.burst_clicks, events = excluded.events, downloads = "
+        "excluded.downloads, downloaded_ms = excluded.downloaded_ms, burst_downloads = excluded.burst_downloads",
         values, COLUMNS + 2, batch->row_count, NULL);
 }
 
@@ -96,7 +104,8 @@ static bool write_contacts(struct db *db, struct fault *why, struct batch *batch
     size_t rows = 0;
     for (size_t i = 0; i < batch->row_count; i++) {
         const struct delivery_row *row = batch->in_order[i];
-        if (!row->by_person || !row->contact_id || (!row->engaged.opens && !row->engaged.clicks))
+        if (!row->by_person || !row->contact_id ||
+            (!row->engaged.opens && !row->engaged.clicks && !row->engaged.downloads))
             continue;
         values[rows * 4] = V_INT(row->bucket);
         values[rows * 4 + 1] = V_INT((int64_t)row->contact_id);
@@ -143,33 +152,59 @@ static bool is_burst(int64_t links)
     return __builtin_popcountll((unsigned long long)links) >= ENGAGED_BURST_LINKS;
 }
 
-static void take_click(const struct event *event, struct engaged *row, int64_t n[ENGAGED_COUNT])
+/* Clicks or downloads of a delivery, and how they are counted. */
+struct use {
+    int64_t *times, *first_ms, *burst;
+    int64_t *n, *n_deliveries, *n_robot;
+};
+
+static struct use use_of(bool is_download, struct engaged *row, int64_t n[ENGAGED_COUNT])
 {
+    return is_download ? (struct use){&row->downloads,       &row->downloaded_ms,    &row->burst_downloads,
+                                      &n[ENGAGED_DOWNLOADS], &n[ENGAGED_DOWNLOADED], &n[ENGAGED_DOWNLOADS_ROBOT]}
+                       : (struct use){&row->clicks,       &row->clicked_ms,    &row->burst_clicks,
+                                      &n[ENGAGED_CLICKS], &n[ENGAGED_CLICKED], &n[ENGAGED_CLICKS_ROBOT]};
+}
+
+/* What was counted of this burst was a machine's. */
+static void take_back(const struct use *use)
+{
+    *use->n_robot += *use->burst;
+    *use->n -= *use->burst;
+    *use->n_deliveries -= *use->times && *use->times == *use->burst;
+    *use->times -= *use->burst;
+    *use->burst = 0;
+    if (*use->times == 0)
+        *use->first_ms = 0;
+}
+
+/* A click, or a download: code is the link's number, note the file's name. */
+static void take_use(const struct event *event, struct engaged *row, int64_t n[ENGAGED_COUNT])
+{
+    bool is_download = event->kind == EVENT_DOWNLOADED;
+    struct use use = use_of(is_download, row, n), other = use_of(!is_download, row, n);
     if (event->origin != EVENT_ORIGIN_PERSON) {
-        n[ENGAGED_CLICKS_ROBOT]++;
+        ++*use.n_robot;
         return;
     }
     if (event->at - row->burst_ms > ENGAGED_BURST_MS) {
         row->burst_ms = event->at;
         row->burst_links = 0;
         row->burst_clicks = 0;
+        row->burst_downloads = 0;
     }
-    row->burst_links |= (int64_t)1 << (event->code % 63); /* code: the link's number */
-    if (is_burst(row->burst_links)) { /* a machine's: what was counted of this burst is taken back */
-        n[ENGAGED_CLICKS_ROBOT] += 1 + row->burst_clicks;
-        n[ENGAGED_CLICKS] -= row->burst_clicks;
-        n[ENGAGED_CLICKED] -= row->clicks && row->clicks == row->burst_clicks;
-        row->clicks -= row->burst_clicks;
-        row->burst_clicks = 0;
-        if (row->clicks == 0)
-            row->clicked_ms = 0;
+    row->burst_links |= (int64_t)1 << (is_download ? 62 - hash_bytes(event->note, 0) % 31 : (uint64_t)event->code % 63);
+    if (is_burst(row->burst_links)) {
+        ++*use.n_robot;
+        take_back(&use);
+        take_back(&other);
         return;
     }
-    n[ENGAGED_CLICKS]++;
-    n[ENGAGED_CLICKED] += row->clicks == 0;
-    if (row->clicks++ == 0)
-        row->clicked_ms = event->at;
-    row->burst_clicks++;
+    ++*use.n;
+    *use.n_deliveries += *use.times == 0;
+    if ((*use.times)++ == 0)
+        *use.first_ms = event->at;
+    ++*use.burst;
 }
 
 static int64_t *counts_of(struct batch *batch, const struct event *event)
@@ -220,8 +255,8 @@ bool engaged_take(struct db *db, struct fault *why, const struct event *events, 
             row->contact_id = events[i].contact_id;
             row->by_person = events[i].at;
         }
-        (events[i].kind == EVENT_OPENED ? take_open : take_click)(&events[i], &row->engaged,
-                                                                  counts_of(&batch, &events[i]));
+        (events[i].kind == EVENT_OPENED ? take_open : take_use)(&events[i], &row->engaged,
+                                                                counts_of(&batch, &events[i]));
     }
     ok = ok && (!batch.row_count ||
                 (write_rows(db, why, &batch) && write_counts(db, why, &batch) && write_contacts(db, why, &batch)));

@@ -1,9 +1,10 @@
-/* engaged.h - opens and clicks, people and machines kept apart (S85, U9, U10)
+/* engaged.h - opens, clicks and downloads, people and machines kept apart (S85, U9, U10, S27)
  *
- * An OPENED or CLICKED event says who it was by what the request itself shows (its origin: person, proxy, robot). What
- * only behaviour shows is found here: ENGAGED_BURST_LINKS different links of one mail within ENGAGED_BURST_MS are a
- * security gateway's, whatever it calls itself, and that burst's clicks are taken back from the people's. The numbers
- * add up: unique <= total, and people + machines = all. Kept by the report's reader, in its transaction. */
+ * An OPENED, CLICKED or DOWNLOADED event says who it was by what the request itself shows (its origin: person, proxy,
+ * robot). What only behaviour shows is found here: ENGAGED_BURST_LINKS different links of one mail within
+ * ENGAGED_BURST_MS are a security gateway's, whatever it calls itself (a file is a link too), and that burst's clicks
+ * are taken back from the people's. The numbers add up: unique <= total, and people + machines = all. Kept by the
+ * report's reader, in its transaction. */
 #ifndef TODOKE_REPORT_ENGAGED_H
 #define TODOKE_REPORT_ENGAGED_H
 
@@ -19,10 +20,13 @@ enum engaged_what {                      /* numbers in the store: never change *
                     ENGAGED_CLICKS,      /* by people */
                     ENGAGED_CLICKED,     /* deliveries on which a person clicked */
                     ENGAGED_CLICKS_ROBOT,
+                    ENGAGED_DOWNLOADS,  /* by people */
+                    ENGAGED_DOWNLOADED, /* deliveries of which a person downloaded a file */
+                    ENGAGED_DOWNLOADS_ROBOT,
                     ENGAGED_COUNT,
 };
 
-/* The reader's part: takes OPENED and CLICKED, passes over the rest. */
+/* The reader's part: takes OPENED, CLICKED and DOWNLOADED, passes over the rest. */
 NODISCARD bool engaged_take(struct db *db, struct fault *why, const struct event *events, size_t count);
 
 /* campaign_id 0: everything. */

@@ -26,7 +26,8 @@ static bool take(struct db *db, struct fault *why, void *context)
                                    .campaign_id = 5,
                                    .kind = batch->steps[i].kind,
                                    .origin = batch->steps[i].origin,
-                                   .code = batch->steps[i].link,
+                                   .code = batch->steps[i].kind == EVENT_CLICKED ? batch->steps[i].link : 0,
+                                   .note = slice_of("abcdefghij" + batch->steps[i].link, 1),
                                    .at = NOW + batch->steps[i].after};
     return engaged_take(db, why, events, batch->count);
 }
@@ -38,6 +39,11 @@ static bool take(struct db *db, struct fault *why, void *context)
 #define CLICK(who, delivery, link, after)                                                                              \
     {                                                                                                                  \
         EVENT_CLICKED, EVENT_ORIGIN_##who, delivery, link, after                                                       \
+    }
+
+#define DOWNLOAD(who, delivery, file, after)                                                                           \
+    {                                                                                                                  \
+        EVENT_DOWNLOADED, EVENT_ORIGIN_##who, delivery, file, after                                                    \
     }
 
 static void counted(void **state)
@@ -68,10 +74,19 @@ static void counted(void **state)
         {"two people in one second",
          {CLICK(PERSON, 1, 0, 0), CLICK(PERSON, 2, 1, 1), CLICK(PERSON, 1, 1, 2), CLICK(PERSON, 2, 2, 3)},
          {0, 0, 0, 0, 4, 2, 0}},
+        {"a file, twice, and another's",
+         {DOWNLOAD(PERSON, 1, 0, 0), DOWNLOAD(PERSON, 1, 0, 100), DOWNLOAD(PERSON, 2, 0, 0), DOWNLOAD(ROBOT, 3, 0, 0)},
+         {0, 0, 0, 0, 0, 0, 0, 3, 2, 1}},
+        {"a gateway that follows links and files",
+         {CLICK(PERSON, 1, 0, 0), DOWNLOAD(PERSON, 1, 1, 10), CLICK(PERSON, 1, 1, 20), DOWNLOAD(PERSON, 1, 1, 30000)},
+         {0, 0, 0, 0, 0, 0, 2, 1, 1, 1}},
+        {"three files in a second",
+         {DOWNLOAD(PERSON, 1, 0, 0), DOWNLOAD(PERSON, 1, 1, 10), DOWNLOAD(PERSON, 1, 2, 20)},
+         {0, 0, 0, 0, 0, 0, 0, 0, 0, 3}},
         {"a robot by its own word", {CLICK(ROBOT, 1, 0, 0), CLICK(PERSON, 1, 1, 1)}, {0, 0, 0, 0, 1, 1, 1}},
     };
-    static const char *const whats[] = {"opens",  "opened",  "opens_proxy", "opens_robot",
-                                        "clicks", "clicked", "clicks_robot"};
+    static const char *const whats[] = {"opens",   "opened",       "opens_proxy", "opens_robot", "clicks",
+                                        "clicked", "clicks_robot", "downloads",   "downloaded",  "downloads_robot"};
     for (size_t i = 0; i < COUNT_OF(rows) * 2; i++) {
         size_t at = i / 2;
         TEST_STORE(test, state);

@@ -101,7 +101,8 @@ static bool differences_write(struct db *db, struct fault *why, struct differenc
 static bool is_move(const struct event *event)
 {
     return event->delivery_id && event->kind != EVENT_OPENED && event->kind != EVENT_CLICKED &&
-           event->state_before < DELIVERY_STATE_COUNT && event->state_after < DELIVERY_STATE_COUNT;
+           event->kind != EVENT_DOWNLOADED && event->state_before < DELIVERY_STATE_COUNT &&
+           event->state_after < DELIVERY_STATE_COUNT;
 }
 
 /* At its first attempt a delivery has no reason yet: most events need not ask. */
