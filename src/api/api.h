@@ -78,6 +78,7 @@ struct api_options {
     void (*submitted)(void *owner, const struct submit_news *news, size_t count);
     uint64_t file_size_max;     /* octets of a file for download */
     time_ms file_expires_after; /* so long it can be downloaded, unless the request says otherwise */
+    uint64_t attachment_link;   /* a larger attachment goes as a link, unless the request says otherwise; 0: none */
     time_ms expires_after; /* a delivery is given up this long after its due time, unless the request says otherwise */
     /* After a commit that paused or resumed, on the writer's thread: engine_holds_changed. May be NULL. */
     void (*holds_changed)(void *owner);

@@ -124,7 +124,8 @@ static bool sending_run(struct write_job *job, struct db *db, struct fault *why)
     const struct sending_person **people = people_of(sending, rows);
     if (!suppress_check_many(db, why, identities, sending->count, sending->message.brand_id, SLICE(""),
                              sending->message.now, suppressed) ||
-        !settle_suppressed(sending, db, rows, suppressed, found, why) || !data_keep(sending, db, rows, people, why))
+        !sending_files_keep(sending, db, why) || !settle_suppressed(sending, db, rows, suppressed, found, why) ||
+        !data_keep(sending, db, rows, people, why))
         return false;
     answer_write(sending, rows, people, suppressed, found);
     return repeat_keep(&sending->repeat, db, sending->message.now, sending->status, buf_slice(&sending->answer), why);
@@ -164,8 +165,10 @@ void api_message_send(struct api *api, struct http_request *request)
     struct sending *sending = sending_read(api, request);
     if (!sending)
         return;
-    sending->job = (struct write_job){
-        .run = sending_run, .done = sending_done, .rows = (unsigned)(4 + 2 * sending->count), .fails_fast = true};
+    sending->job = (struct write_job){.run = sending_run,
+                                      .done = sending_done,
+                                      .rows = (unsigned)(4 + 2 * sending->count + 16 * sending->link_count),
+                                      .fails_fast = true};
     api->writes++;
     http_suspend(request, &sending->later, sending_resumed);
     store_write(api->options.store, &sending->job);

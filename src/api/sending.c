@@ -1,7 +1,6 @@
 #include "api/sending.h"
 
 #include "api/body.h"
-#include "base/base64.h"
 #include "base/utf8.h"
 #include "mail/address.h"
 #include <stdio.h>
@@ -251,50 +250,6 @@ static bool waives_tls(const struct content_source *source)
     return tls_required_is_waived(&seen);
 }
 
-static void file_read(struct body *body, size_t index, const json_t *value, struct arena *arena,
-                      struct content_file *file)
-{
-    static const char *const members[] = {"name", "type", "content_id"};
-    struct slice *const texts[] = {&file->name, &file->type, &file->content_id};
-    char field[BODY_FIELD_MAX];
-    snprintf(field, sizeof(field), "attachments[%zu]", index);
-    if (!json_is_object(value)) {
-        body_wrong(body, field, "an attachment is an object with name, type and content (base64)");
-        return;
-    }
-    for (size_t i = 0; i < COUNT_OF(members); i++) {
-        const json_t *text = json_object_get(value, members[i]);
-        snprintf(field, sizeof(field), "attachments[%zu].%s", index, members[i]);
-        if (text && !json_is_null(text) && !body_line_of(body, field, text, 250, texts[i]))
-            return;
-        *texts[i] = arena_copy(arena, *texts[i]);
-    }
-    SCOPED(buf) bytes = BUF(CONTENT_FILES_BYTES_MAX + 4);
-    const json_t *content = json_object_get(value, "content");
-    snprintf(field, sizeof(field), "attachments[%zu].content", index);
-    if (!json_is_string(content) ||
-        !base64_decode(&bytes, slice_of(json_string_value(content), json_string_length(content))) || !buf_ok(&bytes))
-        body_wrong(body, field, "content is the file in base64, at most %d MB", CONTENT_FILES_BYTES_MAX >> 20);
-    else
-        file->bytes = arena_copy(arena, buf_slice(&bytes));
-}
-
-static void files_read(struct body *body, struct arena *arena, struct content_source *source)
-{
-    json_t *files = body_member(body, "attachments");
-    if (!files)
-        return;
-    if (!json_is_array(files) || json_array_size(files) > CONTENT_FILES_MAX) {
-        body_wrong(body, "attachments", "attachments is an array of at most %d files", CONTENT_FILES_MAX);
-        return;
-    }
-    struct content_file *list = ARENA_ARRAY(arena, struct content_file, json_array_size(files) + 1);
-    for (size_t i = 0; i < json_array_size(files) && !body->is_wrong; i++)
-        file_read(body, i, json_array_get(files, i), arena, &list[i]);
-    source->files = list;
-    source->file_count = json_array_size(files);
-}
-
 static void tags_read(struct body *body, struct arena *arena, struct message *message)
 {
     json_t *tags = body_member(body, "tags");
@@ -354,7 +309,7 @@ static void letter_take(struct api *api, struct body *body, const struct sender 
     from_read(body, sender, arena, source, &sending->message.from_domain);
     reply_to_read(body, sender, arena, source);
     headers_read(body, arena, source);
-    files_read(body, arena, source);
+    sending_files_read(api, body, sender, sending, source);
     if (content_id && (source->subject.len || source->preheader.len || source->html.len || source->text.len))
         body_wrong(body, "content_id", "either content_id, or subject, html and text");
     if (!content_id && !body->is_wrong && !source->html.len && !source->text.len)

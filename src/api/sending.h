@@ -7,9 +7,11 @@
 #ifndef TODOKE_API_SENDING_H
 #define TODOKE_API_SENDING_H
 
+#include "api/body.h"
 #include "api/inside.h"
 #include "api/repeat.h"
 #include "content/letter.h"
+#include "hosted/hosted.h"
 #include "submit/message.h"
 
 enum {
@@ -24,6 +26,13 @@ struct sending_person {
     struct slice name, data;        /* data: a JSON object, or empty */
 };
 
+/* An attachment that goes as a link for download. */
+struct sending_link {
+    struct hosted_file file; /* its body is made in the transaction */
+    struct slice bytes;
+    bool is_stored; /* it was there before */
+};
+
 struct sending {
     struct write_job job;
     struct http_later later;
@@ -34,6 +43,8 @@ struct sending {
     struct message message; /* body: the letter */
     struct sending_person *people;
     size_t count;
+    struct sending_link *links;
+    size_t link_count;
     bool is_scheduled;
     struct repeat repeat;
     /* of the last run */
@@ -48,5 +59,11 @@ struct sending {
 /* Read it from the request. NULL: something is wrong; answered. */
 struct sending *sending_read(struct api *api, struct http_request *request);
 void sending_free(struct sending *sending);
+
+/* sending_files.c: the member attachments, into source->files, source->links and sending->links. When due is read. */
+void sending_files_read(struct api *api, struct body *body, const struct sender *sender, struct sending *sending,
+                        struct content_source *source);
+/* Inside the write job: the files of links. */
+NODISCARD bool sending_files_keep(struct sending *sending, struct db *db, struct fault *why);
 
 #endif

@@ -24,6 +24,7 @@ static void release_thread(void *self, unsigned worker)
     }
     stored_mails_release(&thread->stored);
     letters_release(&thread->letters);
+    known_files_release(thread);
     at = 0;
     for (struct id_map_entry *entry; (entry = id_map_walk(&thread->campaigns, &at));)
         free(entry->value);
@@ -320,6 +321,7 @@ static bool compose(void *self, unsigned worker, const struct recipient *recipie
 
     time_ms date = recipient->date ? recipient->date : now;
     mailer_addresses(mailer, thread, recipient, &known->brand, date);
+    struct mailer_files files = {thread, known->brand.id, now};
     struct root_data root = {.contact = {.recipient = recipient}, .brand = &known->brand};
     if (recipient->fields.len > 2)
         root.contact.fields = json_loadb(recipient->fields.ptr, recipient->fields.len, 0, NULL);
@@ -337,6 +339,8 @@ static bool compose(void *self, unsigned worker, const struct recipient *recipie
         .link_base = known->brand.link_base,
         .links_expire = date + DAYS_MS(MAILER_LINK_DAYS),
         .data = liquid_object(&root_type, &root),
+        .find_file = mailer_find_file,
+        .file_context = &files,
     };
     bool ok = compose_mail(content, &job, known->signer, &thread->composed, why);
     json_decref(root.contact.fields);

@@ -61,12 +61,22 @@ struct known_letters {
     uint64_t clock;
 };
 
+/* A brand's file for download as one thread knows it, by "brand/name". */
+struct known_file {
+    time_ms read_at;
+    bool is_there;
+    struct content_link link;
+};
+enum { FILES_KNOWN = 1000 };
+
 struct mailer_thread {
     struct db *reader;
     struct composed composed;
     struct id_map brands, campaigns, contents;
     struct stored_mails stored;
     struct known_letters letters;
+    struct map files; /* struct known_file */
+    struct arena files_arena;
     struct buf return_path, url, mailto, feedback;
 };
 
@@ -84,6 +94,15 @@ NODISCARD bool mailer_signer_open(const struct mailer *mailer, const struct rows
 /* thread->return_path, url, mailto, feedback of this delivery. */
 void mailer_addresses(const struct mailer *mailer, struct mailer_thread *thread, const struct recipient *recipient,
                       const struct brand *brand, time_ms date);
+
+/* compose_job.find_file, of a brand; mailer_files.c */
+struct mailer_files {
+    struct mailer_thread *thread;
+    uint64_t brand_id;
+    time_ms now;
+};
+bool mailer_find_file(void *files, struct slice name, struct content_link *link, struct fault *why);
+void known_files_release(struct mailer_thread *thread);
 
 /* mailer_stored.c */
 NODISCARD bool mailer_compose_stored(struct mailer *mailer, struct mailer_thread *thread,

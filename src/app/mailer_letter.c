@@ -155,6 +155,7 @@ bool mailer_compose_letter(struct mailer *mailer, struct mailer_thread *thread, 
         return false;
     time_ms date = recipient->date ? recipient->date : now;
     mailer_addresses(mailer, thread, recipient, brand, date);
+    struct mailer_files files = {thread, brand->id, now};
     const struct compose_job job = {
         .delivery_id = recipient->id,
         .date = date,
@@ -168,6 +169,8 @@ bool mailer_compose_letter(struct mailer *mailer, struct mailer_thread *thread, 
         .link_base = brand->link_base,
         .links_expire = date + DAYS_MS(MAILER_LINK_DAYS),
         .data = liquid_object(&root_type, &letter),
+        .find_file = mailer_find_file,
+        .file_context = &files,
     };
     bool ok = compose_mail(known->content, &job, signer, &thread->composed, why);
     json_decref(data);

@@ -501,6 +501,7 @@ bool service_run(struct service *service, struct fault *why)
     uint64_t file_size_max = (uint64_t)options->config->file_size_max.number;
     api.file_size_max = file_size_max < HOSTED_SIZE_MAX ? file_size_max : HOSTED_SIZE_MAX;
     api.file_expires_after = options->config->file_expires_after.duration;
+    api.attachment_link = (uint64_t)options->config->attachment_link.number;
     api.reader = service->join;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;

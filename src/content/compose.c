@@ -6,6 +6,7 @@
 #include "content/enclosed.h"
 #include "content/links.h"
 #include "content/liquid_private.h"
+#include "content/offer.h"
 #include "content/twin.h"
 #include "mail/message_id.h"
 #include "mime/write.h"
@@ -25,6 +26,9 @@ struct content {
     struct buf text_template;
     struct buf *files; /* each with its headers, encoded */
     size_t file_count;
+    struct content_link *links;
+    size_t link_count;
+    bool is_japanese;
 };
 
 /* --- compiling --- */
@@ -123,6 +127,21 @@ static bool compile_files(struct content *content, const struct content_source *
     return true;
 }
 
+static bool compile_links(struct content *content, const struct content_source *source, struct fault *why)
+{
+    if (source->link_count > CONTENT_FILES_MAX)
+        return fault_set(why, FAULT_INPUT, "files: more than %d", CONTENT_FILES_MAX);
+    content->is_japanese =
+        text_is_japanese(source->subject) || text_is_japanese(source->text) || text_is_japanese(source->html);
+    content->links = NEW_ARRAY(struct content_link, source->link_count + 1);
+    for (; content->link_count < source->link_count; content->link_count++) {
+        struct content_link *link = &content->links[content->link_count];
+        *link = source->links[content->link_count];
+        link->name = slice_of(slice_dup(link->name), link->name.len);
+    }
+    return true;
+}
+
 /* Where the body's own markup begins: behind <body ...>; the start when there is none. */
 static size_t body_start(struct slice html)
 {
@@ -151,18 +170,16 @@ static void html_complete(struct buf *out, struct slice html, struct slice prehe
         buf_text(out, "\n</body></html>\n");
 }
 
-/* At the end of the body, where it holds nothing up. */
-static void put_pixel(struct buf *html)
+/* At the end of the body. */
+static void put_last(struct buf *html, struct slice what)
 {
-    static const struct slice pixel =
-        SLICE_INIT("<img src=\"{{ open_url }}\" width=\"1\" height=\"1\" alt=\"\" style=\"display:block;border:0\">");
     ptrdiff_t at = slice_find_caseless(buf_slice(html), SLICE("</body"));
     SCOPED(buf) tail = BUF(LIQUID_SOURCE_MAX);
     if (at != SLICE_NPOS) {
         buf_append(&tail, slice_from(buf_slice(html), (size_t)at));
         html->len = (size_t)at;
     }
-    buf_append(html, pixel);
+    buf_append(html, what);
     buf_append(html, buf_slice(&tail));
 }
 
@@ -180,8 +197,11 @@ static bool compile_html(struct content *content, const struct content_source *s
     if (source->counts_clicks)
         links_rewrite(&counted, source->html);
     html_complete(&whole, source->counts_clicks ? buf_slice(&counted) : source->html, source->preheader);
+    if (source->link_count)
+        put_last(&whole, SLICE("{{ file_links_html }}"));
     if (source->counts_opens)
-        put_pixel(&whole);
+        put_last(&whole, SLICE("<img src=\"{{ open_url }}\" width=\"1\" height=\"1\" alt=\"\" "
+                               "style=\"display:block;border:0\">"));
     if (!compile_one(buf_slice(&whole), true, &alone, "html", why))
         return false;
     content->html = body_new(alone, 0);
@@ -196,6 +216,8 @@ static bool compile_text(struct content *content, const struct content_source *s
         buf_append(&content->text_template, source->text);
     else
         twin_from_html(&content->text_template, source->html);
+    if (source->link_count)
+        buf_text(&content->text_template, "\n\n{{ file_links_text }}");
     if (!buf_ok(&content->text_template))
         return fault_set(why, FAULT_INPUT, "text, line 1, column 1: larger than %d MB", LIQUID_SOURCE_MAX >> 20);
     if (!compile_one(buf_slice(&content->text_template), false, &liquid,
@@ -210,7 +232,8 @@ bool content_compile(const struct content_source *source, struct content **conte
     struct content *made = NEW(struct content);
     bool is_done = compile_headers(made, source, why) && compile_list_id(made, source, why) &&
                    enclosed_headers(source, &made->fixed, why) && compile_files(made, source, why) &&
-                   (!source->html.len || compile_html(made, source, why)) && compile_text(made, source, why);
+                   compile_links(made, source, why) && (!source->html.len || compile_html(made, source, why)) &&
+                   compile_text(made, source, why);
     if (!is_done) {
         content_free(made);
         return false;
@@ -232,6 +255,9 @@ void content_free(struct content *content)
     for (size_t i = 0; i < content->file_count; i++)
         buf_release(&content->files[i]);
     free(content->files);
+    for (size_t i = 0; i < content->link_count; i++)
+        free((char *)(uintptr_t)content->links[i].name.ptr);
+    free(content->links);
     body_free(content->html);
     body_free(content->text);
     free(content->from_address);
@@ -272,6 +298,7 @@ static void composed_begin(struct composed *composed, size_t signature_room)
 struct job_root {
     const struct compose_job *job;
     struct arena *arena;
+    struct offer *offer;
 };
 
 static struct liquid_value counted_url(const struct job_root *root, enum token_kind kind, struct slice path,
@@ -300,7 +327,9 @@ static bool job_member(const void *self, struct slice name, struct liquid_value 
         *value = counted_url(root, TOKEN_OPEN, SLICE("/o/"), 0);
         return true;
     }
-    if (data->kind == LIQUID_OBJECT && data->ref.type->member(data->ref.self, name, value))
+    if (offer_block(root->offer, name, value) ||
+        (data->kind == LIQUID_OBJECT && data->ref.type->member(data->ref.self, name, value)) ||
+        offer_file(root->offer, name, value))
         return true;
     if (job->ring && slice_equal(name, SLICE("preferences_url"))) {
         *value = counted_url(root, TOKEN_PREFERENCES, SLICE("/p/"), 0);
@@ -478,13 +507,22 @@ bool compose_mail(const struct content *content, const struct compose_job *job, 
                   struct composed *composed, struct fault *why)
 {
     composed_begin(composed, signer ? dkim_signer_count(signer) * DKIM_HEADER_ROOM : 0);
-    const struct job_root root = {job, &composed->arena};
+    struct offer offer = {.job = job,
+                          .links = content->links,
+                          .link_count = content->link_count,
+                          .is_japanese = content->is_japanese,
+                          .arena = &composed->arena};
+    const struct job_root root = {job, &composed->arena, &offer};
     const struct liquid_context context = {.root = liquid_object(&job_type, &root),
                                            .now = job->date,
                                            .offset_minutes = job->date_offset_minutes,
                                            .arena = &composed->arena};
     if (!write_headers(content, job, &context, composed, why) || !write_bodies(content, job, &context, composed, why))
         return false;
+    if (offer.why.kind != FAULT_NONE) {
+        *why = offer.why;
+        return false;
+    }
     if (!buf_ok(&composed->wire))
         return fault_set(why, FAULT_LIMIT, "the mail is larger than %d MB", WIRE_MAX >> 20);
     return !signer || sign(signer, job, composed, why);

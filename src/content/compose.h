@@ -30,6 +30,14 @@ struct content_file {
     struct slice content_id; /* shown inline where the HTML says cid:...; empty: an attachment */
 };
 
+/* A file for download (hosted/hosted.h). */
+struct content_link {
+    uint64_t file_id;
+    struct slice name;
+    uint64_t size_bytes;
+    time_ms expires;
+};
+
 /* As the person wrote it. Templates are Liquid, UTF-8. */
 struct content_source {
     struct slice subject;                 /* template */
@@ -45,6 +53,8 @@ struct content_source {
     size_t header_count;
     const struct content_file *files; /* at most CONTENT_FILES_MAX */
     size_t file_count;
+    const struct content_link *links; /* files that go as links, in a block at the end; at most CONTENT_FILES_MAX */
+    size_t link_count;
     bool counts_clicks; /* links of the HTML lead through us (content/links.h) */
     bool counts_opens;  /* a pixel at the end of the HTML */
 };
@@ -65,8 +75,9 @@ void content_free(struct content *content);
 /* The text template in use: as given, or as made from the HTML. */
 struct slice content_text_template(const struct content *content);
 
-/* One recipient. Templates see `data`'s members, and: unsubscribe_url, preferences_url, email (unless data
- * has them itself). */
+/* One recipient. Templates see `data`'s members, and: unsubscribe_url, preferences_url, email, file (unless data
+ * has them itself). file["name"] is a file for download with url, name, size (for people), bytes, expires (seconds) and
+ * until (for people). */
 struct compose_job {
     uint64_t delivery_id; /* Message-ID and boundaries derive from it */
     time_ms date;         /* pinned at the first time on the wire */
@@ -82,6 +93,10 @@ struct compose_job {
     struct slice link_base;
     time_ms links_expire;
     struct liquid_value data;
+    /* The brand's file of that name; its texts live until the next call. False: there is none (kind NONE), or why.
+     * NULL: there are none. */
+    bool (*find_file)(void *context, struct slice name, struct content_link *link, struct fault *why);
+    void *file_context;
 };
 
 /* Where mails are composed; one for each thread, reused: keeps its memory. A zeroed one is ready. */

@@ -62,6 +62,19 @@ void letter_write(const struct letter *letter, struct buf *out)
         }
         json_end(&json);
     }
+    if (source->link_count) {
+        json_key(&json, "links");
+        json_array_begin(&json);
+        for (size_t i = 0; i < source->link_count; i++) {
+            json_object_begin(&json);
+            json_put_id(&json, "id", source->links[i].file_id);
+            text_put(&json, "name", source->links[i].name);
+            json_put_int(&json, "size", (int64_t)source->links[i].size_bytes);
+            json_put_int(&json, "expires", source->links[i].expires);
+            json_end(&json);
+        }
+        json_end(&json);
+    }
     json_end(&json);
 }
 
@@ -100,6 +113,25 @@ static bool files_read(const json_t *files, struct arena *arena, struct content_
     return true;
 }
 
+static bool links_read(const json_t *links, struct arena *arena, struct content_source *source)
+{
+    size_t count = json_array_size(links);
+    struct content_link *list = ARENA_ARRAY(arena, struct content_link, count + 1);
+    if (count > CONTENT_FILES_MAX)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *link = json_array_get(links, i);
+        list[i].name = text_get(link, "name", arena);
+        list[i].size_bytes = (uint64_t)json_integer_value(json_object_get(link, "size"));
+        list[i].expires = json_integer_value(json_object_get(link, "expires"));
+        if (!slice_to_u64(text_get(link, "id", arena), &list[i].file_id))
+            return false;
+    }
+    source->links = list;
+    source->link_count = count;
+    return true;
+}
+
 bool letter_read(struct slice text, struct arena *arena, struct letter *letter, struct fault *why)
 {
     json_t *object = json_loadb(text.ptr, text.len, 0, NULL);
@@ -117,7 +149,8 @@ bool letter_read(struct slice text, struct arena *arena, struct letter *letter, 
     source->headers = list;
     letter->wants_unsubscribe = json_is_true(json_object_get(object, "unsubscribe"));
     bool ok = json_is_object(object) && (!version.len || slice_to_u64(version, &letter->version_id)) &&
-              files_read(json_object_get(object, "files"), arena, source);
+              files_read(json_object_get(object, "files"), arena, source) &&
+              links_read(json_object_get(object, "links"), arena, source);
     json_decref(object);
     return ok || fault_set(why, FAULT_INPUT, "the stored letter cannot be read");
 }

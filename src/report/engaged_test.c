@@ -27,7 +27,7 @@ static bool take(struct db *db, struct fault *why, void *context)
                                    .kind = batch->steps[i].kind,
                                    .origin = batch->steps[i].origin,
                                    .code = batch->steps[i].kind == EVENT_CLICKED ? batch->steps[i].link : 0,
-                                   .note = slice_of("abcdefghij" + batch->steps[i].link, 1),
+                                   .note = slice_of(&"abcdefghij"[batch->steps[i].link], 1),
                                    .at = NOW + batch->steps[i].after};
     return engaged_take(db, why, events, batch->count);
 }
