@@ -246,7 +246,9 @@ struct text timeline_text(const struct rules *rules, const struct event *event, 
     case EVENT_OPENED: return TEXT("開封されました", "Opened");
     case EVENT_CLICKED: return TEXT("リンクが押されました", "A link was followed");
     case EVENT_SUBSCRIBED: return TEXT("本人が登録を確認しました", "Subscribed, and confirmed it");
-    case EVENT_DOWNLOADED: return TEXT("ファイルがダウンロードされました", "A file was downloaded");
+    case EVENT_DOWNLOADED:
+        return (struct text){arena_printf(arena, "ファイルがダウンロードされました: %.*s", SLICE_ARG(event->note)),
+                             arena_printf(arena, "A file was downloaded: %.*s", SLICE_ARG(event->note))};
     case EVENT_UNVERIFIED:
         return TEXT("本物か確認できないエラーメールが届きました", "An error mail came that cannot be verified");
     case EVENT_MOVED_TO_WIRE: return TEXT("送り始めました", "Sending began");
