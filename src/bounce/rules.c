@@ -306,9 +306,24 @@ static bool status_meets(const struct blob_status *want, const uint16_t status[3
     return true;
 }
 
+/* Before RCPT no recipient has been named: whoever is unknown, refused or closed is the sender, or a login. */
+static bool blames_recipient(unsigned reason)
+{
+    return reason == REASON_USER_UNKNOWN || reason == REASON_HOST_UNKNOWN || reason == REASON_HAS_MOVED ||
+           reason == REASON_FILTERED || reason == REASON_SUSPENDED;
+}
+
+static bool is_before_rcpt(enum stage stage)
+{
+    return stage == STAGE_CONNECT || stage == STAGE_EHLO || stage == STAGE_STARTTLS || stage == STAGE_AUTH ||
+           stage == STAGE_MAIL;
+}
+
 static bool conditions_meet(const struct blob *blob, const struct blob_rule *rule, const struct refusal *refusal)
 {
     if (rule->stages && !(rule->stages & 1u << refusal->stage))
+        return false;
+    if (is_before_rcpt(refusal->stage) && blames_recipient(rule->reason))
         return false;
     const struct blob_codes *codes = BLOB_AT(blob, struct blob_codes, blob->codes) + rule->codes.at;
     bool ok = rule->codes.count == 0;
@@ -500,15 +515,18 @@ void rules_verdict_of_reason(const struct rules *rules, enum reason reason, bool
 
 static enum reason fallback_reason(const struct blob *blob, const struct refusal *refusal, struct slice *rule)
 {
+    bool is_before = is_before_rcpt(refusal->stage);
     const struct blob_fallback *row = BLOB_AT(blob, struct blob_fallback, blob->fallback_statuses);
     *rule = SLICE("fallback.status");
     for (uint32_t i = 0; i < blob->fallback_statuses.count; i++)
-        if (status_meets(&row[i].status, refusal->status) && (!row[i].stages || row[i].stages & 1u << refusal->stage))
+        if (status_meets(&row[i].status, refusal->status) && (!row[i].stages || row[i].stages & 1u << refusal->stage) &&
+            !(is_before && blames_recipient(row[i].reason)))
             return (enum reason)row[i].reason;
     row = BLOB_AT(blob, struct blob_fallback, blob->fallback_codes);
     *rule = SLICE("fallback.code");
     for (uint32_t i = 0; i < blob->fallback_codes.count; i++)
-        if (row[i].code == refusal->code && (!row[i].stages || row[i].stages & 1u << refusal->stage))
+        if (row[i].code == refusal->code && (!row[i].stages || row[i].stages & 1u << refusal->stage) &&
+            !(is_before && blames_recipient(row[i].reason)))
             return (enum reason)row[i].reason;
     *rule = SLICE("");
     return REASON_UNDEFINED;

@@ -110,6 +110,30 @@ static void quoted_texts_mean(void **state)
     rules_free(rules);
 }
 
+/* S48: before RCPT no recipient has been named, whatever the words. */
+static void nobody_is_blamed_before_rcpt(void **state)
+{
+    static const enum stage early[] = {STAGE_CONNECT, STAGE_EHLO, STAGE_STARTTLS, STAGE_AUTH, STAGE_MAIL};
+    static const char *const texts[] = {"User unknown", "ein Benutzer existiert nicht", "Mailbox disabled", "zork"};
+    struct rules *rules;
+    struct fault why;
+    assert_true(rules_open(&rules, &why));
+    struct rules_scratch *scratch = rules_scratch_new(rules);
+    for (size_t i = 0; i < COUNT_OF(early); i++) {
+        for (size_t k = 0; k < COUNT_OF(texts); k++) {
+            struct refusal refusal = {
+                .code = 550, .status = {5, 1, 1}, .stage = early[i], .text = slice_str(texts[k]), .is_final = true};
+            struct verdict verdict;
+            rules_judge(rules, scratch, &refusal, &verdict);
+            assert_false(verdict.is_permanent);
+            assert_int_not_equal(verdict.whose, WHOSE_ADDRESS);
+        }
+    }
+    rules_scratch_free(scratch);
+    rules_free(rules);
+    (void)state;
+}
+
 /* A mail that came back is tried again by nobody, and a notice of delay asks for nothing: what we say must not promise
  * the one, nor have the mail sent twice for the other (S6, S91; tools/check-words finds promises without a row). */
 static void a_remedy_fits_what_is_still_to_come(void **state)
@@ -243,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(examples_meet_their_rules),
                                        cmocka_unit_test(quoted_texts_mean),
                                        cmocka_unit_test(marks_point_at_the_words),
+                                       cmocka_unit_test(nobody_is_blamed_before_rcpt),
                                        cmocka_unit_test(a_remedy_fits_what_is_still_to_come),
                                        cmocka_unit_test(own_rules),
                                        cmocka_unit_test(long_texts_are_bounded)};
