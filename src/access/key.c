@@ -20,10 +20,7 @@ static struct slice digest_of(struct slice secret, unsigned char digest[SHA256_D
 
 static bool name_is_clean(struct slice name)
 {
-    for (size_t i = 0; i < name.len; i++)
-        if ((unsigned char)name.ptr[i] < ' ' || name.ptr[i] == 0x7f)
-            return false;
-    return name.len && name.len <= KEY_NAME_MAX && utf8_is_valid(name);
+    return name.len && name.len <= KEY_NAME_MAX && utf8_is_valid(name) && utf8_is_line(name);
 }
 
 /* ── rights ── */

@@ -5,21 +5,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-bool text_is_line(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c < ' ' || c == 0x7f)
-            return false;
-        unsigned char next = i + 1 < text.len ? (unsigned char)text.ptr[i + 1] : 0;
-        if (c == 0xc2 && next < 0xa0) /* U+0080 to U+009F; text is UTF-8 */
-            return false;
-        if (c == 0xe2 && next == 0x80 && i + 2 < text.len && ((unsigned char)text.ptr[i + 2] | 1) == 0xa9)
-            return false; /* U+2028, U+2029 */
-    }
-    return true;
-}
-
 bool text_is_storable(struct slice text)
 {
     return utf8_is_valid(text) && !(text.len && memchr(text.ptr, 0, text.len));
@@ -122,7 +107,7 @@ bool body_line_of(struct body *body, const char *field, const json_t *value, siz
 {
     if (!text_of(body, field, value, most, line))
         return false;
-    if (text_is_line(*line))
+    if (utf8_is_line(*line))
         return true;
     body_wrong(body, field, "%s holds a line break or another control character", field);
     return false;

@@ -59,8 +59,6 @@ struct api;
 struct sender;
 NODISCARD bool body_brand(struct api *api, struct body *body, struct sender **sender, struct fault *why);
 
-/* No control character that could end a line anywhere. */
-bool text_is_line(struct slice text);
 /* UTF-8 without NUL: what the store takes. For names out of a path or query. */
 bool text_is_storable(struct slice text);
 

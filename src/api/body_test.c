@@ -1,6 +1,7 @@
 /* X3: which texts may stand in one line of a header. */
 #include "api/body.h"
 #include "base/test.h"
+#include "base/utf8.h"
 
 static void a_line_has_no_control_characters(void **state)
 {
@@ -33,7 +34,7 @@ static void a_line_has_no_control_characters(void **state)
         {"a character cut off at the end", SLICE_INIT("a\xe2\x80"), true},
     };
     for (size_t i = 0; i < COUNT_OF(table); i++)
-        assert_row(table[i].row, text_is_line(table[i].text) == table[i].want);
+        assert_row(table[i].row, utf8_is_line(table[i].text) == table[i].want);
 }
 
 int main(void)

@@ -10,6 +10,7 @@
 #include "api/body.h"
 #include "api/public_change.h"
 #include "audience/optin.h"
+#include "base/utf8.h"
 #include "campaign/brand.h"
 #include "campaign/optin_mail.h"
 #include "mail/address.h"
@@ -179,12 +180,12 @@ static void form_act(struct http_request *request, void *user)
     http_form(request, "lang", &lang);
     email = slice_trim(email);
     name = slice_head(slice_trim(name), CONTACT_NAME_MAX);
-    if (!text_is_line(name) || !text_is_storable(name))
+    if (!utf8_is_line(name) || !text_is_storable(name))
         name = SLICE("");
     if (!network_may(api, request))
         return;
-    if (!text_is_line(email) || !address_of_person(email, &request->arena, &address, &why)) {
-        form_show(request, 400, &list, &brand, text_is_line(email) ? email : SLICE(""), name, true);
+    if (!utf8_is_line(email) || !address_of_person(email, &request->arena, &address, &why)) {
+        form_show(request, 400, &list, &brand, utf8_is_line(email) ? email : SLICE(""), name, true);
         return;
     }
     if (trap.len) { /* what no person sees was filled in */

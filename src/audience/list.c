@@ -1,4 +1,5 @@
 #include "audience/contact.h"
+#include "base/utf8.h"
 
 #define LIST_COLUMNS "id, brand_id, name, created_ms, title, notice, has_form"
 
@@ -9,6 +10,8 @@ bool list_create(struct db *db, struct fault *why, uint64_t brand_id, struct sli
     bool found;
     if (!name.len)
         return fault_set(why, FAULT_INPUT, "a list has a name");
+    if (!utf8_is_line(name))
+        return fault_set(why, FAULT_INPUT, "a list's name is one line of text");
     if (!db_query_ints(db, why, "SELECT id FROM list WHERE brand_id = $1 AND name = $2",
                        VALUES(V_INT((int64_t)brand_id), V_TEXT(name)), &there, 1, &found))
         return false;

@@ -143,3 +143,18 @@ size_t utf8_columns(struct slice s)
     }
     return columns;
 }
+
+bool utf8_is_line(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c < ' ' || c == 0x7f)
+            return false;
+        unsigned char next = i + 1 < s.len ? (unsigned char)s.ptr[i + 1] : 0;
+        if (c == 0xc2 && next < 0xa0) /* U+0080 to U+009F; text is UTF-8 */
+            return false;
+        if (c == 0xe2 && next == 0x80 && i + 2 < s.len && ((unsigned char)s.ptr[i + 2] | 1) == 0xa9)
+            return false; /* U+2028, U+2029 */
+    }
+    return true;
+}

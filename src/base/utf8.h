@@ -8,6 +8,9 @@ enum { UTF8_REPLACEMENT = 0xfffd };
 
 bool utf8_is_valid(struct slice s);
 bool slice_is_ascii(struct slice s);
+/* One line of text: nothing that ends a line anywhere, no control character (U+0000 to U+001F, U+007F to U+009F,
+ * U+2028, U+2029). What is no UTF-8 is not looked at. */
+bool utf8_is_line(struct slice s);
 /* Cut one code point off the front of *rest; UTF8_REPLACEMENT for each byte that is not UTF-8; -1 when nothing is left.
  */
 int32_t utf8_next(struct slice *rest);

@@ -1,5 +1,6 @@
 #include "campaign/brand.h"
 
+#include "base/utf8.h"
 #include "content/compose.h"
 #include "mail/address.h"
 
@@ -36,6 +37,8 @@ bool brand_create(struct db *db, struct fault *why, struct brand *brand, time_ms
     struct slice return_path;
     if (!brand->name.len)
         return fault_set(why, FAULT_INPUT, "a brand has a name");
+    if (!utf8_is_line(brand->name) || !utf8_is_line(brand->from_name))
+        return fault_set(why, FAULT_INPUT, "the name of a brand, and of whom its mail is from, is one line of text");
     if (!check_address(brand->from_address, "from address", why) ||
         (brand->reply_to.len && !check_address(brand->reply_to, "reply-to address", why)) ||
         !check_links(&brand->link_base, why))
