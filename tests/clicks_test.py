@@ -1,6 +1,6 @@
 """Opens and clicks of a campaign: links lead through us and nowhere but where the mail said (S85, X6), a GET changes nothing but counts (U11),
 tokens of one kind open nothing of another and a changed one opens nothing (X7), robots and privacy proxies are kept apart from people (U10),
-and a kill -9 loses no click that was answered."""
+and a kill -9 loses no click that was answered. The one-click POST of a mail program excludes at once, a GET of the same link nobody (M46, D07, L4)."""
 import email
 import email.policy
 import html.parser
@@ -9,6 +9,7 @@ import os
 import random
 import re
 import threading
+import time
 
 from receiver import Receiver
 from tap import Tap
@@ -137,6 +138,39 @@ def not_ours(tap, todoke, clicks, pixel):
     tap.equal(todoke.run("suppress", "list").stdout.count("@"), 0, "a GET excluded nobody (U11)")
 
 
+def post(where, path, body, kind):
+    connection = http.client.HTTPConnection(where, timeout=20)
+    begun = time.monotonic()
+    connection.request("POST", path, body, {"Content-Type": kind})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, answer.headers["Location"], answer.headers["Set-Cookie"], time.monotonic() - begun
+
+
+def one_click(tap, todoke, receiver):
+    """RFC 8058, as mail programs do it: without a cookie, a session or a page."""
+    mail, _ = links_of(receiver, "p39@good.example")
+    signed = re.sub(r"\s", "", re.search(r"h=([^;]*)", mail["DKIM-Signature"])[1]).lower().split(":")
+    tap.ok(mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click" and {"list-unsubscribe", "list-unsubscribe-post"} <= set(signed),
+           "one click is offered, and the offer is signed (M46)", f"{mail['List-Unsubscribe-Post']} {signed}")
+    path = path_of(re.search(r"<(https://[^>]*)>", mail["List-Unsubscribe"])[1])
+    excluded = lambda: [(row["address"], row["why"]) for row in todoke.rows("suppress", "list")]  # noqa: E731
+    tap.equal([ask(todoke.http, path, method, agent=agent) for method, agent in (("GET", PERSON), ("GET", "Barracuda Sentinel"), ("HEAD", PERSON))], [(200, None)] * 3, "a GET shows a page")
+    tap.equal(excluded(), [], "and excludes nobody (U11, M46)")
+    form, parts = "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
+    tap.equal(post(todoke.http, path[:-1] + ("a" if path[-1] != "a" else "b"), "List-Unsubscribe=One-Click", form)[0], 404, "a changed link is nobody's")
+    status, location, cookie, seconds = post(todoke.http, path, "List-Unsubscribe=One-Click", form)
+    tap.ok((status, location, cookie) == (200, None, None) and seconds < 5, "the POST is answered: no redirect, no cookie", f"{status} {location} {cookie} {seconds:.2f} s")
+    tap.equal(excluded(), [("p39@good.example", "unsubscribed")], "and has taken effect when it is (M46, D07, L4)")
+    again = [post(todoke.http, path, "List-Unsubscribe=One-Click", form)[0], post(todoke.http, path, "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n", parts)[0]]
+    tap.equal((again, len(excluded())), ([200, 200], 1), "a second one, and one in the other form, say the same")
+    todoke.campaign("next", html=PAGE, list_name="people")
+    todoke.ok("campaign", "send", "next")
+    until(lambda: len(receiver.mails) == 79, 60, "39 mails more")
+    tap.equal(len(receiver.to("p39@good.example")), 1, "the next campaign leaves him out (S74, L4)")
+
+
 def killed(tap, todoke, receiver):
     """Clicks of many people while the server is killed: each one that was answered is an event afterwards."""
     answered, lock = [], threading.Lock()
@@ -189,6 +223,7 @@ def story(tap, store):
         who_is_who(tap, todoke, clicks, pixel)
         behaviour(tap, todoke, receiver)
         not_ours(tap, todoke, clicks, pixel)
+        one_click(tap, todoke, receiver)
         report = todoke.ok("campaign", "report", "sale", "--lang", "ja")
         tap.ok(re.search(r"開封した人: 1 \(延べ 3\)", report) and "自動のクリック 9" in report, "the report says it in words", report[:600])
         if not store:

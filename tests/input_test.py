@@ -69,6 +69,7 @@ COMMANDS = [ # what, arguments, words of the line
     ("a subject with an error", ["campaign", "create", "spring", "--brand", "Hanamaru", "--list", "all", "--subject", "{{ contact.name", "--html", "good.html"], ["subject"]),
     ("a second brand of the same name", ["brand", "add", "Hanamaru", "--from", "X <x@shop.example>", "--return-path", "bounce.shop.example", "--links", "https://shop.example"], ["Hanamaru"]),
     ("a sender that is no address", ["brand", "add", "Other", "--from", "nobody", "--return-path", "bounce.shop.example", "--links", "https://shop.example"], ["from address", "nobody", "@"]),
+    ("a sender that most receivers refuse (D28)", ["brand", "add", "Other", "--from", "店 <店@shop.example>", "--return-path", "bounce.shop.example", "--links", "https://shop.example"], ["from address", "店@shop.example", "ASCII"]),
     ("a return path that is no domain", ["brand", "add", "Other", "--from", "x@shop.example", "--return-path", "b b", "--links", "https://shop.example"], ["return path", "b b"]),
     ("links that are no web address", ["brand", "add", "Other", "--from", "x@shop.example", "--return-path", "bounce.shop.example", "--links", "ftp://x"], ["links", "https://"]),
     ("links with a blank in them", ["brand", "add", "Other", "--from", "x@shop.example", "--return-path", "bounce.shop.example", "--links", "https://a b"], ["links", "https://"]),

@@ -8,7 +8,12 @@ static bool check_address(struct slice text, const char *what, struct fault *why
 {
     SCOPED(arena) arena = {0};
     struct address address;
-    return address_parse(text, &arena, &address, why) || fault_prefix(why, "%s \"%.*s\": ", what, SLICE_ARG(text));
+    bool ok = address_parse(text, &arena, &address, why);
+    if (ok && address.needs_smtputf8) /* D28: each of its mails would need SMTPUTF8 of each receiver */
+        ok = fault_set(why, FAULT_INPUT, "before the @ of a sender only ASCII may stand");
+    if (ok && address.has_rfc_violation)
+        ok = fault_set(why, FAULT_INPUT, "a dot stands first, last or twice before the @");
+    return ok || fault_prefix(why, "%s \"%.*s\": ", what, SLICE_ARG(text));
 }
 
 /* What public links begin with: scheme and host, nothing that would end a link early; the last slash goes. */

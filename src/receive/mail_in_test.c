@@ -1,4 +1,4 @@
-/* R6, R7, R8, M6, M7, M19, M20, M24, S13, F5: mail to us, over real sockets on loopback, by a clock that we move */
+/* R6, R7, R8, M6, M7, M19, M20, M24, S13, D22, F5: mail to us, over real sockets on loopback, by a clock that we move */
 #include "mailauth/testing.h"
 #include "net/peer_test.h"
 #include "receive/mail_in.h"
@@ -183,7 +183,7 @@ static void who_is_accepted(void **state)
     static const struct {
         const char *rcpt, *reply;
     } rows[] = {
-        {"RCPT TO:<postmaster@bounce.example.jp>\r\n", "250"},
+        {"RCPT TO:<postmaster@bounce.example.jp>\r\n", "250"}, /* D22 */
         {"RCPT TO:<Abuse@bounce.example.jp>\r\n", "250"},
         {"RCPT TO:<postmaster>\r\n", "250"},
         {"RCPT TO:<nobody@bounce.example.jp>\r\n", "550 5.1.1"},
