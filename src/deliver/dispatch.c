@@ -96,22 +96,33 @@ static void wake_lanes(struct dispatcher *dispatcher)
         timer_set(&dispatcher->wake, next - now < 10 ? 10 : next - now > 1000 ? 1000 : next - now);
 }
 
+/* SQLite takes locks and a snapshot for each query, and a small lane is asked for in 256 buckets: once for all. */
+static bool begin_view(struct dispatcher *dispatcher)
+{
+    struct fault ignored; /* then each query sees to itself, and says so */
+    return !db_is_postgres(dispatcher->reader) && db_read(dispatcher->reader, &ignored);
+}
+
+static void end_view(struct dispatcher *dispatcher, bool has_begun)
+{
+    struct fault ignored;
+    if (has_begun && !db_commit(dispatcher->reader, &ignored))
+        db_rollback(dispatcher->reader);
+}
+
 static void fill_sites(struct deferred *deferred)
 {
     struct dispatcher *dispatcher = deferred->owner;
     struct site *list = dispatcher->to_fill;
-    struct fault ignored; /* then each query sees to itself, and says so */
     dispatcher->to_fill = NULL;
-    /* SQLite takes locks and a snapshot for each query, and a small lane is asked for in 256 buckets: once for all */
-    bool is_one_view = list && !db_is_postgres(dispatcher->reader) && db_read(dispatcher->reader, &ignored);
+    bool is_one_view = list && begin_view(dispatcher);
     while (list) {
         struct site *site = list;
         list = list->next_to_fill;
         site->wants_fill = false;
         fill_site(dispatcher, site);
     }
-    if (is_one_view && !db_commit(dispatcher->reader, &ignored))
-        db_rollback(dispatcher->reader);
+    end_view(dispatcher, is_one_view);
     wake_lanes(dispatcher); /* drained lanes have gone to sleep: until when? */
 }
 
@@ -314,7 +325,7 @@ static void each_second(struct timer *timer)
     }
     if (dispatcher->reads_lanes) {
         dispatcher->reads_lanes = false;
-        dispatcher_read_lanes(dispatcher);
+        timer_set(&dispatcher->load, 0);
     }
     routing_refresh(dispatcher);
     telling_look(dispatcher);
@@ -332,13 +343,34 @@ void engine_holds_changed(struct engine *engine)
     store_tell(engine->options.store, SLICE("holds"));
 }
 
+/* Lanes are read a piece at a time, in between the other work: the first mail need not wait for the last lane. */
+static bool load_some(struct dispatcher *dispatcher, struct fault *why)
+{
+    bool is_done = false, is_one_view = begin_view(dispatcher);
+    bool ok = lanes_load_more(dispatcher->lanes, &is_done, why);
+    end_view(dispatcher, is_one_view);
+    if (ok && !is_done)
+        timer_set(&dispatcher->load, 0);
+    return ok;
+}
+
+static void load_more(struct timer *timer)
+{
+    struct dispatcher *dispatcher = timer->owner;
+    struct fault why;
+    if (dispatcher->is_stopping)
+        return;
+    if (!load_some(dispatcher, &why)) {
+        log_warn("deliver", "lanes cannot be read: %s", why.text);
+        dispatcher->reads_lanes = true; /* the next second goes on */
+    }
+    wake_lanes(dispatcher);
+}
+
 void dispatcher_read_lanes(struct dispatcher *dispatcher)
 {
-    struct fault why = {0};
-    if (dispatcher->is_stopping || lanes_load(dispatcher->lanes, &why))
-        return;
-    log_warn("deliver", "lanes cannot be read: %s", why.text);
-    dispatcher->reads_lanes = true; /* the next second asks again */
+    lanes_load_begin(dispatcher->lanes);
+    timer_set(&dispatcher->load, 0);
 }
 
 void dispatcher_read_holds(struct dispatcher *dispatcher)
@@ -375,6 +407,7 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *batch)
             dispatcher->is_stopping = true;
             timer_clear(&dispatcher->wake);
             timer_clear(&dispatcher->second);
+            timer_clear(&dispatcher->load);
             atomic_store(&dispatcher->engine->claims_nothing, true);
             break;
         }
@@ -407,6 +440,7 @@ static void dispatcher_release(struct dispatcher *dispatcher)
     mailbox_release(&dispatcher->notes);
     timer_clear(&dispatcher->wake);
     timer_clear(&dispatcher->second);
+    timer_clear(&dispatcher->load);
     deferred_clear(&dispatcher->fill);
     loop_free(dispatcher->loop);
     db_free(dispatcher->reader);
@@ -431,12 +465,14 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     mailbox_init(&dispatcher->notes, dispatcher->loop, routing_notes, dispatcher);
     timer_init(&dispatcher->wake, dispatcher->loop, wake_due, dispatcher);
     timer_init(&dispatcher->second, dispatcher->loop, each_second, dispatcher);
+    timer_init(&dispatcher->load, dispatcher->loop, load_more, dispatcher);
     deferred_init(&dispatcher->fill, dispatcher->loop, fill_sites, dispatcher);
     nodes_begin(dispatcher); /* from here on nothing is missed that the lanes do not read */
     refresh_holds(dispatcher);
     refresh_weights(dispatcher);
     refresh_ranks(dispatcher);
-    if (!routing_begin(dispatcher, why) || !lanes_load(dispatcher->lanes, why)) {
+    lanes_load_begin(dispatcher->lanes);
+    if (!routing_begin(dispatcher, why) || !load_some(dispatcher, why)) {
         nodes_end(dispatcher);
         dispatcher_release(dispatcher);
         return false;

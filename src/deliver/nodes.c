@@ -35,8 +35,10 @@ struct told { /* words that were heard, for the dispatcher's thread */
 static void lane_served(void *context, const struct lane_key *key, struct bucket_set *set)
 {
     const struct nodes *nodes = &((struct dispatcher *)context)->nodes;
-    const char *pool = directions_lane_pool(((struct dispatcher *)context)->directions, key);
     *set = nodes->held;
+    if (nodes->handed.count == 0 && nodes->given.count == 0) /* whatever its pool is */
+        return;
+    const char *pool = directions_lane_pool(((struct dispatcher *)context)->directions, key);
     if (!pool)
         return;
     const struct handed_pool *handed = map_get(&nodes->handed, slice_str(pool));

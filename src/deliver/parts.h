@@ -341,7 +341,7 @@ struct dispatcher {
         struct domain_route *first, *last;
     } to_ask[LANE_PRIORITIES]; /* routes that wait for others to be answered */
     unsigned asking;           /* routes that are being asked for */
-    struct timer wake, second;
+    struct timer wake, second, load;
     struct deferred fill;
     struct site *to_fill;
     struct holds *holds;

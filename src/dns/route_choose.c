@@ -74,7 +74,8 @@ bool route_choose(struct route_query *query, const struct dns_answer *mx)
             for (end = i; end > 0 && records[end - 1].preference == records[i].preference; end--)
                 ;
         }
-    query->candidates = ARENA_ARRAY(&query->arena, struct route_candidate, ROUTE_HOSTS_MOST);
+    query->candidates =
+        ARENA_ARRAY(&query->arena, struct route_candidate, end < ROUTE_HOSTS_MOST ? end : ROUTE_HOSTS_MOST);
     for (size_t i = 0; i < end && query->candidate_count < ROUTE_HOSTS_MOST; i++) {
         if (is_literal(records[i].name))
             literals++;

@@ -399,6 +399,8 @@ void stream_flush(struct stream *stream)
     }
     if (stream_sendable(stream).len)
         stream->ops->flush(stream);
+    else if (!stream->out.len) /* borrowed, and nothing was written */
+        loop_buf_return(stream->loop, &stream->out);
     if (stream->state != STREAM_ENDED)
         after_writing(stream);
 }

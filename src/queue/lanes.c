@@ -33,11 +33,10 @@ void lanes_rank(struct lanes *lanes, uint64_t campaign_id, time_ms last)
         id_map_set(&lanes->ranked, campaign_id, (void *)(uintptr_t)last);
 }
 
-/* Awake by what is due at `due`: a rank of its campaign goes alone. */
-static time_ms rank_of(const struct lanes *lanes, const struct lane *lane, time_ms due)
+/* The last rank of its campaign; 0: it has none. */
+static time_ms last_rank_of(const struct lanes *lanes, const struct lane *lane)
 {
-    time_ms last = lanes->ranked.count ? (time_ms)(uintptr_t)id_map_get(&lanes->ranked, lane->key.campaign_id) : 0;
-    return due < last ? due : INT64_MAX;
+    return lanes->ranked.count ? (time_ms)(uintptr_t)id_map_get(&lanes->ranked, lane->key.campaign_id) : 0;
 }
 
 /* --- lanes and domains --- */
@@ -49,6 +48,7 @@ struct lanes *lanes_new(struct db *reader, lanes_want_route want_route, lanes_wo
     lanes->want_route = want_route;
     lanes->woken = woken;
     lanes->owner = owner;
+    lanes->load_at = BUCKETS;
     return lanes;
 }
 
@@ -162,7 +162,7 @@ void lane_look_everywhere(struct lane *lane)
 static void lane_activate(struct lanes *lanes, struct lane *lane)
 {
     lane_stop_sleeping(lanes, lane);
-    lane->upto = rank_of(lanes, lane, lane->next_due);
+    lane->upto = lane->next_due < last_rank_of(lanes, lane) ? lane->next_due : INT64_MAX; /* a rank goes alone */
     lane_look_everywhere(lane);
     lane->look_again = 0;
     if (!lane->turn)
@@ -223,23 +223,31 @@ void lanes_name_routes(struct lanes *lanes, lanes_namer namer, void *context)
     }
 }
 
+static void want_route(struct lanes *lanes, const struct lane *lane)
+{
+    struct domain *domain = lane->domain;
+    bool is_urgent = lane->key.priority == 0;
+    if (domain->is_asked && (domain->is_asked_urgently || !is_urgent))
+        return;
+    domain->is_asked = true;
+    domain->is_asked_urgently = is_urgent;
+    lanes->want_route(lanes->owner, domain->name, is_urgent);
+}
+
 time_ms lanes_wake(struct lanes *lanes, time_ms now)
 {
     while (lanes->heap_count && lanes->heap[1]->next_due <= now) {
         struct lane *lane = lanes->heap[1];
-        struct domain *domain = lane->domain;
-        if (domain->group) {
+        if (!lanes->has_read_all && last_rank_of(lanes, lane)) {
+            lane_stop_sleeping(lanes, lane); /* an earlier rank may be in a bucket not read yet */
+        } else if (lane->domain->group) {
             lane_activate(lanes, lane);
-            lanes->woken(lanes->owner, domain->group);
-            continue;
+            lanes->woken(lanes->owner, lane->domain->group);
+        } else {
+            lane_stop_sleeping(lanes, lane); /* lanes_route puts it back, or lanes_hold */
+            if (!lane->is_held)
+                want_route(lanes, lane);
         }
-        lane_stop_sleeping(lanes, lane); /* lanes_route puts it back */
-        bool is_urgent = lane->key.priority == 0;
-        if (domain->is_asked && (domain->is_asked_urgently || !is_urgent))
-            continue;
-        domain->is_asked = true;
-        domain->is_asked_urgently = is_urgent;
-        lanes->want_route(lanes->owner, domain->name, is_urgent);
     }
     return lanes->heap_count ? lanes->heap[1]->next_due : INT64_MAX;
 }
@@ -251,6 +259,16 @@ void lane_rests(struct lanes *lanes, struct lane *lane)
     lane_forget_if_empty(lanes, lane);
 }
 
+void lanes_sleep_again(struct lanes *lanes)
+{
+    size_t at = 0;
+    for (struct id_map_entry *entry; (entry = id_map_walk(&lanes->by_id, &at));) {
+        struct lane *lane = entry->value;
+        if (!lane->turn)
+            lane_sleep(lanes, lane);
+    }
+}
+
 void lanes_hold(struct lanes *lanes, bool (*is_held)(void *context, const struct lane_key *key), void *context)
 {
     lanes->is_held = is_held;
@@ -260,8 +278,12 @@ void lanes_hold(struct lanes *lanes, bool (*is_held)(void *context, const struct
         struct lane *lane = entry->value;
         bool was_held = lane->is_held;
         lane->is_held = is_held(context, &lane->key);
-        if (was_held && !lane->is_held && lane->turn)
+        if (!was_held || lane->is_held)
+            continue;
+        if (lane->turn)
             lanes->woken(lanes->owner, lane->domain->group);
+        else
+            lane_sleep(lanes, lane); /* wakes, and asks for its route */
     }
 }
 

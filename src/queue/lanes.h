@@ -45,7 +45,13 @@ typedef void (*lanes_woken)(void *owner, struct lane_group *group);
 struct lanes *lanes_new(struct db *reader, lanes_want_route want_route, lanes_woken woken, void *owner);
 void lanes_free(struct lanes *lanes);
 
-/* Read every lane that is owed anything from the store: at start. WORLD. */
+/* Read every lane that is owed anything from the store: at start, and when more is served than before. A piece at a
+ * time, so that what is found first need not wait for the rest: begin, then more of it until is_done. Begun again
+ * before it is done, it goes round once more. Campaigns with ranks (lanes_rank) sleep until all has been read once.
+ * WORLD: asked again, it goes on where it stood. */
+void lanes_load_begin(struct lanes *lanes);
+NODISCARD bool lanes_load_more(struct lanes *lanes, bool *is_done, struct fault *why);
+/* All of it at once. */
 NODISCARD bool lanes_load(struct lanes *lanes, struct fault *why);
 
 /* Rows were added to this lane (after the commit) in this bucket; due: the earliest of them. */
@@ -59,7 +65,7 @@ void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucke
 
 /* Several nodes share the buckets (store/lease.h). served: which buckets of a lane are this node's to claim; the others
  * are forgotten here, and what is heard of them goes to `elsewhere`. Call it again when the answer has changed; what
- * is served from now on is read by lanes_load. Without it all are served. */
+ * is served from now on is read by lanes_load_begin and lanes_load_more. Without it all are served. */
 struct lanes_share {
     void (*served)(void *context, const struct lane_key *key, struct bucket_set *set);
     void (*elsewhere)(void *context, const struct lane_key *key, unsigned bucket, time_ms due);
@@ -103,8 +109,8 @@ void lanes_rank(struct lanes *lanes, uint64_t campaign_id, time_ms last);
  * due). Frees it. */
 void lanes_return(struct lanes *lanes, struct recipient *recipient);
 
-/* Holds: lanes that `is_held` names are passed over from now on. Call it again whenever the holds change; lanes that
- * come later are asked about with the same context. */
+/* Holds: lanes that `is_held` names are passed over from now on, and want no route. Call it again whenever the holds
+ * change, and lanes_wake afterwards; lanes that come later are asked about with the same context. */
 void lanes_hold(struct lanes *lanes, bool (*is_held)(void *context, const struct lane_key *key), void *context);
 
 struct lanes_figures {

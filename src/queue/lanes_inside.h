@@ -6,8 +6,8 @@
  *     lanes_claim.c  rows out of active lanes, by turns; and how they come home
  *
  * Always true: a lane is in a ring of its group (turn), or in the heap, or in neither: then nothing of it is due that
- * we know of, or it waits for its domain's route. A bucket's bit in `owed` is cleared only by who has seen the bucket
- * empty of what is not in memory. */
+ * we know of, or it waits for its domain's route, until it is held no more, or, ranked, until all lanes were read once.
+ * A bucket's bit in `owed` is cleared only by who has seen the bucket empty of what is not in memory. */
 #ifndef TODOKE_QUEUE_LANES_INSIDE_H
 #define TODOKE_QUEUE_LANES_INSIDE_H
 
@@ -61,6 +61,8 @@ struct lanes {
     lanes_namer namer;
     void *names;
     struct lanes_share share;
+    unsigned load_at;               /* the bucket that is read next; BUCKETS: none */
+    bool loads_again, has_read_all; /* when it is through; once at least */
     uint64_t queries, rows_read;
 };
 
@@ -106,6 +108,9 @@ static inline void lane_look_from_the_start(struct lane *lane)
     lane->after_id = 0;
 }
 unsigned lanes_weight_of(void *lanes, uint64_t brand_id);
+
+/* Lanes that woke for nothing while something kept them wake again. */
+void lanes_sleep_again(struct lanes *lanes);
 
 /* lanes_load.c: is this lane's mail in this bucket ours to claim? */
 bool lanes_are_served(const struct lanes *lanes, const struct lane_key *key, unsigned bucket);

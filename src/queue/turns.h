@@ -1,4 +1,4 @@
-/* turns.h - whose turn it is at a site: brands by weight, then campaigns, then lanes (private to lanes.c)
+/* turns.h - whose turn it is at a site: brands by weight, then campaigns, then lanes (private to lanes*.c)
  *
  *     group --ring--> brand (weight, deficit) --ring--> campaign --ring--> lane (active)
  *
