@@ -111,6 +111,9 @@ def added(tap, story):
 def in_a_campaign(tap, story, receiver, data, file):
     page = story.place.write("page.html", f'<p>ご案内</p><a href="{{{{ file["{NAME}"].url }}}}">{{{{ file["{NAME}"].name }}}} ({{{{ file["{NAME}"].size }}}})</a>')
     story.todoke.ok("campaign", "create", "sale", "--brand", "Hanamaru", "--list", "people", "--subject", "カタログ", "--html", page, "--count", "clicks")
+    story.todoke.ok("campaign", "create", "early", "--brand", "Hanamaru", "--list", "people", "--subject", "s", "--html", story.place.write("early.html", '{{ file["later.pdf"].url }}'))
+    early = story.todoke.run("campaign", "send", "early")
+    tap.ok(early.returncode == 2 and 'file["later.pdf"]' in early.stderr, "a campaign whose file is not there is not begun", early.stderr)
     story.todoke.ok("campaign", "send", "sale")
     until(lambda: len(receiver.mails) == 3, 30, "3 mails")
     links, html, _, _ = link_in(receiver.to("p0@good.example")[0])

@@ -1,6 +1,7 @@
 #include "campaign/campaign.h"
 
 #include "audience/audience.h"
+#include "campaign/files.h"
 #include <stdio.h>
 
 #define STATE_WORD(NAME, word) SLICE_INIT(#word),
@@ -117,7 +118,8 @@ bool campaign_send(struct db *db, struct fault *why, uint64_t id, time_ms now)
     db_mark(db, STORE_MARK_CAMPAIGNS);
     return change_state(db, why, id,
                         "UPDATE campaign SET state = 'expanding', started_ms = $2 WHERE id = $1 AND state = 'draft'",
-                        VALUES(V_INT((int64_t)id), V_INT(now)), "sent");
+                        VALUES(V_INT((int64_t)id), V_INT(now)), "sent") &&
+           campaign_files_are_there(db, why, id, now);
 }
 
 /* A hold's name is the id in decimal. */

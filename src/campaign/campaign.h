@@ -39,6 +39,7 @@ struct campaign {
 
 /* Inside write jobs; each marks what the engine must hear. INPUT: no such thing, or not possible in this state. */
 NODISCARD bool campaign_create(struct db *db, struct fault *why, struct campaign *campaign, time_ms now);
+/* INPUT: it is no draft, or its content links to a file for download that is not there (campaign/files.h). */
 NODISCARD bool campaign_send(struct db *db, struct fault *why, uint64_t id, time_ms now);
 NODISCARD bool campaign_pause(struct db *db, struct fault *why, uint64_t id, struct slice reason, time_ms now);
 NODISCARD bool campaign_resume(struct db *db, struct fault *why, uint64_t id, time_ms now);

@@ -105,6 +105,10 @@ struct liquid_sink {
 };
 NODISCARD bool liquid_render_to(const struct liquid *liquid, const struct liquid_context *context,
                                 struct liquid_sink *sink, struct fault *why);
+/* The files for download that it names: "a.pdf" of file["a.pdf"], those by a literal name; at most LIQUID_FILES_MAX of
+ * them, slices of the source. None where `file` is a name that the template gives itself. */
+enum { LIQUID_FILES_MAX = 64 };
+size_t liquid_files(const struct liquid *liquid, struct slice names[LIQUID_FILES_MAX]);
 size_t liquid_text_count(const struct liquid *liquid);
 struct slice liquid_text(const struct liquid *liquid, size_t index);
 

@@ -235,6 +235,12 @@ static bool parse_for_options(struct compiler *c, struct node *node)
     }
 }
 
+/* Its own `file` is no file for download. */
+static void note_local(struct liquid *liquid, struct slice name)
+{
+    liquid->has_own_file |= slice_equal(name, SLICE("file"));
+}
+
 static bool parse_for(struct compiler *c, struct node *node)
 {
     static const char *const closers[] = {"else", "endfor", NULL};
@@ -247,6 +253,7 @@ static bool parse_for(struct compiler *c, struct node *node)
     if (name.kind != WORD_NAME)
         return compile_fault(c, name.at, "for needs a name: {%% for item in list %%}");
     node->text = name.text;
+    note_local(c->liquid, name.text);
     if (!word_expect(c, "in", "the name") || !parse_operand(c, &node->expression.operand) ||
         !parse_for_options(c, node) || !parse_block(c, &node->branches->body, closers, &closer))
         return false;
@@ -267,6 +274,7 @@ static bool parse_name(struct compiler *c, struct node *node, enum node_kind kin
     if (name.kind != WORD_NAME)
         return compile_fault(c, name.at, "%s needs a name", tag);
     node->text = name.text;
+    note_local(c->liquid, name.text);
     return true;
 }
 
@@ -412,6 +420,14 @@ void liquid_free(struct liquid *liquid)
     arena_release(&liquid->arena);
     free(liquid->texts);
     free(liquid);
+}
+
+size_t liquid_files(const struct liquid *liquid, struct slice names[LIQUID_FILES_MAX])
+{
+    if (liquid->has_own_file)
+        return 0;
+    memcpy(names, liquid->files, liquid->file_count * sizeof(*names));
+    return liquid->file_count;
 }
 
 size_t liquid_text_count(const struct liquid *liquid)

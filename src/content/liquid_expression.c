@@ -30,6 +30,18 @@ static bool parse_steps(struct compiler *c, struct operand *operand)
     return false;
 }
 
+/* file["a.pdf"] */
+static void note_file(struct liquid *liquid, const struct operand *operand)
+{
+    const struct step *step = operand->steps;
+    if (!slice_equal(operand->name, SLICE("file")) || !step || liquid->file_count == LIQUID_FILES_MAX)
+        return;
+    if (!step->index)
+        liquid->files[liquid->file_count++] = step->name;
+    else if (step->index->kind == OPERAND_LITERAL && step->index->literal.kind == LIQUID_STRING)
+        liquid->files[liquid->file_count++] = step->index->literal.string;
+}
+
 static bool parse_named(struct compiler *c, struct word word, struct operand *operand)
 {
     static const struct {
@@ -53,7 +65,10 @@ static bool parse_named(struct compiler *c, struct word word, struct operand *op
     }
     operand->kind = OPERAND_PATH;
     operand->name = word.text;
-    return parse_steps(c, operand);
+    if (!parse_steps(c, operand))
+        return false;
+    note_file(c->liquid, operand);
+    return true;
 }
 
 static bool parse_range(struct compiler *c, struct operand *operand)

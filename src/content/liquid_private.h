@@ -102,6 +102,9 @@ struct liquid {
     struct node *body;
     struct slice *texts;
     size_t text_count, text_room;
+    struct slice files[LIQUID_FILES_MAX]; /* the first literal behind `file` */
+    size_t file_count;
+    bool has_own_file; /* a local of that name */
 };
 
 struct local {

@@ -216,6 +216,37 @@ static void renderings_are_bounded(void **state)
     assert_false(liquid_compile(buf_slice(&deep), false, &liquid, NULL, &why));
 }
 
+/* S27: what a campaign asks before it is sent. */
+static void files_that_are_named(void **state)
+{
+    static const struct {
+        const char *template, *names;
+    } rows[] = {
+        {"no file", ""},
+        {"{{ file[\"a b.pdf\"].url }}{{ file['カタログ.pdf'].size | upcase }}", "a b.pdf,カタログ.pdf,"},
+        {"{% if contact.vip %}{{ file[\"a.pdf\"].url }}{% else %}{{ file[\"b.pdf\"].url }}{% endif %}", "a.pdf,b.pdf,"},
+        {"{% if file[\"a.pdf\"] == x %}{% endif %}{{ x | default: file[\"c.pdf\"].url }}", "a.pdf,c.pdf,"},
+        {"{{ file.catalog.url }}", "catalog,"},
+        {"{{ file[contact.plan].url }}", ""},
+        {"{{ file }}{{ files[\"a\"] }}{{ contact.file[\"a\"] }}", ""},
+        {"{% for file in contact.files %}{{ file[\"a\"] }}{% endfor %}", ""},
+        {"{% assign file = x %}{{ file.a }}", ""},
+        {"{% raw %}{{ file[\"a\"].url }}{% endraw %}", ""},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct slice names[LIQUID_FILES_MAX];
+        struct liquid *liquid;
+        struct fault why = {0};
+        SCOPED(buf) all = BUF(1000);
+        assert_true(liquid_compile(slice_str(rows[i].template), true, &liquid, NULL, &why));
+        size_t count = liquid_files(liquid, names);
+        for (size_t n = 0; n < count; n++)
+            buf_printf(&all, "%.*s,", SLICE_ARG(names[n]));
+        assert_slice(rows[i].template, buf_slice(&all), slice_str(rows[i].names));
+        liquid_free(liquid);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +254,7 @@ int main(void)
         cmocka_unit_test(html_templates_escape),
         cmocka_unit_test(what_is_wrong_is_said_with_its_place),
         cmocka_unit_test(renderings_are_bounded),
+        cmocka_unit_test(files_that_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
