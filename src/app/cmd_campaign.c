@@ -9,6 +9,7 @@
 
 #include "audience/contact.h"
 #include "mail/address.h"
+#include "mailauth/dkim_key.h"
 #include "net/world.h"
 #include <stdio.h>
 
@@ -272,6 +273,7 @@ struct brand_add {
     struct brand brand;
     struct seal_key seal;
     const char *selector;
+    struct dkim_key *key;
     struct buf record;
     time_ms now;
 };
@@ -280,8 +282,8 @@ static bool brand_add_run(struct db *db, struct fault *why, void *context)
 {
     struct brand_add *add = context;
     return brand_create(db, why, &add->brand, add->now) &&
-           mailer_key_create(db, why, &add->seal, add->brand.id, brand_domain(&add->brand), slice_str(add->selector),
-                             add->now, &add->record);
+           mailer_key_store(db, why, &add->seal, add->brand.id, brand_domain(&add->brand), slice_str(add->selector),
+                            add->key, add->now, &add->record);
 }
 
 int cmd_brand(int argc, char **argv)
@@ -326,7 +328,7 @@ int cmd_brand(int argc, char **argv)
     struct store *store = NULL;
     bool ok = seal_key_load(&add.seal, arguments_key_file(key_file), &why) &&
               (store = store_open(arguments_store(store_url), NULL, &why)) != NULL &&
-              store_change(store, brand_add_run, &add, &why);
+              (add.key = dkim_key_generate(DKIM_RSA_SHA256)) != NULL && store_change(store, brand_add_run, &add, &why);
     if (ok) {
         struct slice domain = brand_domain(&add.brand);
         printf("%s._domainkey.%.*s TXT \"%.*s\"\n", selector, SLICE_ARG(domain), (int)add.record.len, add.record.ptr);
@@ -334,6 +336,7 @@ int cmd_brand(int argc, char **argv)
     if (store)
         store_close(store);
     buf_release(&add.record);
+    dkim_key_free(add.key);
     seal_key_release(&add.seal);
     return ok ? 0 : command_fail("brand", &why);
 }

@@ -20,6 +20,7 @@
 #include "base/embedded.h"
 #include "base/log.h"
 #include "dns/zone.h"
+#include "mailauth/dkim_key.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -74,6 +75,7 @@ struct demo {
     struct service *service;
     struct playground *playground;
     struct db *reader;
+    struct dkim_key *fresh; /* of the brand, if there is none yet */
     struct arena arena;
     struct buf dkim_record;
     struct playground_sender sender;
@@ -163,8 +165,8 @@ static bool brand_ready(struct db *db, struct fault *why, void *context)
         return false;
     if (!found) {
         if (!brand_create(db, why, &brand, now) ||
-            !mailer_key_create(db, why, service_seal(demo->service), brand.id, brand_domain(&brand),
-                               slice_str(sender_like.dkim_selector), now, &demo->dkim_record))
+            !mailer_key_store(db, why, service_seal(demo->service), brand.id, brand_domain(&brand),
+                              slice_str(sender_like.dkim_selector), demo->fresh, now, &demo->dkim_record))
             return false;
         demo->brand_id = brand.id;
         return true;
@@ -254,9 +256,12 @@ static bool start(struct demo *demo, struct fault *why)
         .jail = demo->jail,
         .api = {.is_playground = true, .inbox = {inbox_list, inbox_get, demo}, .receiver_label = label_of},
     };
-    return service_open(&options, &demo->service, why) &&
-           store_change(service_store(demo->service), brand_ready, demo, why) &&
-           store_change(service_store(demo->service), key_ready, demo, why) && start_world(demo, why) &&
+    if (!service_open(&options, &demo->service, why))
+        return false;
+    demo->fresh = dkim_key_generate(DKIM_RSA_SHA256);
+    bool is_ready = store_change(service_store(demo->service), brand_ready, demo, why);
+    dkim_key_free(demo->fresh);
+    return is_ready && store_change(service_store(demo->service), key_ready, demo, why) && start_world(demo, why) &&
            service_run(demo->service, why) &&
            (demo->reader = store_reader_open(service_store(demo->service), why)) != NULL;
 }

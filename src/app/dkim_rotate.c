@@ -22,6 +22,7 @@ struct rotation {
     struct slice domain, selector;
     time_ms now;
     struct buf record;
+    struct dkim_key *fresh; /* NULL: not needed */
     struct {
         uint64_t id;
         struct slice selector, record;
@@ -99,8 +100,8 @@ static bool make_run(struct db *db, struct fault *why, void *context)
     return selector_choose(rotation, db, why) &&
            db_do(db, why, "DELETE FROM dkim_key WHERE retired_ms > 0 AND retired_ms < $1",
                  VALUES(V_INT(rotation->now - DAYS_MS(DKIM_KEEP_DAYS))), NULL) &&
-           mailer_key_create(db, why, &rotation->seal, rotation->brand.id, rotation->domain, rotation->selector,
-                             rotation->now, &rotation->record) &&
+           mailer_key_store(db, why, &rotation->seal, rotation->brand.id, rotation->domain, rotation->selector,
+                            rotation->fresh, rotation->now, &rotation->record) &&
            db_do(db, why, "UPDATE dkim_key SET is_active = 0 WHERE domain = $1 AND selector = $2",
                  VALUES(V_TEXT(rotation->domain), V_TEXT(rotation->selector)), NULL);
 }
@@ -217,6 +218,7 @@ static int rotate_with(struct rotation *rotation, struct store *store, struct fa
     if (!is_found)
         return -1;
     if (!rotation->waiting.id) {
+        rotation->fresh = dkim_key_generate(DKIM_RSA_SHA256);
         if (!store_change(store, make_run, rotation, why))
             return -1;
         tell(rotation, "waiting", rotation->selector, buf_slice(&rotation->record), "");
@@ -248,6 +250,7 @@ int dkim_rotate(const struct dkim_rotate_options *options, struct fault *why)
         store_close(store);
     seal_key_release(&rotation.seal);
     dkim_key_free(rotation.waiting.key);
+    dkim_key_free(rotation.fresh);
     buf_release(&rotation.record);
     arena_release(&rotation.arena);
     return status;

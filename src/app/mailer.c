@@ -58,18 +58,17 @@ static void seal_context(struct buf *context, uint64_t key_id)
     buf_printf(context, "dkim_key.private_sealed %llu", (unsigned long long)key_id);
 }
 
-bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *seal_key, uint64_t brand_id,
-                       struct slice domain, struct slice selector, time_ms now, struct buf *record)
+bool mailer_key_store(struct db *db, struct fault *why, const struct seal_key *seal_key, uint64_t brand_id,
+                      struct slice domain, struct slice selector, const struct dkim_key *key, time_ms now,
+                      struct buf *record)
 {
     uint64_t id = id_make_anywhere(db_ids(db), now);
-    struct dkim_key *key = dkim_key_generate(DKIM_RSA_SHA256);
     SCOPED(buf) pem = BUF(16384);
     SCOPED(buf) sealed = BUF(32768);
     SCOPED(buf) context = BUF(64);
     dkim_key_write(key, &pem);
     buf_reset(record);
     dkim_key_record(key, record);
-    dkim_key_free(key);
     seal_context(&context, id);
     seal(seal_key, buf_slice(&context), buf_slice(&pem), &sealed);
     explicit_bzero(pem.ptr, pem.len);

@@ -31,12 +31,14 @@ struct mailer *mailer_new(const struct mailer_options *options);
 void mailer_free(struct mailer *mailer);
 struct composer mailer_composer(struct mailer *mailer);
 
-/* Make a DKIM key for a brand and store it sealed, inside a write job. `record` gets the TXT record's value. */
-NODISCARD bool mailer_key_create(struct db *db, struct fault *why, const struct seal_key *seal, uint64_t brand_id,
-                                 struct slice domain, struct slice selector, time_ms now, struct buf *record);
+/* Store a brand's DKIM key sealed, inside a write job. It is made before (dkim_key_generate): that takes its time, and
+ * everybody else waits for who writes. `record` gets the TXT record's value. */
+struct dkim_key;
+NODISCARD bool mailer_key_store(struct db *db, struct fault *why, const struct seal_key *seal, uint64_t brand_id,
+                                struct slice domain, struct slice selector, const struct dkim_key *key, time_ms now,
+                                struct buf *record);
 
 /* A row (id, domain, selector, private_sealed) of dkim_key as a key. */
-struct dkim_key;
 struct rows;
 NODISCARD bool mailer_key_open(const struct seal_key *seal, const struct rows *row, struct dkim_key **key,
                                struct fault *why);

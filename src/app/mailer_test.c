@@ -2,6 +2,7 @@
  * M24, M33, M46, R13). */
 #include "app/mailer.h"
 #include "campaign/brand.h"
+#include "mailauth/dkim_key.h"
 #include "mailauth/testing.h"
 #include "net/world.h"
 #include "store/testing.h"
@@ -15,6 +16,7 @@ struct fixture {
     struct seal_key seal;
     struct token_ring ring;
     struct brand brand;
+    struct dkim_key *dkim[2];
     struct recent_mails *recent;
     struct mailer *mailer;
     struct composer composer;
@@ -29,10 +31,10 @@ static bool fixture_write(struct db *db, struct fault *why, void *context)
     struct fixture *fixture = context;
     SCOPED(buf) record = BUF(4096);
     return brand_create(db, why, &fixture->brand, NOW) &&
-           mailer_key_create(db, why, &fixture->seal, fixture->brand.id, SLICE("shop.example"), SLICE("s1"), NOW,
-                             &record) &&
-           mailer_key_create(db, why, &fixture->seal, fixture->brand.id, SLICE("app.shop.example"), SLICE("s2"), NOW,
-                             &record);
+           mailer_key_store(db, why, &fixture->seal, fixture->brand.id, SLICE("shop.example"), SLICE("s1"),
+                            fixture->dkim[0], NOW, &record) &&
+           mailer_key_store(db, why, &fixture->seal, fixture->brand.id, SLICE("app.shop.example"), SLICE("s2"),
+                            fixture->dkim[1], NOW, &record);
 }
 
 static bool mail_write(struct db *db, struct fault *why, void *context)
@@ -67,7 +69,11 @@ static void fixture_begin(struct fixture *fixture, void **state)
     assert_true(test_store_url(&fixture->test, state));
     test_store_reopen(&fixture->test);
     world_init_manual(&fixture->world, NOW, 1);
+    for (size_t i = 0; i < COUNT_OF(fixture->dkim); i++)
+        fixture->dkim[i] = dkim_key_generate(DKIM_RSA_SHA256);
     test_write(fixture->test.store, fixture_write, fixture);
+    for (size_t i = 0; i < COUNT_OF(fixture->dkim); i++)
+        dkim_key_free(fixture->dkim[i]);
     fixture->recent = recent_mails_new();
     const struct mailer_options options = {.store = fixture->test.store,
                                            .world = &fixture->world,
