@@ -1,4 +1,4 @@
-/* S6, L: facts pulled out of the texts of refusals */
+/* S6, D11: facts pulled out of the texts of refusals */
 #include "base/test.h"
 #include "bounce/facts.h"
 

@@ -1,4 +1,4 @@
-/* The fuzz target of bounce/read.c on its seeds and their mutants, ten seconds in every test run. */
+/* The fuzz target of bounce/read.c on its seeds and their mutants, ten seconds in every test run (F10). */
 #include "base/replay.h"
 #include "bounce/read_fuzz.c"
 

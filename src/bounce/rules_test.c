@@ -1,4 +1,4 @@
-/* S17-S49: what a refusal means; every rule of data/bounce meets its own examples */
+/* S17, S21, S24, S30, S33, S37, S40, S44, S46, S49: what a refusal means; every rule of data/bounce meets its own examples */
 #include "base/buf.h"
 #include "base/test.h"
 #include "bounce/check.h"
@@ -28,7 +28,7 @@ static void examples_meet_their_rules(void **state)
     rules_free(rules);
 }
 
-/* The error texts quoted in the request, S17-S49, and the words that lie (RECEIVERS.md): what they mean. Several
+/* The error texts quoted in the request, and the words that lie (RECEIVERS.md): what they mean. Several
  * reasons may be honest for a vague text: then they are all given. */
 static void quoted_texts_mean(void **state)
 {
