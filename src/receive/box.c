@@ -219,12 +219,74 @@ static bool content_is_known(struct db *db, struct fault *why, const struct box 
                  NULL);
 }
 
+/* ── mails kept before their contents were remembered (schema 0036) ── */
+
+struct recalling {
+    const struct box *box;
+    int64_t uid_validity; /* the counting that is over */
+    struct map copies;    /* digest -> how many, as a pointer */
+};
+
+/* A copy that is still there, raw: how often this content was kept. */
+static bool recall_take(void *context, size_t index, const struct rows *row, struct fault *why)
+{
+    struct recalling *recalling = context;
+    unsigned char bytes[SHA256_DIGEST_LENGTH];
+    struct slice raw = rows_bytes(row, 0), digest = slice_of(bytes, sizeof(bytes));
+    SHA256((const unsigned char *)raw.ptr, raw.len, bytes);
+    uintptr_t count = (uintptr_t)map_get(&recalling->copies, digest) + 1;
+    map_set(&recalling->copies, digest, (void *)count);
+    return true;
+}
+
+static bool recall_write(struct db *db, struct fault *why, const struct recalling *recalling, time_ms now)
+{
+    size_t at = 0;
+    for (struct map_entry *entry; (entry = map_walk(&recalling->copies, &at));)
+        if (!db_do(db, why,
+                   "INSERT INTO mailbox_content (mailbox_id, sha256, uid_validity, kept, met, at_ms) VALUES ($1, $2, "
+                   "$3, $4, $4, $5) ON CONFLICT (mailbox_id, sha256) DO UPDATE SET kept = CASE WHEN excluded.kept > "
+                   "mailbox_content.kept THEN excluded.kept ELSE mailbox_content.kept END",
+                   VALUES(V_INT((int64_t)recalling->box->id), V_BYTES(entry->key), V_INT(recalling->uid_validity),
+                          V_INT((int64_t)(uintptr_t)entry->value), V_INT(now)),
+                   NULL))
+            return false;
+    return true;
+}
+
+/* The server is about to show all of them again: what was kept without a memory of its content gets one, from the mails
+ * that still stand in `inbound` (retention.inbound). Bucket by bucket, and only where some were kept without. */
+static bool contents_recall(struct db *db, struct fault *why, const struct box *box, time_ms now)
+{
+    char peer[BOX_TEXT_MAX + 16];
+    int64_t was[4] = {0}; /* the counting, fetched, created, remembered */
+    bool found;
+    if (!db_query_ints(db, why,
+                       "SELECT uid_validity, fetched, created_ms, (SELECT CAST(COALESCE(SUM(kept), 0) AS BIGINT) FROM "
+                       "mailbox_content WHERE mailbox_id = $1) FROM mailbox WHERE id = $1",
+                       VALUES(V_INT((int64_t)box->id)), was, COUNT_OF(was), &found))
+        return false;
+    if (!found || !was[0] || was[0] == (int64_t)box->uid_validity || was[1] <= was[3])
+        return true;
+    struct recalling recalling = {.box = box, .uid_validity = was[0]};
+    snprintf(peer, sizeof(peer), "mailbox:%s", box->name);
+    bool ok = true;
+    for (unsigned bucket = 0; ok && bucket < ID_BUCKETS; bucket++) {
+        const struct value values[] = {V_INT(bucket), V_STR(peer), V_INT(was[2])};
+        ok = db_query_many(db, why, "SELECT raw FROM inbound WHERE bucket = $1 AND peer = $2 AND at_ms >= $3", values,
+                           COUNT_OF(values), 1, recall_take, &recalling);
+    }
+    ok = ok && recall_write(db, why, &recalling, now);
+    map_release(&recalling.copies);
+    return ok;
+}
+
 bool box_keep(struct db *db, struct fault *why, const struct box *box, const struct box_mail *mail, time_ms now,
               bool *is_new)
 {
     int64_t marked = 0;
-    bool ok = true;
-    if (box->kind != BOX_IMAP || mail->is_too_large)
+    bool ok = box->kind != BOX_IMAP || contents_recall(db, why, box, now);
+    if (ok && (box->kind != BOX_IMAP || mail->is_too_large))
         ok = db_do(db, why,
                    "INSERT INTO mailbox_seen (mailbox_id, uid, at_ms, is_left) VALUES ($1, $2, $3, $4) ON CONFLICT "
                    "(mailbox_id, uid) DO NOTHING",

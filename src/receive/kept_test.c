@@ -221,6 +221,34 @@ static void a_fetched_mail_is_kept_once(void **state)
     test_store_end(&store);
 }
 
+static bool forget_contents_run(struct db *db, struct fault *why, void *context)
+{
+    return db_do(db, why, "DELETE FROM mailbox_content", NO_VALUES, NULL);
+}
+
+/* What was kept by a version that remembered no contents is known all the same when the server counts anew. */
+static void kept_before_contents_were(void **state)
+{
+    TEST_STORE(store, state);
+    struct boxing imap = made(&store, BOX_IMAP, "old"), other = made(&store, BOX_IMAP, "other");
+    imap.box.uid_validity = other.box.uid_validity = 1;
+    assert_true(kept_new(&store, &imap, (struct box_mail){.number = 1}));
+    assert_true(kept_new(&store, &imap, (struct box_mail){.number = 2}));
+    assert_true(kept_new(&store, &other, (struct box_mail){.number = 1}));
+    test_write(store.store, forget_contents_run, NULL);
+    imap.box.uid_validity = other.box.uid_validity = 2;
+    assert_false(kept_new(&store, &imap, (struct box_mail){.number = 1})); /* both copies */
+    assert_false(kept_new(&store, &imap, (struct box_mail){.number = 2}));
+    assert_true(kept_new(&store, &imap, (struct box_mail){.number = 3}));
+    assert_false(kept_new(&store, &other, (struct box_mail){.number = 1}));
+    assert_true(kept_new(&store, &other, (struct box_mail){.number = 2}));
+    imap.box.uid_validity = 3; /* and once more, with some of both kinds */
+    for (unsigned number = 1; number <= 3; number++)
+        assert_false(kept_new(&store, &imap, (struct box_mail){.number = number}));
+    assert_true(kept_new(&store, &imap, (struct box_mail){.number = 4}));
+    test_store_end(&store);
+}
+
 static void when_a_box_is_looked_at(void **state)
 {
     struct box box = {.poll_s = 60};
@@ -350,11 +378,8 @@ static void a_maildir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(reports_are_kept_once),
-        ON_BOTH(a_fetched_mail_is_kept_once),
-        TEST(when_a_box_is_looked_at),
-        TEST(a_box_that_is_no_good),
-        TEST(a_maildir),
+        ON_BOTH(reports_are_kept_once), ON_BOTH(a_fetched_mail_is_kept_once), ON_BOTH(kept_before_contents_were),
+        TEST(when_a_box_is_looked_at),  TEST(a_box_that_is_no_good),          TEST(a_maildir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
