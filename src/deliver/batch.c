@@ -17,7 +17,14 @@
 
 #include "base/log.h"
 
-enum { TRIES_AS_IT_IS = 2, AGAIN_MS = 5000, REFUSED_AGAIN_MS = 30000, UNMARK_MOST_MS = 300000, OUTCOMES_WAIT_MS = 5 };
+enum {
+    TRIES_AS_IT_IS = 2,
+    AGAIN_MS = 5000,
+    REFUSED_AGAIN_MS = 30000,
+    UNMARK_MOST_MS = 300000,
+    OUTCOMES_WAIT_MS = 5,
+    MARKS_WAIT_MS = 1,
+};
 
 static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
 {
@@ -115,6 +122,13 @@ static void batch_add_move(struct batch *batch, struct recipient *recipient, con
     batch->move_of[batch->move_count++] = recipient;
 }
 
+/* Write the batch after so long, when nothing comes to write it sooner. */
+static void wait_for_company(struct worker *worker, time_ms most)
+{
+    if (!timer_is_set(&worker->flush_late) || loop_now(worker->loop) + most < worker->flush_late.due)
+        timer_set(&worker->flush_late, most);
+}
+
 /* A mark is waited for; an outcome alone is not, so it waits a moment for others when there are others: a commit and a
  * wake-up are shared. With it its connection's next mail is marked, so the bound on duplicates stays. */
 void worker_outcome(struct worker *worker, struct recipient *recipient, struct ledger_move *move)
@@ -123,8 +137,8 @@ void worker_outcome(struct worker *worker, struct recipient *recipient, struct l
     batch_add_move(batch, recipient, move);
     if (worker->is_stopping || worker->in_memory <= batch->move_count)
         deferred_ask(&worker->flush);
-    else if (!timer_is_set(&worker->flush_late))
-        timer_set(&worker->flush_late, OUTCOMES_WAIT_MS);
+    else
+        wait_for_company(worker, OUTCOMES_WAIT_MS);
 }
 
 static struct ledger_mark mark_of(const struct recipient *recipient)
@@ -138,10 +152,15 @@ static struct ledger_mark mark_of(const struct recipient *recipient)
     };
 }
 
+/* A connection waits for its mark; half of those that are busy wait for it together, or a moment at most. One alone
+ * never waits for others. */
 void worker_mark(struct worker *worker, struct recipient *recipient)
 {
     struct batch *batch = batch_of(worker);
-    deferred_ask(&worker->flush);
+    if ((batch->mark_count + 1) * 2 >= worker->busy || worker->is_stopping)
+        deferred_ask(&worker->flush);
+    else
+        wait_for_company(worker, MARKS_WAIT_MS);
     grow((void **)&batch->marks, sizeof(*batch->marks), &batch->mark_of, batch->mark_count, &batch->mark_room);
     batch->marks[batch->mark_count] = mark_of(recipient);
     batch->mark_of[batch->mark_count++] = recipient;

@@ -253,12 +253,13 @@ struct worker {
     struct timer refused_again;
     time_ms refused_at; /* when refused_again fires */
     struct deferred flush, serve_short;
-    struct timer flush_late; /* nothing but outcomes in the batch, and others are on their way */
+    struct timer flush_late; /* what is in the batch waits for company: others are on their way */
     struct holds *holds;
     struct site *sites;
     struct site *first_short, **last_short; /* sites that want a connection and may not: all are taken */
     struct timer stop_deadline;
     int connections;
+    size_t busy;      /* connections with a mail under way */
     size_t composing; /* recipients that the pool has */
     size_t in_memory; /* recipients held by this worker, the pool or a batch of ours */
     uint64_t turns;   /* given to recipients as they come */

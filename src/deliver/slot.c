@@ -10,6 +10,7 @@
 #include "deliver/parts.h"
 
 #include "base/log.h"
+#include <assert.h>
 #include <limits.h>
 
 enum {
@@ -42,6 +43,7 @@ static void remove_under_way(struct slot *slot, struct recipient *recipient)
         if (slot->under_way[i] != recipient)
             continue;
         slot->under_way_count--;
+        slot->worker->busy -= slot->under_way_count == 0;
         for (; i < slot->under_way_count; i++)
             slot->under_way[i] = slot->under_way[i + 1];
         return;
@@ -52,6 +54,7 @@ static void slot_free(struct slot *slot)
 {
     struct destination *destination = slot->destination;
     struct worker *worker = slot->worker;
+    assert(slot->under_way_count == 0);
     if (slot->before)
         slot->before->next = slot->next;
     else
@@ -192,6 +195,7 @@ static bool hand_over(struct slot *slot, struct recipient *recipient)
         worker_outcome(slot->worker, recipient, &move);
         return false;
     }
+    slot->worker->busy += slot->under_way_count == 0;
     slot->under_way[slot->under_way_count++] = recipient;
     recipient->slot = slot;
     slot->sent++;

@@ -382,6 +382,12 @@ void worker_join(struct worker *worker)
     loop_free(worker->loop);
 }
 
+static void worker_begin(void *owner)
+{
+    struct worker *worker = owner;
+    loop_thread_short_turns(&worker->thread);
+}
+
 void worker_start(struct engine *engine, unsigned index)
 {
     struct worker *worker = &engine->workers[index];
@@ -402,6 +408,6 @@ void worker_start(struct engine *engine, unsigned index)
     worker->last_short = &worker->first_short;
     timer_init(&worker->stop_deadline, worker->loop, stop_overdue, worker);
     timer_init(&worker->refused_again, worker->loop, batches_refused_again, worker);
-    loop_thread_start(&worker->thread, worker->loop, NULL, NULL, worker);
+    loop_thread_start(&worker->thread, worker->loop, worker_begin, NULL, worker);
     loop_thread_name(&worker->thread, "deliver");
 }

@@ -7,6 +7,7 @@
  * up in the heap too early it is put back. So a deadline moved at every stage of a conversation costs nothing.
  * Always true: timer.place is its index in heap (from 1) or 0; timer.queued <= timer.due. */
 #include "base/memory.h"
+#include "base/thread.h"
 #include "net/loop_inside.h"
 #include "net/schedule.h"
 
@@ -402,6 +403,12 @@ void loop_thread_give_way(struct loop_thread *thread)
 {
     if (thread->loop->base)
         setpriority(PRIO_PROCESS, (id_t)gettid(), GIVE_WAY_NICE); /* of this thread alone; without effect if refused */
+}
+
+void loop_thread_short_turns(struct loop_thread *thread)
+{
+    if (thread->loop->base)
+        thread_takes_short_turns();
 }
 
 void loop_thread_join(struct loop_thread *thread)

@@ -43,6 +43,8 @@ void loop_thread_start(struct loop_thread *thread, struct loop *loop, void (*beg
 void loop_thread_name(struct loop_thread *thread, const char *name);
 /* Called on it (by `begin`): from now on it computes when the program's other threads leave a core free. */
 void loop_thread_give_way(struct loop_thread *thread);
+/* Called on it: base/thread.h. */
+void loop_thread_short_turns(struct loop_thread *thread);
 /* Stop it and wait for its end. */
 void loop_thread_join(struct loop_thread *thread);
 

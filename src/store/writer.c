@@ -15,6 +15,7 @@
 #include "store/writer.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/thread.h"
 #include "store/backend.h"
 #include "store/counter.h"
 
@@ -391,6 +392,7 @@ static void *writer_main(void *context)
     struct group group;
     unsigned nudged;
     pthread_setname_np(pthread_self(), "writer");
+    thread_takes_short_turns();
     while (take_group(writer, &group, &nudged)) {
         bool is_idle = !group.first && !nudged;
         if (group.first)
