@@ -219,6 +219,9 @@ def ended(tap, story, link, file, attachment, files):
     wrong = [token[:place] + ("a" if token[place] != "a" else "b") + token[place + 1:] for place in range(len(token))] + ["", "x", token + "a", token[:-1], "a" * 60]
     tap.equal({story.get("/f/" + one)[0] for one in wrong}, {404}, "a changed token is a 404 (X6)")
     tap.equal({story.get(f"/{kind}/{token}")[0] for kind in "cou"}, {404}, "and a file's opens nothing else (X7)")
+    page = story.add("page.html", b"<script>alert(1)</script>", Content_Type="text/html")[2]
+    _, head, _ = story.get(urllib.parse.urlsplit(page["link"]).path)
+    tap.equal((page["type"], head["Content-Type"], head["Content-Disposition"]), ("text/html", "application/octet-stream", 'attachment; filename="page.html"'), "what a browser would run has no type of its own (X9)")
     tap.equal([story.ask("DELETE", f"/api/v1/files/{file['id']}")[0], story.ask("DELETE", "/api/v1/files/1")[0]], [204, 404], "a file is taken back")
     status, head, page = story.get(link)
     tap.ok(status == 410 and "取り下げられました" in page.decode() and "withdrawn" in page.decode() and "script" not in page.decode(), "its link says so in both languages", str(status))

@@ -81,8 +81,9 @@ static void *upload_main(void *context)
 {
     struct uploading *uploading = context;
     struct api *api = uploading->api;
-    uploading->is_done = hosted_take(api->options.store, api->options.world, uploading->spool, uploading->size,
-                                     &api->is_ending, &uploading->file.body, &uploading->why);
+    const struct hosted_watch watch = {.is_stopping = &api->is_ending};
+    uploading->is_done = hosted_take(api->options.store, api->options.world, uploading->spool, uploading->size, &watch,
+                                     &uploading->file.body, &uploading->why);
     if (uploading->is_done) {
         repeat_add(&uploading->repeat, &uploading->file.body);
         uploading->job = (struct write_job){.run = add_run, .rows = 4, .fails_fast = true};

@@ -104,6 +104,21 @@ static bool days_read(const char *text, time_ms now, time_ms *expires, struct fa
     return true;
 }
 
+struct shown {
+    struct hosted_watch watch; /* first */
+    uint64_t size;
+};
+
+static void print_progress(const struct hosted_watch *watch, uint64_t octets)
+{
+    const struct shown *shown = (const struct shown *)(const void *)watch;
+    SCOPED(buf) line = BUF(200);
+    hosted_size_print(octets, &line);
+    buf_text(&line, " of ");
+    hosted_size_print(shown->size, &line);
+    fprintf(stderr, "\r%.*s  %s", SLICE_ARG(buf_slice(&line)), octets == shown->size ? "\n" : "");
+}
+
 static bool add(struct desk *desk, const struct given *given, struct fault *why)
 {
     SCOPED(buf) name = BUF(HOSTED_NAME_MAX + 1);
@@ -111,7 +126,7 @@ static bool add(struct desk *desk, const struct given *given, struct fault *why)
     struct slice wanted = slice_str(given->name ? given->name : path);
     struct hosted_file file = {.created = world_wall(&desk->world)};
     int opened = -1;
-    uint64_t size;
+    struct shown shown = {.watch.progress = isatty(STDERR_FILENO) ? print_progress : NULL};
     if (!utf8_is_valid(wanted))
         return fault_set(why, FAULT_INPUT, "the name is no UTF-8; say another by --name");
     hosted_name_clean(wanted, &name);
@@ -123,8 +138,8 @@ static bool add(struct desk *desk, const struct given *given, struct fault *why)
         return false;
     if (!file.brand_id)
         return fault_set(why, FAULT_INPUT, "there is no brand yet: todoke brand add makes one");
-    bool ok = file_open(path, &opened, &size, why) &&
-              hosted_take(desk->store, &desk->world, opened, size, NULL, &file.body, why) &&
+    bool ok = file_open(path, &opened, &shown.size, why) &&
+              hosted_take(desk->store, &desk->world, opened, shown.size, &shown.watch, &file.body, why) &&
               store_change(desk->store, add_run, &file, why);
     if (opened >= 0)
         close(opened);

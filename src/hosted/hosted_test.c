@@ -109,9 +109,10 @@ static void a_file_of_the_disk_is_taken(void **state)
         close(file);
     }
     _Atomic bool is_stopping = true;
+    const struct hosted_watch watch = {.is_stopping = &is_stopping};
     struct hosted_body body;
     int file = file_with(SLICE("x"));
-    assert_false(hosted_take(test.store, &world, file, 1, &is_stopping, &body, &why));
+    assert_false(hosted_take(test.store, &world, file, 1, &watch, &body, &why));
     assert_int_equal(why.kind, FAULT_WORLD);
     close(file);
     test_store_end(&test);

@@ -61,7 +61,7 @@ static bool bytes_read(int file, uint64_t at, char *to, size_t len, struct fault
 
 /* Through the whole file, a stretch at a time; its hash. Unless it writes: only that. */
 static bool pass(struct store *store, struct taking *taking, int file, uint64_t size, char *room,
-                 const _Atomic bool *is_stopping, bool writes, unsigned char sha256[HOSTED_SHA256], struct fault *why)
+                 const struct hosted_watch *watch, bool writes, unsigned char sha256[HOSTED_SHA256], struct fault *why)
 {
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     bool ok = EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1;
@@ -69,10 +69,12 @@ static bool pass(struct store *store, struct taking *taking, int file, uint64_t 
         taking->bytes = room;
         taking->len = size - at < PIECES_AT_ONCE * HOSTED_PIECE ? (size_t)(size - at) : PIECES_AT_ONCE * HOSTED_PIECE;
         taking->place = (unsigned)(at / HOSTED_PIECE);
-        if (is_stopping && atomic_load(is_stopping))
+        if (watch && watch->is_stopping && atomic_load(watch->is_stopping))
             ok = fault_set(why, FAULT_WORLD, "the server is stopping; send the file again");
         ok = ok && bytes_read(file, at, room, taking->len, why) && EVP_DigestUpdate(hash, room, taking->len) == 1 &&
              (!writes || write_by(store, taking, pieces_run, why));
+        if (ok && writes && watch && watch->progress)
+            watch->progress(watch, at + taking->len);
     }
     ok = ok && EVP_DigestFinal_ex(hash, sha256, NULL) == 1;
     EVP_MD_CTX_free(hash);
@@ -80,7 +82,7 @@ static bool pass(struct store *store, struct taking *taking, int file, uint64_t 
 }
 
 bool hosted_take(struct store *store, struct world *world, int file, uint64_t size_bytes,
-                 const _Atomic bool *is_stopping, struct hosted_body *body, struct fault *why)
+                 const struct hosted_watch *watch, struct hosted_body *body, struct fault *why)
 {
     struct taking taking = {.world = world, .body = body};
     unsigned char again[HOSTED_SHA256];
@@ -88,10 +90,10 @@ bool hosted_take(struct store *store, struct world *world, int file, uint64_t si
     if (size_bytes > HOSTED_SIZE_MAX)
         return fault_set(why, FAULT_INPUT, "a file has at most %llu octets", (unsigned long long)HOSTED_SIZE_MAX);
     char *room = NEW_ARRAY(char, PIECES_AT_ONCE *HOSTED_PIECE);
-    bool ok = pass(store, &taking, file, size_bytes, room, is_stopping, false, body->sha256, why) &&
+    bool ok = pass(store, &taking, file, size_bytes, room, watch, false, body->sha256, why) &&
               write_by(store, &taking, begin_run, why);
     if (ok && !taking.is_known) {
-        ok = pass(store, &taking, file, size_bytes, room, is_stopping, true, again, why);
+        ok = pass(store, &taking, file, size_bytes, room, watch, true, again, why);
         if (ok && memcmp(again, body->sha256, HOSTED_SHA256) != 0)
             ok = fault_set(why, FAULT_INPUT, "the file changed while it was read");
     }

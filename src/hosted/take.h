@@ -9,10 +9,15 @@
 #include "net/world.h"
 #include "store/store.h"
 
+/* Who looks on; all may be NULL. */
+struct hosted_watch {
+    const _Atomic bool *is_stopping;                                     /* has become true: give up */
+    void (*progress)(const struct hosted_watch *watch, uint64_t octets); /* are written */
+};
 /* The first size_bytes octets of `file`, by pread. The body waits for hosted_add, HOSTED_SPARE_MS at most. INPUT: it is
- * shorter, changed while it was read, or larger than HOSTED_SIZE_MAX; WORLD: the store, the disk, or is_stopping (may
- * be NULL) has become true. */
+ * shorter, changed while it was read, or larger than HOSTED_SIZE_MAX; WORLD: the store, the disk, or it was
+ * stopped. watch may be NULL. */
 NODISCARD bool hosted_take(struct store *store, struct world *world, int file, uint64_t size_bytes,
-                           const _Atomic bool *is_stopping, struct hosted_body *body, struct fault *why);
+                           const struct hosted_watch *watch, struct hosted_body *body, struct fault *why);
 
 #endif
