@@ -138,10 +138,8 @@ static unsigned hops_count(struct slice mail)
 
 static void trace_write(struct mail_in *in, struct session *session, const struct inbound_mail *mail, struct buf *out)
 {
-    char address[IP_TEXT_ROOM];
-    buf_printf(out, "Return-Path: <%.*s>\r\nReceived: from %.*s ([%s%s])\r\n\tby %.*s with ESMTP%s",
-               SLICE_ARG(mail->mail_from), SLICE_ARG(mail->helo), mail->peer.ip.family == 6 ? "IPv6:" : "",
-               ip_text(&mail->peer.ip, address), SLICE_ARG(in->host_name), mail->is_tls ? "S" : "");
+    buf_printf(out, "Return-Path: <%.*s>\r\n", SLICE_ARG(mail->mail_from));
+    session_trace_begin(session, in->host_name, out);
     if (mail->recipient_count == 1)
         buf_printf(out, "\r\n\tfor <%.*s>", SLICE_ARG(mail->recipients[0].address));
     buf_text(out, "; ");

@@ -1,4 +1,5 @@
-/* R6, R7, R8, M6, M7, M19, M20, M24, S13, D22, F5: mail to us, over real sockets on loopback, by a clock that we move */
+/* R6, R7, R8, M6, M7, M19, M20, M24, S13, D22, F5: mail to us, over real sockets on loopback, by a clock that we move
+ */
 #include "mailauth/testing.h"
 #include "net/peer_test.h"
 #include "receive/mail_in.h"
@@ -284,6 +285,48 @@ static void the_answer_is_overdue(void **state)
     assert_int_equal(mail_in_pending(f->in), 0);
 }
 
+/* R7: a session's time is over while its mail is being kept: 421 then would mean "send it again". */
+static void the_end_waits_for_an_answer(void **state)
+{
+    struct fixture *f = *state;
+    start(f, (struct session_limits){.session_time = SECONDS_MS(60)});
+    greet(f);
+    ask(f, "MAIL FROM:<>\r\n", "250");
+    ask(f, "RCPT TO:<postmaster@bounce.example.jp>\r\n", "250");
+    ask(f, "DATA\r\n", "354");
+    stream_write(f->peer.stream, SLICE("x\r\n.\r\n"));
+    until(f->loop, f->mail_count == 1);
+    buf_reset(&f->peer.got);
+    world_advance(&f->world, SECONDS_MS(61));
+    for (int i = 0; i < 5; i++)
+        loop_turn(f->loop, 1);
+    assert_int_equal(f->peer.got.len, 0);
+    f->mail_count = 0;
+    inbound_done(f->mails[0], true);
+    ask(f, "", "421 4.4.2 this has taken long enough");
+    assert_true(slice_starts(buf_slice(&f->peer.got), SLICE("250 2.0.0 acc")));
+    until(f->loop, f->peer.closed);
+}
+
+/* What is told of a stranger's name stays one; who says HELO has no extensions. */
+static void the_name_is_only_a_name(void **state)
+{
+    struct fixture *f = *state;
+    start(f, (struct session_limits){0});
+    greet(f);
+    ask(f, "HELO a(b;X-Evil:<>\r\n", "250");
+    ask(f, "MAIL FROM:<>\r\n", "250");
+    ask(f, "RCPT TO:<postmaster@bounce.example.jp>\r\n", "250");
+    ask(f, "DATA\r\n", "354");
+    stream_write(f->peer.stream, SLICE("x\r\n.\r\n"));
+    until(f->loop, f->mail_count == 1);
+    assert_true(slice_find(f->mails[0]->bytes,
+                           SLICE("from a?b?X-Evil:?? ([127.0.0.1])\r\n\tby mx.example.jp with SMTP\r\n")) > 0);
+    f->mail_count = 0;
+    inbound_done(f->mails[0], true);
+    ask(f, "", "250 2.0.0 acc");
+}
+
 static void the_sender_leaves_first(void **state)
 {
     struct fixture *f = *state;
@@ -440,6 +483,8 @@ int main(void)
         TEST(injection_before_tls),
         TEST(it_could_not_be_kept),
         TEST(the_answer_is_overdue),
+        TEST(the_end_waits_for_an_answer),
+        TEST(the_name_is_only_a_name),
         TEST(the_sender_leaves_first),
         TEST(slow_clients),
         TEST(a_handshake_that_never_begins),

@@ -254,8 +254,10 @@ static void session_timer(struct timer *timer)
     struct session *session = timer->owner;
     struct session_front *front = session->front;
     struct slice nothing = {0};
-    time_ms now = loop_now(front->loop);
-    if (now >= session->ends_at) {
+    time_ms now = loop_now(front->loop), answer_at = session->asked_at + front->options.limits.answer_time;
+    if (waits_for_answer(session) && now < answer_at) { /* its time is over, but a mail that is kept must hear 250 */
+        timer_set(timer, answer_at - now);
+    } else if (now >= session->ends_at && !waits_for_answer(session)) {
         session_says_last(session, SLICE("421 4.4.2 this has taken long enough"));
     } else if (!waits_for_answer(session)) {
         session_says_last(session, SLICE("421 4.4.2 nothing was heard for too long"));
@@ -439,6 +441,21 @@ struct stream *session_stream(struct session *session)
 const struct endpoint *session_peer(const struct session *session)
 {
     return &session->peer;
+}
+
+void session_trace_begin(const struct session *session, struct slice host_name, struct buf *out)
+{
+    char address[IP_TEXT_ROOM];
+    bool has_tls = smtp_server_has_tls(session->machine);
+    buf_text(out, "Received: from ");
+    for (size_t i = 0; i < session->helo_len; i++) {
+        char c = session->helo[i];
+        buf_byte(out, c && (ascii_is_alnum(c) || strchr(".-_:[]", c)) ? c : '?');
+    }
+    buf_printf(out, " ([%s%s])\r\n\tby %.*s with %s%s%s", session->peer.ip.family == 6 ? "IPv6:" : "",
+               ip_text(&session->peer.ip, address), SLICE_ARG(host_name),
+               smtp_server_is_esmtp(session->machine) ? "ESMTP" : "SMTP", has_tls ? "S" : "",
+               smtp_server_is_authenticated(session->machine) ? "A" : "");
 }
 
 struct slice session_helo(const struct session *session)

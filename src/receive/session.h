@@ -58,6 +58,9 @@ unsigned session_front_count(const struct session_front *front);
 struct smtp_server *session_machine(struct session *session);
 struct stream *session_stream(struct session *session);
 const struct endpoint *session_peer(const struct session *session);
+/* "Received: from HELO ([address])\r\n\tby HOST with ESMTPSA" (RFC 5321 4.4, RFC 3848): what follows is the caller's.
+ * Of the name that was said only what may stand in one is written. */
+void session_trace_begin(const struct session *session, struct slice host_name, struct buf *out);
 /* What was said with EHLO; empty before. */
 struct slice session_helo(const struct session *session);
 /* The message so far. Kept until its MESSAGE question is answered, or RESET. */

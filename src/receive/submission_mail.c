@@ -35,25 +35,11 @@ enum { SCHEDULE_DAYS = 366 };
 
 /* ── what is told of where it came from ── */
 
-static void name_write(struct buf *out, struct slice name)
+static void trace_write(const struct submission *submission, const struct session *session, uint64_t id, time_ms now,
+                        struct buf *out)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        buf_byte(out, c && (ascii_is_alnum(c) || strchr(".-_:[]", c)) ? c : '?');
-    }
-}
-
-static void trace_write(const struct submission *submission, struct session *session, const struct client *client,
-                        uint64_t id, time_ms now, struct buf *out)
-{
-    char address[IP_TEXT_ROOM];
-    const struct endpoint *peer = session_peer(session);
-    bool has_tls = smtp_server_has_tls(session_machine(session));
-    buf_text(out, "Received: from ");
-    name_write(out, session_helo(session));
-    buf_printf(out, " ([%s%s])\r\n\tby %.*s with ESMTP%s%s id %llx;\r\n\t", peer->ip.family == 6 ? "IPv6:" : "",
-               ip_text(&peer->ip, address), SLICE_ARG(submission->options.session.smtp.host_name), has_tls ? "S" : "",
-               client->is_known ? "A" : "", (unsigned long long)id);
+    session_trace_begin(session, submission->options.session.smtp.host_name, out);
+    buf_printf(out, " id %llx;\r\n\t", (unsigned long long)id);
     time_rfc5322(out, now, submission->options.date_offset_minutes);
     buf_text(out, "\r\n");
 }
@@ -234,7 +220,7 @@ static bool prepare(struct submission *submission, struct session *session, stru
 {
     const struct submission_options *options = &submission->options;
     SCOPED(buf) trace = BUF(1024);
-    trace_write(submission, session, client, pending->message.id, now, &trace);
+    trace_write(submission, session, pending->message.id, now, &trace);
     const struct prepare_options how = {
         .message_id = pending->message.id,
         .now = now,

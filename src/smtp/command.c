@@ -35,7 +35,17 @@ static bool is_xtext(struct slice text)
     return text.len > 0;
 }
 
+/* No space, no control character. */
+static bool is_visible(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] <= ' ' || text.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
 static const char bad_params[] = "501 5.5.4 the parameter has no such value";
+static const char twice_params[] = "501 5.5.4 a parameter is said twice";
 static const char unknown_params[] = "555 5.5.4 a parameter that is not known here";
 
 static const char *mail_param(struct slice name, struct slice value, const struct smtp_server_settings *settings,
@@ -102,12 +112,12 @@ static const char *rcpt_param(struct slice name, struct slice value, const struc
     if (settings->no_dsn)
         return unknown_params;
     if (slice_equal_caseless(name, SLICE("NOTIFY"))) {
-        if (params->notify || !notify_read(value, &params->notify))
+        if (!notify_read(value, &params->notify))
             return bad_params;
     } else if (slice_equal_caseless(name, SLICE("ORCPT"))) {
         ptrdiff_t semicolon = slice_find_byte(value, ';');
         if (semicolon <= 0 || value.len > 500 || slice_from(value, (size_t)semicolon + 1).len == 0 ||
-            !utf8_is_valid(value)) /* RFC 6533 3: "utf-8;" may carry it plainly */
+            !utf8_is_valid(value) || !is_visible(value)) /* RFC 6533 3: "utf-8;" may carry it plainly */
             return bad_params;
         params->orcpt = value;
     } else {
@@ -119,20 +129,37 @@ static const char *rcpt_param(struct slice name, struct slice value, const struc
 typedef const char *(*param_reader)(struct slice name, struct slice value, const struct smtp_server_settings *settings,
                                     struct smtp_params *params);
 
+static struct slice param_name(struct slice word)
+{
+    ptrdiff_t equals = slice_find_byte(word, '=');
+    return equals < 0 ? word : slice_head(word, (size_t)equals);
+}
+
+/* Was it said before this word? (RFC 5321 4.1.1.11; a line has 2,048 octets at most.) */
+static bool param_is_said(struct slice all, struct slice word)
+{
+    struct slice name = param_name(word), before = slice_of(all.ptr, (size_t)(word.ptr - all.ptr)), one;
+    while (slice_split(&before, ' ', &one))
+        if (one.len && slice_equal_caseless(param_name(one), name))
+            return true;
+    return false;
+}
+
 static const char *params_read(struct slice rest, const struct smtp_server_settings *settings, bool is_esmtp,
                                param_reader read, struct smtp_params *params)
 {
     *params = (struct smtp_params){0};
-    struct slice word;
+    struct slice word, all = rest;
     while (slice_split(&rest, ' ', &word)) {
         if (word.len == 0)
             continue;
         if (!is_esmtp)
             return unknown_params;
-        ptrdiff_t equals = slice_find_byte(word, '=');
-        struct slice name = equals < 0 ? word : slice_head(word, (size_t)equals), value = {0};
-        if (equals >= 0)
-            value = slice_from(word, (size_t)equals + 1);
+        if (param_is_said(all, word))
+            return twice_params;
+        struct slice name = param_name(word), value = {0};
+        if (name.len < word.len)
+            value = slice_from(word, name.len + 1);
         const char *refusal = read(name, value, settings, params);
         if (refusal)
             return refusal;

@@ -445,6 +445,11 @@ bool smtp_server_has_tls(const struct smtp_server *server)
     return server->has_tls;
 }
 
+bool smtp_server_is_esmtp(const struct smtp_server *server)
+{
+    return server->is_esmtp;
+}
+
 bool smtp_server_is_authenticated(const struct smtp_server *server)
 {
     return server->is_authenticated;

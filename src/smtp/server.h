@@ -134,6 +134,8 @@ void smtp_server_write(struct smtp_server *server, struct buf *out);
 bool smtp_server_has_output(const struct smtp_server *server);
 
 bool smtp_server_has_tls(const struct smtp_server *server);
+/* By EHLO, not HELO. */
+bool smtp_server_is_esmtp(const struct smtp_server *server);
 bool smtp_server_is_authenticated(const struct smtp_server *server);
 /* In a transaction: MAIL was accepted and nothing ended it yet. */
 bool smtp_server_has_mail(const struct smtp_server *server);

@@ -94,6 +94,14 @@ static void wrong_commands(void **state)
          "C: MAIL FROM:<a@b.test> REQUIRETLS\nS: 555 5.5.4\n" /* R32: not offered, so nobody is promised it */
 
          "C: MAIL FROM:<a@b.test> SIZE=x\nS: 501 5.5.4\nC: MAIL FROM:<a@b.test> BODY=BINARYMIME\nS: 501 5.5.4\n"},
+        {"a parameter twice (RFC 5321 4.1.1.11, RFC 3461 4)",
+         HELLO "C: MAIL FROM:<a@b.test> SIZE=1 SIZE=2\nS: 501 5.5.4\nC: MAIL FROM:<a@b.test> RET=FULL ret=HDRS\nS: 501 "
+               "5.5.4\nC: MAIL FROM:<a@b.test> SMTPUTF8 SIZE=1 SMTPUTF8\nS: 501 5.5.4\nC: MAIL FROM:<a@b.test> SIZE=1 "
+               "RET=FULL\nS: 250\nC: RCPT TO:<c@d.test> ORCPT=rfc822;a@b ORCPT=rfc822;c@d\nS: 501 5.5.4\n"
+               "C: RCPT TO:<c@d.test> NOTIFY=NEVER NOTIFY=NEVER\nS: 501 5.5.4\n"},
+        {"control characters in ORCPT",
+         MAIL "C: RCPT TO:<c@d.test> ORCPT=rfc822;a\tb@d.test\nS: 501 5.5.4\nC: RCPT TO:<c@d.test> "
+              "ORCPT=utf-8;\xe6\x97\xa5@d.test\nS: 250\n"},
         {"null recipient", MAIL "C: RCPT TO:<>\nS: 501 5.1.3\n"},
         {"M4: long local part",
          MAIL "C: RCPT TO:<aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggg@d.test>\nS: 553 5.1.3\n"
