@@ -7,8 +7,8 @@
  * behind it (Range), HEAD, 304 and what says of itself that it is a prefetch count nothing; nor does a link of
  * nobody's delivery, as the API and the command line show it.
  *
- * A piece (hosted/hosted.h) is read when the reader has taken most of those before it; so a download holds no thread
- * and, however large the file and slow the reader, some hundred KB. Nothing of it runs here: it is always an
+ * A piece (hosted/hosted.h) is read when the reader has taken the one before it; so a download holds no thread and,
+ * however large the file and slow the reader, a piece or two. Nothing of it runs here: it is always an
  * attachment, sandboxed, never sniffed, and what a browser could run has no type of its own (X9). */
 #include "api/downloads.h"
 
@@ -34,8 +34,6 @@ struct download {
     struct event event;
     bool has_failed;
     bool in_step;
-    struct buf piece;
-    size_t sent; /* of the piece */
     struct timer timer;
 };
 #define DOWNLOAD_OF(ptr, member) ((struct download *)(void *)((char *)(ptr)-offsetof(struct download, member)))
@@ -43,7 +41,6 @@ struct download {
 static void download_free(struct download *download)
 {
     timer_clear(&download->timer);
-    buf_release(&download->piece);
     download->api->downloads--;
     arena_release(&download->arena);
     free(download);
@@ -51,30 +48,19 @@ static void download_free(struct download *download)
 
 /* ── sending ── */
 
-static bool piece_read(struct download *download)
-{
-    struct fault why = {0};
-    uint64_t place = download->at / HOSTED_PIECE;
-    buf_reset(&download->piece);
-    if (!hosted_piece_read(download->api->db, &why, download->file.body.id, (unsigned)place, &download->piece))
-        return false;
-    download->sent = (size_t)(download->at - place * HOSTED_PIECE);
-    return buf_ok(&download->piece) && download->piece.len > download->sent;
-}
-
-/* False: the reader is slow; on_room goes on. */
+/* The next piece, to its end. False: it is not there any more. */
 static bool piece_send(struct download *download)
 {
-    struct slice rest = slice_from(buf_slice(&download->piece), download->sent);
-    rest =
-        slice_head(rest, download->end - download->at < rest.len ? (size_t)(download->end - download->at) : rest.len);
-    if (!rest.len)
-        return true;
-    if (!http_send(download->request, rest))
+    struct fault why = {0};
+    uint64_t place = download->at / HOSTED_PIECE, left = download->end - download->at;
+    SCOPED(buf) piece = BUF(HOSTED_PIECE);
+    if (!hosted_piece_read(download->api->db, &why, download->file.body.id, (unsigned)place, &piece) || !buf_ok(&piece))
         return false;
-    download->at += rest.len;
-    download->sent += rest.len;
-    return true;
+    struct slice rest = slice_from(buf_slice(&piece), (size_t)(download->at - place * HOSTED_PIECE));
+    rest = slice_head(rest, left < rest.len ? (size_t)left : rest.len);
+    if (rest.len && http_send(download->request, rest)) /* else on_room asks again */
+        download->at += rest.len;
+    return rest.len > 0;
 }
 
 static void download_end(struct download *download, bool is_whole)
@@ -89,18 +75,15 @@ static void download_end(struct download *download, bool is_whole)
         http_cut(request);
 }
 
+/* At the beginning, and whenever what was sent has left: never more than a piece or two wait. */
 static void download_step(struct timer *timer)
 {
     struct download *download = timer->owner;
     download->in_step = true;
-    if (download->request && piece_send(download)) {
-        if (download->at == download->end)
-            download_end(download, true);
-        else if (!piece_read(download))
-            download_end(download, false);
-        else if (piece_send(download))
-            timer_set(timer, 0);
-    }
+    if (!piece_send(download))
+        download_end(download, false);
+    else if (download->at == download->end)
+        download_end(download, true);
     download->in_step = false;
     if (!download->request)
         download_free(download);
@@ -293,7 +276,7 @@ static void download_ask(struct http_request *request, void *user)
         return;
     }
     struct download *download = NEW(struct download);
-    *download = (struct download){.api = api, .piece = BUF(HOSTED_PIECE)};
+    *download = (struct download){.api = api};
     timer_init(&download->timer, api->loop, download_step, download);
     api->downloads++;
     if (!file_of(api, request, &download->arena, &link, &download->file)) {
