@@ -42,11 +42,12 @@ struct domain_route {
 
 /* ── sites and destinations ── */
 
-static struct site *site_get(struct dispatcher *dispatcher, struct slice name, struct slice pool,
+/* Found by what; known to people as name from its first day on: its worker reads that. */
+static struct site *site_get(struct dispatcher *dispatcher, struct slice what, struct slice name, struct slice pool,
                              const struct site_rule *rule)
 {
     SCOPED(buf) key = BUF(17000);
-    buf_append(&key, name);
+    buf_append(&key, what);
     if (pool.len)
         buf_printf(&key, " !pool %.*s", SLICE_ARG(pool));
     struct site *site = map_get(&dispatcher->sites, buf_slice(&key));
@@ -151,16 +152,18 @@ static struct destination *destination_get(struct dispatcher *dispatcher, struct
     const struct route *route = &kept->route;
     SCOPED(buf) key = BUF(16384);
     SCOPED(buf) site_key = BUF(16384);
-    struct slice hosts[ROUTE_HOSTS_MOST], name = known->domain.len ? known->domain : known->name;
+    struct slice hosts[ROUTE_HOSTS_MOST], name = known->domain.len ? known->domain : known->name, what = name;
     size_t count = 0;
     route_key(route, known->name, &site_key);
     for (; count < route->host_count && count < COUNT_OF(hosts); count++)
         hosts[count] = route->hosts[count].name;
     const struct site_rule *rule = sites_rule_for(dispatcher->engine->options.sites, hosts, count);
-    if (!rule->is_default)
-        name = rule->name;
-    else if (count)
-        name = buf_slice(&site_key); /* an MX set of its own */
+    if (!rule->is_default) {
+        what = name = rule->name;
+    } else if (count) {
+        what = buf_slice(&site_key); /* an MX set of its own */
+        name = hosts[0];
+    }
     kept->policy.rule = directions_rule(dispatcher->directions, known->domain,
                                         rule->is_default ? SLICE("") : rule->name, known->brand_id);
     if (rule->tls == SITE_TLS_REQUIRED && kept->policy.rule < TLS_RULE_REQUIRED)
@@ -188,14 +191,12 @@ static struct destination *destination_get(struct dispatcher *dispatcher, struct
         return destination;
     }
     destination = NEW(struct destination);
-    arena_expect(&destination->arena, key.len + DOMAIN_ROOM + (rule->is_default && count ? hosts[0].len : 0));
+    arena_expect(&destination->arena, key.len + DOMAIN_ROOM);
     destination->key = arena_copy(&destination->arena, buf_slice(&key));
     destination->kept = kept;
     destination->addresses = addresses;
-    struct site *site = site_get(dispatcher, name, known->pool, rule);
+    struct site *site = site_get(dispatcher, what, name, known->pool, rule);
     site->is_failure = route->status != ROUTE_FOUND;
-    if (rule->is_default && count)
-        site->name = arena_copy(&destination->arena, hosts[0]);
     destination->site = site;
     map_set(&dispatcher->destinations, destination->key, destination);
     return destination;
