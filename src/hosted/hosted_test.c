@@ -275,11 +275,24 @@ static void the_newest_of_a_name(void **state)
     test_store_end(&test);
 }
 
+/* A file's id is in the links of mails: never given again, even by a clock that was set back. */
+static void ids_are_not_given_again(void **state)
+{
+    TEST_STORE(test, state);
+    struct adding adding = adding_of("a.pdf", SLICE("a"));
+    test_write(test.store, add_run, &adding);
+    test_store_close(&test);
+    test_store_reopen(&test);
+    for (int i = 0; i < ID_BUCKETS; i++)
+        assert_true(id_make(store_ids(test.store), NOW - DAYS_MS(1), (unsigned)i) >> 8 > adding.file.id >> 8);
+    test_store_end(&test);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(the_same_bytes_are_kept_once), ON_BOTH(a_file_of_the_disk_is_taken), ON_BOTH(files_end_and_bytes_go),
-        ON_BOTH(half_an_upload_is_nobodys),    ON_BOTH(the_newest_of_a_name),
+        ON_BOTH(half_an_upload_is_nobodys),    ON_BOTH(the_newest_of_a_name),        ON_BOTH(ids_are_not_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,7 +96,7 @@ static bool floor_ids(struct db *db, struct fault *why, struct id_maker *maker)
         "SELECT MAX(id) FROM (SELECT MAX(id) AS id FROM brand UNION ALL SELECT MAX(id) FROM list UNION ALL SELECT "
         "MAX(id) FROM content_version UNION ALL SELECT MAX(id) FROM campaign UNION ALL SELECT MAX(id) FROM lane UNION "
         "ALL SELECT MAX(id) FROM access_key UNION ALL SELECT MAX(id) FROM dkim_key UNION ALL SELECT MAX(id) FROM "
-        "import_run) AS all_ids";
+        "import_run UNION ALL SELECT MAX(id) FROM hosted_body UNION ALL SELECT MAX(id) FROM hosted_file) AS all_ids";
     int64_t top = 0;
     struct value buckets[ID_BUCKETS];
     if (!db_query_ints(db, why, anywhere, NO_VALUES, &top, 1, NULL))
