@@ -242,6 +242,13 @@ def own_people(tap, admin, bound, kept, own):
     tap.equal([said[0][0], said[0][1][0], said[0][3][0], said[0][4][0], said[0][9]], [(400, "consent"), 201, 200, 200, 400], "made with a consent, changed, and put on no list of another brand")
     tap.equal(said[0][-1], [("Filed", {}, "shop")], "a file of a bound key fills its own contacts")
     tap.equal(admin.ask("GET", "/contacts/" + kept["contact"])[2], before, "and the other brand's contact is as it was, to the millisecond")
+    both = bound.ask("POST", "/lists", {"name": "both"})[2]["id"]
+    for api in (bound, admin):
+        api.ask("POST", "/contacts", {"email": "both@person.example", "consent": "c", "list_ids": [both]})
+    campaign = bound.ask("POST", "/campaigns", {"name": "both", "content_id": own["content"], "list_id": both})[2]["id"]
+    bound.ask("POST", f"/campaigns/{campaign}/send", {})
+    mails = until(lambda: bound.ask("GET", f"/deliveries?campaign={campaign}")[2]["items"], 20, "a campaign to both")
+    tap.equal((bound.ask("GET", "/lists/" + both)[2]["members"], [row["email"] for row in mails]), (2, ["both@person.example"]), "known to the brand and to the house, on one list: one mail")
 
 
 def story(tap, store):
