@@ -1,4 +1,5 @@
-/* How long a connection lasts, and who has a place: time, streams, answers from other threads, limits, the end (X12, F5) */
+/* How long a connection lasts, and who has a place: time, streams, answers from other threads, limits, the end (X12,
+ * F5) */
 #include "http/server_test.h"
 
 static void slow_heads_and_bodies(void **state)
@@ -176,7 +177,7 @@ static void too_many_wait_outside(void **state)
     struct peer clients[4];
     struct http_options options = {.at = {ip_v4(127, 0, 0, 1), 0}, .connections_most = 2};
     struct fault why;
-    begin(&f, NULL, false);
+    begin(&f, NULL, true);
     http_server_free(f.server);
     f.server = http_server_new(f.loop, &options, f.router, &why);
     for (int i = 0; i < 4; i++) {
@@ -207,7 +208,7 @@ static void the_idle_make_room(void **state)
     struct peer clients[PLACES + 2];
     struct http_options options = {.at = {ip_v4(127, 0, 0, 1), 0}, .connections_most = PLACES};
     struct fault why;
-    begin(&f, NULL, false);
+    begin(&f, NULL, true);
     http_server_free(f.server);
     f.server = http_server_new(f.loop, &options, f.router, &why);
     for (size_t i = 0; i < PLACES; i++) {
