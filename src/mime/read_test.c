@@ -255,7 +255,7 @@ static double seconds_of(struct slice bytes)
     return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
 }
 
-/* Twice the mail takes at most about twice the time (with room for a busy machine). */
+/* X11: twice the mail takes at most about twice the time (with room for a busy machine). */
 static void reading_is_linear(void **state)
 {
     enum { HALF = 4 << 20 };
