@@ -59,6 +59,22 @@ static void woken(void *owner, struct lane_group *group)
     want_fill(owner, site);
 }
 
+/* Together: a thread that is woken by the first of them would take our core, and sleep again before the second. */
+static void hand_out(struct recipient *list)
+{
+    while (list) {
+        struct mailbox *to = &list->destination->site->worker->recipients;
+        struct mail_item *first, **last = &first;
+        do {
+            *last = &list->item;
+            last = &list->item.next;
+            list = list->next;
+        } while (list && &list->destination->site->worker->recipients == to);
+        *last = NULL;
+        mailbox_post_all(to, first);
+    }
+}
+
 static void fill_site(struct dispatcher *dispatcher, struct site *site)
 {
     size_t most = site_most(dispatcher, site), count;
@@ -80,11 +96,7 @@ static void fill_site(struct dispatcher *dispatcher, struct site *site)
     }
     site->outstanding += count;
     atomic_fetch_add(&dispatcher->engine->claimed, count);
-    while (list) {
-        struct recipient *recipient = list;
-        list = list->next;
-        mailbox_post(&recipient->destination->site->worker->recipients, &recipient->item);
-    }
+    hand_out(list);
 }
 
 static void wake_lanes(struct dispatcher *dispatcher)
@@ -133,9 +145,9 @@ static void wake_due(struct timer *timer)
 
 /* ── what comes by mailbox ── */
 
-void dispatcher_home(struct engine *engine, struct recipient *recipient)
+void dispatcher_home(struct engine *engine, struct mail_item *recipients)
 {
-    mailbox_post(&engine->dispatcher.home, &recipient->item);
+    mailbox_post_all(&engine->dispatcher.home, recipients);
 }
 
 static void came_home(struct mailbox *mailbox, struct mail_item *batch)

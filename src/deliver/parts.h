@@ -252,8 +252,9 @@ struct worker {
     struct batch *refused; /* what the store refuses, each alone, until refused_again */
     struct timer refused_again;
     time_ms refused_at; /* when refused_again fires */
-    struct deferred flush, serve_short;
-    struct timer flush_late; /* what is in the batch waits for company: others are on their way */
+    struct deferred flush, serve_short, tell_home;
+    struct mail_item *home, **last_home; /* recipients that are done with here: told at the end of the turn */
+    struct timer flush_late;             /* what is in the batch waits for company: others are on their way */
     struct holds *holds;
     struct site *sites;
     struct site *first_short, **last_short; /* sites that want a connection and may not: all are taken */
@@ -382,7 +383,7 @@ void dispatcher_stop_claiming(struct engine *engine);
 void dispatcher_stop(struct engine *engine);
 /* Has the wall clock jumped, now or lately? From any thread. */
 bool engine_doubts_clock(const struct engine *engine, time_ms now_monotonic);
-void dispatcher_home(struct engine *engine, struct recipient *recipient);
+void dispatcher_home(struct engine *engine, struct mail_item *recipients); /* oldest first */
 
 /* routing.c: where domains go */
 NODISCARD bool routing_begin(struct dispatcher *dispatcher, struct fault *why);

@@ -73,10 +73,28 @@ void worker_check_stop(struct worker *worker)
     stop_check(worker);
 }
 
+static void tell_home(struct worker *worker)
+{
+    *worker->last_home = NULL;
+    dispatcher_home(worker->engine, worker->home);
+    worker->last_home = &worker->home;
+}
+
+static void turn_ends(struct deferred *deferred)
+{
+    tell_home(deferred->owner);
+}
+
+/* All of a turn together: the dispatcher would take our core for the first, and sleep again before the second. */
 void worker_send_home(struct worker *worker, struct recipient *recipient)
 {
     worker->in_memory--;
-    dispatcher_home(worker->engine, recipient);
+    *worker->last_home = &recipient->item;
+    worker->last_home = &recipient->item.next;
+    if (worker->is_stopping)
+        tell_home(worker);
+    else
+        deferred_ask(&worker->tell_home);
     stop_check(worker);
 }
 
@@ -273,6 +291,7 @@ static void stop_overdue(struct timer *timer)
 static void stop_begin(struct worker *worker)
 {
     worker->is_stopping = true;
+    tell_home(worker);
     for (struct site *site = worker->sites; site; site = site->next_of_worker) {
         timer_clear(&site->wake);
         for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
@@ -376,6 +395,7 @@ void worker_join(struct worker *worker)
     deferred_clear(&worker->flush);
     timer_clear(&worker->flush_late);
     deferred_clear(&worker->serve_short);
+    deferred_clear(&worker->tell_home);
     holds_free(worker->holds);
     rules_scratch_free(worker->scratch);
     tls_client_free(worker->tls);
@@ -405,6 +425,8 @@ void worker_start(struct engine *engine, unsigned index)
     deferred_init(&worker->flush, worker->loop, batch_flush, worker);
     timer_init(&worker->flush_late, worker->loop, batch_flush_late, worker);
     deferred_init(&worker->serve_short, worker->loop, worker_serve_short, worker);
+    deferred_init(&worker->tell_home, worker->loop, turn_ends, worker);
+    worker->last_home = &worker->home;
     worker->last_short = &worker->first_short;
     timer_init(&worker->stop_deadline, worker->loop, stop_overdue, worker);
     timer_init(&worker->refused_again, worker->loop, batches_refused_again, worker);

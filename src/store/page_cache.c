@@ -13,7 +13,9 @@ struct cache {
     unsigned greatest; /* no page has a greater number, but for */
     unsigned passing;  /* one that has this number for the moment; 0: none */
     bool is_unsure;    /* several had */
+    int reserved;      /* pages that the thread's heap has room for */
 };
+enum { RESERVED_PAGES = 200, RESERVED_BYTES = 900 * 1024 /* under M_MMAP_THRESHOLD (app/main.c) */ };
 
 static struct cache *cache_of(sqlite3_pcache *cache)
 {
@@ -36,6 +38,7 @@ static sqlite3_pcache *cache_create(int page_size, int extra, int is_purgeable)
         return NULL;
     struct cache *cache = NEW(struct cache);
     cache->real = inner;
+    cache->reserved = RESERVED_PAGES; /* a small one needs nothing */
     return (sqlite3_pcache *)(void *)cache;
 }
 static void cache_destroy(sqlite3_pcache *cache)
@@ -56,8 +59,20 @@ static void cache_shrink(sqlite3_pcache *cache)
     real.xShrink(cache_of(cache)->real);
 }
 
+/* The heap of a thread grows by what is asked for, one mprotect a page: so ask for many at once, and give them back.
+ * What nobody has touched takes no memory. */
+static void heap_reserve(struct cache *cache, int pages)
+{
+    void *volatile room = malloc(RESERVED_BYTES); /* volatile: or the compiler leaves both out */
+    free(room);
+    cache->reserved = pages + RESERVED_PAGES;
+}
+
 static sqlite3_pcache_page *cache_fetch(sqlite3_pcache *cache, unsigned number, int creates)
 {
+    int pages = creates ? cache_count(cache) : 0;
+    if (pages > cache_of(cache)->reserved)
+        heap_reserve(cache_of(cache), pages);
     if (creates && number > cache_of(cache)->greatest)
         cache_of(cache)->greatest = number;
     return real.xFetch(cache_of(cache)->real, number, creates);
