@@ -1,4 +1,4 @@
-/* M26, M30, M46, M47, S46, S47, S59, S82, R2, R22, X3: the mail as it goes on the wire */
+/* M26, M30, M46, M47, S46, S47, S59, S82, R2, R22, D07, D09, D27, X3: the mail as it goes on the wire */
 #include "base/base64.h"
 #include "base/random.h"
 #include "base/test.h"

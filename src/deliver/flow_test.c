@@ -126,13 +126,16 @@ static void two_brands_share_a_full_site(void **state)
     submit_as(fixture, 71, 5);
     wait_until_accepted(&receivers[0], 50);
     fixture->count = 0;
-    crowd(fixture, 900, "google1.example");
+    crowd(fixture, 1200, "google1.example");
     submit_as(fixture, 72, 6);
     wait_until_accepted(&receivers[1], 10);
     for (int weight = 1; weight <= 3; weight += 2) {
-        int a = atomic_load(&receivers[0].accepted), b = atomic_load(&receivers[1].accepted);
+        /* many claims long: on a busy machine one of them comes late */
+        int a = atomic_load(&receivers[0].accepted), b = atomic_load(&receivers[1].accepted),
+            window = weight == 1 ? 450 : 300;
         for (int i = 0;
-             i < 4000 && atomic_load(&receivers[0].accepted) + atomic_load(&receivers[1].accepted) < a + b + 300; i++)
+             i < 8000 && atomic_load(&receivers[0].accepted) + atomic_load(&receivers[1].accepted) < a + b + window;
+             i++)
             receiver_pause(2);
         a = atomic_load(&receivers[0].accepted) - a;
         b = atomic_load(&receivers[1].accepted) - b;
