@@ -2,11 +2,13 @@
 watched live, what went wrong and whom it excluded (docs of the contract: data/api/openapi.yaml). Who may come in (X7, X16), and what
 never may (X12). Receivers: two `todoke sink` on loopback; DNS from a file."""
 import http.client
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -148,21 +150,27 @@ def sign_in(tap, house, client):
     return secret
 
 
-def watch(tap, client, campaign):
+def watch(tap, house, client, campaign):
     """Start it and read the live report to the end of the first tries."""
     status, _, answer = client.ask("POST", f"/api/v1/campaigns/{campaign}/send", {})
     tap.ok(status == 200 and answer["state"] in ("expanding", "sending"), "a draft is started over HTTP", str(answer))
     tap.equal(client.ask("POST", f"/api/v1/campaigns/{campaign}/send", {})[0], 409, "a second click is a 409 and sends nothing twice")
-    reports, sums = [], []
+    reports, sums, seen = [], [], 0
     for name, report in client.stream(f"/campaigns/{campaign}/stream"):
         if name != "progress":
             continue
         reports.append(report)
         counts = report["campaign"]["counts"]
+        if counts["delivered"] == 40 and not seen:
+            seen = time.time()
         sums.append(sum(counts.values()) == report["campaign"]["accepted"] and set(counts) == STATES)
         if report["campaign"]["accepted"] == 52 and counts["waiting"] + counts["on_wire"] == 0:
             break
     tap.ok(all(sums) and len(reports) > 1, "live: the ten states sum to accepted in each report (R34, S79)", str(sums))
+    with contextlib.closing(sqlite3.connect(house.store)) as store:
+        last = store.execute("SELECT MAX(at_ms) FROM event WHERE kind = 3").fetchone()[0] / 1000
+    tap.note(f"the page heard of the last 250 after {seen - last:.2f} s")
+    tap.ok(0 < seen - last < 5, "within seconds, on a busy machine too (S79)", f"{seen - last:.2f} s")
     return reports[-1] if reports else {}
 
 
@@ -243,7 +251,7 @@ with Tap() as tap, tempfile.TemporaryDirectory(prefix="todoke-api-") as folder:
         secret = sign_in(tap, house, client)
         first = client.get("/campaigns")["items"][0]
         tap.equal((first["state"], first["total"], first["from"]), ("draft", 52, "花丸商店 <news@shop.example>"), "the draft is there")
-        report = watch(tap, client, first["id"])
+        report = watch(tap, house, client, first["id"])
         shown(tap, client, first["id"], report)
         second(tap, house, client)
         unfriendly(tap, client)
