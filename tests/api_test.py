@@ -1,8 +1,8 @@
 """The HTTP API of a running `todoke serve`, as a program and a browser use it: a key from the command line, a campaign started over HTTP,
 watched live, what went wrong and whom it excluded (docs of the contract: data/api/openapi.yaml). Who may come in (X7, X16), and what
 never may (X12). Receivers: two `todoke sink` on loopback; DNS from a file."""
-import http.client
 import contextlib
+import http.client
 import json
 import os
 import re
