@@ -157,6 +157,7 @@ static bool logs_run(struct slice_job *slice, struct db *db, struct fault *why)
         "DELETE FROM alarm WHERE ended_ms > 0 AND ended_ms < $1",
         "DELETE FROM import_run WHERE finished_ms > 0 AND finished_ms < $1",
         "DELETE FROM unread_words WHERE last_ms < $1",
+        "DELETE FROM site_total WHERE next_us / 1000 < $1",
     };
     const struct value id[] = {V_INT((int64_t)id_first_of(slice->before))}, at[] = {V_INT(slice->before)};
     char day[16];

@@ -38,8 +38,7 @@ void site_meet(struct worker *worker, struct site *site)
     timer_init(&site->wake, worker->loop, site_wake, site);
     site->next_of_worker = worker->sites;
     worker->sites = site;
-    if (site->rule->total_connections || site->rule->total_rate.count)
-        site->totals = NEW(struct site_totals);
+    site->totals = share_of_site(site);
     egresses_update(worker, site);
 }
 
@@ -49,6 +48,8 @@ void site_release(struct site *site)
         next = egress->next;
         pace_release(&egress->pace);
         buf_release(&egress->lowered_by);
+        free(egress->share);
+        free(egress->opening);
         free(egress);
     }
     site->egresses = NULL;
@@ -502,7 +503,9 @@ void worker_pump(struct worker *worker, struct site *site)
         else if (egress->pace.binding.limit != PACE_NOTHING)
             egress->pace.binding = (struct pace_binding){.since = now};
     }
-    site_totals_settle(site, now);
+    share_settle(site->totals, now);
+    for (struct egress *egress = site->egresses; egress; egress = egress->next)
+        share_settle(egress->share, now);
     publish_appetite(site, now);
     give_back_surplus(worker, site);
     site->is_pumping = false;

@@ -418,6 +418,17 @@ static void another_pool_stands_in(void **state)
     leave(fixture);
 }
 
+/* A store that the other nodes hear of, as a server has it. */
+static struct store *store_of_node(struct fixture *fixture, unsigned node)
+{
+    const struct store_options options = {.role = STORE_SERVE, .node = node};
+    struct fault why;
+    struct store *store = store_open(fixture->store.url, &options, &why);
+    if (!store)
+        fail_msg("%s", why.text);
+    return store;
+}
+
 /* Another node on the same store. */
 struct neighbour {
     struct leases leases;
@@ -426,13 +437,12 @@ struct neighbour {
 };
 static void neighbour_start(struct fixture *fixture, struct neighbour *neighbour)
 {
-    const struct store_options options = {.role = STORE_SERVE, .node = 2};
     struct fault why;
     neighbour->leases = (struct leases){.node = 2};
     neighbour->options = fixture->options;
     neighbour->options.ledger = (struct ledger){.leases = &neighbour->leases, .node = 2};
-    neighbour->options.store = store_open(fixture->store.url, &options, &why);
-    if (!neighbour->options.store || !engine_start(&neighbour->options, &neighbour->engine, &why))
+    neighbour->options.store = store_of_node(fixture, 2);
+    if (!engine_start(&neighbour->options, &neighbour->engine, &why))
         fail_msg("%s", why.text);
 }
 
@@ -460,6 +470,8 @@ static void a_limit_over_all_sources_is_kept(void **state)
         (char[]){"INSERT INTO brand (id, name, from_name, from_address, return_path_domain, link_base, created_ms, "
                  "pool) VALUES (71, 'a', '', '', '', '', 1, 'a'), (72, 'b', '', '', '', '', 1, 'b')"});
     fixture->options.idle_ms = 5000;
+    if (store_is_postgres(fixture->store.store))
+        fixture->options.store = store_of_node(fixture, 1);
     start(fixture);
     if (store_is_postgres(fixture->store.store))
         neighbour_start(fixture, &neighbour);
@@ -485,6 +497,49 @@ static void a_limit_over_all_sources_is_kept(void **state)
         neighbour_stop(&neighbour);
     }
     engine_stop(fixture->engine, 2000);
+    if (neighbour.engine)
+        store_close(fixture->options.store);
+    fixture->engine = NULL;
+    sites_free(sites);
+    fixture->options.sites = NULL;
+    leave(fixture);
+}
+
+/* R28: an address that every node has keeps its rule over all of them, also while the second one comes beside the first
+ * in the middle of a crowd; and both send. */
+static void a_source_of_all_nodes_keeps_its_limits(void **state)
+{
+    enum { PEOPLE = 180, CONNECTIONS = 4, RATE = 40 };
+    HOUSE(fixture, state, 1);
+    struct neighbour neighbour = {.engine = NULL};
+    receivers[0] = (struct receiver){.slow_ms = 5};
+    struct sites *sites = open_house_with(fixture, "connections: 4\nrate: 40/s\n");
+    engine_stop(fixture->engine, 0);
+    add_source(fixture, (struct new_source){1, 1, NULL});
+    fixture->options.store = store_of_node(fixture, 1);
+    start(fixture);
+    crowd(fixture, PEOPLE, "r0.example");
+    submit_as(fixture, 7, 5);
+    wait_until_accepted(&receivers[0], 20);
+    int before = atomic_load(&receivers[0].accepted);
+    double begun = seconds_now();
+    neighbour_start(fixture, &neighbour);
+    while (in_state(fixture, DELIVERY_DELIVERED) < PEOPLE && seconds_now() - begun < 60) {
+        receiver_pause(100);
+        int taken = atomic_load(&receivers[0].accepted) - before;
+        double seconds = seconds_now() - begun;
+        if (taken > RATE * seconds + 16) /* a mail may be on its way for a moment */
+            fail_msg("%d mails in %.0f ms", taken, seconds * 1000);
+    }
+    wait_until_state(fixture, "shared", DELIVERY_DELIVERED, PEOPLE);
+    /* one that has said goodbye may not have been heard of */
+    assert_true(atomic_load(&receivers[0].open_most) <= CONNECTIONS + 1);
+    assert_int_equal(number(fixture, "SELECT COUNT(DISTINCT node) FROM delivery"), 2);
+    assert_true(number(fixture, "SELECT COUNT(*) FROM site_total WHERE site LIKE '% !source %'") > 0);
+    nobody_twice(fixture, "shared");
+    neighbour_stop(&neighbour);
+    engine_stop(fixture->engine, 2000);
+    store_close(fixture->options.store);
     fixture->engine = NULL;
     sites_free(sites);
     fixture->options.sites = NULL;
@@ -597,6 +652,8 @@ int main(int argc, char **argv)
         ON_SQLITE(a_listed_source_drains),
         ON_SQLITE(names_that_do_not_fit),
         ON_BOTH(a_limit_over_all_sources_is_kept),
+        {"a_source_of_all_nodes_keeps_its_limits (postgres)", a_source_of_all_nodes_keeps_its_limits, NULL, NULL,
+         (void *)(uintptr_t) "postgres"},
         ON_SQLITE(another_pool_stands_in),
         ON_SQLITE(many_domains_are_no_flood_of_questions),
     };

@@ -22,6 +22,7 @@ enum {
     DOUBTFUL_BATCH = 500,
     RENEW_MS = LEASE_MS / 4,
     NEWS_TOLD_MOST = 512, /* in one go; more of them: `look` */
+    SHARES_BEGIN_MS = 2000,
 };
 
 struct told { /* words that were heard, for the dispatcher's thread */
@@ -429,12 +430,28 @@ static bool upkeep_run(struct write_job *job, struct db *db, struct fault *why)
                                    &upkeep->released_count);
 }
 
+/* Are there others who have the sources that all nodes have? Known before anybody else has heard of what this commit
+ * gave away. Who was alone shares at once; who comes beside him, a moment after he was left buckets: by then it is
+ * written what stands. */
+static void shares_know(struct engine *engine, const struct leases *leases, bool is_start)
+{
+    time_ms now = world_monotonic(engine->options.world);
+    bool has_gained = bucket_set_count(&leases->gained) != 0;
+    if (is_start ? leases->live_count > 1 : engine->is_joining && has_gained) {
+        engine->is_joining = is_start;
+        atomic_store(&engine->shares_from, now + SHARES_BEGIN_MS);
+    } else if (leases->live_count > 1 && !atomic_load(&engine->shares_from)) {
+        atomic_store(&engine->shares_from, now);
+    }
+}
+
 /* On the writer's thread, after the commit. */
 static void kept(struct engine *engine, const struct upkeep *upkeep)
 {
     const struct leases *leases = engine->options.ledger.leases;
     struct kept *item = NEW(struct kept);
     atomic_store(&engine->safe_until, leases->until_monotonic - LEASE_MARGIN_MS);
+    shares_know(engine, leases, false);
     item->held = leases->held;
     item->is_reborn = leases->is_new_life;
     item->others_ended = leases->others_ended;
@@ -482,6 +499,7 @@ static void kept_arrived(struct mailbox *mailbox, struct mail_item *batch)
                      "this node did not renew its leases in time and was presumed dead: others have taken its "
                      "buckets, and what it had on the wire is in doubt");
         bool has_changed = bucket_set_count(&gained) || bucket_set_count(&gone) || item->is_reborn;
+        bool has_company_now = nodes->live_count <= 1 && item->live_count > 1;
         nodes->live_count = item->live_count;
         memcpy(nodes->live, item->live, sizeof(nodes->live));
         nodes->held = item->held;
@@ -496,6 +514,10 @@ static void kept_arrived(struct mailbox *mailbox, struct mail_item *batch)
         }
         if (item->handoffs_changed)
             tell(dispatcher, SLICE("handed"));
+        if (has_company_now) { /* every way tells what stands on it (totals.c) */
+            dispatcher->sources_mark = 0;
+            sources_refresh(dispatcher);
+        }
         free(item);
     }
     dispatcher_wake(dispatcher);
@@ -583,6 +605,7 @@ bool nodes_take_over(struct engine *engine, struct fault *why)
     struct nodes *nodes = &engine->dispatcher.nodes;
     atomic_store(&engine->clock_lead, upkeep.now - upkeep.now_monotonic);
     atomic_store(&engine->safe_until, leases->until_monotonic - LEASE_MARGIN_MS);
+    shares_know(engine, leases, true);
     nodes->held = nodes->served = leases->held;
     nodes->live_count = leases->live_count;
     memcpy(nodes->live, leases->live, sizeof(nodes->live));

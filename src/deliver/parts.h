@@ -57,9 +57,10 @@ struct egress {
         time_ms ask_at;
         unsigned delivered, deferred; /* not reported yet */
     } allowance;
-    unsigned slots;    /* connections, those on their way too */
-    unsigned standing; /* of them, in conversation */
-    uint64_t lowered;  /* of pace.lowering, those whose words are kept: */
+    struct share *share, *opening; /* of mails and connections; of new connections. NULL: the address is ours alone */
+    unsigned slots;                /* connections, those on their way too */
+    unsigned standing;             /* of them, in conversation */
+    uint64_t lowered;              /* of pace.lowering, those whose words are kept: */
     struct buf lowered_by;
     struct egress *next;
 };
@@ -72,12 +73,21 @@ struct source_set {
         struct ip ip;
         struct slice ehlo_name, pool;
         unsigned weight;
-        bool is_usable;
+        bool is_usable, is_everywhere; /* every node has it */
     } * list;
     size_t count;
 };
 
-struct site_totals { /* limits over all sources, as reserved for this pool of this node (totals.c) */
+/* A limit that is shared with others, as reserved for this pool of this node (totals.c): a site's over all sources and
+ * nodes; or one source's, which every node has, over all nodes. */
+struct share {
+    struct site *site;
+    struct egress *egress; /* NULL: the site's */
+    struct slice name;     /* in the store */
+    struct site_rate rate; /* count 0: none */
+    unsigned connections;  /* 0: none */
+    bool has_had_turns;
+    bool has_begun; /* what went on before others were there is told to the store */
     struct total_turns turns, next;
     unsigned permits, most; /* connections; most 0: not known yet */
     bool is_asked, waits_for_turn, waits_for_permit;
@@ -111,10 +121,10 @@ struct site {
     uint64_t pass;
     bool is_known_to_worker;
     bool is_pumping;
-    bool is_short;              /* waits in the worker's queue for a connection of its own */
-    bool urgent_waits;          /* is_crowded by a transactional mail */
-    struct site_totals *totals; /* NULL: the rule has no limits over all sources */
-    bool is_crowded; /* one of its destinations has work and no connection, and there may be no more of them */
+    bool is_short;        /* waits in the worker's queue for a connection of its own */
+    bool urgent_waits;    /* is_crowded by a transactional mail */
+    struct share *totals; /* NULL: the rule has no limits over all sources */
+    bool is_crowded;      /* one of its destinations has work and no connection, and there may be no more of them */
     struct site *next_of_worker, *next_short;
 };
 
@@ -369,6 +379,10 @@ struct engine {
     _Atomic unsigned open_connections;
     _Atomic size_t claimed;
     _Atomic time_ms safe_until; /* monotonic: until then our leases are surely ours */
+    /* monotonic: other nodes have been there, and from then on the sources that all have are used by shares; 0: we have
+     * been alone so far */
+    _Atomic time_ms shares_from;
+    bool is_joining; /* of the writer's thread: others were there before us, and have left us no buckets yet */
     /* The wall clock's lead on the monotonic one, as last looked at; and until when nobody is given up by it, because
      * it has jumped (F8) */
     _Atomic time_ms clock_lead, clock_doubted_until;
@@ -445,6 +459,11 @@ void egresses_update(struct worker *worker, struct site *site);
 /* 0: now; EGRESS_NOT_AT_ALL; otherwise ms to wait. */
 time_ms egress_may_send(struct egress *egress, time_ms now);
 time_ms egress_may_open(struct egress *egress, time_ms now);
+/* Another address instead of one that did not answer. */
+time_ms egress_may_open_instead(struct egress *egress, time_ms now);
+void egress_opened(struct egress *egress, time_ms now);
+/* More connections than it may have now: those that end are not replaced. */
+bool egress_has_too_many(struct egress *egress, time_ms now);
 void egress_sent(struct egress *egress, time_ms now);
 /* After anything that the pace was told: if it was lowered, these words did it. */
 void egress_lowered(struct egress *egress, const struct reply *reply, enum stage stage, struct slice remote);
@@ -453,16 +472,18 @@ const struct pace_binding *egress_binding(struct egress *egress, time_ms now);
 void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
 bool allowances_return(struct worker *worker);
 
-/* totals.c: limits over all sources and nodes (shape/total.h) */
-/* 0: a mail may go; otherwise ms to wait (the site is pumped when an answer comes). */
-time_ms site_turn_wait(struct site *site, time_ms now);
-void site_turn_use(struct site *site);
+/* totals.c: limits that are shared with other sources and nodes (shape/total.h). A share that is NULL limits nothing */
+struct share *share_of_site(struct site *site); /* NULL: the rule has no such limits */
+struct share *share_of_egress(struct egress *egress, struct site_rate rate, unsigned connections, const char *what);
+/* 0: it may go; otherwise ms to wait (the site is pumped when an answer comes). */
+time_ms share_turn_wait(struct share *share, time_ms now);
+void share_turn_use(struct share *share);
 /* 0: one connection more may be opened. */
-time_ms site_permit_wait(struct site *site, time_ms now);
+time_ms share_permit_wait(struct share *share, time_ms now);
 /* Others wait for connections: those that end are not replaced. */
-bool site_has_too_many(const struct site *site);
+bool share_has_too_many(const struct share *share);
 /* Behind a pump: what is not needed goes back, and what others want is asked for. */
-void site_totals_settle(struct site *site, time_ms now);
+void share_settle(struct share *share, time_ms now);
 void totals_arrived(struct mailbox *mailbox, struct mail_item *items);
 
 /* health.c */

@@ -210,8 +210,8 @@ static bool should_close(const struct slot *slot)
     bool others_wait = site->is_crowded || slot->worker->first_short;
     return slot->sent >= (int)site->rule->messages_per_connection ||
            (others_wait && slot->sent >= (site->urgent_waits ? 1 : TURN)) ||
-           slot->egress->slots > pace_connections(&slot->egress->pace, loop_now(slot->worker->loop)) ||
-           site_has_too_many(site) || !slot->egress->is_usable || slot->worker->is_stopping;
+           egress_has_too_many(slot->egress, loop_now(slot->worker->loop)) || !slot->egress->is_usable ||
+           slot->worker->is_stopping;
 }
 
 bool slot_has_room(const struct slot *slot)
@@ -376,7 +376,7 @@ static void slot_gave_up(struct slot *slot)
 /* The same connection's next try: one more that is opened, as the site counts them. */
 static bool connect_again(struct slot *slot)
 {
-    time_ms now = loop_now(slot->worker->loop), wait = pace_may_open_instead(&slot->egress->pace, now);
+    time_ms now = loop_now(slot->worker->loop), wait = egress_may_open_instead(slot->egress, now);
     if (wait) { /* idle_over goes on */
         smtp_client_free(slot->client);
         slot->client = NULL;
@@ -384,7 +384,7 @@ static bool connect_again(struct slot *slot)
         timer_set(&slot->idle, wait);
         return true;
     }
-    pace_opened(&slot->egress->pace, now);
+    egress_opened(slot->egress, now);
     return connect_to(slot);
 }
 
@@ -649,7 +649,7 @@ void slot_open(struct worker *worker, struct destination *destination, struct eg
     destination->slot_count++;
     destination->site->slots++;
     egress->slots++;
-    pace_opened(&egress->pace, loop_now(worker->loop));
+    egress_opened(egress, loop_now(worker->loop));
     worker->connections++;
     atomic_fetch_add(&worker->engine->open_connections, 1);
     if (!connect_to(slot)) {

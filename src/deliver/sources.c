@@ -37,6 +37,7 @@ static struct source_set *source_set_of(struct dispatcher *dispatcher, const str
             .pool = arena_copy(&set->arena, list[i].pool),
             .weight = list[i].weight ? list[i].weight : 1,
             .is_usable = source_is_usable(&list[i]) && list[i].ip.family,
+            .is_everywhere = list[i].node == 0,
         };
     }
     return set;
@@ -104,6 +105,17 @@ static struct egress *egress_get(struct worker *worker, struct site *site, uint6
     return egress;
 }
 
+/* Limits of an address that every node has are shared among them. */
+static void share_begin(struct egress *egress, bool is_everywhere)
+{
+    const struct site_rule *rule = egress->site->rule;
+    if (!is_everywhere || egress->share)
+        return;
+    egress->share = share_of_egress(egress, rule->rate, rule->connections, "");
+    if (rule->opening.count)
+        egress->opening = share_of_egress(egress, rule->opening, 0, " opening");
+}
+
 void egresses_update(struct worker *worker, struct site *site)
 {
     if (!site->pool.len) { /* the system chooses the address */
@@ -121,6 +133,7 @@ void egresses_update(struct worker *worker, struct site *site)
         egress->from = source->ip;
         egress->weight = source->weight;
         egress->is_usable = source->is_usable;
+        share_begin(egress, source->is_everywhere);
         if (!slice_equal(egress->ehlo_name, source->ehlo_name)) /* conversations look at the old one: it stays */
             egress->ehlo_name = arena_copy(&worker->names, source->ehlo_name);
     }
@@ -300,7 +313,9 @@ time_ms egress_may_send(struct egress *egress, time_ms now)
     time_ms wait = pace_may_send(&egress->pace, now);
     if (!wait)
         wait = allowance_wait(egress, now);
-    return wait ? wait : site_turn_wait(egress->site, now);
+    if (!wait)
+        wait = share_turn_wait(egress->share, now);
+    return wait ? wait : share_turn_wait(egress->site->totals, now);
 }
 
 time_ms egress_may_open(struct egress *egress, time_ms now)
@@ -308,14 +323,37 @@ time_ms egress_may_open(struct egress *egress, time_ms now)
     time_ms wait = egress_may_send(egress, now);
     if (!wait)
         wait = pace_may_open(&egress->pace, egress->slots, now);
-    return wait ? wait : site_permit_wait(egress->site, now);
+    if (!wait)
+        wait = share_permit_wait(egress->share, now);
+    if (!wait)
+        wait = share_turn_wait(egress->opening, now);
+    return wait ? wait : share_permit_wait(egress->site->totals, now);
+}
+
+time_ms egress_may_open_instead(struct egress *egress, time_ms now)
+{
+    time_ms wait = pace_may_open_instead(&egress->pace, now);
+    return wait ? wait : share_turn_wait(egress->opening, now);
+}
+
+void egress_opened(struct egress *egress, time_ms now)
+{
+    pace_opened(&egress->pace, now);
+    share_turn_use(egress->opening);
+}
+
+bool egress_has_too_many(struct egress *egress, time_ms now)
+{
+    return egress->slots > pace_connections(&egress->pace, now) || share_has_too_many(egress->share) ||
+           share_has_too_many(egress->site->totals);
 }
 
 void egress_sent(struct egress *egress, time_ms now)
 {
     pace_sent(&egress->pace, now);
     egress->sent++;
-    site_turn_use(egress->site);
+    share_turn_use(egress->share);
+    share_turn_use(egress->site->totals);
     if (egress->allowance.have)
         egress->allowance.have--;
 }
@@ -358,6 +396,13 @@ const struct pace_binding *egress_binding(struct egress *egress, time_ms now)
         fresh = (struct pace_binding){.limit = PACE_TOTAL_CONNECTIONS,
                                       .value = rule->total_connections,
                                       .at = rule->at[SITE_LIMIT_TOTAL_CONNECTIONS]};
+    else if (fresh.limit == PACE_NOTHING && egress->share && egress->share->waits_for_turn)
+        fresh = (struct pace_binding){.limit = PACE_RULE_RATE,
+                                      .value = rule->rate.count * 1000.0 / (double)rule->rate.per,
+                                      .at = rule->at[SITE_LIMIT_RATE]};
+    else if (fresh.limit == PACE_NOTHING && egress->share && egress->share->waits_for_permit)
+        fresh = (struct pace_binding){
+            .limit = PACE_RULE_CONNECTIONS, .value = rule->connections, .at = rule->at[SITE_LIMIT_CONNECTIONS]};
     if (fresh.limit != before.limit || fresh.reaction != before.reaction)
         say_binding(egress, &fresh, now);
     fresh.since = fresh.limit == before.limit && fresh.reaction == before.reaction ? before.since : now;

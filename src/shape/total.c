@@ -56,8 +56,9 @@ static bool turns_take(struct db *db, struct fault *why, struct total_ask *ask, 
     int64_t now_us = now * 1000, period_us = ask->rate.per * 1000;
     if (next_us > now_us + BLOCKS_AHEAD * block_us + period_us)
         next_us = now_us + period_us;
-    if (next_us < now_us)
-        next_us = now_us;
+    int64_t first_us = now_us + (ask->goes_on ? pace.interval_us : 0);
+    if (next_us < first_us)
+        next_us = first_us;
     /* Each clock tells whole ms: one more, so that ours is never ahead of the turn, and what we may be behind is not
      * good any more. */
     ask->turns = (struct total_turns){.first_us = (after + 1) * 1000 + next_us - now_us,

@@ -42,6 +42,7 @@ struct total_ask {
     int64_t life;
     struct site_rate rate; /* count 0: no limit */
     unsigned want_turns;
+    bool goes_on;         /* until now it was used without turns: the first one is an interval away */
     unsigned connections; /* the limit; 0: none */
     unsigned has, want;   /* connections: that stand or are on their way; with those that would have work */
     /* out */

@@ -90,6 +90,25 @@ static void no_window_has_more_than_its_count(void **state)
     test_store_end(&test);
 }
 
+/* What was used without turns until now had its last one a moment ago: the first turn is an interval away. */
+static void who_was_alone_goes_on_an_interval_later(void **state)
+{
+    TEST_STORE(test, state);
+    struct fixture f = {.store = test};
+    struct total_ask one = {.site = SLICE("one"), .node = 1, .rate = {1, 3600000}, .want_turns = 1};
+    world_init(&f.world, NETWORK_LOOPBACK);
+    for (int goes_on = 0; goes_on < 2; goes_on++) {
+        one.site = goes_on ? SLICE("goes on") : SLICE("begins");
+        one.goes_on = goes_on;
+        int64_t now_us = world_monotonic(&f.world) * 1000;
+        struct total_ask got = ask(&f, one);
+        assert_int_equal(got.turns.count, 1);
+        assert_true((got.turns.first_us - now_us >= total_pace(one.rate).interval_us) == goes_on);
+    }
+    test = f.store;
+    test_store_end(&test);
+}
+
 static void a_turn_that_is_over_is_lost(void **state)
 {
     struct total_turns turns = {.first_us = 1000000, .interval_us = 100000, .usable_us = 50000, .count = 3};
@@ -256,6 +275,7 @@ int main(void)
         cmocka_unit_test(a_turn_that_is_over_is_lost),
         ON_BOTH(no_window_has_more_than_its_count),
         ON_BOTH(a_clock_that_was_set_back_stops_nobody_for_long),
+        ON_BOTH(who_was_alone_goes_on_an_interval_later),
         ON_BOTH(there_are_never_more_connections_than_the_limit),
         ON_BOTH(who_waits_gets_his_part),
         ON_BOTH(a_single_connection_goes_round),
