@@ -166,17 +166,21 @@ static void body_line(struct hasher *hasher, struct slice line, bool is_relaxed)
     hasher_add(hasher, "\r\n", 2);
 }
 
-/* Skip bytes over 0x20 (0x80 and more included), eight at once where the byte order lets the first be found. */
-static size_t skip_visible(struct slice s, size_t at)
+/* Skip words and the single spaces between them, eight bytes at once where the byte order lets the first of what is
+ * neither be found: a control character, a space before one or before a space. */
+static size_t skip_words(struct slice s, size_t at)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    const uint64_t ones = ~0ull / 255;
-    for (uint64_t word; at + 8 <= s.len; at += 8) {
+    const uint64_t ones = ~0ull / 255, high = ones * 0x80;
+    for (uint64_t word, next; at + 9 <= s.len; at += 8) {
         memcpy(&word, s.ptr + at, 8);
-        uint64_t low =
-            (word - ones * 0x21) & ~word & ones * 0x80; /* the lowest bit set is right, higher ones may not be */
-        if (low)
-            return at + (size_t)__builtin_ctzll(low) / 8;
+        memcpy(&next, s.ptr + at + 1, 8);
+        uint64_t is_low = ~((word | high) - ones * 0x21) & ~word & high; /* up to 0x20; no byte borrows of another */
+        uint64_t next_is_low = ~((next | high) - ones * 0x21) & ~next & high;
+        uint64_t other = word ^ ones * 0x20, is_space = ~(((other & ~high) + ~high) | other) & high;
+        uint64_t stop = (is_low & ~is_space) | (is_space & next_is_low);
+        if (stop)
+            return at + (size_t)__builtin_ctzll(stop) / 8;
     }
 #endif
     while (at < s.len && (unsigned char)s.ptr[at] > 0x20)
@@ -190,7 +194,7 @@ static size_t skip_visible(struct slice s, size_t at)
 static size_t clean_prefix(struct slice body)
 {
     size_t at = 0, line = 0;
-    while ((at = skip_visible(body, at)) < body.len) {
+    while ((at = skip_words(body, at)) < body.len) {
         char c = body.ptr[at], next = at + 1 < body.len ? body.ptr[at + 1] : '\0';
         if (c == '\r') {
             if (next != '\n' || at == line)

@@ -98,6 +98,15 @@ static void bodies_are_canonical(void **state)
             buf_str(&body, bits[random_below(&random, COUNT_OF(bits))]);
         check_body("random", buf_slice(&body), round % 2);
     }
+    static const char *const words[] = {"word ", "a ", "somewhat longer ", "\x80\xff ", "\x7f", "x\r\n", "abcdefg\r\n"};
+    static const char *const rare[] = {"\r", "\x01", "\x1f ", " ", "\t", " \r\n", "\n"};
+    for (int round = 0; round < 20000; round++) { /* as mails are: long stretches that are canonical already */
+        SCOPED(buf) body = BUF(1 << 16);
+        for (uint64_t n = random_below(&random, 60); n; n--)
+            buf_str(&body, random_below(&random, 40) ? words[random_below(&random, COUNT_OF(words))]
+                                                     : rare[random_below(&random, COUNT_OF(rare))]);
+        check_body("words", buf_slice(&body), true);
+    }
 }
 
 static struct dkim_signer *signer_of(const struct dkim_key *rsa, const struct dkim_key *ed)
