@@ -24,7 +24,7 @@ from todoke import NET, PORT, Late, certificate_make, until
 
 SINK = f"{NET}.20"
 TENTH, LOG_MOST = 0.10, 256 << 20
-DOMAINS, SITES, PEOPLE, FILL = 20, 8, 1000, 40000
+DOMAINS, SITES, PEOPLE, FILL = 20, 8, 1000, 60000
 ODD = f"{NET}.21" # the receiver of one domain, that hangs up
 BODY = "\r\n".join(["hello " * 10] * 30)
 
@@ -186,7 +186,7 @@ class Soak:
         todoke.campaign("fill", list_name="fill")
         todoke.serve()
         todoke.ok("campaign", "send", "fill")
-        todoke.settled("fill", FILL, 600, FILL // 100)
+        todoke.settled("fill", FILL, 1800, FILL // 50)
 
     def quarter(self, nth, field):
         """The field's values in this quarter, from 0."""

@@ -175,15 +175,21 @@ static bool row_read(const struct rows *rows, struct hook *hook)
 bool hook_list(struct db *db, struct fault *why, uint64_t id, struct hook **hooks, size_t *count)
 {
     SCOPED(rows) rows = {0};
-    *hooks = memory_alloc(HOOKS_MOST * sizeof(**hooks));
+    size_t room = 0;
+    *hooks = NULL;
     *count = 0;
     bool ok = db_query(db, why, &rows,
                        "SELECT id, brand_id, url, kinds, state, place, batch_id, batch_end, batch_ms, attempts, "
                        "failing_since_ms, next_ms, told_ms, told, fault, test_id, created_ms FROM hook WHERE $1 = 0 OR "
                        "id = $1 ORDER BY id LIMIT $2",
                        VALUES(V_INT((int64_t)id), V_INT(HOOKS_MOST)));
-    while (ok && rows_next(&rows))
+    while (ok && rows_next(&rows)) {
+        if (*count == room) {
+            room = room ? 2 * room : 4;
+            *hooks = memory_resize(*hooks, room, sizeof(**hooks));
+        }
         *count += row_read(&rows, &(*hooks)[*count]); /* a newer program's are left alone */
+    }
     if (ok && rows_end(&rows))
         return true;
     free(*hooks);

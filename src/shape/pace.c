@@ -476,6 +476,7 @@ void pace_delivered(struct pace *pace, time_ms now)
     if (pace->breaker == BREAKER_PROBING)
         pace->breaker = BREAKER_CLOSED;
     pace->taken++;
+    pace->troubled <<= 1;
     bins_turn(pace, now);
     pace->bins[pace->bin % (time_ms)COUNT_OF(pace->bins)]++;
     connections_grow(pace, now);
@@ -517,8 +518,10 @@ void pace_hears_reply(struct pace *pace, const struct reply *reply, enum stage s
     reactions_hear(pace, reply, stage, now);
 }
 
-/* Does it speak of how fast we are, or of the site as a whole? Not of this message, this address, our keys (R21). */
-static bool speaks_of_pace(const struct verdict *verdict, const struct reply *reply)
+/* Of what does it speak: of how fast we are, of the site as a whole, or of this message, this address, our keys
+ * (R21)? */
+enum about { ABOUT_ELSE, ABOUT_SITE, ABOUT_PACE };
+static enum about about_what(const struct verdict *verdict, const struct reply *reply, enum stage stage)
 {
     switch (verdict->reason) {
     case REASON_GREYLISTED:
@@ -526,15 +529,25 @@ static bool speaks_of_pace(const struct verdict *verdict, const struct reply *re
     case REASON_PTR_REQUIRED:
     case REASON_TLS_REQUIRED:
     case REASON_STARTTLS_FAILED:
-    case REASON_RECIPIENT_FLOODED: return false;
-    case REASON_RATE_LIMITED: return true;
+    case REASON_RECIPIENT_FLOODED: return ABOUT_ELSE;
+    case REASON_RATE_LIMITED: return ABOUT_PACE;
     default: break;
     }
     bool is_421_or_47 =
         reply->code == 421 || (reply->code / 100 == 4 && reply->status[0] == 4 && reply->status[1] == 7);
     bool is_narrow =
         verdict->scope == SCOPE_ADDRESS || verdict->scope == SCOPE_MESSAGE || verdict->scope == SCOPE_DOMAIN;
-    return verdict->action == ACTION_SLOW_DOWN || verdict->scope == SCOPE_SITE || (is_421_or_47 && !is_narrow);
+    if (verdict->action == ACTION_SLOW_DOWN || (is_421_or_47 && !is_narrow))
+        return ABOUT_PACE;
+    if (verdict->scope != SCOPE_SITE)
+        return ABOUT_ELSE;
+    return stage == STAGE_CONNECT || stage == STAGE_EHLO ? ABOUT_PACE : ABOUT_SITE;
+}
+
+/* A site that fails at one mail in fifty does so at any pace; at one in eight, it has too much to do. */
+static bool is_in_trouble(const struct pace *pace)
+{
+    return __builtin_popcount(pace->troubled) >= 4;
 }
 
 static bool speaks_of_connections(const struct reply *reply, enum stage stage)
@@ -554,7 +567,9 @@ bool pace_refused(struct pace *pace, const struct verdict *verdict, const struct
     guard_hears(pace, is_unknown, now);
     if (is_unknown && now < pace->guarded_until)
         return true;
-    if (!speaks_of_pace(verdict, reply))
+    enum about about = about_what(verdict, reply, stage);
+    pace->troubled = pace->troubled << 1 | (about == ABOUT_SITE);
+    if (about == ABOUT_ELSE || (about == ABOUT_SITE && !is_in_trouble(pace)))
         return false;
     if (speaks_of_connections(reply, stage) && pace->connections > 1)
         connections_refused(pace, standing, now);

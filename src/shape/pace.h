@@ -11,7 +11,8 @@
  *                  window (gate.h)
  *     a reaction   words of the receiver that the rule answers: no connection, slower or fewer, for a time
  *     ourselves    rate and connections below the rule's. A refusal that speaks of pace (421, 4.7.x, rate_limited,
- *                  reset) puts the rate under what was really taken lately; then additive growth back to just below
+ *                  reset; or the site's own trouble, once one answer in eight tells of it) puts the rate under what was
+ *                  really taken lately; then additive growth back to just below
  *                  where it was refused, a hold, and gentle probing: a few percent at a time, faster when nobody minds
  *     the breaker  CLOSED --connections fail, everybody is refused--> OPEN --pause, doubling--> PROBING (one
  * connection)
@@ -85,7 +86,8 @@ struct pace {
     time_ms taken_from, sent_at; /* `taken` counts since then; the last one sent */
     uint64_t taken_before;       /* and in the time before that, since `before_from` */
     time_ms before_from;
-    uint32_t bins[8]; /* what was taken in each of the last eight CALM times, by their number */
+    uint32_t troubled; /* the last 32 answers, newest lowest: 1 for a trouble of the site's own */
+    uint32_t bins[8];  /* what was taken in each of the last eight CALM times, by their number */
     time_ms bin;
     double connections, connections_limit;
     time_ms connections_calm_until, connections_probe_at, connections_hold;

@@ -256,6 +256,29 @@ static void words_and_what_they_do_to_the_pace(void **state)
     }
 }
 
+/* "451 4.3.0 try again later" to one mail in fifty says nothing of our pace; to one in eight it does. */
+static void a_site_that_fails_now_and_then_is_not_slowed(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned every;
+        bool slows;
+    } rows[] = {{"one in fifty", 50, false}, {"one in twelve", 12, false}, {"one in eight", 8, true}, {"all", 1, true}};
+    static const struct verdict busy = {.reason = REASON_SYSTEM_ERROR, .scope = SCOPE_SITE};
+    static const struct reply reply = {451, {4, 3, 0}, SLICE_INIT("try again later")};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct pace pace;
+        pace_init(&pace, &unlimited, 1.0);
+        for (unsigned mail = 1; mail <= 1000; mail++)
+            if (mail % rows[i].every == 0)
+                pace_refused(&pace, &busy, &reply, STAGE_RCPT, 4, 1000000 + mail);
+            else
+                pace_delivered(&pace, 1000000 + mail);
+        assert_int_row(rows[i].name, pace.lowering.count > 0, rows[i].slows);
+        pace_release(&pace);
+    }
+}
+
 /* A receiver that takes three at a time: found at once, held, tried again later, and regrown when it takes more. */
 static void connections_fall_at_once_and_regrow(void **state)
 {
@@ -404,6 +427,7 @@ int main(void)
         cmocka_unit_test(no_window_exceeds),
         cmocka_unit_test(the_wait_is_true),
         cmocka_unit_test(words_and_what_they_do_to_the_pace),
+        cmocka_unit_test(a_site_that_fails_now_and_then_is_not_slowed),
         cmocka_unit_test(connections_fall_at_once_and_regrow),
         cmocka_unit_test(the_breaker),
         cmocka_unit_test(reactions_count_act_and_end),
