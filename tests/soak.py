@@ -24,7 +24,7 @@ from todoke import NET, PORT, Late, certificate_make, until
 
 SINK = f"{NET}.20"
 TENTH, LOG_MOST = 0.10, 256 << 20
-DOMAINS, SITES, PEOPLE, FILL = 20, 8, 1000, 60000
+DOMAINS, SITES, PEOPLE, FILL = 20, 8, 1000, 150000
 ODD = f"{NET}.21" # the receiver of one domain, that hangs up
 BODY = "\r\n".join(["hello " * 10] * 30)
 
