@@ -5,6 +5,7 @@
 #include "app/transport.h"
 
 #include "base/log.h"
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -81,6 +82,7 @@ static bool serve(const struct config *config, struct jail *jail, struct fault *
     bool ok = service_open(&options, &service, why) && service_run(service, why);
     if (ok) {
         char at[ENDPOINT_TEXT_ROOM];
+        malloc_trim(0); /* what reading rules and zones has left behind; while serving, memory stays (main.c) */
         struct endpoint http = service_http(service);
         log_info("app", "serving; console at %s://%s/ (sign in with a secret of `todoke key add`)",
                  strcmp(config->http_tls.text, "on") == 0 ? "https" : "http", endpoint_text(&http, at));

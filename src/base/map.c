@@ -99,7 +99,7 @@ void *map_get(const struct map *map, struct slice key)
     return entry ? entry->value : NULL;
 }
 
-void map_set(struct map *map, struct slice key, void *value)
+struct slice map_set(struct map *map, struct slice key, void *value)
 {
     assert(value && key.len != REMOVED);
     if ((map->used + 1) * 4 > map->room * 3)
@@ -108,7 +108,7 @@ void map_set(struct map *map, struct slice key, void *value)
     struct map_entry *entry = map_find(map, key, hash);
     if (entry) {
         entry->value = value;
-        return;
+        return entry->key;
     }
     size_t at = hash & (map->room - 1);
     while (map->entries[at].key.ptr)
@@ -116,6 +116,7 @@ void map_set(struct map *map, struct slice key, void *value)
     map->entries[at] = (struct map_entry){slice_of(slice_dup(key), key.len), value, hash};
     map->count++;
     map->used++;
+    return map->entries[at].key;
 }
 
 void *map_remove(struct map *map, struct slice key)

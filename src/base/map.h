@@ -21,8 +21,9 @@ struct map {
 };
 void map_release(struct map *map);
 void *map_get(const struct map *map, struct slice key);
-/* Set, replacing what was there. value must not be NULL. */
-void map_set(struct map *map, struct slice key, void *value);
+/* Set, replacing what was there. value must not be NULL. Gives the map's own copy of the key, which stays where it is
+ * until it is removed. */
+struct slice map_set(struct map *map, struct slice key, void *value);
 /* Take the entry out and give its value; NULL when absent. */
 void *map_remove(struct map *map, struct slice key);
 /* Walk: size_t at = 0; struct map_entry *e; while ((e = map_walk(&map, &at))) ... */

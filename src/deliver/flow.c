@@ -13,7 +13,8 @@ enum {
     APPETITE_LEAST = 4, /* and these */
     OVERTAKEN_MS = 50,  /* its connections are busy: so long the others wait for whose turn it is */
     CLOSED_MS = 30000,
-    LOOK_AGAIN_MS = 15100, /* for a cap that is used up */
+    IN_MEMORY_PLENTY = 5000, /* recipients of a worker: beyond that only what is sent soon is composed */
+    LOOK_AGAIN_MS = 15100,   /* for a cap that is used up */
     CLOSED_DOUBLINGS = 5,
 };
 
@@ -127,10 +128,12 @@ void ready_push_front(struct destination *destination, struct recipient *recipie
  * what its threads hold back to tell it together. */
 static size_t compose_window(const struct worker *worker, const struct site *site)
 {
-    size_t window = (size_t)site->rule->connections * 2 + 2;
+    size_t window = (size_t)site->rule->connections * 2 + 2, soon = (size_t)site->slots * 2 + 1;
     size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed);
     size_t held_back = (size_t)worker->engine->composer_count * COMPOSED_TOGETHER;
-    if (worker->composing < held_back && !site->is_heavy)
+    if (worker->in_memory > IN_MEMORY_PLENTY)
+        window = soon < window ? soon : window;
+    else if (worker->composing < held_back && !site->is_heavy)
         window += held_back;
     return appetite && appetite < window ? appetite : window;
 }

@@ -138,9 +138,8 @@ struct route_kept {
 };
 
 struct destination {
-    struct slice key; /* what tells it apart */
+    struct slice key; /* what tells it apart: the map's */
     struct site *site;
-    struct arena arena;
     uint64_t addresses; /* the dispatcher's: a hash of the addresses that the worker knows */
     /* the worker's, from the first recipient on */
     struct route_kept *kept;

@@ -16,7 +16,6 @@ enum {
     ROUTE_STALE_MOST_MS = 86400000,
     ASKED_MOST = 500, /* routes asked for at a time; a campaign to 50,000 domains is no flood of questions */
     ASKED_MOST_URGENT = 700,
-    DOMAIN_ROOM = 32, /* beside a route: the domain of a policy of its own */
 };
 
 /* What is known of a domain's route, and until when. */
@@ -102,7 +101,7 @@ static struct route_kept *route_kept_new(const struct route *route, const struct
     struct arena measure = {0}; /* there may be one for each of 50,000 domains */
     route_copy(&measure, route, &kept->route);
     security_policy_copy(&measure, policy, &kept->policy);
-    arena_expect(&kept->arena, measure.used_bytes + DOMAIN_ROOM);
+    arena_expect(&kept->arena, measure.used_bytes);
     arena_release(&measure);
     route_copy(&kept->arena, route, &kept->route);
     security_policy_copy(&kept->arena, policy, &kept->policy);
@@ -191,14 +190,11 @@ static struct destination *destination_get(struct dispatcher *dispatcher, struct
         return destination;
     }
     destination = NEW(struct destination);
-    arena_expect(&destination->arena, key.len + DOMAIN_ROOM);
-    destination->key = arena_copy(&destination->arena, buf_slice(&key));
+    destination->key = map_set(&dispatcher->destinations, buf_slice(&key), destination);
     destination->kept = kept;
     destination->addresses = addresses;
-    struct site *site = site_get(dispatcher, what, name, known->pool, rule);
-    site->is_failure = route->status != ROUTE_FOUND;
-    destination->site = site;
-    map_set(&dispatcher->destinations, destination->key, destination);
+    destination->site = site_get(dispatcher, what, name, known->pool, rule);
+    destination->site->is_failure = route->status != ROUTE_FOUND;
     return destination;
 }
 
@@ -359,16 +355,14 @@ void routing_want(void *owner, struct slice name, bool is_urgent)
     struct dispatcher *dispatcher = owner;
     struct domain_route *known = map_get(&dispatcher->routes, name);
     if (!known) {
-        known = memory_zero(1, sizeof(*known) + name.len);
+        known = NEW(struct domain_route);
         known->dispatcher = dispatcher;
-        memcpy(known + 1, name.ptr, name.len);
-        known->name = slice_of(known + 1, name.len);
+        known->name = map_set(&dispatcher->routes, name, known);
         struct route_name read = route_name_read(known->name);
         known->domain = read.domain;
         known->brand_id = read.brand_id;
         known->pool = read.pool;
         known->is_waived = read.is_waived;
-        map_set(&dispatcher->routes, known->name, known);
     }
     ask(known, is_urgent);
 }
@@ -394,8 +388,9 @@ void routing_refresh(struct dispatcher *dispatcher)
         if (known->is_asked || known->queue || known->good_until >= now)
             continue;
         if (lanes_forget(dispatcher->lanes, known->name)) {
-            map_remove(&dispatcher->routes, known->name);
+            struct slice name = known->name;
             route_forget(known);
+            map_remove(&dispatcher->routes, name);
         } else {
             ask(known, false);
         }
@@ -569,7 +564,6 @@ void routing_release(struct dispatcher *dispatcher)
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->destinations, &at));) {
         struct destination *destination = entry->value;
         route_kept_drop(destination->kept);
-        arena_release(&destination->arena);
         free(destination->clear_until);
         free(destination);
     }

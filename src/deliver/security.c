@@ -54,13 +54,15 @@ enum tls_result tls_result_of_fault(enum tls_fault fault)
 
 void security_policy_copy(struct arena *arena, const struct security_policy *from, struct security_policy *to)
 {
-    struct slice *mx = ARENA_ARRAY(arena, struct slice, from->sts.mx_count + 1);
+    struct slice *mx = from->sts.mx_count ? ARENA_ARRAY(arena, struct slice, from->sts.mx_count) : NULL;
     *to = *from;
     for (size_t i = 0; i < from->sts.mx_count; i++)
         mx[i] = arena_copy(arena, from->sts.mx[i]);
     to->sts.mx = mx;
-    to->domain = arena_copy(arena, from->domain);
-    to->sts_text = arena_copy(arena, from->sts_text);
+    if (from->domain.len)
+        to->domain = arena_copy(arena, from->domain);
+    if (from->sts_text.len)
+        to->sts_text = arena_copy(arena, from->sts_text);
     if (!from->relay)
         return;
     struct relay *relay = ARENA_NEW(arena, struct relay);

@@ -217,32 +217,39 @@ void route_cancel(struct route_query *query)
         query_free(query);
 }
 
+/* What is empty takes no memory: there may be one for each of 50,000 domains. */
+static struct slice text_copy(struct arena *arena, struct slice text)
+{
+    return text.len ? arena_copy(arena, text) : SLICE("");
+}
+
 static void route_dane_copy(struct arena *arena, const struct route_host *from, struct route_host *to)
 {
-    struct tlsa *tlsa = ARENA_ARRAY(arena, struct tlsa, from->tlsa_count + 1);
+    struct tlsa *tlsa = from->tlsa_count ? ARENA_ARRAY(arena, struct tlsa, from->tlsa_count) : NULL;
     for (size_t i = 0; i < from->tlsa_count; i++) {
         tlsa[i] = from->tlsa[i];
         tlsa[i].data = arena_copy(arena, from->tlsa[i].data);
     }
     to->tlsa = tlsa;
-    to->dane_base = arena_copy(arena, from->dane_base);
-    to->dane_why = arena_copy(arena, from->dane_why);
+    to->dane_base = slice_equal(from->dane_base, from->name) ? to->name : text_copy(arena, from->dane_base);
+    to->dane_why = text_copy(arena, from->dane_why);
 }
 
 void route_copy(struct arena *arena, const struct route *from, struct route *to)
 {
-    struct route_host *hosts = ARENA_ARRAY(arena, struct route_host, from->host_count + 1);
+    struct route_host *hosts = from->host_count ? ARENA_ARRAY(arena, struct route_host, from->host_count) : NULL;
     struct route copy = *from;
     for (size_t i = 0; i < from->host_count; i++) {
         const struct route_host *host = &from->hosts[i];
-        struct ip *addresses = ARENA_ARRAY(arena, struct ip, host->address_count + 1);
-        memcpy(addresses, host->addresses, host->address_count * sizeof(*addresses));
+        struct ip *addresses = host->address_count ? ARENA_ARRAY(arena, struct ip, host->address_count) : NULL;
+        for (size_t a = 0; a < host->address_count; a++)
+            addresses[a] = host->addresses[a];
         hosts[i] = *host;
         hosts[i].name = arena_copy(arena, host->name);
         hosts[i].addresses = addresses;
         route_dane_copy(arena, host, &hosts[i]);
     }
     copy.hosts = hosts;
-    copy.text = arena_copy(arena, from->text);
+    copy.text = text_copy(arena, from->text);
     *to = copy;
 }

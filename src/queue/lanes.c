@@ -82,10 +82,8 @@ static struct domain *domain_get(struct lanes *lanes, struct slice name)
 {
     struct domain *domain = map_get(&lanes->domains, name);
     if (!domain) {
-        domain = memory_zero(1, sizeof(*domain) + name.len);
-        memcpy(domain + 1, name.ptr, name.len);
-        domain->name = slice_of(domain + 1, name.len);
-        map_set(&lanes->domains, name, domain);
+        domain = NEW(struct domain);
+        domain->name = map_set(&lanes->domains, name, domain);
     }
     return domain;
 }
