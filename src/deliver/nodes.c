@@ -1,33 +1,16 @@
-/* nodes.c - the engine among its like: which buckets are ours, which mail of others' buckets was handed to us, and who
- * must hear of a delivery that is not ours
+/* nodes.c - the engine among its like: which buckets are ours, and which mail of others' buckets was handed to us
  *
  * The dispatcher looks each second whether a keep (store/lease.h) has anything to do, and renews in time; what comes of
- * it changes the lanes' share (queue/lanes.h). News of deliveries that others serve are told to them in the words
- *
- *     news <lane> <brand> <campaign> <priority> <due> <domain> <bucket>...     a delivery is due there
- *     look <64 hexadecimal digits>                                             in these buckets there may be something
- *     keep                                                                     a bucket or a share is free
- *     handed                                                                   the table handoff has changed
- *     holds                                                                    the table hold has changed
- *
- * Whoever loses buckets says `look` once it has stopped putting news there into its own lanes: so nothing is left
- * between two. Who starts says `look` for all: its earlier life may have died between a commit and its news. */
+ * it changes the lanes' share (queue/lanes.h). What one node tells the others stands in nodes_news.c. */
 #include "deliver/nodes.h"
 
 #include "base/log.h"
 #include <stdio.h>
-#include <stdlib.h>
 
 enum {
     DOUBTFUL_BATCH = 500,
     RENEW_MS = LEASE_MS / 4,
-    NEWS_TOLD_MOST = 512, /* in one go; more of them: `look` */
     SHARES_BEGIN_MS = 2000,
-};
-
-struct told { /* words that were heard, for the dispatcher's thread */
-    struct mail_item item;
-    struct slice words;
 };
 
 /* ── what we serve ── */
@@ -54,197 +37,6 @@ bool nodes_serve(struct dispatcher *dispatcher, const struct lane_key *key, unsi
     struct bucket_set set;
     lane_served(dispatcher, key, &set);
     return bucket_set_has(&set, bucket);
-}
-
-/* ── telling ── */
-
-static void tell(struct dispatcher *dispatcher, struct slice words)
-{
-    store_tell(dispatcher->engine->options.store, words);
-}
-
-static void tell_look(struct dispatcher *dispatcher, const struct bucket_set *buckets)
-{
-    char text[80];
-    int at = snprintf(text, sizeof(text), "look ");
-    for (size_t i = 0; i < COUNT_OF(buckets->bits); i++)
-        at += snprintf(text + at, sizeof(text) - (size_t)at, "%016llx", (unsigned long long)buckets->bits[i]);
-    tell(dispatcher, slice_of(text, (size_t)at));
-}
-
-static int by_lane(const void *a, const void *b)
-{
-    const struct nodes_news *one = a, *other = b;
-    return one->lane.id < other->lane.id ? -1 : one->lane.id > other->lane.id;
-}
-
-static void news_words(const struct nodes_news *news, struct buf *out)
-{
-    const struct lane_key *lane = &news->lane;
-    buf_printf(out, "news %llx %llx %llx %d%s %lld %.*s", (unsigned long long)lane->id,
-               (unsigned long long)lane->brand_id, (unsigned long long)lane->campaign_id, lane->priority,
-               lane->waives_tls ? "w" : "", (long long)news->due, SLICE_ARG(lane->domain));
-}
-
-/* One line for each lane and due time, with all its buckets. */
-static void tell_news(struct dispatcher *dispatcher, struct nodes_news *news, size_t count)
-{
-    enum { LINE_MOST = 2000 };
-    SCOPED(buf) words = BUF(LINE_MOST);
-    qsort(news, count, sizeof(*news), by_lane);
-    for (size_t i = 0; i < count; i++) {
-        bool is_same = i && news[i].lane.id == news[i - 1].lane.id && news[i].due == news[i - 1].due;
-        if (!is_same) {
-            if (words.len)
-                tell(dispatcher, buf_slice(&words));
-            buf_reset(&words);
-            news_words(&news[i], &words);
-        }
-        buf_printf(&words, " %x", news[i].bucket);
-    }
-    if (words.len)
-        tell(dispatcher, buf_slice(&words));
-}
-
-/* Collected for the end of the turn. */
-static void news_elsewhere(void *context, const struct lane_key *key, unsigned bucket, time_ms due)
-{
-    struct dispatcher *dispatcher = context;
-    struct nodes *nodes = &dispatcher->nodes;
-    if (!store_has_others(dispatcher->engine->options.store))
-        return;
-    if (nodes->news_count == NEWS_TOLD_MOST) { /* a campaign: whoever owns them reads the lanes */
-        for (size_t i = 0; i < nodes->news_count; i++)
-            bucket_set_add(&nodes->unsaid, nodes->news[i].bucket);
-        arena_reset(&nodes->arena);
-        nodes->news_count = 0;
-        nodes->is_flood = true;
-    }
-    if (nodes->is_flood) {
-        bucket_set_add(&nodes->unsaid, bucket);
-    } else {
-        if (!nodes->news_count)
-            nodes->news = ARENA_ARRAY(&nodes->arena, struct nodes_news, NEWS_TOLD_MOST);
-        struct nodes_news *news = &nodes->news[nodes->news_count++];
-        *news = (struct nodes_news){*key, bucket, due};
-        news->lane.domain = arena_copy(&nodes->arena, key->domain);
-    }
-    deferred_ask(&nodes->flush);
-}
-
-static void flush(struct deferred *deferred)
-{
-    struct dispatcher *dispatcher = deferred->owner;
-    struct nodes *nodes = &dispatcher->nodes;
-    if (nodes->is_flood)
-        tell_look(dispatcher, &nodes->unsaid);
-    else if (nodes->news_count)
-        tell_news(dispatcher, nodes->news, nodes->news_count);
-    nodes->unsaid = (struct bucket_set){0};
-    nodes->is_flood = false;
-    nodes->news_count = 0;
-    arena_reset(&nodes->arena);
-}
-
-/* ── hearing ── */
-
-static void heard(struct store_listener *listener, unsigned node, struct slice words)
-{
-    struct nodes *nodes = (struct nodes *)((char *)listener - offsetof(struct nodes, listener));
-    struct told *told = memory_zero(1, sizeof(*told) + words.len + 1);
-    told->words = slice_of(told + 1, words.len);
-    memcpy(told + 1, words.ptr, words.len);
-    mailbox_post(&nodes->told, &told->item);
-}
-
-static void missed(struct store_listener *listener)
-{
-    heard(listener, 0, SLICE("look"));
-    heard(listener, 0, SLICE("keep"));
-    heard(listener, 0, SLICE("handed"));
-    heard(listener, 0, SLICE("holds"));
-}
-
-static bool hex_take(struct slice *rest, uint64_t *number)
-{
-    struct slice word;
-    *number = 0;
-    if (!slice_split(rest, ' ', &word) || word.len == 0 || word.len > 16)
-        return false;
-    for (size_t i = 0; i < word.len; i++) {
-        char c = word.ptr[i];
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                                                : 16;
-        if (digit > 15)
-            return false;
-        *number = *number << 4 | digit;
-    }
-    return true;
-}
-
-static void hear_news(struct dispatcher *dispatcher, struct slice rest)
-{
-    struct lane_key lane = {0};
-    struct slice priority, due_text;
-    uint64_t due, bucket;
-    if (!hex_take(&rest, &lane.id) || !hex_take(&rest, &lane.brand_id) || !hex_take(&rest, &lane.campaign_id) ||
-        !slice_split(&rest, ' ', &priority) || !slice_split(&rest, ' ', &due_text) || !slice_to_u64(due_text, &due) ||
-        !slice_split(&rest, ' ', &lane.domain))
-        return;
-    lane.priority = slice_starts(priority, SLICE("0")) ? 0 : 1;
-    lane.waives_tls = slice_ends(priority, SLICE("w"));
-    while (hex_take(&rest, &bucket))
-        if (bucket < ID_BUCKETS && nodes_serve(dispatcher, &lane, (unsigned)bucket))
-            lanes_added(dispatcher->lanes, &lane, (unsigned)bucket, (time_ms)due);
-}
-
-/* Does it speak of a bucket that we serve? */
-static bool hear_look(struct dispatcher *dispatcher, struct slice digits)
-{
-    const struct nodes *nodes = &dispatcher->nodes;
-    if (digits.len != 64)
-        return true;
-    for (size_t i = 0; i < 4; i++) {
-        struct slice part = slice_head(slice_from(digits, i * 16), 16);
-        uint64_t bits;
-        if (!hex_take(&part, &bits) || (bits & nodes->served.bits[i]))
-            return true;
-    }
-    return false;
-}
-
-static void told_arrived(struct mailbox *mailbox, struct mail_item *batch)
-{
-    struct dispatcher *dispatcher = mailbox->owner;
-    struct nodes *nodes = &dispatcher->nodes;
-    bool looks = false;
-    while (batch) {
-        struct told *told = (struct told *)batch;
-        struct slice rest = told->words, word;
-        batch = batch->next;
-        slice_split(&rest, ' ', &word);
-        if (dispatcher->is_stopping)
-            ;
-        else if (slice_equal(word, SLICE("news")))
-            hear_news(dispatcher, rest);
-        else if (slice_equal(word, SLICE("look")))
-            looks |= hear_look(dispatcher, rest);
-        else if (slice_equal(word, SLICE("keep")))
-            nodes->is_asked = true;
-        else if (slice_equal(word, SLICE("handed")))
-            nodes->reads_handed = true;
-        else if (slice_equal(word, SLICE("holds")))
-            dispatcher_read_holds(dispatcher);
-        free(told);
-    }
-    if (dispatcher->is_stopping)
-        return;
-    if (looks)
-        dispatcher_read_lanes(dispatcher);
-    if (nodes->is_asked || nodes->reads_handed)
-        nodes_look(dispatcher);
-    dispatcher_wake(dispatcher);
 }
 
 /* ── the share changes ── */
@@ -274,11 +66,11 @@ static void share_changed(struct dispatcher *dispatcher, bool is_more)
     struct bucket_set before = nodes->served;
     nodes->served = all_served(nodes);
     const struct lanes_share share = {
-        .served = lane_served, .elsewhere = news_elsewhere, .context = dispatcher, .buckets = nodes->served};
+        .served = lane_served, .elsewhere = nodes_elsewhere, .context = dispatcher, .buckets = nodes->served};
     lanes_serve(dispatcher->lanes, &share);
     struct bucket_set gone = bucket_set_less(before, &nodes->served);
     if (bucket_set_count(&gone)) /* what came until now */
-        tell_look(dispatcher, &gone);
+        nodes_tell_look(dispatcher, &gone);
     if (is_more)
         dispatcher_read_lanes(dispatcher);
 }
@@ -508,12 +300,12 @@ static void kept_arrived(struct mailbox *mailbox, struct mail_item *batch)
                      nodes->live_count);
             share_changed(dispatcher, bucket_set_count(&gained) || item->others_ended);
             if (bucket_set_count(&gone))
-                tell(dispatcher, SLICE("keep"));
+                nodes_tell(dispatcher, SLICE("keep"));
         } else if (!dispatcher->is_stopping && item->others_ended) {
             dispatcher_read_lanes(dispatcher); /* its last news may not have been told */
         }
         if (item->handoffs_changed)
-            tell(dispatcher, SLICE("handed"));
+            nodes_tell(dispatcher, SLICE("handed"));
         if (has_company_now) { /* every way tells what stands on it (totals.c) */
             dispatcher->sources_mark = 0;
             sources_refresh(dispatcher);
@@ -630,30 +422,17 @@ void nodes_let_go(struct engine *engine)
         log_warn("deliver", "the leases could not be given back: %s", why.text);
     store_tell(engine->options.store, SLICE("keep"));
     struct bucket_set all = bucket_set_all();
-    tell_look(&engine->dispatcher, &all); /* whatever we knew of and had not told */
+    nodes_tell_look(&engine->dispatcher, &all); /* whatever we knew of and had not told */
 }
 
 void nodes_begin(struct dispatcher *dispatcher)
 {
     struct nodes *nodes = &dispatcher->nodes;
     const struct lanes_share share = {
-        .served = lane_served, .elsewhere = news_elsewhere, .context = dispatcher, .buckets = nodes->served};
-    mailbox_init(&nodes->told, dispatcher->loop, told_arrived, dispatcher);
+        .served = lane_served, .elsewhere = nodes_elsewhere, .context = dispatcher, .buckets = nodes->served};
     mailbox_init(&nodes->kept, dispatcher->loop, kept_arrived, dispatcher);
-    deferred_init(&nodes->flush, dispatcher->loop, flush, dispatcher);
     lanes_serve(dispatcher->lanes, &share);
-    nodes->listener.heard = heard;
-    nodes->listener.missed = missed;
-    store_listen(dispatcher->engine->options.store, &nodes->listener);
-    struct bucket_set all = bucket_set_all();
-    tell(dispatcher, SLICE("keep")); /* we are here */
-    tell_look(dispatcher, &all);
-}
-
-/* Nothing is heard any more. */
-void nodes_end(struct dispatcher *dispatcher)
-{
-    store_unlisten(dispatcher->engine->options.store, &dispatcher->nodes.listener);
+    nodes_listen(dispatcher);
 }
 
 void nodes_release(struct dispatcher *dispatcher)

@@ -21,6 +21,14 @@ void nodes_sources(struct dispatcher *dispatcher, const struct source *list, siz
 void nodes_directions(struct dispatcher *dispatcher);
 bool nodes_serve(struct dispatcher *dispatcher, const struct lane_key *key, unsigned bucket);
 
+/* nodes_news.c, for nodes.c: hear the others from here on, and say that we are here. */
+void nodes_listen(struct dispatcher *dispatcher);
+void nodes_tell(struct dispatcher *dispatcher, struct slice words);
+/* There may be something in these buckets. */
+void nodes_tell_look(struct dispatcher *dispatcher, const struct bucket_set *buckets);
+/* A delivery is due that others serve: collected, and told at the end of the turn. context: the dispatcher. */
+void nodes_elsewhere(void *context, const struct lane_key *key, unsigned bucket, time_ms due);
+
 /* dispatch.c, for nodes.c */
 void dispatcher_read_lanes(struct dispatcher *dispatcher);
 void dispatcher_read_holds(struct dispatcher *dispatcher);
