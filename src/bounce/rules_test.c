@@ -1,4 +1,5 @@
-/* S17, S21, S24, S30, S33, S37, S40, S44, S46, S49: what a refusal means; every rule of data/bounce meets its own examples */
+/* S17, S21, S24, S30, S33, S37, S40, S44, S46, S49: what a refusal means; every rule of data/bounce meets its own
+ * examples */
 #include "base/buf.h"
 #include "base/test.h"
 #include "bounce/check.h"

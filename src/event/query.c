@@ -187,8 +187,9 @@ static bool accepted_event(struct db *db, struct fault *why, uint64_t delivery_i
 }
 
 /* Left to itself, SQLite walks through the whole bucket by its primary key. */
-#define MOVES_FROM  "SELECT " EVENT_COLUMNS " FROM "
-#define MOVES_WHERE "WHERE bucket = $1 AND delivery_id = $2 AND ((393226 >> kind) & 1) = 0 AND kind <> 23 ORDER BY seq LIMIT $3"
+#define MOVES_FROM "SELECT " EVENT_COLUMNS " FROM "
+#define MOVES_WHERE                                                                                                    \
+    "WHERE bucket = $1 AND delivery_id = $2 AND ((393226 >> kind) & 1) = 0 AND kind <> 23 ORDER BY seq LIMIT $3"
 
 /* DELIVERED is not in the index by delivery (most events are): it is looked for among the bucket's events between what
  * came before it and what came after it. */

@@ -1,4 +1,5 @@
-/* server_test.h - a server over real sockets, with a route for each manner of answering (for the tests of http/ only) */
+/* server_test.h - a server over real sockets, with a route for each manner of answering (for the tests of http/ only)
+ */
 #ifndef TODOKE_HTTP_SERVER_TEST_H
 #define TODOKE_HTTP_SERVER_TEST_H
 

@@ -1,4 +1,5 @@
-/* R28, S50, U12: caps of a day hold whatever crashes, on both stores; a warm-up goes on only while the receivers are content
+/* R28, S50, U12: caps of a day hold whatever crashes, on both stores; a warm-up goes on only while the receivers are
+ * content
  */
 #include "base/test.h"
 #include "shape/allowance.h"

@@ -1,4 +1,5 @@
-/* What programs hand us as mail: refused, completed, encoded (R2, R9-R11, M1, M3, M17, M19, M26, M37, D09, RFC 6409 8). */
+/* What programs hand us as mail: refused, completed, encoded (R2, R9-R11, M1, M3, M17, M19, M26, M37, D09, RFC 6409 8).
+ */
 #include "base/test.h"
 #include "submit/message.h"
 #include "submit/prepare.h"

@@ -1,4 +1,5 @@
-/* The playground's data: every fate can be met, every answer is read as what it stands for (S17, S21, S24, S30, S33, S37, S40, S42, S44, S46, S49) */
+/* The playground's data: every fate can be met, every answer is read as what it stands for (S17, S21, S24, S30, S33,
+ * S37, S40, S42, S44, S46, S49) */
 #include "app/playground/sites.h"
 #include "base/embedded.h"
 #include "base/test.h"
