@@ -6,6 +6,7 @@
 #include "hook/rotating.h"
 #include "store/testing.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -237,7 +238,9 @@ static void it_makes_room_and_the_oldest_go(void **state)
     struct stat before, after, oldest, still;
     snprintf(first, sizeof(first), "%s.1", place.path);
     snprintf(third, sizeof(third), "%s.3", place.path);
-    assert_int_equal(stat(first, &before), 0);
+    int held = open(first, O_RDONLY | O_CLOEXEC); /* held, so that no later file gets its inode number */
+    assert_true(held >= 0);
+    assert_int_equal(fstat(held, &before), 0);
     assert_int_equal(stat(third, &oldest), 0);
     place.options.keep = 2;
     file = start(&place);
@@ -247,6 +250,7 @@ static void it_makes_room_and_the_oldest_go(void **state)
     for (int i = 0; i < 5000 && (stat(first, &after) != 0 || after.st_ino == before.st_ino); i++)
         nanosleep(&pause, NULL);
     event_file_stop(file);
+    close(held);
     assert_int_not_equal(after.st_ino, before.st_ino);
     assert_int_equal(stat(third, &still), 0); /* nobody asked to have it deleted */
     assert_int_equal(still.st_ino, oldest.st_ino);
