@@ -77,8 +77,6 @@ extern const struct fate_row fate_table[FATE_COUNT];
 enum fate playground_fate(struct slice address);
 /* The receiver's label for people ("Gmail-like"), "" for a domain without a receiver. */
 struct slice playground_label(struct slice domain);
-/* Domains with a receiver or a zone entry, for tests: the nth, NULL ptr past the end. */
-struct slice playground_domain(size_t nth);
 
 /* Who the demo sends as. Texts live as long as the playground. */
 struct playground_sender {

@@ -585,15 +585,7 @@ struct report *service_report(struct service *service)
 {
     return service->report;
 }
-struct engine *service_engine(struct service *service)
-{
-    return service->engine;
-}
 struct endpoint service_http(struct service *service)
 {
     return api_endpoint(service->api);
-}
-struct mail_in_counts service_mail_in_counts(struct service *service)
-{
-    return mail_door_counts(service->mail_door);
 }

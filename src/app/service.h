@@ -43,8 +43,6 @@ struct store *service_store(struct service *service);
 const struct rules *service_rules(struct service *service);
 const struct seal_key *service_seal(struct service *service);
 struct report *service_report(struct service *service);
-struct engine *service_engine(struct service *service);
 struct endpoint service_http(struct service *service);
-struct mail_in_counts service_mail_in_counts(struct service *service);
 
 #endif

@@ -311,11 +311,6 @@ enum transfer body_transfer(const struct body *body)
     return body->transfer;
 }
 
-const struct liquid *body_liquid(const struct body *body)
-{
-    return body->liquid;
-}
-
 bool body_render(const struct body *body, const struct liquid_context *context, struct buf *out, struct buf *line,
                  struct buf *scratch, struct fault *why)
 {

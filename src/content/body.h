@@ -20,7 +20,6 @@ struct body;
 struct body *body_new(struct liquid *liquid, size_t wrap_columns);
 void body_free(struct body *body);
 enum transfer body_transfer(const struct body *body);
-const struct liquid *body_liquid(const struct body *body);
 
 /* Append the part's encoded body, ended by CRLF. line and scratch are the caller's, overwritten. */
 NODISCARD bool body_render(const struct body *body, const struct liquid_context *context, struct buf *out,

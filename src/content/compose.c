@@ -264,11 +264,6 @@ void content_free(struct content *content)
     free(content);
 }
 
-struct slice content_text_template(const struct content *content)
-{
-    return buf_slice(&content->text_template);
-}
-
 /* --- composing --- */
 
 void composed_release(struct composed *composed)

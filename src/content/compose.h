@@ -72,8 +72,6 @@ struct content;
  * headers[2], files[0]). */
 NODISCARD bool content_compile(const struct content_source *source, struct content **content, struct fault *why);
 void content_free(struct content *content);
-/* The text template in use: as given, or as made from the HTML. */
-struct slice content_text_template(const struct content *content);
 
 /* One recipient. Templates see `data`'s members, and: unsubscribe_url, preferences_url, email, file (unless data
  * has them itself). file["name"] is a file for download with url, name, size (for people), bytes, expires (seconds) and

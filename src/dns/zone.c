@@ -1,4 +1,4 @@
-/* zone.c - the names and their answers; zone_json.c and zone_file.c fill it */
+/* zone.c - the names and their answers; zone_json.c fills it */
 #include "dns/zone_inside.h"
 
 #include "dns/request.h"

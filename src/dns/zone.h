@@ -17,9 +17,5 @@ struct resolver *zone_resolver_of_json(struct slice json, struct fault *why);
 /* An object that jansson has read already (json_t *); not kept. */
 struct json_t;
 struct resolver *zone_resolver_of_object(const struct json_t *object, struct fault *why);
-/* A zone file in the usual text form (RFC 1035 5.1): $ORIGIN, $TTL, @, relative names, comments, parentheses, quoted
- * strings; A AAAA MX TXT CNAME PTR TLSA, others (SOA, NS) skipped. INPUT: file, line and what is wrong. */
-struct resolver *zone_resolver_of_file(const char *path, struct fault *why);
-struct resolver *zone_resolver_of_text(struct slice text, const char *place, struct fault *why);
 
 #endif

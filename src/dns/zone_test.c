@@ -141,74 +141,6 @@ static void wrong_json(void **state)
     }
 }
 
-static void zone_files(void **state)
-{
-    static const char text[] = "; the playground\n"
-                               "$ORIGIN gmail-like.test.\n"
-                               "$TTL 1h\n"
-                               "@   IN SOA ns hostmaster ( 1 ; serial\n"
-                               "        7200 3600 1209600 3600 )\n"
-                               "    IN NS ns\n"
-                               "    300 IN MX 5 mx1\n"
-                               "    MX 10 mx2.other.test.\n"
-                               "    TXT \"v=spf1 ip4:127.0.0.0/8\" \" -all ; not a comment\"\n"
-                               "mx1 A 127.0.1.1\n"
-                               "    AAAA ::1\n"
-                               "www CNAME @\n"
-                               "_25._tcp.mx1 TLSA 3 1 1 ( ab\n cd )\n"
-                               "1.1.0.127.in-addr.arpa. PTR mx1\n"
-                               "esc TXT \"a\\\"b\\092c\"";
-    static const struct {
-        const char *name;
-        enum dns_type type;
-        const char *want;
-    } rows[] = {
-        {"gmail-like.test", DNS_MX, "found 5:mx1.gmail-like.test 10:mx2.other.test"},
-        {"gmail-like.test", DNS_TXT, "found \"v=spf1 ip4:127.0.0.0/8 -all ; not a comment\""},
-        {"mx1.gmail-like.test", DNS_A, "found 127.0.1.1"},
-        {"mx1.gmail-like.test", DNS_AAAA, "found ::1"},
-        {"www.gmail-like.test", DNS_MX, "found 5:mx1.gmail-like.test 10:mx2.other.test"},
-        {"_25._tcp.mx1.gmail-like.test", DNS_TLSA, "found 311:2"},
-        {"1.1.0.127.in-addr.arpa", DNS_PTR, "found \"mx1.gmail-like.test\""},
-        {"esc.gmail-like.test", DNS_TXT, "found \"a\"b\\c\""},
-        {"ns.gmail-like.test", DNS_A, "no_name"},
-    };
-    struct fixture f;
-    struct fault why;
-    begin(&f, zone_resolver_of_text(slice_str(text), "zone", &why), &why);
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        assert_slice(rows[i].name, ask(&f, rows[i].name, rows[i].type), slice_str(rows[i].want));
-    end(&f);
-}
-
-static void wrong_zone_files(void **state)
-{
-    static const struct {
-        const char *text, *why;
-    } rows[] = {
-        {"a.test. A 127.0.0.1\n\nb.test. A 127.0.0.256\n", "z line 3: not such an address: \"127.0.0.256\""},
-        {"a.test. MX ten mx.\n", "z line 1: not a number in range: \"ten\""},
-        {"a.test. MX 10\n", "z line 1: MX without a host \"\""},
-        {"a.test. ( A\n127.0.0.1\n", "z line 1: a parenthesis is not closed \"\""},
-        {"a.test. A 127.0.0.1 )\n", "z line 1: a parenthesis too many: \")\n\""},
-        {"a.test. TXT \"open\n", "z line 1: the quote is not closed: \"\"open\n\""},
-        {"  A 127.0.0.1\n", "z line 1: no name before \"A\""},
-        {"$GENERATE 1-9 a A 127.0.0.1\n", "z line 1: unknown directive \"$GENERATE\""},
-        {"a.test. FOO bar\n", "z line 1: unknown type \"FOO\""},
-    };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct fault why;
-        SCOPED(buf) want = BUF(500);
-        assert_null(zone_resolver_of_text(slice_str(rows[i].text), "z", &why));
-        for (const char *c = rows[i].why; *c; c++) /* a fault is one line */
-            buf_byte(&want, *c == '\n' ? ' ' : *c);
-        assert_slice(rows[i].text, slice_str(why.text), buf_slice(&want));
-    }
-    struct fault why;
-    assert_null(zone_resolver_of_file("/nonexistent/zone", &why));
-    assert_string_equal(why.text, "/nonexistent/zone: No such file or directory");
-}
-
 /* --- the client --- */
 
 struct counting {
@@ -304,8 +236,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_rows),
         cmocka_unit_test(wrong_json),
-        cmocka_unit_test(zone_files),
-        cmocka_unit_test(wrong_zone_files),
         cmocka_unit_test(questions_are_joined_and_answers_kept),
         cmocka_unit_test(the_cache_is_bounded),
         cmocka_unit_test(a_client_may_go_with_questions_open),

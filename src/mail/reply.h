@@ -19,14 +19,6 @@ NODISCARD bool reply_status_parse(struct slice text, uint16_t status[3], struct 
 struct buf;
 void reply_parse(struct slice said, struct buf *joined, struct reply *reply);
 
-static inline bool reply_is_positive(const struct reply *reply)
-{
-    return reply->code >= 200 && reply->code < 400;
-}
-static inline bool reply_is_transient(const struct reply *reply)
-{
-    return reply->code >= 400 && reply->code < 500;
-}
 static inline bool reply_is_permanent(const struct reply *reply)
 {
     return reply->code >= 500 && reply->code < 600;

@@ -46,11 +46,12 @@ static bool is_field_name(struct slice name)
     return name.len >= 1 && name.len <= 32;
 }
 
-/* ── records in DNS: "v=NAME; field=value; ..." ── */
+/* ── records in DNS: "v=STSv1; field=value; ..." ── */
 
 /* The one text that begins with the version; false: none or several. */
-static bool one_record(const struct slice *texts, size_t count, struct slice version, struct slice *fields)
+static bool one_record(const struct slice *texts, size_t count, struct slice *fields)
 {
+    const struct slice version = SLICE("v=STSv1");
     size_t found = 0;
     for (size_t i = 0; i < count; i++) {
         if (!slice_starts(texts[i], version))
@@ -85,7 +86,7 @@ bool sts_record_id(const struct slice *texts, size_t count, struct slice *id)
 {
     struct slice fields = {0}, name, value;
     bool is_bad = false, has_id = false;
-    if (!one_record(texts, count, SLICE("v=STSv1"), &fields))
+    if (!one_record(texts, count, &fields))
         return false;
     while (next_field(&fields, &name, &value, &is_bad)) {
         if (!slice_equal(name, SLICE("id")))
@@ -98,27 +99,6 @@ bool sts_record_id(const struct slice *texts, size_t count, struct slice *id)
         *id = value;
     }
     return has_id && !is_bad;
-}
-
-bool tlsrpt_record_read(const struct slice *texts, size_t count, struct slice rua[TLSRPT_RUA_MAX], size_t *rua_count)
-{
-    struct slice fields = {0}, piece;
-    *rua_count = 0;
-    if (!one_record(texts, count, SLICE("v=TLSRPTv1"), &fields))
-        return false;
-    while (slice_split(&fields, ';', &piece)) {
-        struct slice value = trim_blanks(piece), name, uri;
-        if (!slice_split(&value, '=', &name) || !value.ptr || !slice_equal(trim_blanks(name), SLICE("rua")) ||
-            *rua_count)
-            continue;
-        while (slice_split(&value, ',', &uri)) {
-            uri = trim_blanks(uri);
-            bool is_known = slice_starts(uri, SLICE("mailto:")) || slice_starts(uri, SLICE("https:"));
-            if (is_known && *rua_count < TLSRPT_RUA_MAX)
-                rua[(*rua_count)++] = uri;
-        }
-    }
-    return *rua_count > 0;
 }
 
 /* ── the policy ── */

@@ -36,11 +36,4 @@ NODISCARD bool sts_policy_read(struct slice text, struct arena *arena, struct st
 /* May mail go to this host (the MX name, lower-case)? A leading "*." stands for exactly one label (4.1). */
 bool sts_allows(const struct sts_policy *policy, struct slice mx);
 
-/* ── TLS-RPT (RFC 8460 3): where a domain wants reports about TLS ── */
-enum { TLSRPT_RUA_MAX = 10 };
-/* The report addresses ("mailto:..." or "https:...") of the domain's one record at _smtp._tls.<domain>; slices into
- * the texts. False as above. */
-NODISCARD bool tlsrpt_record_read(const struct slice *texts, size_t count, struct slice rua[TLSRPT_RUA_MAX],
-                                  size_t *rua_count);
-
 #endif

@@ -5,11 +5,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct slice bytes = slice_of(data, size), id, rua[TLSRPT_RUA_MAX];
+    struct slice bytes = slice_of(data, size), id;
     struct arena arena = {0};
     struct sts_policy policy;
     struct fault why;
-    size_t count;
     if (sts_policy_read(bytes, &arena, &policy, &why)) {
         assert(policy.mx_count || policy.mode == STS_NONE);
         assert(policy.max_age_s <= STS_MAX_AGE_MOST_S);
@@ -19,8 +18,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (sts_record_id(&bytes, 1, &id))
         assert(id.len >= 1 && id.len <= STS_ID_MAX);
-    if (tlsrpt_record_read(&bytes, 1, rua, &count))
-        assert(count >= 1 && count <= TLSRPT_RUA_MAX);
     arena_release(&arena);
     return 0;
 }

@@ -139,34 +139,9 @@ static void hosts(void **state)
     }
 }
 
-static void report_records(void **state)
-{
-    static const struct {
-        const char *text;
-        size_t count;
-        const char *first;
-    } rows[] = {
-        {"v=TLSRPTv1;rua=mailto:tlsrpt@example.com", 1, "mailto:tlsrpt@example.com"},
-        {"v=TLSRPTv1; rua=mailto:a@example.com, https://example.com/r ;", 2, "mailto:a@example.com"},
-        {"v=TLSRPTv1; x=1; rua=https://example.com/r", 1, "https://example.com/r"},
-        {"v=TLSRPTv1; rua=ftp://example.com", 0, NULL},
-        {"v=TLSRPTv1;", 0, NULL},
-        {"v=TLSRPTv2; rua=mailto:a@example.com", 0, NULL},
-    };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct slice text = slice_str(rows[i].text), rua[TLSRPT_RUA_MAX];
-        size_t count;
-        assert_int_row(rows[i].text, tlsrpt_record_read(&text, 1, rua, &count), rows[i].count > 0);
-        assert_int_row(rows[i].text, count, rows[i].count);
-        if (count)
-            assert_slice(rows[i].text, rua[0], slice_str(rows[i].first));
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(records), cmocka_unit_test(policies),
-                                       cmocka_unit_test(many_hosts), cmocka_unit_test(hosts),
-                                       cmocka_unit_test(report_records)};
+                                       cmocka_unit_test(many_hosts), cmocka_unit_test(hosts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

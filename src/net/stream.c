@@ -9,21 +9,6 @@
 
 enum { DEFAULT_IN = 65536, DEFAULT_OUT = 1 << 20, COMPACT_AT = 65536 };
 
-struct slice stream_why_word(enum stream_why why)
-{
-    switch (why) {
-    case STREAM_EOF: return SLICE("eof");
-    case STREAM_REFUSED: return SLICE("refused");
-    case STREAM_UNREACHABLE: return SLICE("unreachable");
-    case STREAM_RESET: return SLICE("reset");
-    case STREAM_TIMEOUT: return SLICE("timeout");
-    case STREAM_TLS: return SLICE("tls");
-    case STREAM_POLICY: return SLICE("policy");
-    case STREAM_LOCAL: return SLICE("local");
-    }
-    return SLICE("");
-}
-
 /* --- birth and end --- */
 
 static void forget_tls_want(struct stream *stream)
@@ -218,11 +203,6 @@ void stream_set_owner(struct stream *stream, const struct stream_events *events,
 {
     stream->events = events;
     stream->owner = owner;
-}
-
-struct loop *stream_loop(const struct stream *stream)
-{
-    return stream->loop;
 }
 
 const struct endpoint *stream_peer(const struct stream *stream)

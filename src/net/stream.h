@@ -37,8 +37,6 @@ struct stream_end {
     enum tls_fault tls; /* why = STREAM_TLS: what was wrong with it */
     char text[192];     /* one line for people: "192.0.2.1:25: Connection refused" */
 };
-/* "refused", "timeout", ... */
-struct slice stream_why_word(enum stream_why why);
 
 struct stream;
 struct stream_events {
@@ -68,7 +66,6 @@ struct stream *stream_adopt(struct loop *loop, int fd, const struct endpoint *pe
 
 /* Let another owner have it from now on. */
 void stream_set_owner(struct stream *stream, const struct stream_events *events, void *owner);
-struct loop *stream_loop(const struct stream *stream);
 const struct endpoint *stream_peer(const struct stream *stream);
 /* Our own end, asked of the kernel; family 0 when unknown. */
 struct endpoint stream_local(struct stream *stream);

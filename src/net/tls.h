@@ -14,9 +14,8 @@ struct ssl_st;
 
 /* --- server --- */
 struct tls_server;
-/* PEM files: the chain (our certificate first) and its key. INPUT: which file, and what is wrong with it. */
-struct tls_server *tls_server_from_files(const char *chain_path, const char *key_path, struct fault *why);
-/* Several pairs: a client that names a host (SNI) gets the first that is for this name, everybody else the first. */
+/* Pairs of PEM files: the chain (our certificate first) and its key. A client that names a host (SNI) gets the first
+ * pair that is for this name, everybody else the first. INPUT: which file, and what is wrong with it. */
 struct tls_files {
     const char *chain, *key;
 };

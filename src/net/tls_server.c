@@ -139,11 +139,6 @@ struct tls_server *tls_server_from_pairs(const struct tls_files *files, size_t c
     return server;
 }
 
-struct tls_server *tls_server_from_files(const char *chain_path, const char *key_path, struct fault *why)
-{
-    return tls_server_from_pairs(&(struct tls_files){chain_path, key_path}, 1, why);
-}
-
 void tls_server_replace(struct tls_server *server, struct tls_server *fresh)
 {
     pthread_mutex_lock(&server->lock);

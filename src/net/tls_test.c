@@ -290,7 +290,8 @@ static void old_versions_are_refused(void **state)
 static void files_that_are_wrong(void **state)
 {
     struct fault why;
-    assert_null(tls_server_from_files("/nonexistent/chain.pem", "/nonexistent/key.pem", &why));
+    static const struct tls_files nowhere = {"/nonexistent/chain.pem", "/nonexistent/key.pem"};
+    assert_null(tls_server_from_pairs(&nowhere, 1, &why));
     assert_int_equal(why.kind, FAULT_INPUT);
     assert_string_equal(why.text, "/nonexistent/chain.pem: No such file or directory");
 }

@@ -423,19 +423,9 @@ struct endpoint session_front_endpoint(const struct session_front *front)
     return listener_endpoint(front->listener);
 }
 
-unsigned session_front_count(const struct session_front *front)
-{
-    return front->count;
-}
-
 struct smtp_server *session_machine(struct session *session)
 {
     return session->machine;
-}
-
-struct stream *session_stream(struct session *session)
-{
-    return session->stream;
 }
 
 const struct endpoint *session_peer(const struct session *session)

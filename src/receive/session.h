@@ -53,10 +53,8 @@ bool session_front_stop(struct session_front *front);
 /* As stop, but nobody is waited for; on_end is called for each. */
 void session_front_free(struct session_front *front);
 struct endpoint session_front_endpoint(const struct session_front *front);
-unsigned session_front_count(const struct session_front *front);
 
 struct smtp_server *session_machine(struct session *session);
-struct stream *session_stream(struct session *session);
 const struct endpoint *session_peer(const struct session *session);
 /* "Received: from HELO ([address])\r\n\tby HOST with ESMTPSA" (RFC 5321 4.4, RFC 3848): what follows is the caller's.
  * Of the name that was said only what may stand in one is written. */

@@ -379,8 +379,6 @@ static bool front_open(struct submission *submission, int which, struct fault *w
     session.smtp.has_auth = session.smtp.has_scram = true;
     session.smtp.recipients_max = session.smtp.recipients_max ? session.smtp.recipients_max : 1000;
     submission->fronts[which] = session_front_new(submission->loop, &session, &policy, submission, why);
-    if (submission->fronts[which])
-        submission->endpoints[which] = session_front_endpoint(submission->fronts[which]);
     return submission->fronts[which] != NULL;
 }
 
@@ -423,11 +421,6 @@ void submission_free(struct submission *submission)
     id_map_release(&submission->hours);
     arena_release(&submission->arena);
     free(submission);
-}
-
-struct endpoint submission_endpoint(const struct submission *submission, bool is_tls)
-{
-    return submission->endpoints[is_tls];
 }
 
 struct submission_counts submission_counts(const struct submission *submission)

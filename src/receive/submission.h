@@ -52,9 +52,6 @@ bool submission_stop(struct submission *submission);
 void submission_used(struct submission *submission, uint64_t hour_id, time_ms at, size_t recipients);
 unsigned submission_pending(const struct submission *submission);
 void submission_free(struct submission *submission); /* NULL is fine */
-
-/* Where the fronts listen; family 0: there is none. */
-struct endpoint submission_endpoint(const struct submission *submission, bool is_tls);
 struct submission_counts submission_counts(const struct submission *submission);
 
 #endif

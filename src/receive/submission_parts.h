@@ -10,7 +10,6 @@ struct submission {
     struct loop *loop;
     struct submission_options options;
     struct session_front *fronts[2]; /* STARTTLS, TLS; NULL: none, or stopped */
-    struct endpoint endpoints[2];
     struct mailbox done;
     unsigned pending;
     struct submission_counts counts;

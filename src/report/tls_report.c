@@ -17,20 +17,12 @@ static bool is_record(struct slice text)
     return slice_split(&rest, ';', &version) && slice_equal(slice_trim(version), SLICE("v=TLSRPTv1"));
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* RFC 3986 2.1. False: a broken escape. */
 static bool percent_decode(struct slice text, struct buf *out)
 {
     for (size_t i = 0; i < text.len; i++) {
-        int high = i + 2 < text.len && text.ptr[i] == '%' ? hex_digit(text.ptr[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(text.ptr[i + 2]) : -1;
+        int high = i + 2 < text.len && text.ptr[i] == '%' ? ascii_hex_value(text.ptr[i + 1]) : -1;
+        int low = high >= 0 ? ascii_hex_value(text.ptr[i + 2]) : -1;
         if (text.ptr[i] != '%') {
             buf_byte(out, text.ptr[i]);
         } else if (low < 0) {

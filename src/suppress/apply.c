@@ -105,17 +105,6 @@ static bool strikes_reset(struct db *db, struct fault *why, const struct value *
     return ok;
 }
 
-bool strike_reset(struct db *db, struct fault *why, struct slice identity, bool *there_was)
-{
-    struct value values[] = {V_INT(address_bucket(identity)), V_TEXT(identity)};
-    bool had;
-    if (!strikes_reset(db, why, values, 1, &had))
-        return false;
-    if (there_was)
-        *there_was = had;
-    return true;
-}
-
 /* ── events ── */
 
 static void follow(const struct event *cause, enum event_kind kind, struct slice note, struct event *extra,

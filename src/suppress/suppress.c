@@ -292,20 +292,6 @@ bool suppress_list(struct db *db, struct fault *why, const struct suppress_filte
     return list_ask(db, why, filter, (struct slice){0}, limit, arena, page);
 }
 
-bool suppress_count(struct db *db, struct fault *why, uint64_t n[SUPPRESS_WHY_COUNT])
-{
-    memset(n, 0, sizeof(*n) * SUPPRESS_WHY_COUNT);
-    SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows, "SELECT why, COUNT(*) FROM suppression GROUP BY why", NO_VALUES))
-        return false;
-    while (rows_next(&rows)) {
-        enum suppress_why word;
-        if (suppress_of(rows_text(&rows, 0), &word))
-            n[word] = (uint64_t)rows_int(&rows, 1);
-    }
-    return rows_end(&rows);
-}
-
 bool suppress_total(struct db *db, struct fault *why, const struct suppress_filter *filter, struct arena *arena,
                     int64_t *total)
 {

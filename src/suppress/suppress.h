@@ -72,8 +72,6 @@ void suppress_brands_condition(const struct brands *brands, struct buf *sql);
 /* How many match, whatever the page. */
 NODISCARD bool suppress_total(struct db *db, struct fault *why, const struct suppress_filter *filter,
                               struct arena *arena, int64_t *total);
-/* Rows by why, of all brands; n[SUPPRESS_WHY_COUNT]. */
-NODISCARD bool suppress_count(struct db *db, struct fault *why, uint64_t n[SUPPRESS_WHY_COUNT]);
 
 /* ── strikes: errors in a row that count against an address ── */
 
@@ -89,8 +87,6 @@ struct strike {
 NODISCARD bool strike_add(struct db *db, struct fault *why, struct slice identity, const struct strike *strike,
                           int *count);
 NODISCARD bool strike_get(struct db *db, struct fault *why, struct slice identity, int *count);
-/* A success. *there_was: something was forgotten. */
-NODISCARD bool strike_reset(struct db *db, struct fault *why, struct slice identity, bool *there_was);
 
 /* ── what an event does to its address ── */
 struct suppress_policy {

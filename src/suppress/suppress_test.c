@@ -77,10 +77,6 @@ static void brands_topics_and_expiry(void **state)
     assert_int_equal(out[0], SUPPRESS_UNSUBSCRIBED + 1);
     assert_int_equal(out[1], 0);
     assert_int_equal(out[2], SUPPRESS_ERROR + 1);
-    uint64_t n[SUPPRESS_WHY_COUNT];
-    assert_true(suppress_count(test.reader, &why, n));
-    assert_int_equal(n[SUPPRESS_UNSUBSCRIBED], 2);
-    assert_int_equal(n[SUPPRESS_COMPLAINT], 0);
     test_store_end(&test);
 }
 

@@ -147,11 +147,6 @@ struct smtp_server *conversation_server(struct conversation *conversation)
     return conversation->server;
 }
 
-struct stream *conversation_stream(struct conversation *conversation)
-{
-    return conversation->stream;
-}
-
 void conversation_go_on(struct conversation *conversation)
 {
     struct slice nothing = {NULL, 0};

@@ -22,7 +22,6 @@ void conversation_start(struct loop *loop, int fd, const struct endpoint *peer,
                         const struct smtp_server_settings *settings, struct tls_server *tls,
                         const struct conversation_events *events, void *owner);
 struct smtp_server *conversation_server(struct conversation *conversation);
-struct stream *conversation_stream(struct conversation *conversation);
 /* An answer was given outside on_event: go on with what has arrived meanwhile. May end the conversation. */
 void conversation_go_on(struct conversation *conversation);
 /* Let it hang: nothing is read or said any more until the peer goes away. */

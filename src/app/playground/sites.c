@@ -234,11 +234,6 @@ const struct site_reply *site_reply_find(enum voice voice, enum fate fate, uint6
     return NULL;
 }
 
-struct slice playground_domain(size_t nth)
-{
-    return site_domain_at(nth).name;
-}
-
 struct slice playground_label(struct slice domain)
 {
     struct site_domain row;
