@@ -1,4 +1,4 @@
-/* site_inside.h - the set of rules from the inside, for site.c and site_file.c only */
+/* site_inside.h - the set of rules from the inside, for site.c and site_file*.c only */
 #ifndef TODOKE_SHAPE_SITE_INSIDE_H
 #define TODOKE_SHAPE_SITE_INSIDE_H
 
