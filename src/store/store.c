@@ -256,12 +256,12 @@ struct id_maker *store_ids(struct store *store)
 
 void store_watch_add(struct store *store, struct store_watch *watch)
 {
-    writer_watch(store->writer, watch, true);
+    writer_watch(store->writer, watch);
 }
 
 void store_watch_remove(struct store *store, struct store_watch *watch)
 {
-    writer_watch(store->writer, watch, false);
+    writer_unwatch(store->writer, watch);
 }
 
 void store_figures(struct store *store, struct store_figures *figures)

@@ -1,13 +1,13 @@
 /* writer.c - group commit
  *
- * The queue is the only thing two threads share; `lock` guards it, the watchers and the figures, and nothing slow
- * happens under it. Everything else belongs to the writer thread.
+ * The queue is the only thing two threads share; `lock` guards it and the figures, and nothing slow happens under it
+ * (the watches have a lock of their own). Everything else belongs to the writer thread.
  *
  *   queue --take (up to GROUP_JOBS or GROUP_ROWS)--> group: BEGIN, run each, writer_mark, COMMIT --> done(NULL)
  *     fault of one job:   ROLLBACK, each job alone in its own transaction, the bad one gets done(fault)
  *     a conflict with another node's: ROLLBACK, the same again at once, in good order (store/counter.h)
- *     the store is lost:  ROLLBACK, wait (50 ms, doubling to 5 s), reconnect, again; jobs that fail fast get
- * done(fault)
+ *     the store is lost:  ROLLBACK, wait (50 ms, doubling to 5 s), reconnect, again; jobs that fail fast
+ *                         get done(fault)
  *
  * A COMMIT that failed may still have taken place (the connection broke after it; an fsync failed with the commit
  * record in the log). So each group writes a fresh token into its node's row of writer_mark, and after reconnecting
@@ -18,6 +18,7 @@
 #include "base/thread.h"
 #include "store/backend.h"
 #include "store/counter.h"
+#include "store/watches.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,7 +30,6 @@ enum {
     GROUP_ROWS = 4096,
     WAIT_FIRST_MS = 50,
     WAIT_MOST_MS = 5000,
-    POLL_MS = 1000,
     BESIDE_MS = 100, /* idle: so often it looks whether another process has written */
     CONFLICTS_MOST = 20
 };
@@ -44,15 +44,11 @@ struct writer {
     pthread_cond_t wake;
     struct write_job *first, **last; /* the queue */
     bool is_closing;
-    pthread_cond_t called; /* the watches: is_calling has become false */
-    struct store_watch *watches;
-    bool is_calling;
     struct store_figures figures;
     unsigned nudged; /* marks of other nodes' commits */
 
+    struct watches watches;
     struct random random; /* tokens */
-    time_ms poll_due;     /* monotonic: the next poll, of those who asked for one of their own, or of all */
-    time_ms poll_at;      /* of all of them */
 };
 
 struct group {
@@ -117,8 +113,8 @@ static struct write_job *queue_pop(struct writer *writer)
 static bool take_group(struct writer *writer, struct group *group, unsigned *nudged)
 {
     group_init(group);
-    time_ms look = writer->db->backend->has_news ? monotonic_ms() + BESIDE_MS : writer->poll_due;
-    struct timespec until = at(look < writer->poll_due ? look : writer->poll_due);
+    time_ms poll = writer->watches.due, look = writer->db->backend->has_news ? monotonic_ms() + BESIDE_MS : poll;
+    struct timespec until = at(look < poll ? look : poll);
     int code = 0;
     pthread_mutex_lock(&writer->lock);
     while (!writer->first && !writer->nudged && !writer->is_closing && code != ETIMEDOUT)
@@ -132,36 +128,9 @@ static bool take_group(struct writer *writer, struct group *group, unsigned *nud
     return goes_on;
 }
 
-static struct store_watch *watch_behind(struct writer *writer, const struct store_watch *watch)
-{
-    pthread_mutex_lock(&writer->lock);
-    struct store_watch *next = watch->next;
-    pthread_mutex_unlock(&writer->lock);
-    return next;
-}
-
-/* A poll before its second is over is for those who asked for it. */
 static void call_watches(struct writer *writer, unsigned marks)
 {
-    time_ms now = monotonic_ms();
-    bool is_early = marks == STORE_MARK_POLL && now < writer->poll_at;
-    pthread_mutex_lock(&writer->lock);
-    struct store_watch *watch = writer->watches;
-    writer->is_calling = true;
-    pthread_mutex_unlock(&writer->lock);
-    if (marks & STORE_MARK_POLL && !is_early)
-        writer->poll_at = now + POLL_MS;
-    writer->poll_due = writer->poll_at;
-    for (; watch; watch = watch_behind(writer, watch)) {
-        if (!is_early || watch->again_ms)
-            watch->wake(watch, marks);
-        if (watch->again_ms && now + watch->again_ms < writer->poll_due)
-            writer->poll_due = now + watch->again_ms;
-    }
-    pthread_mutex_lock(&writer->lock);
-    writer->is_calling = false;
-    pthread_cond_broadcast(&writer->called);
-    pthread_mutex_unlock(&writer->lock);
+    watches_call(&writer->watches, marks, monotonic_ms());
 }
 
 /* ── one transaction ── */
@@ -381,8 +350,8 @@ static void idle(struct writer *writer)
 {
     const struct backend *backend = writer->db->backend;
     if (backend->has_news && backend->has_news(writer->db))
-        writer->poll_due = writer->poll_at = 0;
-    if (monotonic_ms() >= writer->poll_due)
+        watches_hurry(&writer->watches);
+    if (monotonic_ms() >= writer->watches.due)
         call_watches(writer, STORE_MARK_POLL);
 }
 
@@ -425,7 +394,7 @@ struct writer *writer_start(struct db *db, unsigned node, bool is_stepped)
     writer->db = db;
     writer->node = node;
     writer->is_stepped = is_stepped;
-    writer->poll_due = monotonic_ms() + POLL_MS;
+    watches_init(&writer->watches, monotonic_ms());
     writer->last = &writer->first;
     uint64_t seed;
     random_bytes(&seed, sizeof(seed));
@@ -436,7 +405,6 @@ struct writer *writer_start(struct db *db, unsigned node, bool is_stepped)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&writer->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    pthread_cond_init(&writer->called, NULL);
     if (is_stepped)
         return writer;
     int code = pthread_create(&writer->thread, NULL, writer_main, writer);
@@ -457,7 +425,7 @@ void writer_stop(struct writer *writer)
         pthread_join(writer->thread, NULL);
     assert(!writer->first);
     pthread_cond_destroy(&writer->wake);
-    pthread_cond_destroy(&writer->called);
+    watches_release(&writer->watches);
     pthread_mutex_destroy(&writer->lock);
     db_free(writer->db);
     free(writer);
@@ -484,23 +452,14 @@ void writer_nudge(struct writer *writer, unsigned marks)
     pthread_mutex_unlock(&writer->lock);
 }
 
-void writer_watch(struct writer *writer, struct store_watch *watch, bool is_added)
+void writer_watch(struct writer *writer, struct store_watch *watch)
 {
-    pthread_mutex_lock(&writer->lock);
-    if (is_added) {
-        watch->next = writer->watches;
-        writer->watches = watch;
-    } else {
-        struct store_watch **at = &writer->watches;
-        while (*at && *at != watch)
-            at = &(*at)->next;
-        if (*at)
-            *at = watch->next;
-        /* it may be called just now, or next: not any more when we return */
-        while (writer->is_calling && !writer->is_stepped && !pthread_equal(pthread_self(), writer->thread))
-            pthread_cond_wait(&writer->called, &writer->lock);
-    }
-    pthread_mutex_unlock(&writer->lock);
+    watches_add(&writer->watches, watch);
+}
+
+void writer_unwatch(struct writer *writer, const struct store_watch *watch)
+{
+    watches_remove(&writer->watches, watch, writer->is_stepped || pthread_equal(pthread_self(), writer->thread));
 }
 
 void writer_figures(struct writer *writer, struct store_figures *figures)

@@ -13,7 +13,9 @@ bool writer_step(struct writer *writer);
 void writer_post(struct writer *writer, struct write_job *job);
 /* From any thread: the watchers are to be called with these marks. */
 void writer_nudge(struct writer *writer, unsigned marks);
-void writer_watch(struct writer *writer, struct store_watch *watch, bool is_added);
+void writer_watch(struct writer *writer, struct store_watch *watch);
+/* Afterwards it is called no more. */
+void writer_unwatch(struct writer *writer, const struct store_watch *watch);
 void writer_figures(struct writer *writer, struct store_figures *figures);
 
 #endif
