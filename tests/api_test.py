@@ -100,6 +100,7 @@ class Client:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie:
             headers.setdefault("Cookie", self.cookie)
+            headers.setdefault("Origin", f"http://127.0.0.1:{self.port}")
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         answer = connection.getresponse()
         data = answer.read()

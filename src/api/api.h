@@ -6,7 +6,9 @@
  *
  * Signing in: POST /session takes the secret of an access key (access/key.h) and gives a session cookie, which lives
  * in memory for 12 hours; programs send the secret itself as `Authorization: Bearer`. Ten wrong secrets from one
- * address and it has to wait (X16). A POST or DELETE whose Origin is not this server's own is refused. */
+ * address and it has to wait (X16). What changes something is refused when its Origin is not
+ * this server's own, and by a session also when there is none (and no `Sec-Fetch-Site: same-origin`): the cookie alone
+ * only looks (X7). */
 #ifndef TODOKE_API_API_H
 #define TODOKE_API_API_H
 

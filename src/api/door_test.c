@@ -41,6 +41,66 @@ static void nobody_comes_in_without_a_key(void **state)
     fixture_end(&f);
 }
 
+/* X7: with the cookie that a browser adds to whatever any page sends, nothing is changed unless the browser says that
+ * it was our own page. */
+static void a_cookie_alone_changes_nothing(void **state)
+{
+    FIXTURE(f, state);
+#define ROUTE(method, path, handler, who, body_limit) {method, "/api/v1" path},
+    const struct {
+        const char *method, *path;
+    } routes[] = {
+#include "api/routes.def"
+    };
+#undef ROUTE
+    static const char *const others[] = {
+        "",
+        "Origin: null\r\n",
+        "Origin: http://evil.example\r\n",
+        "Origin: http://here:2\r\n",
+        "Origin: http://here:1.evil.example\r\n",
+        "Origin: http://sub.here:1\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        "Referer: http://here:1/\r\n",
+    };
+    char cookie[200], headers[400];
+    signed_in(&f);
+    snprintf(cookie, sizeof(cookie), "%.*s", (int)(strcspn(f.cookie, "\r") + 2), f.cookie);
+    for (size_t i = 0, changing = 0; i < COUNT_OF(routes); i++) {
+        if (strcmp(routes[i].method, "GET") == 0)
+            continue;
+        changing++;
+        char path[200];
+        snprintf(path, sizeof(path), "%s", routes[i].path);
+        for (char *c = path; *c; c++)
+            *c = *c == '{' || *c == '}' ? '1' : *c;
+        for (size_t k = 0; k < COUNT_OF(others); k++) {
+            bool is_sign_in = strcmp(path, "/api/v1/session") == 0 && strcmp(routes[i].method, "POST") == 0;
+            if (is_sign_in && !slice_starts(slice_str(others[k]), SLICE("Origin")))
+                continue; /* it uses no cookie, but shows a secret */
+            snprintf(headers, sizeof(headers), "%s%s", cookie, others[k]);
+            struct answer answer = ask(&f, routes[i].method, path, headers, "{}");
+            assert_int_row(path, answer.status, 403);
+            assert_string_equal(answer.type, "application/problem+json");
+            answer_release(&answer);
+        }
+        assert_true(i + 1 < COUNT_OF(routes) || changing > 40);
+    }
+    static const char check[] = "/api/v1/suppressions/check", emails[] = "{\"emails\":[\"stop@au.example\"]}";
+    static const char *const ours[] = {OWN_ORIGIN, "Origin: https://here:1\r\n", "Sec-Fetch-Site: same-origin\r\n"};
+    for (size_t k = 0; k < COUNT_OF(ours); k++) {
+        snprintf(headers, sizeof(headers), "%s%s", cookie, ours[k]);
+        struct answer answer = ask(&f, "POST", check, headers, emails);
+        assert_int_row(ours[k], answer.status, 200);
+        answer_release(&answer);
+    }
+    struct answer answer = ask(&f, "GET", "/api/v1/session", cookie, "");
+    assert_int_equal(answer.status, 200); /* looking is free */
+    answer_release(&answer);
+    fixture_end(&f);
+}
+
 /* A large body is not even read from somebody without a key (X12). */
 static void strangers_bodies_are_not_read(void **state)
 {
@@ -83,6 +143,16 @@ static void signing_in_and_out(void **state)
     assert_int_equal(answer.status, 204);
     assert_non_null(strstr(answer.head, "; HttpOnly; SameSite=Strict; Path=/"));
     answer_release(&answer);
+    char first[160];
+    snprintf(first, sizeof(first), "%s", signed_in(&f));
+    answer = ask(&f, "POST", "/api/v1/session", first, body); /* X7: another sign-in, another id; the old one is over */
+    assert_int_equal(answer.status, 204);
+    answer_release(&answer);
+    answer = ask(&f, "GET", "/api/v1/session", first, "");
+    assert_int_equal(answer.status, 401);
+    answer_release(&answer);
+    f.cookie[0] = '\0';
+    assert_string_not_equal(signed_in(&f), first);
     answer = fitting(&f, "GET", "/session", "/session", "");
     assert_text(answer, "brand.name", "花丸商店");
     assert_text(answer, "brand.from", "news@shop.example");
@@ -201,7 +271,7 @@ static bool stream_stays(struct fixture *f, int fd)
 }
 
 struct made_key {
-    char bearer[200], cookie[200];
+    char bearer[200], cookie[200]; /* each a whole header line */
     uint64_t id;
 };
 static struct made_key make_key(struct fixture *f, const char *headers, const char *body, int status)
@@ -218,7 +288,8 @@ static struct made_key make_key(struct fixture *f, const char *headers, const ch
         struct answer session = ask(f, "POST", "/api/v1/session", "", token);
         assert_int_equal(session.status, 204);
         const char *cookie = strcasestr(session.head, "Set-Cookie: ");
-        snprintf(made.cookie, sizeof(made.cookie), "Cookie: %.*s\r\n", (int)strcspn(cookie + 12, ";\r"), cookie + 12);
+        snprintf(made.cookie, sizeof(made.cookie), "Cookie: %.*s\r\n" OWN_ORIGIN, (int)strcspn(cookie + 12, ";\r"),
+                 cookie + 12);
         answer_release(&session);
     }
     answer_release(&answer);
@@ -322,6 +393,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(nobody_comes_in_without_a_key),
+        ON_BOTH(a_cookie_alone_changes_nothing),
         ON_BOTH(strangers_bodies_are_not_read),
         ON_BOTH(signing_in_and_out),
         ON_BOTH(trying_keys_is_slow),

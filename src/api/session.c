@@ -28,6 +28,16 @@ static bool is_safe(const struct http_request *request)
     return slice_equal(request->head.method, SLICE("GET")) || slice_equal(request->head.method, SLICE("HEAD"));
 }
 
+/* A browser adds its cookie to whatever any page makes it send, so the cookie alone only looks (X7). To change
+ * something the request must also say that our own page made it, in a header that no page can write: Origin (ours, it
+ * was asked above) or Sec-Fetch-Site. SameSite=Strict says the same, but trusts neighbours on other ports and
+ * subdomains. */
+static bool page_is_ours(const struct http_request *request)
+{
+    return is_safe(request) || http_header(request, "Origin").len ||
+           slice_equal(http_header(request, "Sec-Fetch-Site"), SLICE("same-origin"));
+}
+
 /* A secret shown by this request; wrong ones are counted against its address, and after too many of them nobody signs
  * in from there for a while. Programs with a good key work on meanwhile: one that has a wrong one must not stop the
  * others behind the same proxy. NULL: answered. */
@@ -194,6 +204,11 @@ bool api_admits(struct api *api, struct http_request *request, unsigned needs)
             return false;
     } else if (!session_owner(api, request, &caller)) {
         return false;
+    } else if (caller && !page_is_ours(request)) {
+        answer_problem(request, 403, "",
+                       "a session changes something only for our own page, whose browser sends Origin; programs send "
+                       "`Authorization: Bearer` with their key");
+        return false;
     }
     if (!caller) {
         http_set(request, "WWW-Authenticate", SLICE("Bearer"));
@@ -278,6 +293,11 @@ void api_session_open(struct api *api, struct http_request *request)
     const struct caller *caller = secret_owner(api, request, secret, true);
     if (!caller)
         return;
+    struct slice old;
+    if (http_cookie(request, COOKIE, &old)) { /* never two for one browser, and never an id that was there before */
+        session_end(&api->sessions, old);
+        visitors_look(api);
+    }
     char id[SESSION_ID_TEXT];
     session_begin(&api->sessions, api->options.world, caller->key.id, id);
     set_cookie(request, slice_of(id, sizeof(id)), SESSION_LIFE);
