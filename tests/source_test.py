@@ -61,6 +61,8 @@ def warm_up(tap):
         tap.ok(0 < count <= CAP, f"never more than {CAP} of {OWED} leave on the first day, whatever is killed (R28, S50)", str(count))
         tap.ok(count >= CAP // 5, "a kill wastes what was under way and a small block, not the day", str(count))
         tap.ok(plan["reserved"] <= CAP and plan["step"] == 1, "the plan says so too", str(plan))
+        doubtful = [todoke.json("explain", "message", row["delivery"]) for row in todoke.rows("queue", "list", "--state", "in_doubt")]
+        tap.ok(all(mail["source"] == f"{FROM}.1" for mail in doubtful), f"{len(doubtful)} in doubt keep to the source they went by (R22)", str(doubtful[:2]))
         todoke.ok("source", "add", f"{FROM}.2", "--ehlo", "out2.shop.example")
         if not FULL:
             todoke.settled("big", OWED, 120, owed=100) # who is in doubt waits for an hour's hundredth

@@ -43,6 +43,24 @@ static void spend(struct mail_story *story, time_ms now)
         story->spent[state] += now > since ? now - since : 0;
 }
 
+/* The source that its next attempts keep to, as it is now. */
+static bool source_read(struct db *db, struct fault *why, struct arena *arena, struct mail_story *story)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(
+            db, why, &rows,
+            "SELECT s.ip, s.pool, CASE WHEN s.state = 'active' AND s.trouble = '' AND (s.node = 0 OR EXISTS (SELECT 1 "
+            "FROM node n WHERE n.node = s.node AND n.until_ms > $3)) THEN 1 ELSE 0 END FROM delivery d JOIN source s "
+            "ON s.id = d.source_id WHERE d.bucket = $1 AND d.id = $2 AND d.source_id <> 0",
+            VALUES(V_INT(id_bucket(story->id)), V_INT((int64_t)story->id), V_INT(story->now))))
+        return false;
+    if (rows_next(&rows)) {
+        story->source = arena_copy(arena, rows_text(&rows, 0));
+        story->is_source_there = slice_equal(rows_text(&rows, 1), story->way.pool) && rows_int(&rows, 2);
+    }
+    return rows_end(&rows);
+}
+
 bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now, struct arena *arena,
                      struct mail_story *story, bool *found)
 {
@@ -80,7 +98,7 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
         return true;
     if (!event_timeline(db, why, id, TIMELINE_MAX, arena, &story->page) ||
         !mail_hold_read(db, why, story->brand_id, story->campaign_id, story->domain, arena, &story->hold) ||
-        !way_story_read(db, why, lane_id, now, arena, &story->way) ||
+        !way_story_read(db, why, lane_id, now, arena, &story->way) || !source_read(db, why, arena, story) ||
         !db_query_ints(db, why, "SELECT COUNT(*) FROM held_verdict WHERE bucket = $1 AND delivery_id = $2",
                        VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id)), &guarded, 1, NULL))
         return false;
@@ -157,6 +175,24 @@ struct slice mail_story_next(const struct mail_story *story, enum lang lang, str
     return SLICE("");
 }
 
+struct slice mail_story_source(const struct mail_story *story, enum lang lang, struct arena *arena)
+{
+    if (!story->source.len || !delivery_is_owed(story->state))
+        return SLICE("");
+    if (story->state == DELIVERY_ON_WIRE)
+        return arena_printf(arena, SAY(lang, "送信元 %.*s から送っています", "by the source %.*s"),
+                            SLICE_ARG(story->source));
+    return arena_printf(
+        arena,
+        story->is_source_there
+            ? SAY(lang, "届いたか不明になったときと同じ送信元 %.*s から再送します",
+                  "tried again by %.*s, the source by which it was in doubt")
+            : SAY(lang,
+                  "届いたか不明になったときの送信元 %.*s がいまは使えないため、同じプールの別の送信元から送ります",
+                  "%.*s, the source by which it was in doubt, cannot be used now: any other of the pool will do"),
+        SLICE_ARG(story->source));
+}
+
 /* Which deliveries the name means. */
 bool mail_story_ids(struct db *db, struct fault *why, struct slice name, uint64_t ids[MAIL_STORY_SHOWN_MOST],
                     size_t *count)
@@ -197,6 +233,7 @@ static void json_times(struct json *json, const struct mail_story *story)
 void mail_story_json(struct json *json, const struct rules *rules, const struct mail_story *story, struct arena *arena)
 {
     const struct text next = {mail_story_next(story, LANG_JA, arena), mail_story_next(story, LANG_EN, arena)};
+    const struct text source = {mail_story_source(story, LANG_JA, arena), mail_story_source(story, LANG_EN, arena)};
     json_object_begin(json);
     json_put_id(json, "delivery_id", story->id);
     json_put_string(json, "email", story->address);
@@ -207,6 +244,8 @@ void mail_story_json(struct json *json, const struct rules *rules, const struct 
     json_put_time(json, "expires_at", story->expires);
     json_put_string(json, "hold", story->hold);
     json_put_both(json, "next", next);
+    json_put_string(json, "source", story->source);
+    json_put_both(json, "source_text", source);
     json_times(json, story);
     json_put_array(json, "timeline");
     for (size_t i = 0; i < story->page.count; i++) {

@@ -19,6 +19,8 @@ struct mail_story {
     int64_t attempts,
         spent[DELIVERY_STATE_COUNT]; /* ms; the mark writes no event: what is on the wire counts as before */
     bool is_guarded, holds_doubts;   /* held by a receiver's guard; the brand wants doubtful ones held */
+    struct slice source;             /* by which it was in doubt, and goes again; "": it was not */
+    bool is_source_there;            /* it may be used now; otherwise any other of the pool is */
     struct slice hold;               /* "domain example.jp: why"; "" : none */
     struct way_story way;            /* can it leave at all? */
     struct event_page page;
@@ -31,6 +33,8 @@ NODISCARD bool mail_story_read(struct db *db, struct fault *why, uint64_t id, ti
                                struct mail_story *story, bool *found);
 /* What will happen next, and why then. */
 struct slice mail_story_next(const struct mail_story *story, enum lang lang, struct arena *arena);
+/* By which source, where that is settled; "": it is not. */
+struct slice mail_story_source(const struct mail_story *story, enum lang lang, struct arena *arena);
 /* In both languages, as the contract's explained_message. */
 void mail_story_json(struct json *json, const struct rules *rules, const struct mail_story *story, struct arena *arena);
 

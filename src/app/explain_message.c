@@ -28,6 +28,8 @@ static void print_json(struct desk *desk, const struct rules *rules, const struc
     json_put_string(&json, "expires_at", stamp(desk, story->expires));
     json_put_string(&json, "hold", story->hold);
     json_put_string(&json, "next", mail_story_next(story, lang, &desk->arena));
+    json_put_string(&json, "source", story->source);
+    json_put_string(&json, "source_text", mail_story_source(story, lang, &desk->arena));
     json_key_slice(&json, SLICE("spent_ms"));
     json_object_begin(&json);
     for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
@@ -62,6 +64,9 @@ static void print_story(struct desk *desk, const struct rules *rules, const stru
            SLICE_ARG(delivery_word(story->state)), SAY(lang, "試行", "attempts"), (long long)story->attempts);
     struct slice next = mail_story_next(story, lang, &desk->arena);
     printf("%s: %.*s\n", SAY(lang, "次", "next"), SLICE_ARG(next));
+    struct slice source = mail_story_source(story, lang, &desk->arena);
+    if (source.len)
+        printf("%s: %.*s\n", SAY(lang, "送信元", "source"), SLICE_ARG(source));
     printf("%s:", SAY(lang, "各状態の時間", "time spent"));
     for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
         if (story->spent[state])

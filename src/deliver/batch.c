@@ -149,6 +149,8 @@ static struct ledger_mark mark_of(const struct recipient *recipient)
         .state = recipient->state,
         .version_id = recipient->outgoing->version_id,
         .date = recipient->outgoing->date,
+        .source_id = recipient->slot ? recipient->slot->egress->source_id : 0,
+        .pinned_id = recipient->source_id,
     };
 }
 

@@ -172,11 +172,14 @@ static bool has_less(const struct egress *a, const struct egress *b)
 
 /* The way that may open a connection now and has had least of its share; NULL: none, and *wait_ms is when to ask again
  * (0: when one of them ends, or something else changes). */
-static struct egress *egress_that_opens(struct site *site, time_ms now, time_ms *wait_ms)
+static struct egress *egress_that_opens(const struct destination *destination, time_ms now, time_ms *wait_ms)
 {
     struct egress *best = NULL;
+    const struct egress *only = destination_egress(destination, now);
     *wait_ms = 0;
-    for (struct egress *egress = site->egresses; egress; egress = egress->next) {
+    for (struct egress *egress = destination->site->egresses; egress; egress = egress->next) {
+        if (only && egress != only)
+            continue;
         time_ms wait = egress_may_open(egress, now);
         if (wait == 0 && (!best || has_less(egress, best)))
             best = egress;
@@ -238,7 +241,7 @@ static bool open_connection(struct worker *worker, struct destination *destinati
         wait_for_connection(worker, site);
         return false;
     }
-    struct egress *egress = egress_that_opens(site, now, &wait);
+    struct egress *egress = egress_that_opens(destination, now, &wait);
     if (egress)
         slot_open(worker, destination, egress);
     else if (wait)

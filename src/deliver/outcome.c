@@ -37,6 +37,7 @@ static struct ledger_move move_begin(struct worker *worker, const struct recipie
         .is_before_known = true,
         .is_attempt = true,
         .is_mine = true,
+        .pinned_id = recipient->source_id,
     };
 }
 

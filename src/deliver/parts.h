@@ -144,6 +144,9 @@ struct destination {
     /* the worker's, from the first recipient on */
     struct route_kept *kept;
     struct destination *of_site, *next_busy; /* next */
+    /* pinned.c: those beside it, whose recipients were in doubt by one source; of one of them, beside which it is */
+    struct destination *pinned, *next_pinned, *of;
+    uint64_t source_id; /* 0: any source */
     bool is_busy;
     uint64_t passed_at;      /* flow.c: looked at in this pass */
     time_ms waits_since;     /* flow.c: its turn came, and no connection of it was free */
@@ -508,6 +511,15 @@ void worker_serve_short(struct deferred *deferred);
 bool slot_may_send(struct slot *slot);
 /* Its hosts failed while others of the site stand: no connection to it for a while, longer each time. */
 void destination_closed(struct destination *destination, time_ms now);
+
+/* pinned.c */
+/* Where those go who are claimed for `destination`, and were in doubt by this source; 0: there. */
+struct destination *destination_for(struct worker *worker, struct destination *destination, uint64_t source_id);
+/* Its hosts are these now, and of those beside it. Takes `kept`. */
+void destination_routed(struct destination *destination, struct route_kept *kept);
+void destination_free(struct destination *destination);
+/* The only way that its recipients go by; NULL: any of the site's. */
+struct egress *destination_egress(const struct destination *destination, time_ms now);
 
 /* slot.c */
 void slot_open(struct worker *worker, struct destination *destination, struct egress *egress);

@@ -45,7 +45,8 @@ struct receiver {
     pthread_mutex_t lock;
     double tokens;
     struct timespec tokens_at;
-    struct map taken; /* recipient -> how often + 1 (as a pointer) */
+    struct map taken;   /* recipient -> how often + 1 (as a pointer) */
+    struct map brought; /* "recipient by N", N the last part of the sender's address -> how often */
 };
 
 struct conversation {
@@ -121,6 +122,18 @@ static inline void receiver_takes(struct receiver *receiver, const char *recipie
     atomic_fetch_add(&receiver->accepted, 1);
 }
 
+/* By whom it was brought, too: "ann@r0.example by 3". */
+static inline void conversation_takes(struct conversation *talk)
+{
+    char by[300];
+    snprintf(by, sizeof(by), "%s by %d", talk->recipient, talk->from[3]);
+    pthread_mutex_lock(&talk->receiver->lock);
+    map_set(&talk->receiver->brought, slice_str(by),
+            (void *)((uintptr_t)map_get(&talk->receiver->brought, slice_str(by)) + 1));
+    pthread_mutex_unlock(&talk->receiver->lock);
+    receiver_takes(talk->receiver, talk->recipient);
+}
+
 enum told { TOLD_YES, TOLD_NO, TOLD_OVER };
 /* What the script says at this stage. */
 static inline enum told conversation_script(struct conversation *talk, enum stage at)
@@ -138,7 +151,7 @@ static inline enum told conversation_script(struct conversation *talk, enum stag
             return TOLD_OVER;
         }
         if (strcmp(line->say, "TAKE_AND_CLOSE") == 0)
-            receiver_takes(receiver, talk->recipient);
+            conversation_takes(talk);
         if (strcmp(line->say, "CLOSE") == 0 || strcmp(line->say, "TAKE_AND_CLOSE") == 0)
             return TOLD_OVER;
         if (strcmp(line->say, "SILENT") == 0) {
@@ -158,6 +171,17 @@ static inline int receiver_took(struct receiver *receiver, const char *recipient
     uintptr_t count = (uintptr_t)map_get(&receiver->taken, slice_str(recipient));
     pthread_mutex_unlock(&receiver->lock);
     return count ? (int)count - 1 : 0;
+}
+
+/* How often 127.88.0.`last` has brought this one's mail. */
+static inline int receiver_took_from(struct receiver *receiver, const char *recipient, int last)
+{
+    char by[300];
+    snprintf(by, sizeof(by), "%s by %d", recipient, last);
+    pthread_mutex_lock(&receiver->lock);
+    int count = (int)(uintptr_t)map_get(&receiver->brought, slice_str(by));
+    pthread_mutex_unlock(&receiver->lock);
+    return count;
 }
 
 static inline bool receiver_has_token(struct receiver *receiver)
@@ -194,7 +218,7 @@ static inline bool conversation_data(struct conversation *talk)
         receiver_pause(talk->receiver->slow_ms);
     told = conversation_script(talk, STAGE_DOT);
     if (told == TOLD_YES) {
-        receiver_takes(talk->receiver, talk->recipient);
+        conversation_takes(talk);
         atomic_fetch_add(&talk->receiver->taken_from[talk->from[3]], 1);
         conversation_say(talk, "250 2.0.0 queued");
         talk->messages++;
@@ -340,6 +364,7 @@ static inline void receiver_stop(struct receiver *receiver)
     close(receiver->fd);
     pthread_mutex_destroy(&receiver->lock);
     map_release(&receiver->taken);
+    map_release(&receiver->brought);
 }
 
 #endif

@@ -561,12 +561,8 @@ void routing_release(struct dispatcher *dispatcher)
     directions_free(dispatcher->directions);
     dns_client_free(dispatcher->dns);
     at = 0;
-    for (struct map_entry *entry; (entry = map_walk(&dispatcher->destinations, &at));) {
-        struct destination *destination = entry->value;
-        route_kept_drop(destination->kept);
-        free(destination->clear_until);
-        free(destination);
-    }
+    for (struct map_entry *entry; (entry = map_walk(&dispatcher->destinations, &at));)
+        destination_free(entry->value);
     at = 0;
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->sites, &at));)
         free(entry->value);

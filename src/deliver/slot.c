@@ -207,11 +207,12 @@ static bool hand_over(struct slot *slot, struct recipient *recipient)
 static bool should_close(const struct slot *slot)
 {
     const struct site *site = slot->destination->site;
+    const struct egress *only = destination_egress(slot->destination, loop_now(slot->worker->loop));
     bool others_wait = site->is_crowded || slot->worker->first_short;
     return slot->sent >= (int)site->rule->messages_per_connection ||
            (others_wait && slot->sent >= (site->urgent_waits ? 1 : TURN)) ||
            egress_has_too_many(slot->egress, loop_now(slot->worker->loop)) || !slot->egress->is_usable ||
-           slot->worker->is_stopping;
+           (only && slot->egress != only) || slot->worker->is_stopping;
 }
 
 bool slot_has_room(const struct slot *slot)

@@ -89,6 +89,8 @@ static void turn_ends(struct deferred *deferred)
 void worker_send_home(struct worker *worker, struct recipient *recipient)
 {
     worker->in_memory--;
+    if (recipient->destination->of) /* as it was claimed */
+        recipient->destination = recipient->destination->of;
     *worker->last_home = &recipient->item;
     worker->last_home = &recipient->item.next;
     if (worker->is_stopping)
@@ -160,6 +162,7 @@ static void recipients_arrived(struct mailbox *mailbox, struct mail_item *batch)
         recipient->turn = ++worker->turns;
         if (!destination->raw.last)
             destination_meet(worker, destination);
+        recipient->destination = destination = destination_for(worker, destination, recipient->source_id);
         if (worker->is_stopping)
             worker_give_back(worker, recipient);
         else if (destination->kept->route.status != ROUTE_FOUND)
@@ -323,12 +326,7 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
             holds_free(worker->holds);
             worker->holds = control->holds;
             break;
-        case CONTROL_ROUTE:
-            route_kept_drop(control->destination->kept);
-            control->destination->kept = control->kept;
-            free(control->destination->clear_until);
-            control->destination->clear_until = NULL;
-            break;
+        case CONTROL_ROUTE: destination_routed(control->destination, control->kept); break;
         case CONTROL_SOURCES: sources_arrived(worker, control->sources); break;
         case CONTROL_TELL: telling_worker(worker, control->telling); break;
         case CONTROL_STOP: stop_begin(worker); break;

@@ -26,8 +26,8 @@ static struct slice tail_copy(char **to, struct slice s)
 
 static struct recipient *recipient_of_row(struct lane *lane, const struct rows *rows)
 {
-    struct slice address = rows_text(rows, 10), written = rows_text(rows, 11), name = rows_text(rows, 12),
-                 fields = rows_text(rows, 13);
+    struct slice address = rows_text(rows, 11), written = rows_text(rows, 12), name = rows_text(rows, 13),
+                 fields = rows_text(rows, 14);
     struct recipient *recipient =
         memory_zero(1, sizeof(*recipient) + address.len + written.len + name.len + fields.len);
     char *to = (char *)(recipient + 1);
@@ -48,6 +48,7 @@ static struct recipient *recipient_of_row(struct lane *lane, const struct rows *
     recipient->date = rows_int(rows, 7);
     recipient->accepted = rows_int(rows, 8);
     recipient->expires = rows_int(rows, 9);
+    recipient->source_id = (uint64_t)rows_int(rows, 10);
     recipient->address = tail_copy(&to, address);
     recipient->written = tail_copy(&to, written);
     recipient->name = tail_copy(&to, name);
@@ -64,7 +65,8 @@ static bool claim_bucket(struct lanes *lanes, struct lane *lane, time_ms now, si
     SCOPED(rows) rows = {0};
     if (!db_query(lanes->reader, why, &rows,
                   "SELECT d.id, d.state, d.due_ms, d.attempts, d.contact_id, d.message_id, d.version_id, d.date_ms, "
-                  "d.accepted_ms, d.expires_ms, d.address, d.written, c.name, c.fields FROM delivery d LEFT JOIN "
+                  "d.accepted_ms, d.expires_ms, d.source_id, d.address, d.written, c.name, c.fields FROM delivery d "
+                  "LEFT JOIN "
                   "contact c ON c.bucket = d.bucket AND c.id = d.contact_id WHERE d.bucket = $1 AND d.lane_id = $2 AND "
                   "d.state <= 1 AND (d.due_ms, d.id) > ($3, $4) ORDER BY d.due_ms, d.id LIMIT $5",
                   VALUES(V_INT(lane->cursor), V_INT((int64_t)lane->key.id), V_INT(lane->after_due),

@@ -24,7 +24,7 @@ static bool our_right(const struct ledger *ledger, struct db *db, struct fault *
 
 /* ── the mark ── */
 
-enum { MARK_WIDTH = 7 };
+enum { MARK_WIDTH = 8 };
 
 /* Does suppression s speak of delivery d? Of everything; or, where a campaign sends it, of campaigns or of its list.
  * Who left by himself and now asks to be on a list gets the mail that asks whether it was he (audience/optin.h). Looked
@@ -38,7 +38,7 @@ enum { MARK_WIDTH = 7 };
 /* The plus keeps SQLite from building a table in memory for IN or OR, for each mark anew. */
 static const char mark_sql[] =
     "UPDATE delivery SET state = 3, node = $4, version_id = $5, date_ms = $6, changed_ms = "
-    "$7 WHERE bucket = $1 AND id = $2 AND "
+    "$7, source_id = $8 WHERE bucket = $1 AND id = $2 AND "
     "state <= 1 AND attempts = $3 AND NOT EXISTS (SELECT 1 FROM suppression s WHERE "
     "s.bucket = delivery.bucket AND s.address = "
     "delivery.address AND (+s.brand_id = 0 OR +s.brand_id = delivery.brand_id) AND " SPEAKS_OF(
@@ -114,6 +114,7 @@ bool ledger_mark(const struct ledger *ledger, struct db *db, struct fault *why, 
         row[4] = V_INT((int64_t)marks[i].version_id);
         row[5] = V_INT(marks[i].date);
         row[6] = V_INT(now);
+        row[7] = V_INT((int64_t)marks[i].source_id);
         which[rows++] = i;
     }
     bool ok = rows == 0 || db_do_many(db, why, mark_sql, values, MARK_WIDTH, rows, changed);
@@ -132,7 +133,7 @@ bool ledger_mark(const struct ledger *ledger, struct db *db, struct fault *why, 
 bool ledger_unmark(const struct ledger *ledger, struct db *db, struct fault *why, const struct ledger_mark *marks,
                    size_t count, time_ms now)
 {
-    enum { WIDTH = 5 };
+    enum { WIDTH = 6 };
     const struct bucket_set none = {0};
     struct right right;
     if (!our_right(ledger, db, why, &none, &right))
@@ -146,11 +147,14 @@ bool ledger_unmark(const struct ledger *ledger, struct db *db, struct fault *why
         row[2] = V_INT(marks[i].state);
         row[3] = V_INT(ledger->node);
         row[4] = V_INT(now);
+        row[5] = V_INT((int64_t)marks[i].pinned_id);
     }
-    bool ok = rows == 0 || db_do_many(db, why,
-                                      "UPDATE delivery SET state = $3, changed_ms = $5 WHERE bucket = $1 AND id = $2 "
-                                      "AND state = 3 AND node = $4",
-                                      values, WIDTH, rows, NULL);
+    bool ok =
+        rows == 0 ||
+        db_do_many(db, why,
+                   "UPDATE delivery SET state = $3, changed_ms = $5, source_id = $6 WHERE bucket = $1 AND id = $2 "
+                   "AND state = 3 AND node = $4",
+                   values, WIDTH, rows, NULL);
     free(values);
     return ok;
 }
@@ -186,11 +190,12 @@ static bool states_before(struct db *db, struct fault *why, struct ledger_move *
     return true;
 }
 
-enum { MOVE_WIDTH = 8 };
+enum { MOVE_WIDTH = 9 };
 static const char move_sql[] =
     "UPDATE delivery SET state = $3, due_ms = CASE WHEN CAST($4 AS BIGINT) > 0 THEN $4 ELSE due_ms END, attempts = "
     "attempts + $5, "
-    "changed_ms = $6 WHERE bucket = $1 AND id = $2 AND ((CAST($7 AS INTEGER) >> state) & 1) = 1 AND (state <> 3 OR "
+    "changed_ms = $6, source_id = CASE WHEN CAST($9 AS BIGINT) < 0 THEN source_id ELSE $9 END WHERE bucket = $1 AND id "
+    "= $2 AND ((CAST($7 AS INTEGER) >> state) & 1) = 1 AND (state <> 3 OR "
     "CAST($8 AS INTEGER) < 0 OR node = $8)";
 
 /* The states it may leave here: in buckets that are not ours what we have on the wire, and nothing else. */
@@ -202,6 +207,12 @@ static unsigned move_from(const struct ledger_move *move, const struct right *ri
     if (move->event.state_before == DELIVERY_STATE_COUNT || !right->is_alive)
         return 0;
     return is_ours ? move->from : move->from & LEDGER_BIT(DELIVERY_ON_WIRE);
+}
+
+/* What is in doubt, or was not tried, keeps the source it has: -1. */
+static int64_t source_after(const struct ledger_move *move)
+{
+    return move->is_attempt && move->event.state_after != DELIVERY_IN_DOUBT ? (int64_t)move->pinned_id : -1;
 }
 
 static bool move_rows(const struct ledger *ledger, struct db *db, struct fault *why, const struct right *right,
@@ -223,6 +234,7 @@ static bool move_rows(const struct ledger *ledger, struct db *db, struct fault *
         bool is_ours_only;
         row[6] = V_INT(move_from(move, right, &is_ours_only));
         row[7] = V_INT(is_ours_only ? (int64_t)ledger->node : -1);
+        row[8] = V_INT(source_after(move));
         rows++;
     }
     bool ok = db_do_many(db, why, move_sql, values, MOVE_WIDTH, rows, changed);

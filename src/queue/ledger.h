@@ -39,9 +39,11 @@ struct ledger_mark {
     enum delivery_state state; /* as claimed */
     uint64_t version_id;       /* to be pinned */
     time_ms date;              /* to be pinned */
+    uint64_t source_id;        /* by which it goes; 0: the system chooses the address */
+    uint64_t pinned_id;        /* as claimed: by which it was in doubt before; 0: it was not */
     enum ledger_marked result;
 };
-/* Put deliveries on the wire. */
+/* Put deliveries on the wire. What ends in doubt keeps its source: the next attempts go by it, while it lives. */
 NODISCARD bool ledger_mark(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_mark *marks,
                            size_t count, time_ms now);
 
@@ -58,12 +60,13 @@ struct ledger_move {
     struct event
         event;     /* delivery_id, kind, state_after, at and whatever is known of the cause. address and domain too */
     unsigned from; /* LEDGER_BIT of the states it may leave */
-    bool is_before_known;   /* event.state_before says what it was before the mark; otherwise the row is asked */
-    bool is_attempt;        /* attempts + 1 */
-    bool is_mine;           /* what came of a claim of ours: of what is on the wire only what this node has marked */
-    time_ms due;            /* for states that are owed */
-    bool is_moved;          /* out: false: it was in no state of `from`, or not ours; no event was written */
-    bool is_doubted;        /* out: the site guard holds it; the event says so now */
+    bool is_before_known; /* event.state_before says what it was before the mark; otherwise the row is asked */
+    bool is_attempt;      /* attempts + 1 */
+    bool is_mine;         /* what came of a claim of ours: of what is on the wire only what this node has marked */
+    uint64_t pinned_id; /* is_attempt: with an answer the source of the mark is forgotten for this one, of the claim */
+    time_ms due;        /* for states that are owed */
+    bool is_moved;      /* out: false: it was in no state of `from`, or not ours; no event was written */
+    bool is_doubted;    /* out: the site guard holds it; the event says so now */
     struct verdict as_said; /* out: the verdict of a doubted one */
 };
 /* Move deliveries, each with its event, its exclusion or its strike. */

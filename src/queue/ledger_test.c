@@ -207,6 +207,47 @@ static void an_unmark_gives_back_what_it_was(void **state)
     test_store_end(&fixture.store);
 }
 
+/* R22: the source of the mark stays with what ends in doubt, whoever finds it so, until the mail is answered for; an
+ * answer to a later attempt leaves it as it was claimed, and so does a mark that is taken back */
+static void what_is_in_doubt_keeps_its_source(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp"), bob = add(&fixture, "bob@example.jp"),
+                         eve = add(&fixture, "eve@example.jp");
+    struct ledger_mark marks[] = {
+        {.id = ann.id, .source_id = 71}, {.id = bob.id, .source_id = 72}, {.id = eve.id, .source_id = 73}};
+    go(&(struct call){.fixture = &fixture, .what = MARK, .marks = marks, .count = 3, .now = NOW});
+    assert_int_equal(column(&fixture, &ann, "source_id"), 71);
+    struct ledger_move answered = move_to(&eve, EVENT_DEFERRED, DELIVERY_DEFERRED);
+    assert_true(settle(&fixture, &answered));
+    assert_int_equal(column(&fixture, &eve, "source_id"), 0); /* it was told: nothing to keep to */
+    struct ledger_move lost = move_to(&ann, EVENT_IN_DOUBT, DELIVERY_IN_DOUBT);
+    assert_true(settle(&fixture, &lost));
+    struct call recover = {.fixture = &fixture, .what = RECOVER, .now = NOW};
+    go(&recover); /* bob: the node died */
+    assert_int_equal(column(&fixture, &bob, "state"), DELIVERY_IN_DOUBT);
+    struct call release = {.fixture = &fixture, .what = RELEASE, .now = NOW + DAYS_MS(1), .count = 10};
+    go(&release);
+    assert_int_equal(column(&fixture, &ann, "state"), DELIVERY_DEFERRED);
+    assert_int_equal(column(&fixture, &bob, "state"), DELIVERY_DEFERRED);
+    assert_int_equal(column(&fixture, &ann, "source_id"), 71);
+    assert_int_equal(column(&fixture, &bob, "source_id"), 72);
+    /* its source was gone: by another one, which is taken back, then again, and the answer is "later" */
+    struct ledger_mark other = {
+        .id = ann.id, .attempts = 1, .state = DELIVERY_DEFERRED, .source_id = 79, .pinned_id = 71};
+    go(&(struct call){.fixture = &fixture, .what = MARK, .marks = &other, .count = 1, .now = NOW});
+    assert_int_equal(column(&fixture, &ann, "source_id"), 79);
+    go(&(struct call){.fixture = &fixture, .what = UNMARK, .marks = &other, .count = 1, .now = NOW});
+    assert_int_equal(column(&fixture, &ann, "source_id"), 71);
+    go(&(struct call){.fixture = &fixture, .what = MARK, .marks = &other, .count = 1, .now = NOW});
+    struct ledger_move later = move_to(&ann, EVENT_DEFERRED, DELIVERY_DEFERRED);
+    later.pinned_id = 71;
+    assert_true(settle(&fixture, &later));
+    assert_int_equal(column(&fixture, &ann, "source_id"), 71);
+    arena_release(&release.arena);
+    test_store_end(&fixture.store);
+}
+
 /* R37: a node that has lost its leases moves nothing, and what it held is doubtful for the other */
 static void a_node_without_the_lease_moves_nothing(void **state)
 {
@@ -671,6 +712,7 @@ int main(void)
         ON_BOTH(an_old_claim_cannot_mark),
         ON_BOTH(a_suppressed_address_is_never_marked),
         ON_BOTH(an_unmark_gives_back_what_it_was),
+        ON_BOTH(what_is_in_doubt_keeps_its_source),
         ON_BOTH(a_node_without_the_lease_moves_nothing),
         ON_BOTH(a_bucket_changes_hands_while_a_mail_is_on_the_wire),
         ON_BOTH(every_outcome_writes_its_event),

@@ -29,6 +29,7 @@ struct recipient {
     time_ms date;        /* its Date header, 0: not pinned yet */
     time_ms accepted, expires, due;
     unsigned attempts;                     /* ended ones */
+    uint64_t source_id;                    /* by which it was in doubt, and goes again; 0: any */
     enum delivery_state state;             /* as claimed: waiting or deferred */
     struct slice address, written, domain; /* identity, RCPT TO, A-label */
     struct slice name, fields;             /* of the contact: fields is a JSON object */

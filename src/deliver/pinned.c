@@ -1,0 +1,66 @@
+/* pinned.c - who was in doubt goes again by the source that was used then, while that source lives (R22)
+ *
+ * A receiver that knows a mail again by its Message-ID looks at who brings it, too. So a recipient that was in doubt
+ * has a destination of its own beside the one it was claimed for: the same hosts and the same site, with its pace and
+ * its turns, and connections from that one source only. When the source drains, is in trouble, was taken away or has
+ * used up its day, any source of the pool will do. Such destinations are the worker's, and go with the one they stand
+ * beside. */
+#include "deliver/parts.h"
+
+static struct destination *beside(struct worker *worker, struct destination *of, uint64_t source_id)
+{
+    struct destination *destination = NEW(struct destination);
+    destination->key = of->key;
+    destination->site = of->site;
+    destination->kept = of->kept;
+    destination->kept->held++;
+    destination->of = of;
+    destination->source_id = source_id;
+    destination->next_pinned = of->pinned;
+    of->pinned = destination;
+    destination_meet(worker, destination);
+    return destination;
+}
+
+struct destination *destination_for(struct worker *worker, struct destination *destination, uint64_t source_id)
+{
+    if (!source_id || !destination->site->pool.len)
+        return destination;
+    for (struct destination *pinned = destination->pinned; pinned; pinned = pinned->next_pinned)
+        if (pinned->source_id == source_id)
+            return pinned;
+    return beside(worker, destination, source_id);
+}
+
+void destination_routed(struct destination *destination, struct route_kept *kept)
+{
+    route_kept_drop(destination->kept);
+    destination->kept = kept;
+    free(destination->clear_until);
+    destination->clear_until = NULL;
+    for (struct destination *pinned = destination->pinned; pinned; pinned = pinned->next_pinned) {
+        kept->held++;
+        destination_routed(pinned, kept);
+    }
+}
+
+void destination_free(struct destination *destination)
+{
+    for (struct destination *pinned = destination->pinned, *next; pinned; pinned = next) {
+        next = pinned->next_pinned;
+        destination_free(pinned);
+    }
+    route_kept_drop(destination->kept);
+    free(destination->clear_until);
+    free(destination);
+}
+
+struct egress *destination_egress(const struct destination *destination, time_ms now)
+{
+    if (!destination->source_id)
+        return NULL;
+    for (struct egress *egress = destination->site->egresses; egress; egress = egress->next)
+        if (egress->source_id == destination->source_id)
+            return egress->is_usable && now >= egress->bad_until && !egress->allowance.is_used_up ? egress : NULL;
+    return NULL;
+}
