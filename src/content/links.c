@@ -34,19 +34,25 @@ static bool target_read(struct slice written, struct buf *url)
 
 static bool has_liquid(struct slice text)
 {
+    struct markup_ends ends = {0};
     for (size_t i = 0; i < text.len; i++)
-        if (markup_liquid(slice_from(text, i)))
+        if (markup_liquid(&ends, slice_from(text, i)))
             return true;
     return false;
 }
 
-/* The next counted link from *at on: where its address stands as written, and what it is. */
-static bool next_link(struct slice html, size_t *at, struct slice *written, struct buf *url)
+struct walk {
+    struct slice html;
+    size_t at;
+    struct markup_ends ends;
+};
+/* The next counted link: where its address stands as written, and what it is. */
+static bool next_link(struct walk *walk, struct slice *written, struct buf *url)
 {
     static const char *const names[] = {"a", "area", NULL};
-    while (*at < html.len) {
-        struct slice rest = slice_from(html, *at);
-        size_t len = markup_liquid(rest);
+    while (walk->at < walk->html.len) {
+        struct slice rest = slice_from(walk->html, walk->at);
+        size_t len = markup_liquid(&walk->ends, rest);
         if (len && slice_starts(slice_trim(slice_from(rest, rest.ptr[2] == '-' ? 3 : 2)), SLICE("raw"))) {
             ptrdiff_t end = slice_find(rest, SLICE("endraw")); /* what stands there is nobody's template */
             len = end == SLICE_NPOS ? rest.len : (size_t)end;
@@ -55,23 +61,20 @@ static bool next_link(struct slice html, size_t *at, struct slice *written, stru
             len = end == SLICE_NPOS ? rest.len : (size_t)end + 3;
         } else if (!len && rest.ptr[0] == '<' && rest.len > 1 && ascii_is_alpha(rest.ptr[1])) {
             struct tag tag;
-            len = markup_tag_len(rest);
+            len = markup_tag_len(&walk->ends, rest);
             markup_tag_read(slice_head(rest, len), &tag);
             *written = tag_attribute(&tag, "href");
             if (rest.ptr[len - 1] == '>' && tag_is_one_of(&tag, names) && written->len && !has_liquid(*written) &&
                 !slice_equal_caseless(tag_attribute(&tag, "data-track"), SLICE("no")) && target_read(*written, url)) {
-                *at += len;
+                walk->at += len;
                 return true;
             }
         }
         if (!len) {
-            const char *next = memchr(rest.ptr + 1, '<', rest.len - 1),
-                       *liquid = memchr(rest.ptr + 1, '{', rest.len - 1);
-            if (!next || (liquid && liquid < next))
-                next = liquid;
-            len = next ? (size_t)(next - rest.ptr) : rest.len;
+            for (len = 1; len < rest.len && rest.ptr[len] != '<' && rest.ptr[len] != '{';)
+                len++;
         }
-        *at += len;
+        walk->at += len;
     }
     return false;
 }
@@ -80,8 +83,9 @@ size_t links_rewrite(struct buf *out, struct slice html)
 {
     SCOPED(buf) url = BUF(3 * LINK_LENGTH_MAX);
     struct slice written;
-    size_t at = 0, done = 0, count = 0;
-    while (count < LINKS_MAX && next_link(html, &at, &written, &url)) {
+    struct walk walk = {.html = html};
+    size_t done = 0, count = 0;
+    while (count < LINKS_MAX && next_link(&walk, &written, &url)) {
         size_t from = (size_t)(written.ptr - html.ptr);
         bool is_bare = from == 0 || !memchr("\"'", html.ptr[from - 1], 2); /* href=https://... */
         buf_append(out, slice_of(html.ptr + done, from - done));
@@ -96,8 +100,8 @@ struct slice *links_targets(struct slice html, struct arena *arena, size_t *coun
 {
     SCOPED(buf) url = BUF(3 * LINK_LENGTH_MAX);
     struct slice written, *targets = ARENA_ARRAY(arena, struct slice, LINKS_MAX);
-    size_t at = 0;
-    for (*count = 0; *count < LINKS_MAX && next_link(html, &at, &written, &url); ++*count)
+    struct walk walk = {.html = html};
+    for (*count = 0; *count < LINKS_MAX && next_link(&walk, &written, &url); ++*count)
         targets[*count] = arena_copy(arena, buf_slice(&url));
     return targets;
 }

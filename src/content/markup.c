@@ -60,19 +60,26 @@ bool tag_is_one_of(const struct tag *tag, const char *const *names)
     return false;
 }
 
-size_t markup_liquid(struct slice s)
+size_t markup_liquid(struct markup_ends *ends, struct slice s)
 {
+    enum { LIQUID_MOST = 16 * 1024 };
     if (s.len < 4 || s.ptr[0] != '{' || (s.ptr[1] != '{' && s.ptr[1] != '%'))
         return 0;
-    ptrdiff_t end = slice_find(slice_head(s, 16 * 1024), s.ptr[1] == '{' ? SLICE("}}") : SLICE("%}"));
-    return end == SLICE_NPOS ? 0 : (size_t)end + 2;
+    struct markup_end *end = s.ptr[1] == '{' ? &ends->output : &ends->tag;
+    if (!end->from || s.ptr < end->from || s.ptr > end->at) {
+        ptrdiff_t found = slice_find(s, s.ptr[1] == '{' ? SLICE("}}") : SLICE("%}"));
+        end->from = s.ptr;
+        end->at = s.ptr + (found == SLICE_NPOS ? s.len : (size_t)found);
+    }
+    size_t len = (size_t)(end->at - s.ptr) + 2;
+    return len > s.len || len > LIQUID_MOST ? 0 : len;
 }
 
-size_t markup_tag_len(struct slice s)
+size_t markup_tag_len(struct markup_ends *ends, struct slice s)
 {
     char quote = 0;
     for (size_t i = 1; i < s.len;) {
-        size_t liquid = markup_liquid(slice_from(s, i));
+        size_t liquid = markup_liquid(ends, slice_from(s, i));
         char c = s.ptr[i];
         if (liquid) {
             i += liquid;
@@ -103,6 +110,7 @@ void markup_tag_read(struct slice s, struct tag *tag)
 struct slice tag_attribute(const struct tag *tag, const char *name)
 {
     struct slice rest = tag->attributes;
+    struct markup_ends ends = {0};
     while (rest.len) {
         while (rest.len && (ascii_is_space(rest.ptr[0]) || rest.ptr[0] == '/'))
             rest = slice_from(rest, 1);
@@ -120,7 +128,7 @@ struct slice tag_attribute(const struct tag *tag, const char *name)
             char quote = rest.len && (rest.ptr[0] == '"' || rest.ptr[0] == '\'') ? rest.ptr[0] : 0;
             rest = slice_from(rest, quote != 0);
             for (end = 0; end < rest.len && (quote ? rest.ptr[end] != quote : !ascii_is_space(rest.ptr[end]));) {
-                size_t liquid = markup_liquid(slice_from(rest, end));
+                size_t liquid = markup_liquid(&ends, slice_from(rest, end));
                 end += liquid ? liquid : 1;
             }
             value = slice_head(rest, end);

@@ -12,8 +12,16 @@ struct tag {
     bool is_end;
 };
 
+/* Where the next ends of Liquid stand, so that braces that never end cost one look through the text and not one each.
+ * One for each text, {0} at first; asked from its front to its end, with slices that all reach to its end. */
+struct markup_ends {
+    struct markup_end {
+        const char *from, *at; /* none from `from` up to `at`, where one is, or where the text ends */
+    } output, tag;
+};
+
 /* The octets of the tag that begins at s ('<'): past its '>'; quotes and Liquid hide. */
-size_t markup_tag_len(struct slice s);
+size_t markup_tag_len(struct markup_ends *ends, struct slice s);
 void markup_tag_read(struct slice s, struct tag *tag);
 bool tag_is(const struct tag *tag, const char *name);
 bool tag_is_one_of(const struct tag *tag, const char *const *names); /* NULL ends them */
@@ -21,7 +29,7 @@ bool tag_is_one_of(const struct tag *tag, const char *const *names); /* NULL end
 struct slice tag_attribute(const struct tag *tag, const char *name);
 
 /* The octets of the Liquid output or tag that begins at s; 0: none does. */
-size_t markup_liquid(struct slice s);
+size_t markup_liquid(struct markup_ends *ends, struct slice s);
 /* The character an entity stands for is appended; its octets in the source, 0 when it is none. */
 size_t markup_entity(struct slice s, struct buf *out);
 /* An attribute's value with its entities decoded. */

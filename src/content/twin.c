@@ -15,6 +15,7 @@ struct twin {
     struct buf *out;
     struct slice html;
     size_t at;
+    struct markup_ends ends;
     unsigned breaks;               /* line ends wanted before the next text */
     bool has_gap, has_newline_gap; /* white space was seen, with a line end in it */
     bool is_pre;
@@ -162,7 +163,7 @@ static void skip_element(struct twin *twin, const struct tag *opened, bool is_ra
         twin->at = (size_t)(open - twin->html.ptr);
         rest = slice_from(twin->html, twin->at);
         struct tag tag;
-        size_t len = is_raw && !slice_starts(rest, SLICE("</")) ? 1 : markup_tag_len(rest);
+        size_t len = is_raw && !slice_starts(rest, SLICE("</")) ? 1 : markup_tag_len(&twin->ends, rest);
         markup_tag_read(slice_head(rest, len), &tag);
         twin->at += len;
         if (slice_equal_caseless(tag.name, opened->name) && tag.name.len)
@@ -296,7 +297,7 @@ void twin_from_html(struct buf *out, struct slice html)
     struct twin twin = {.out = out, .html = html};
     while (twin.at < html.len) {
         struct slice rest = slice_from(html, twin.at);
-        size_t len = markup_liquid(rest);
+        size_t len = markup_liquid(&twin.ends, rest);
         if (len) {
             twin.at += len;
             put_liquid(&twin, slice_head(rest, len));
@@ -310,13 +311,13 @@ void twin_from_html(struct buf *out, struct slice html)
         if (rest.ptr[0] == '<' && rest.len > 1 &&
             (ascii_is_alpha(rest.ptr[1]) || rest.ptr[1] == '/' || rest.ptr[1] == '!')) {
             struct tag tag;
-            len = markup_tag_len(rest);
+            len = markup_tag_len(&twin.ends, rest);
             markup_tag_read(slice_head(rest, len), &tag);
             twin.at += len;
             read_tag(&twin, &tag);
             continue;
         }
-        for (len = 1; len < rest.len && rest.ptr[len] != '<' && !markup_liquid(slice_from(rest, len));)
+        for (len = 1; len < rest.len && rest.ptr[len] != '<' && !markup_liquid(&twin.ends, slice_from(rest, len));)
             len++;
         twin.at += len;
         put_text(&twin, slice_head(rest, len));

@@ -72,6 +72,7 @@ static bool has_uri(struct slice list)
 
 bool dmarc_record_parse(struct slice text, struct dmarc_record *record)
 {
+    text = slice_head(text, DMARC_RECORD_MAX);
     struct slice rest = text, first;
     if (!slice_split(&rest, ';', &first))
         return false;
