@@ -128,6 +128,8 @@ static void close_all(struct api *api)
     if (api->server)
         http_server_free(api->server);
     api->server = NULL;
+    null_mx_free(api->null_mx);
+    api->null_mx = NULL;
     aside_stop(api->aside);
     api->aside = NULL;
     db_free(api->db);
@@ -167,6 +169,8 @@ static bool prepare(struct api *api, struct fault *why)
     api->loop = loop_new(options->world);
     mailbox_init(&api->import_news, api->loop, import_news_came, api);
     mailbox_init(&api->mailbox, api->loop, received, api);
+    if (!options->takes_null_mx)
+        api->null_mx = null_mx_new(api->loop);
     timer_init(&api->tick, api->loop, streams_tick, api);
     timer_init(&api->stop_timer, api->loop, stop_turn, api);
     api->router = http_router_new();

@@ -69,6 +69,7 @@ struct api_options {
     const struct robots *robots;   /* who clicks; wanted where there are links */
     unsigned optins_of_network;    /* requests to be on a list an hour, of one network; 0: no limit */
     struct join_reader *reader;    /* reads mails that are pasted, in the jail; NULL: they are read here (tests) */
+    bool takes_null_mx;            /* mail from domains that take none, too (RFC 7505 4.2) */
     bool is_playground;
     struct api_inbox inbox;              /* list NULL: there is none (404) */
     struct slice brand_name, brand_from; /* whom GET /session names; empty: the first brand of the store */

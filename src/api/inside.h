@@ -11,6 +11,7 @@
 #include "api/live.h"
 #include "api/sender.h"
 #include "api/sign_in.h"
+#include "dns/null_mx.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "store/db.h"
@@ -38,6 +39,7 @@ struct api {
     struct click_batch *clicks;  /* what came in this turn (clicks.c) */
     struct deferred clicks_turn; /* its end */
     struct senders senders;
+    struct null_mx *null_mx; /* of From domains; NULL: nobody asks */
     struct live live;
     struct stream_page *streams;                   /* open event streams */
     struct aside *aside;                           /* the reading thread */

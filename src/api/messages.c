@@ -142,11 +142,23 @@ static void sending_done(struct write_job *job, const struct fault *why)
     http_resume(&sending->later);
 }
 
+/* M9 (RFC 7505 4.2): no error mail and no answer could ever come back. */
+static void from_refuse(struct http_request *request, struct slice domain)
+{
+    answer_problem(
+        request, 400, "from",
+        "%.*s says in the DNS that it takes no mail (a null MX), so no answer could come back, and receivers "
+        "refuse such senders (550 5.7.27); write from a domain that has a mailbox, or take its null MX away",
+        SLICE_ARG(slice_head(domain, 253)));
+}
+
 static void sending_resumed(struct http_later *later, struct http_request *request)
 {
     struct sending *sending = SENDING_OF(later, later);
     sending->api->writes--;
     if (!request) { /* the client has gone */
+    } else if (sending->is_from_nowhere) {
+        from_refuse(request, sending->message.from_domain);
     } else if (sending->why.kind != FAULT_NONE) {
         answer_fault(request, &sending->why, 400);
     } else if (sending->repeated == REPEAT_OTHER) {
@@ -160,6 +172,16 @@ static void sending_resumed(struct http_later *later, struct http_request *reque
     sending_free(sending);
 }
 
+static void from_told(void *owner, bool is_published)
+{
+    struct sending *sending = owner;
+    sending->is_from_nowhere = is_published;
+    if (is_published)
+        http_resume(&sending->later);
+    else
+        store_write(sending->api->options.store, &sending->job);
+}
+
 void api_message_send(struct api *api, struct http_request *request)
 {
     struct sending *sending = sending_read(api, request);
@@ -169,9 +191,18 @@ void api_message_send(struct api *api, struct http_request *request)
                                       .done = sending_done,
                                       .rows = (unsigned)(4 + 2 * sending->count + 16 * sending->link_count),
                                       .fails_fast = true};
+    enum null_mx_said said =
+        api->null_mx ? null_mx_known(api->null_mx, sending->message.from_domain) : NULL_MX_TAKES_MAIL;
+    if (said == NULL_MX_PUBLISHED) {
+        from_refuse(request, sending->message.from_domain);
+        return sending_free(sending);
+    }
     api->writes++;
     http_suspend(request, &sending->later, sending_resumed);
-    store_write(api->options.store, &sending->job);
+    if (said == NULL_MX_NOT_KNOWN)
+        null_mx_ask(api->null_mx, sending->message.from_domain, from_told, sending);
+    else
+        store_write(api->options.store, &sending->job);
 }
 
 /* ── looking ── */

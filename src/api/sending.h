@@ -47,6 +47,7 @@ struct sending {
     size_t link_count;
     bool is_scheduled;
     struct repeat repeat;
+    bool is_from_nowhere; /* the domain of From takes no mail */
     /* of the last run */
     struct submit_news *news;
     size_t news_count;

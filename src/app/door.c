@@ -398,6 +398,7 @@ static bool open_all(struct door *door, struct fault *why)
         .keeps_8bit = strcmp(config->submission_eight_bit.text, "keep") == 0,
         .delay_after = config->submission_delay_after.duration,
         .no_reports = strcmp(config->submission_reports.text, "off") == 0,
+        .takes_null_mx = strcmp(config->null_mx_senders.text, "accept") == 0,
         .recent = door->options.recent,
         .submitted = door->options.submitted,
         .owner = door->options.owner,

@@ -140,6 +140,7 @@ struct mail_door *mail_door_start(const struct mail_door_options *options, struc
         .ring = options->ring,
         .mailboxes = mailboxes,
         .mailbox_count = mailboxes_of(options->config, mailboxes),
+        .takes_null_mx = strcmp(options->config->null_mx_senders.text, "accept") == 0,
     };
     const struct inbound inbound = {.self = door, .is_ours = is_ours, .accept = keep_mail};
     door->loop = loop_new(options->world);

@@ -497,6 +497,7 @@ bool service_run(struct service *service, struct fault *why)
     api.tls = strcmp(options->config->http_tls.text, "on") == 0 ? certificates_server(service->certificates) : NULL;
     api.proxies = &service->proxies;
     api.has_proxy_head = strcmp(options->config->http_proxy_protocol.text, "on") == 0;
+    api.takes_null_mx = strcmp(options->config->null_mx_senders.text, "accept") == 0;
     api.optins_of_network = (unsigned)options->config->optin_per_network.number;
     uint64_t file_size_max = (uint64_t)options->config->file_size_max.number;
     api.file_size_max = file_size_max < HOSTED_SIZE_MAX ? file_size_max : HOSTED_SIZE_MAX;

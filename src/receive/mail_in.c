@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "dns/null_mx.h"
 #include "net/mailbox.h"
 
 #include <assert.h>
@@ -27,6 +28,7 @@ struct mail_in {
     size_t mailbox_count;
     struct mailbox done;
     unsigned pending;
+    struct null_mx *null_mx; /* NULL: nobody asks */
     struct mail_in_counts counts;
 };
 
@@ -52,6 +54,9 @@ struct envelope {
     struct inbound_recipient *recipients;
     size_t count, room;
     struct pending *pending;
+    struct null_mx_question *asked; /* about the domain of mail_from */
+    struct session *session;
+    struct mail_in *in;
 };
 
 /* ── recipients ── */
@@ -231,13 +236,48 @@ static struct envelope *envelope_of(struct mail_in *in, struct session *session)
     return envelope;
 }
 
+/* M9: who takes no mail wants no answer. */
+static void sender_refuse(struct mail_in *in, struct session *session)
+{
+    count(&in->counts.senders_refused, 1);
+    smtp_server_answer(session_machine(session), SLICE("550 5.7.27 the sender's domain takes no mail (null MX)"));
+}
+
+static void sender_told(void *owner, bool is_published)
+{
+    struct envelope *envelope = owner;
+    struct session *session = envelope->session;
+    envelope->asked = NULL;
+    if (is_published)
+        sender_refuse(envelope->in, session);
+    else
+        smtp_server_accept(session_machine(session));
+    session_go_on(session);
+}
+
+static void sender_judge(struct mail_in *in, struct session *session, struct envelope *envelope, struct slice domain)
+{
+    switch (in->null_mx ? null_mx_known(in->null_mx, domain) : NULL_MX_TAKES_MAIL) {
+    case NULL_MX_TAKES_MAIL: smtp_server_accept(session_machine(session)); break;
+    case NULL_MX_PUBLISHED: sender_refuse(in, session); break;
+    case NULL_MX_NOT_KNOWN:
+        envelope->session = session;
+        envelope->in = in;
+        envelope->asked = null_mx_ask(in->null_mx, domain, sender_told, envelope);
+        break;
+    }
+}
+
 static void on_event(void *owner, struct session *session, const struct smtp_server_event *event)
 {
     struct mail_in *in = owner;
     struct envelope *envelope = envelope_of(in, session);
     struct inbound_recipient recipient;
     switch (event->what) {
-    case SMTP_SERVER_MAIL: envelope_begin(envelope, event->path->address); break;
+    case SMTP_SERVER_MAIL:
+        envelope_begin(envelope, event->path->address);
+        sender_judge(in, session, envelope, event->path->domain);
+        return;
     case SMTP_SERVER_RCPT:
         if (!recipient_judge(in, event->path, world_wall(loop_world(in->loop)), &recipient)) {
             count(&in->counts.recipients_refused, 1);
@@ -268,6 +308,8 @@ static void pending_cut(struct envelope *envelope)
     if (envelope->pending)
         envelope->pending->session = NULL;
     envelope->pending = NULL;
+    null_mx_cancel(envelope->asked);
+    envelope->asked = NULL;
 }
 
 static void on_overdue(void *owner, struct session *session)
@@ -318,6 +360,8 @@ struct mail_in *mail_in_new(struct loop *loop, const struct mail_in_options *opt
         return NULL;
     }
     in->endpoint = session_front_endpoint(in->front);
+    if (!options->takes_null_mx)
+        in->null_mx = null_mx_new(loop);
     mailbox_init(&in->done, loop, on_done, in);
     return in;
 }
@@ -339,6 +383,7 @@ void mail_in_free(struct mail_in *in)
     on_done(&in->done, mailbox_take(&in->done));
     session_front_free(in->front);
     assert(in->pending == 0);
+    null_mx_free(in->null_mx);
     mailbox_release(&in->done);
     arena_release(&in->arena);
     free(in);
@@ -355,6 +400,7 @@ struct mail_in_counts mail_in_counts(const struct mail_in *in)
     return (struct mail_in_counts){
         .sessions = __atomic_load_n(&counts->sessions, __ATOMIC_RELAXED),
         .mails = __atomic_load_n(&counts->mails, __ATOMIC_RELAXED),
+        .senders_refused = __atomic_load_n(&counts->senders_refused, __ATOMIC_RELAXED),
         .recipients_refused = __atomic_load_n(&counts->recipients_refused, __ATOMIC_RELAXED),
         .tokens_forged = __atomic_load_n(&counts->tokens_forged, __ATOMIC_RELAXED),
         .tokens_expired = __atomic_load_n(&counts->tokens_expired, __ATOMIC_RELAXED),

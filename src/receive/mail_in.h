@@ -2,7 +2,8 @@
  *
  * Recipients are accepted only in domains that struct inbound calls ours, and only b-<token>, u-<token> and the named
  * mailboxes; everything else is 550 (no relaying: M20). A token that is forged or expired is accepted all the same and
- * said to be so: counting forgeries is what raises the alarm (S13, M24). Any sender is accepted, <> or not. Mail waits
+ * said to be so: counting forgeries is what raises the alarm (S13, M24). Any sender is
+ * accepted, <> or not, but one whose domain publishes a null MX (M9). Mail waits
  * in memory, bounded, for inbound_done; 250 comes after it. */
 #ifndef TODOKE_RECEIVE_MAIL_IN_H
 #define TODOKE_RECEIVE_MAIL_IN_H
@@ -15,10 +16,11 @@ struct mail_in_options {
     const struct token_ring *ring;  /* NULL: nothing verifies */
     const struct slice *mailboxes;  /* local parts that are accepted besides tokens */
     size_t mailbox_count;           /* 0: postmaster, abuse, fbl */
+    bool takes_null_mx;             /* from domains that take no mail, too (RFC 7505 4.2); otherwise 550 5.7.27 */
 };
 
 struct mail_in_counts {
-    uint64_t sessions, mails, recipients_refused, tokens_forged, tokens_expired, octets;
+    uint64_t sessions, mails, senders_refused, recipients_refused, tokens_forged, tokens_expired, octets;
 };
 
 struct mail_in;

@@ -252,6 +252,43 @@ static bool store_is_lost(const struct submission *submission)
     return figures.is_lost;
 }
 
+void sender_forget(struct client *client)
+{
+    null_mx_cancel(client->asked.question);
+    pending_free(client->asked.unsent);
+    client->asked = (struct sender_asked){0};
+}
+
+/* M9: nothing could come back to such a sender. */
+static void sender_told(void *owner, bool is_published)
+{
+    struct client *client = owner;
+    struct session *session = client->asked.session;
+    client->asked = (struct sender_asked){0};
+    if (is_published)
+        submission_refuse(session, SUBMISSION_NULL_MX,
+                          SLICE("the domain of your sender address takes no mail (null MX)"));
+    else
+        smtp_server_accept(session_machine(session));
+    session_go_on(session);
+}
+
+static void sender_accept(struct submission *submission, struct session *session, struct client *client,
+                          struct slice domain)
+{
+    switch (submission->null_mx ? null_mx_known(submission->null_mx, domain) : NULL_MX_TAKES_MAIL) {
+    case NULL_MX_TAKES_MAIL: smtp_server_accept(session_machine(session)); break;
+    case NULL_MX_PUBLISHED:
+        submission_refuse(session, SUBMISSION_NULL_MX,
+                          SLICE("the domain of your sender address takes no mail (null MX)"));
+        break;
+    case NULL_MX_NOT_KNOWN:
+        client->asked = (struct sender_asked){.submission = submission, .session = session};
+        client->asked.question = null_mx_ask(submission->null_mx, domain, sender_told, client);
+        break;
+    }
+}
+
 static void on_mail(struct submission *submission, struct session *session, struct client *client,
                     const struct smtp_server_event *event)
 {
@@ -272,7 +309,7 @@ static void on_mail(struct submission *submission, struct session *session, stru
     client->envid = arena_copy(&client->arena, event->params->envid);
     client->ret_full = event->params->ret_full;
     client->ret_headers = event->params->ret_headers;
-    smtp_server_accept(machine);
+    sender_accept(submission, session, client, event->path->domain);
 }
 
 static void recipient_add(struct client *client, const struct address *address, const struct smtp_params *params)
@@ -345,8 +382,10 @@ static void on_overdue(void *owner, struct session *session)
 {
     struct client *client = session_data(session);
     log_warn("receive", "a mail was not kept in time; its sender is asked to try again");
-    if (client)
-        pending_cut(client, true);
+    if (!client)
+        return;
+    sender_forget(client);
+    pending_cut(client, true);
 }
 
 static void on_end(void *owner, struct session *session)
@@ -354,6 +393,7 @@ static void on_end(void *owner, struct session *session)
     struct client *client = session_data(session);
     if (!client)
         return;
+    sender_forget(client);
     if (client->pending)
         client->reserved = 0; /* it will be kept */
     pending_cut(client, false);
@@ -389,6 +429,8 @@ struct submission *submission_new(struct loop *loop, const struct submission_opt
     submission->options = *options;
     submission->options.session.smtp.host_name = arena_copy(&submission->arena, options->session.smtp.host_name);
     mailbox_init(&submission->done, loop, submission_done, submission);
+    if (!options->takes_null_mx)
+        submission->null_mx = null_mx_new(loop);
     if (front_open(submission, 0, why) && front_open(submission, 1, why))
         return submission;
     submission_free(submission);
@@ -413,6 +455,7 @@ void submission_free(struct submission *submission)
     submission_done(&submission->done, mailbox_take(&submission->done));
     for (int i = 0; i < 2; i++)
         session_front_free(submission->fronts[i]);
+    null_mx_free(submission->null_mx);
     mailbox_release(&submission->done);
     failures_forget(submission);
     size_t at = 0;

@@ -2,9 +2,10 @@
  *
  * Who has not signed in, and is in no trusted network, can send nothing to nobody (M20). AUTH only in TLS (M16). 250
  * comes after the commit that keeps the mail (R6, M7); many sessions share one commit. What is refused, completed and
- * re-encoded is message_prepare's affair (submit/prepare.h); a store that cannot write is 452 4.3.1 (R8); an answer
- * that takes too long is 451, and then the mail is not kept (R7). Everybody's recipients an hour and everybody's wrong
- * keys are bounded: 4xx that says when. One submission belongs to one loop. */
+ * re-encoded is message_prepare's affair (submit/prepare.h); from a domain with a null MX nothing is taken
+ * (550 5.7.27); a store that cannot write is 452 4.3.1 (R8); an answer that takes too long is 451, and then the mail is
+ * not kept (R7). Everybody's recipients an hour and everybody's wrong keys are bounded: 4xx that says when. One
+ * submission belongs to one loop. */
 #ifndef TODOKE_RECEIVE_SUBMISSION_H
 #define TODOKE_RECEIVE_SUBMISSION_H
 
@@ -29,6 +30,7 @@ struct submission_options {
     bool encodes_long_lines, keeps_8bit; /* submit/prepare.h */
     bool no_reports;                     /* nothing is told by mail (submit/notice.h) */
     time_ms delay_after;                 /* counted from when it is due: NOTIFY=DELAY is told then */
+    bool takes_null_mx;                  /* from domains that take no mail, too (RFC 7505 4.2) */
     struct recent_mails *recent;         /* what is handed in is kept there, too; NULL: nowhere */
     /* After each commit, on the writer's thread: tell the engine. */
     void (*submitted)(void *owner, const struct submit_news *news, size_t count);

@@ -257,10 +257,55 @@ static bool brand_of(struct submission *submission, struct session *session, con
     return false;
 }
 
-static void pending_free(struct pending *pending)
+void pending_free(struct pending *pending)
 {
+    if (!pending)
+        return;
     arena_release(&pending->arena);
     free(pending);
+}
+
+static void pending_send(struct pending *pending, struct client *client)
+{
+    struct submission *submission = pending->submission;
+    recent_mails_keep(submission->options.recent, &pending->message);
+    client->pending = pending;
+    submission->pending++;
+    store_write(submission->options.store, &pending->job);
+}
+
+static void from_refuse(struct session *session, struct client *client, struct pending *pending)
+{
+    pending->submission->counts.refused++;
+    submission_refuse(session, SUBMISSION_NULL_MX, SLICE("the domain of From takes no mail (null MX)"));
+    pending_free(pending);
+}
+
+static void from_told(void *owner, bool is_published)
+{
+    struct client *client = owner;
+    struct session *session = client->asked.session;
+    struct pending *pending = client->asked.unsent;
+    client->asked = (struct sender_asked){0};
+    if (!is_published) /* the session hears of it when it is kept */
+        return pending_send(pending, client);
+    from_refuse(session, client, pending);
+    session_go_on(session);
+}
+
+/* M9: the domain of From, which is often not that of the envelope. */
+static void from_accept(struct submission *submission, struct session *session, struct client *client,
+                        struct pending *pending)
+{
+    struct slice domain = pending->message.from_domain;
+    switch (submission->null_mx ? null_mx_known(submission->null_mx, domain) : NULL_MX_TAKES_MAIL) {
+    case NULL_MX_TAKES_MAIL: pending_send(pending, client); break;
+    case NULL_MX_PUBLISHED: from_refuse(session, client, pending); break;
+    case NULL_MX_NOT_KNOWN:
+        client->asked = (struct sender_asked){.submission = submission, .session = session, .unsent = pending};
+        client->asked.question = null_mx_ask(submission->null_mx, domain, from_told, client);
+        break;
+    }
 }
 
 void submission_message(struct submission *submission, struct session *session, struct client *client)
@@ -279,8 +324,5 @@ void submission_message(struct submission *submission, struct session *session, 
         return;
     }
     pending_fill(submission, client, pending, &prepared, brand_id, now);
-    recent_mails_keep(submission->options.recent, &pending->message);
-    client->pending = pending;
-    submission->pending++;
-    store_write(submission->options.store, &pending->job);
+    from_accept(submission, session, client, pending);
 }

@@ -3,6 +3,7 @@
 #define TODOKE_RECEIVE_SUBMISSION_PARTS_H
 
 #include "base/map.h"
+#include "dns/null_mx.h"
 #include "net/mailbox.h"
 #include "receive/submission.h"
 
@@ -13,8 +14,9 @@ struct submission {
     struct mailbox done;
     unsigned pending;
     struct submission_counts counts;
-    struct map failures; /* address -> struct failures: wrong keys */
-    struct id_map hours; /* key -> struct hour: recipients accepted */
+    struct map failures;     /* address -> struct failures: wrong keys */
+    struct id_map hours;     /* key -> struct hour: recipients accepted */
+    struct null_mx *null_mx; /* NULL: nobody asks */
     struct arena arena;
 };
 
@@ -39,9 +41,20 @@ struct client {
     size_t count, room, reserved; /* reserved: in the key's hour */
     struct map seen;              /* identities */
     struct pending *pending;
+    /* The sender's domain is being asked about: after MAIL (unsent NULL), or after the message */
+    struct sender_asked {
+        struct submission *submission;
+        struct session *session;
+        struct null_mx_question *question;
+        struct pending *unsent;
+    } asked;
 };
 
 time_ms submission_now(const struct submission *submission);
+#define SUBMISSION_NULL_MX "550 5.7.27"
+/* Nobody waits for that answer any more. */
+void sender_forget(struct client *client);
+void pending_free(struct pending *pending); /* NULL is fine */
 /* Answer on one line: code and text, without what may not stand there. */
 void submission_refuse(struct session *session, const char *reply, struct slice text);
 /* It is over: what was reserved for it and not used goes back. */
