@@ -9,21 +9,17 @@ import urllib.parse
 
 from catcher import Catcher
 from contract import Api, Contract
+from sneaky import BAD, sneaky
 from tap import Tap
 from todoke import NET, PORT, Place, until
 
 MX = f"{NET}.77"
 ZONE = {"good.example": {"MX": [[10, "mx.good.example"]]}, "mx.good.example": {"A": [MX]}}
-BAD = ["\r\n", "\n", "\r", "\0", "\v", "\f", "\x1c", "\x1e", "\u0085", "\u2028", "\u2029", "\r\n\r\n", "\r\n\t", "=?UTF-8?Q?=0D=0A?=", "=?UTF-8?B?DQo=?=", "%0d%0a", "\\r\\n", "\u560d\u560a"]
 ANSWERED = {"date", "server", "connection", "content-type", "content-length", "transfer-encoding", "cache-control", "x-content-type-options", "retry-after", "www-authenticate",
             "allow", "ratelimit", "ratelimit-policy", "idempotent-replayed", "content-disposition", "x-next-cursor", "set-cookie", "x-accel-buffering", "accept-ranges", "etag", "last-modified"}
 MAILED = {"date", "from", "to", "subject", "message-id", "reply-to", "mime-version", "content-type", "content-transfer-encoding", "dkim-signature", "received", "list-unsubscribe",
           "list-unsubscribe-post", "list-id", "feedback-id", "x-a", "auto-submitted", "precedence"}
 STREAMS = {"campaign_stream", "event_stream", "session_open", "session_close"}
-
-
-def sneaky(bad):
-    return f"a{bad}X-Evil: 1"
 
 
 def leaves(contract, schema, at=()):

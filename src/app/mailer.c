@@ -62,6 +62,11 @@ bool mailer_key_store(struct db *db, struct fault *why, const struct seal_key *s
                       struct slice domain, struct slice selector, const struct dkim_key *key, time_ms now,
                       struct buf *record)
 {
+    const struct dkim_identity identity = {domain, selector, key};
+    struct dkim_signer *signer = NULL;
+    if (!dkim_signer_new(&identity, 1, &signer, why)) /* what cannot sign must not be kept: every mail would fail */
+        return false;
+    dkim_signer_free(signer);
     uint64_t id = id_make_anywhere(db_ids(db), now);
     SCOPED(buf) pem = BUF(16384);
     SCOPED(buf) sealed = BUF(32768);

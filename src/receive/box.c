@@ -44,19 +44,16 @@ bool box_tls_of(struct slice word, enum box_tls *tls)
 
 static bool is_plain(const char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            return false;
-    return true;
+    return utf8_is_valid(slice_str(text)) && utf8_is_line(slice_str(text));
 }
 
 bool box_check(struct box *box, struct fault *why)
 {
     static const unsigned ports[BOX_KIND_COUNT][BOX_TLS_COUNT] = {{993, 143, 143}, {995, 110, 110}, {0, 0, 0}};
     if (!box->name[0] || !is_plain(box->name))
-        return fault_set(why, FAULT_INPUT, "a mailbox needs a name");
+        return fault_set(why, FAULT_INPUT, "a mailbox needs a name, one line of text");
     if (!is_plain(box->host) || !is_plain(box->user) || !is_plain(box->folder) || !is_plain(box->ca_file))
-        return fault_set(why, FAULT_INPUT, "mailbox %s: control characters are not allowed", box->name);
+        return fault_set(why, FAULT_INPUT, "mailbox %s: control characters and line ends are not allowed", box->name);
     if (box->poll_s < BOX_POLL_MIN_S)
         return fault_set(why, FAULT_INPUT, "mailbox %s: --every is at least %d s", box->name, BOX_POLL_MIN_S);
     if (box->kind == BOX_MAILDIR && box->folder[0] != '/')
