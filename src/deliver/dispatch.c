@@ -66,6 +66,7 @@ static void hand_out(struct recipient *list)
         struct mailbox *to = &list->destination->site->worker->recipients;
         struct mail_item *first, **last = &first;
         do {
+            list->destination->outstanding++;
             *last = &list->item;
             last = &list->item.next;
             list = list->next;
@@ -156,12 +157,15 @@ static void came_home(struct mailbox *mailbox, struct mail_item *batch)
     while (batch) {
         struct recipient *recipient = (struct recipient *)batch;
         batch = batch->next;
-        struct site *site = recipient->destination->site;
+        struct destination *destination = recipient->destination;
+        struct site *site = destination->site;
         site->outstanding--;
         atomic_fetch_sub(&dispatcher->engine->claimed, 1);
         lanes_return(dispatcher->lanes, recipient);
         if (site->group.active_count)
             want_fill(dispatcher, site);
+        if (--destination->outstanding == 0)
+            destination_rests(dispatcher, destination);
     }
     wake_lanes(dispatcher);
 }
@@ -340,6 +344,7 @@ static void each_second(struct timer *timer)
         timer_set(&dispatcher->load, 0);
     }
     routing_refresh(dispatcher);
+    forget_look(dispatcher);
     telling_look(dispatcher);
     size_t at = 0; /* whoever was left by a store that could not be read */
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->sites, &at));)
@@ -450,6 +455,7 @@ static void dispatcher_release(struct dispatcher *dispatcher)
     mailbox_release(&dispatcher->home);
     mailbox_release(&dispatcher->control);
     mailbox_release(&dispatcher->notes);
+    mailbox_release(&dispatcher->left);
     timer_clear(&dispatcher->wake);
     timer_clear(&dispatcher->second);
     timer_clear(&dispatcher->load);
@@ -475,6 +481,7 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     mailbox_init(&dispatcher->home, dispatcher->loop, came_home, dispatcher);
     mailbox_init(&dispatcher->control, dispatcher->loop, control_arrived, dispatcher);
     mailbox_init(&dispatcher->notes, dispatcher->loop, routing_notes, dispatcher);
+    forget_begin(dispatcher);
     timer_init(&dispatcher->wake, dispatcher->loop, wake_due, dispatcher);
     timer_init(&dispatcher->second, dispatcher->loop, each_second, dispatcher);
     timer_init(&dispatcher->load, dispatcher->loop, load_more, dispatcher);
@@ -505,7 +512,8 @@ void dispatcher_stop(struct engine *engine)
         next = item->next;
         lanes_return(dispatcher->lanes, (struct recipient *)item);
     }
-    struct mailbox *const mailboxes[] = {&dispatcher->news, &dispatcher->control, &dispatcher->notes};
+    struct mailbox *const mailboxes[] = {&dispatcher->news, &dispatcher->control, &dispatcher->notes,
+                                         &dispatcher->left};
     for (size_t i = 0; i < COUNT_OF(mailboxes); i++) {
         for (struct mail_item *item = mailbox_take(mailboxes[i]), *next; item; item = next) {
             next = item->next;

@@ -93,5 +93,8 @@ struct engine_figures engine_figures(const struct engine *engine)
         .connections = atomic_load(&engine->connections),
         .open_connections = atomic_load(&engine->open_connections),
         .claimed = atomic_load(&engine->claimed),
+        .routes = atomic_load(&engine->known_routes),
+        .destinations = atomic_load(&engine->known_destinations),
+        .sites = atomic_load(&engine->known_sites),
     };
 }

@@ -42,6 +42,10 @@ struct engine_options {
     time_ms idle_ms;             /* an idle connection is kept this long; 0: 5 s */
     unsigned workers, composers; /* 0: one for each core */
     int connections_most;        /* of all sites of one worker together; 0: 2,000 */
+    /* So many routes, destinations and sites stay in memory though nobody is owed mail there, of each; and those that a
+     * limit's open window or a suspension keeps. After an hour none of the others (docs/internals/memory.md). 0: 20,000
+     */
+    size_t idle_most;
     struct smtp_timeouts_scale {
         double factor;
     } timeouts; /* multiplies the waits of M5; 0: 1.0 */
@@ -67,6 +71,7 @@ struct engine_figures {
     uint64_t delivered, refused, deferred, in_doubt, connections;
     unsigned open_connections;
     size_t claimed;
+    size_t routes, destinations, sites; /* that are known: domains, MX sets, and what pace is learnt for */
 };
 /* From any thread. */
 struct engine_figures engine_figures(const struct engine *engine);

@@ -37,7 +37,10 @@ void site_meet(struct worker *worker, struct site *site)
     site->is_known_to_worker = true;
     site->last_busy = &site->first_busy;
     timer_init(&site->wake, worker->loop, site_wake, site);
+    site->before_of_worker = NULL;
     site->next_of_worker = worker->sites;
+    if (site->next_of_worker)
+        site->next_of_worker->before_of_worker = site;
     worker->sites = site;
     site->totals = share_of_site(site);
     egresses_update(worker, site);
@@ -58,15 +61,42 @@ void site_release(struct site *site)
     site->totals = NULL;
 }
 
+void site_leave(struct worker *worker, struct site *site)
+{
+    *(site->before_of_worker ? &site->before_of_worker->next_of_worker : &worker->sites) = site->next_of_worker;
+    if (site->next_of_worker)
+        site->next_of_worker->before_of_worker = site->before_of_worker;
+    timer_clear(&site->wake);
+    site_release(site);
+    site->is_known_to_worker = site->is_gated = false;
+    atomic_store_explicit(&site->has_no_way, false, memory_order_relaxed); /* nobody would look again */
+}
+
 void destination_meet(struct worker *worker, struct destination *destination)
 {
     struct site *site = destination->site;
     if (!site->is_known_to_worker)
         site_meet(worker, site);
+    destination->of_site_before = NULL;
     destination->of_site = site->destinations;
+    if (destination->of_site)
+        destination->of_site->of_site_before = destination;
     site->destinations = destination;
     recipients_init(&destination->raw);
     recipients_init(&destination->ready);
+}
+
+void destination_leave(struct destination *destination)
+{
+    *(destination->of_site_before ? &destination->of_site_before->of_site : &destination->site->destinations) =
+        destination->of_site;
+    if (destination->of_site)
+        destination->of_site->of_site_before = destination->of_site_before;
+    free(destination->clear_until);
+    destination->clear_until = NULL;
+    destination->raw = destination->ready = (struct recipients){0};
+    destination->failures = 0;
+    destination->has_doubts = false;
 }
 
 /* ── recipients that wait ── */

@@ -9,6 +9,7 @@
 #include "deliver/board.h"
 #include "deliver/directions.h"
 #include "deliver/engine.h"
+#include "deliver/idle.h"
 #include "deliver/security.h"
 #include "deliver/sts_cache.h"
 #include "deliver/tls_count.h"
@@ -101,8 +102,11 @@ struct site {
     const struct site_rule *rule;
     struct worker *worker;
     /* the dispatcher's */
+    struct slice key; /* the map's */
     struct lane_group group;
-    size_t outstanding; /* claimed and not home yet */
+    struct idle_link idle;    /* it has no destination */
+    size_t destination_count; /* the worker knows some of them */
+    size_t outstanding;       /* claimed and not home yet */
     bool wants_fill, is_failure;
     struct site *next_to_fill;
     _Atomic size_t appetite; /* how many its worker wants in memory at this pace; 0: as many as may be */
@@ -125,7 +129,7 @@ struct site {
     bool urgent_waits;    /* is_crowded by a transactional mail */
     struct share *totals; /* NULL: the rule has no limits over all sources */
     bool is_crowded;      /* one of its destinations has work and no connection, and there may be no more of them */
-    struct site *next_of_worker, *next_short;
+    struct site *next_of_worker, *before_of_worker, *next_short;
 };
 
 /* Where a destination's hosts are now. The worker that holds it counts who looks at it: a slot keeps the one that it
@@ -140,10 +144,13 @@ struct route_kept {
 struct destination {
     struct slice key; /* what tells it apart: the map's */
     struct site *site;
-    uint64_t addresses; /* the dispatcher's: a hash of the addresses that the worker knows */
+    /* the dispatcher's */
+    uint64_t addresses;    /* a hash of the addresses that the worker knows */
+    struct idle_link idle; /* no route leads to it, and nobody of it is claimed */
+    size_t routes, outstanding;
     /* the worker's, from the first recipient on */
     struct route_kept *kept;
-    struct destination *of_site, *next_busy; /* next */
+    struct destination *of_site, *of_site_before, *next_busy; /* next */
     /* pinned.c: those beside it, whose recipients were in doubt by one source; of one of them, beside which it is */
     struct destination *pinned, *next_pinned, *of;
     uint64_t source_id; /* 0: any source */
@@ -256,8 +263,8 @@ struct worker {
     struct loop *loop;
     struct mailbox recipients, composed, settled, control, allowances, totals;
     struct source_set *sources;
-    struct arena names; /* EHLO names, for as long as it lives */
-    bool has_returned;  /* while stopping: what was reserved and not used */
+    struct map names;  /* EHLO names, each once, for as long as it lives */
+    bool has_returned; /* while stopping: what was reserved and not used */
     struct rules_scratch *scratch;
     struct tls_client *tls;
     struct batch *batch;   /* being filled */
@@ -340,7 +347,7 @@ struct dispatcher {
     struct engine *engine;
     struct loop_thread thread;
     struct loop *loop;
-    struct mailbox news, home, control, notes;
+    struct mailbox news, home, control, notes, left;
     struct db *reader;
     struct lanes *lanes;
     struct dns_client *dns;
@@ -351,6 +358,9 @@ struct dispatcher {
     struct tls_counts tls_counts;
     unsigned seconds;                       /* since the start: what is done every few of them */
     struct map sites, destinations, routes; /* by name, by key, by domain (struct domain_route) */
+    struct idle_list idle_sites, idle_destinations;
+    size_t routes_looked_at; /* how far the walk has come */
+    bool looks_at_all;       /* at the routes: what people decided has changed */
     struct route_queue {
         struct domain_route *first, *last;
     } to_ask[LANE_PRIORITIES]; /* routes that wait for others to be answered */
@@ -378,6 +388,7 @@ struct engine {
     struct route_options route_options, relay_options;
     _Atomic unsigned composer_turn;
     _Atomic uint64_t delivered, refused, deferred, in_doubt, connections;
+    _Atomic size_t known_routes, known_destinations, known_sites;
     _Atomic unsigned open_connections;
     _Atomic size_t claimed;
     _Atomic time_ms safe_until; /* monotonic: until then our leases are surely ours */
@@ -414,6 +425,20 @@ void routing_release(struct dispatcher *dispatcher);
 void routing_tell(struct dispatcher *dispatcher, struct slice name, struct arena *arena, struct board_route **routes,
                   size_t *count);
 
+/* forget.c: sites and destinations that nobody writes to any more */
+struct leaving;
+void forget_begin(struct dispatcher *dispatcher);
+/* A route or a recipient more, or less, than before. */
+void destination_used(struct dispatcher *dispatcher, struct destination *destination);
+void destination_rests(struct dispatcher *dispatcher, struct destination *destination);
+/* Each second. */
+void forget_look(struct dispatcher *dispatcher);
+/* How much there is, for the figures. */
+void known_count(struct dispatcher *dispatcher);
+/* On the worker's thread: may it go? Takes it. */
+void forget_asked(struct worker *worker, struct leaving *leaving);
+void forget_free(struct leaving *leaving);
+
 /* telling.c: what goes on now, for those who ask (board.h) */
 struct telling;
 /* Each second: has anybody asked? */
@@ -440,6 +465,7 @@ void worker_control_holds(struct worker *worker, struct holds *holds); /* from t
 void worker_control_route(struct worker *worker, struct destination *destination,
                           struct route_kept *kept);                         /* likewise */
 void worker_control_stop(struct worker *worker);                            /* from any thread */
+void worker_control_forget(struct worker *worker, struct leaving *leaving); /* from the dispatcher's; takes it */
 void worker_control_sources(struct worker *worker, struct source_set *set); /* from the dispatcher's; takes it */
 void worker_check_stop(struct worker *worker);
 void worker_join(struct worker *worker);
@@ -473,6 +499,8 @@ void egress_is_bad(struct egress *egress, const char *why, time_ms now);
 const struct pace_binding *egress_binding(struct egress *egress, time_ms now);
 void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
 bool allowances_return(struct worker *worker);
+/* What was reserved and not used, or not told yet, goes to the store: false, there was nothing. */
+bool egress_returns(struct egress *egress);
 
 /* totals.c: limits that are shared with other sources and nodes (shape/total.h). A share that is NULL limits nothing */
 struct share *share_of_site(struct site *site); /* NULL: the rule has no such limits */
@@ -495,6 +523,9 @@ void health_release(struct dispatcher *dispatcher);
 /* flow.c: giving work to slots, no faster than the pace allows */
 void site_meet(struct worker *worker, struct site *site);
 void site_release(struct site *site);
+/* The worker has nothing of it any more; met again, it begins anew. */
+void site_leave(struct worker *worker, struct site *site);
+void destination_leave(struct destination *destination);
 void destination_meet(struct worker *worker, struct destination *destination);
 static inline bool destination_waits(const struct destination *destination)
 {

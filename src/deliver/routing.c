@@ -16,6 +16,10 @@ enum {
     ROUTE_STALE_MOST_MS = 86400000,
     ASKED_MOST = 500, /* routes asked for at a time; a campaign to 50,000 domains is no flood of questions */
     ASKED_MOST_URGENT = 700,
+    LATE_MS = 3600000, /* nothing is due for so long: its route is asked for anew then */
+    SOON_MS = 60000,   /* the same, when there are many: */
+    ROUTES_MANY = 20000,
+    LOOKED_AT_LEAST = 4096, /* of the map's places, in one second */
 };
 
 /* What is known of a domain's route, and until when. */
@@ -35,6 +39,7 @@ struct domain_route {
     time_ms good_until;
     time_ms found_at;          /* 0: never */
     bool is_asked;             /* counted in dispatcher->asking */
+    time_ms idle_since;        /* nothing was due when it was looked at; 0: something was */
     struct route_queue *queue; /* in which it waits to be asked for; NULL: none */
     struct domain_route *queue_before, *queue_next;
 };
@@ -64,7 +69,7 @@ static struct site *site_get(struct dispatcher *dispatcher, struct slice what, s
         site->appetite =
             (size_t)rule->rate.count * 2000 / (size_t)rule->rate.per + 4; /* until its worker knows better */
     site->worker = &dispatcher->engine->workers[dispatcher->worker_turn++ % dispatcher->engine->worker_count];
-    map_set(&dispatcher->sites, buf_slice(&key), site);
+    site->key = map_set(&dispatcher->sites, buf_slice(&key), site);
     return site;
 }
 
@@ -195,12 +200,29 @@ static struct destination *destination_get(struct dispatcher *dispatcher, struct
     destination->addresses = addresses;
     destination->site = site_get(dispatcher, what, name, known->pool, rule);
     destination->site->is_failure = route->status != ROUTE_FOUND;
+    if (destination->site->destination_count++ == 0)
+        idle_used(&dispatcher->idle_sites, &destination->site->idle);
+    known_count(dispatcher);
     return destination;
 }
 
 /* ── routes ── */
 
 static void ask_now(struct domain_route *known);
+
+static void lead_to(struct domain_route *known, struct destination *destination)
+{
+    struct destination *before = known->destination;
+    known->destination = destination;
+    if (destination) {
+        destination->routes++;
+        destination_used(known->dispatcher, destination);
+    }
+    if (before) {
+        before->routes--;
+        destination_rests(known->dispatcher, before);
+    }
+}
 
 static void queue_out(struct domain_route *known)
 {
@@ -258,8 +280,8 @@ static void settle(struct domain_route *known)
     known->found_at = kept->route.status == ROUTE_FOUND ? now : 0;
     known->status = kept->route.status;
     struct destination *destination = destination_get(dispatcher, known, kept);
-    known->destination = destination;
     lanes_route(dispatcher->lanes, known->name, &destination->site->group, destination);
+    lead_to(known, destination);
     timer_set(&dispatcher->wake, 0);
     answered(known);
 }
@@ -367,7 +389,7 @@ void routing_want(void *owner, struct slice name, bool is_urgent)
     ask(known, is_urgent);
 }
 
-static void route_forget(struct domain_route *known)
+static void route_free(struct domain_route *known)
 {
     queue_out(known);
     route_cancel(known->query);
@@ -377,23 +399,66 @@ static void route_forget(struct domain_route *known)
     free(known);
 }
 
+static void route_forget(struct domain_route *known)
+{
+    struct dispatcher *dispatcher = known->dispatcher;
+    struct slice name = known->name;
+    lead_to(known, NULL);
+    route_free(known);
+    map_remove(&dispatcher->routes, name);
+}
+
+static bool are_many(const struct dispatcher *dispatcher)
+{
+    size_t most = dispatcher->engine->options.idle_most;
+    return dispatcher->routes.count > (most ? most : ROUTES_MANY);
+}
+
+/* Nothing is owed to it, and its time is over; or nothing is due for a long time, and then it is asked for anew. Where
+ * there are many, a few seconds are long. */
+static bool is_of_no_use(struct domain_route *known, time_ms now)
+{
+    struct dispatcher *dispatcher = known->dispatcher;
+    time_ms wall = world_wall(dispatcher->engine->options.world);
+    time_ms due = lanes_next_due(dispatcher->lanes, known->name);
+    if (due <= wall) {
+        known->idle_since = 0;
+        return false;
+    }
+    bool is_pressed = known->idle_since && are_many(dispatcher);
+    time_ms late = (time_ms)((is_pressed ? SOON_MS : LATE_MS) * dispatcher->engine->options.retry.scale) + 1;
+    if (!known->idle_since)
+        known->idle_since = now;
+    bool is_over = is_pressed || known->good_until < now || now - known->idle_since >= late;
+    if (!is_over || lanes_forget(dispatcher->lanes, known->name))
+        return is_over;
+    if (due - wall < late)
+        return false;
+    lanes_route(dispatcher->lanes, known->name, NULL, NULL);
+    return true;
+}
+
 /* Routes whose time is over are asked anew, and the old one serves until the answer comes; those that nobody needs any
- * more are forgotten. */
+ * more are forgotten. Of many, a part each second: the walk is round in half a minute, in four seconds when there are
+ * more than ROUTES_MANY. */
 void routing_refresh(struct dispatcher *dispatcher)
 {
-    size_t at = 0;
+    const struct map *routes = &dispatcher->routes;
+    size_t *at = &dispatcher->routes_looked_at, part = routes->room / (are_many(dispatcher) ? 4 : 32);
+    bool is_all = dispatcher->looks_at_all;
     time_ms now = loop_now(dispatcher->loop);
-    for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));) {
+    dispatcher->looks_at_all = false;
+    if (is_all || *at >= routes->room)
+        *at = 0;
+    size_t end = is_all ? routes->room : *at + (part < LOOKED_AT_LEAST ? LOOKED_AT_LEAST : part);
+    for (struct map_entry *entry; *at < end && (entry = map_walk(routes, at));) {
         struct domain_route *known = entry->value;
-        if (known->is_asked || known->queue || known->good_until >= now)
+        if (known->is_asked || known->queue)
             continue;
-        if (lanes_forget(dispatcher->lanes, known->name)) {
-            struct slice name = known->name;
+        if (is_of_no_use(known, now))
             route_forget(known);
-            map_remove(&dispatcher->routes, name);
-        } else {
+        else if (known->good_until < now)
             ask(known, false);
-        }
     }
 }
 
@@ -511,6 +576,7 @@ bool routing_directions(struct dispatcher *dispatcher, struct fault *why)
     size_t at = 0;
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));)
         ((struct domain_route *)entry->value)->good_until = 0;
+    dispatcher->looks_at_all = true;
     if (!is_first)
         nodes_directions(dispatcher);
     return true;
@@ -555,7 +621,7 @@ void routing_release(struct dispatcher *dispatcher)
 {
     size_t at = 0;
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));)
-        route_forget(entry->value);
+        route_free(entry->value);
     sts_cache_free(dispatcher->sts);
     tls_counts_release(&dispatcher->tls_counts);
     directions_free(dispatcher->directions);

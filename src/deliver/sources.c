@@ -1,8 +1,8 @@
 /* sources.c - our addresses: read by the dispatcher, known to each worker, and what a way may still send today
  *
  * The dispatcher reads the table each second; when it has changed every worker gets a copy, and each of its sites has
- * one egress for each source of its pool. An egress is never taken away while the worker lives: a source that drains,
- * is in trouble or was removed is not usable, opens nothing, and its connections end behind the mail under way.
+ * one egress for each source of its pool. An egress goes with its site (forget.c) and never before: a source that
+ * drains, is in trouble or was removed is not usable, opens nothing, and its connections end behind the mail under way.
  *
  * Daily limits (shape/allowance.h) are asked for in blocks through the store's writer; what a worker holds when it ends
  * goes back. */
@@ -135,7 +135,7 @@ void egresses_update(struct worker *worker, struct site *site)
         egress->is_usable = source->is_usable;
         share_begin(egress, source->is_everywhere);
         if (!slice_equal(egress->ehlo_name, source->ehlo_name)) /* conversations look at the old one: it stays */
-            egress->ehlo_name = arena_copy(&worker->names, source->ehlo_name);
+            egress->ehlo_name = map_set(&worker->names, source->ehlo_name, worker);
     }
 }
 
@@ -410,17 +410,20 @@ const struct pace_binding *egress_binding(struct egress *egress, time_ms now)
     return &egress->pace.binding;
 }
 
+bool egress_returns(struct egress *egress)
+{
+    const struct egress_allowance *allowance = &egress->allowance;
+    if (!allowance->have && !(allowance->bound && (allowance->delivered || allowance->deferred)))
+        return false;
+    allowance_ask_for(egress, 0, loop_now(egress->site->worker->loop));
+    return true;
+}
+
 bool allowances_return(struct worker *worker)
 {
     bool any = false;
-    for (struct site *site = worker->sites; site; site = site->next_of_worker) {
-        for (struct egress *egress = site->egresses; egress; egress = egress->next) {
-            struct egress_allowance *allowance = &egress->allowance;
-            if (!allowance->have && !(allowance->bound && (allowance->delivered || allowance->deferred)))
-                continue;
-            allowance_ask_for(egress, 0, loop_now(worker->loop));
-            any = true;
-        }
-    }
+    for (struct site *site = worker->sites; site; site = site->next_of_worker)
+        for (struct egress *egress = site->egresses; egress; egress = egress->next)
+            any |= egress_returns(egress);
     return any;
 }

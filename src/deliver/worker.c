@@ -255,7 +255,7 @@ void worker_slot_gone(struct worker *worker)
 
 /* ── the thread ── */
 
-enum control_what { CONTROL_HOLDS, CONTROL_ROUTE, CONTROL_SOURCES, CONTROL_TELL, CONTROL_STOP };
+enum control_what { CONTROL_HOLDS, CONTROL_ROUTE, CONTROL_SOURCES, CONTROL_TELL, CONTROL_FORGET, CONTROL_STOP };
 struct control {
     struct mail_item item;
     enum control_what what;
@@ -264,6 +264,7 @@ struct control {
     struct destination *destination;
     struct route_kept *kept;
     struct telling *telling;
+    struct leaving *leaving;
 };
 
 static void holds_free(struct holds *holds)
@@ -329,6 +330,7 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
         case CONTROL_ROUTE: destination_routed(control->destination, control->kept); break;
         case CONTROL_SOURCES: sources_arrived(worker, control->sources); break;
         case CONTROL_TELL: telling_worker(worker, control->telling); break;
+        case CONTROL_FORGET: forget_asked(worker, control->leaving); break;
         case CONTROL_STOP: stop_begin(worker); break;
         }
         free(control);
@@ -362,6 +364,11 @@ void worker_control_tell(struct worker *worker, struct telling *telling)
     control_post(worker, &(struct control){.what = CONTROL_TELL, .telling = telling});
 }
 
+void worker_control_forget(struct worker *worker, struct leaving *leaving)
+{
+    control_post(worker, &(struct control){.what = CONTROL_FORGET, .leaving = leaving});
+}
+
 void worker_control_stop(struct worker *worker)
 {
     control_post(worker, &(struct control){.what = CONTROL_STOP});
@@ -380,6 +387,7 @@ void worker_join(struct worker *worker)
         source_set_free(control->sources);
         if (control->kept)
             route_kept_drop(control->kept);
+        forget_free(control->leaving);
         free(control);
     }
     mailbox_release(&worker->recipients);
@@ -389,7 +397,7 @@ void worker_join(struct worker *worker)
     mailbox_release(&worker->allowances);
     mailbox_release(&worker->totals);
     source_set_free(worker->sources);
-    arena_release(&worker->names);
+    map_release(&worker->names);
     deferred_clear(&worker->flush);
     timer_clear(&worker->flush_late);
     deferred_clear(&worker->serve_short);

@@ -150,6 +150,21 @@ bool lanes_forget(struct lanes *lanes, struct slice name)
     return true;
 }
 
+time_ms lanes_next_due(const struct lanes *lanes, struct slice name)
+{
+    const struct domain *domain = map_get(&lanes->domains, name);
+    time_ms next = INT64_MAX;
+    if (domain && domain->is_asked)
+        return 0;
+    for (const struct lane *lane = domain ? domain->lanes : NULL; lane; lane = lane->of_domain) {
+        if (lane->turn || lane->claimed)
+            return 0;
+        if (lane->next_due < next)
+            next = lane->next_due;
+    }
+    return next;
+}
+
 void lane_look_everywhere(struct lane *lane)
 {
     memcpy(lane->may_have, lane->owed, sizeof(lane->may_have));

@@ -86,6 +86,11 @@ void lanes_name_routes(struct lanes *lanes, lanes_namer namer, void *context);
 /* Nothing is owed to this domain: forget it and its route. False: something is. */
 bool lanes_forget(struct lanes *lanes, struct slice domain);
 
+/* When something of this domain is to be done: 0: now, or it waits for its route; INT64_MAX: nothing is known to be
+ * due.
+ */
+time_ms lanes_next_due(const struct lanes *lanes, struct slice domain);
+
 /* Wake what is due; gives the instant of the next one (INT64_MAX: none). */
 time_ms lanes_wake(struct lanes *lanes, time_ms now);
 

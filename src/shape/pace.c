@@ -146,6 +146,41 @@ double pace_rate(struct pace *pace, time_ms now)
     return pace->rate > 0 && (rate <= 0 || pace->rate < rate) ? pace->rate : rate;
 }
 
+/* ── may it be forgotten? ── */
+
+enum { LEARNT_MS = 86400000 /* what was learnt is of use for so long */ };
+
+/* Until the gate stands as a new one would. */
+static time_ms gate_closes(const struct gate *gate)
+{
+    return (gate->next_us + 999) / 1000;
+}
+
+/* While matches of before still count, or one of them has an effect. */
+static time_ms reaction_kept_until(const struct pace *pace, const struct site_reaction *reaction,
+                                   const struct pace_reaction *kept)
+{
+    time_ms last = kept->times[(kept->next + reaction->count - 1) % reaction->count];
+    return longer(kept->until, kept->seen ? last + scaled(pace, reaction->within) : 0);
+}
+
+static bool has_learnt(const struct pace *pace)
+{
+    return pace->rate > 0 || pace->connections < pace->rule->connections || pace->breaker != BREAKER_CLOSED ||
+           pace->failures || (pace->guard && pace->guard->unknown);
+}
+
+time_ms pace_kept_until(const struct pace *pace, bool with_learnt, time_ms now)
+{
+    time_ms until = longer(pace_reopens(pace, now), longer(gate_closes(&pace->messages), gate_closes(&pace->slow)));
+    until = longer(until, longer(gate_closes(&pace->own), gate_closes(&pace->opening)));
+    for (size_t i = 0; pace->reactions && i < pace->rule->reaction_count; i++)
+        until = longer(until, reaction_kept_until(pace, pace->rule->reactions[i], &pace->reactions[i]));
+    if (with_learnt && has_learnt(pace))
+        until = longer(until, longer(pace->sent_at, pace->lowering.at) + scaled(pace, LEARNT_MS));
+    return until > now ? until : 0;
+}
+
 /* ── what binds ── */
 
 static struct pace_binding binding_of(struct pace *pace, unsigned open, time_ms now)

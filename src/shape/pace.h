@@ -147,6 +147,10 @@ void pace_reset(struct pace *pace, struct random *random, time_ms now);
 
 /* When a suspended site opens again; 0: it is open. */
 time_ms pace_reopens(const struct pace *pace, time_ms now);
+/* Until when it must be kept, so that nothing is exceeded if another one begins in its place then: open windows of
+ * limits, suspensions and reactions, what a reaction counts, an open breaker. 0: it may go. with_learnt: and, until a
+ * day after it was last used, what it has learnt (our own rate and connections, failures in a row, unknown users). */
+time_ms pace_kept_until(const struct pace *pace, bool with_learnt, time_ms now);
 /* What binds with `open` connections and work that waits. Keeps pace->binding. */
 const struct pace_binding *pace_binding(struct pace *pace, unsigned open, time_ms now);
 

@@ -54,11 +54,6 @@ void pace_talked(struct pace *pace, time_ms now)
 
 /* ── the guard: a site that suddenly knows nobody ── */
 
-struct pace_guard {
-    unsigned next, seen, unknown;
-    bool was_unknown[]; /* rule->guard.of of them */
-};
-
 static void guard_hears(struct pace *pace, bool is_unknown, time_ms now)
 {
     const struct site_guard *want = &pace->rule->guard;

@@ -16,6 +16,12 @@ struct pace_reaction {
     time_ms until;
 };
 
+/* Who was unknown of the last few. */
+struct pace_guard {
+    unsigned next, seen, unknown;
+    bool was_unknown[]; /* rule->guard.of of them */
+};
+
 static inline time_ms longer(time_ms a, time_ms b)
 {
     return a > b ? a : b;

@@ -420,6 +420,84 @@ static void the_guard_against_words_that_lie(void **state)
     sites_free(sites);
 }
 
+/* R28: until then another pace in its place might exceed something; and what it has learnt, when nothing presses. */
+static void what_is_kept_and_for_how_long(void **state)
+{
+    static const struct site_rule hourly = {.connections = 10, .messages_per_connection = 1, .rate = {2, HOURS_MS(1)}};
+    static const struct site_rule opening = {.connections = 10, .messages_per_connection = 1, .opening = {1, 60000}};
+    static const struct verdict full = {.reason = REASON_RATE_LIMITED, .action = ACTION_SLOW_DOWN, .scope = SCOPE_SITE};
+    enum what { NOTHING, SENT, OPENED, REFUSED, FAILED, FAILED_AND_STOOD_OPEN };
+    static const struct {
+        const char *name;
+        enum what what;
+        const struct site_rule *rule;
+        time_ms least, most;               /* from now on */
+        time_ms learnt_least, learnt_most; /* the same with what was learnt */
+    } rows[] = {
+        {"nothing ever happened", NOTHING, &unlimited, 0, 0, 0, 0},
+        {"a mail without a limit", SENT, &unlimited, 0, 0, 0, 0},
+        {"a mail of two an hour", SENT, &hourly, MINUTES_MS(30), MINUTES_MS(32), MINUTES_MS(30), MINUTES_MS(32)},
+        {"a new connection of one a minute", OPENED, &opening, 60000, 73000, 60000, 73000},
+        {"it was too fast", REFUSED, &unlimited, 0, 0, DAYS_MS(1), DAYS_MS(1) + 1000},
+        {"nobody is at home", FAILED, &unlimited, 27000, 33001, DAYS_MS(1), DAYS_MS(1) + 1000},
+        {"the breaker is over, nobody has tried yet", FAILED_AND_STOOD_OPEN, &unlimited, 0, 0, DAYS_MS(1) - 40000,
+         DAYS_MS(1)},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct pace pace;
+        time_ms now = 5000000;
+        pace_init(&pace, rows[i].rule, 1.0);
+        switch (rows[i].what) {
+        case NOTHING: break;
+        case SENT: pace_sent(&pace, now); break;
+        case OPENED: pace_opened(&pace, now); break;
+        case REFUSED:
+            pace_sent(&pace, now);
+            pace_refused(&pace, &full, &said_421, STAGE_MAIL, 1, now);
+            break;
+        case FAILED: pace_failed(&pace, 0, NULL, now); break;
+        case FAILED_AND_STOOD_OPEN:
+            pace_failed(&pace, 0, NULL, now);
+            now += 40000;
+            break;
+        }
+        time_ms kept = pace_kept_until(&pace, false, now), learnt = pace_kept_until(&pace, true, now);
+        assert_row(rows[i].name, (kept ? kept - now : 0) >= rows[i].least && (kept ? kept - now : 0) <= rows[i].most);
+        assert_row(rows[i].name, (learnt ? learnt - now : 0) >= rows[i].learnt_least &&
+                                     (learnt ? learnt - now : 0) <= rows[i].learnt_most);
+        pace_release(&pace);
+    }
+}
+
+/* While matches of a reaction still count, and while it acts. */
+static void a_reaction_that_counts_is_kept(void **state)
+{
+    static const char text[] =
+        "name: default\nlabel: all\nconnections: 10\nmessages_per_connection: 100\nrate: none\n"
+        "new_connections: none\ndaily: none\ntls: may\nreactions:\n  - id: default.busy\n    text: "
+        "[\"busy\"]\n    count: 2\n    within: 10m\n    suspend: 2h\n    examples:\n      - \"421 "
+        "4.3.2 busy\"\n    not:\n      - \"550 5.1.1 no such user\"\n";
+    static const struct reply busy = {.code = 421, .status = {4, 3, 2}, .text = SLICE_INIT("busy")};
+    struct sites *sites = sites_new();
+    struct fault why;
+    struct pace pace;
+    time_ms now = 5000000;
+    (void)state;
+    if (!sites_read(sites, "default.yaml", slice_str(text), false, &why) || !sites_settle(sites, false, &why))
+        fail_msg("%s", why.text);
+    pace_init(&pace, sites_rule_for(sites, NULL, 0), 1.0);
+    pace_hears_reply(&pace, &busy, STAGE_CONNECT, now);
+    time_ms kept = pace_kept_until(&pace, false, now);
+    assert_in_range(kept - now, MINUTES_MS(10), MINUTES_MS(10) + 1);
+    pace_hears_reply(&pace, &busy, STAGE_CONNECT, now += 1000);
+    kept = pace_kept_until(&pace, false, now);
+    assert_in_range(kept - now, HOURS_MS(2), HOURS_MS(2) + 1);
+    assert_int_equal(pace_kept_until(&pace, false, kept), 0);
+    pace_release(&pace);
+    sites_free(sites);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +510,8 @@ int main(void)
         cmocka_unit_test(the_breaker),
         cmocka_unit_test(reactions_count_act_and_end),
         cmocka_unit_test(the_guard_against_words_that_lie),
+        cmocka_unit_test(what_is_kept_and_for_how_long),
+        cmocka_unit_test(a_reaction_that_counts_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
