@@ -219,14 +219,20 @@ static bool counters_agree(const struct report_audit *audit)
     return owed_rows == owed_counters;
 }
 
-bool report_audit(struct db *db, struct fault *why, uint64_t campaign_id, struct report_audit *audit)
+bool report_audit_within(struct db *db, struct fault *why, uint64_t campaign_id, struct report_audit *audit)
 {
     *audit = (struct report_audit){0};
+    bool ok = audit_count(db, why, campaign_id, audit);
+    audit->agrees = ok && audit->accepted == audit->rows_sum && (audit->lag || counters_agree(audit));
+    return ok;
+}
+
+bool report_audit(struct db *db, struct fault *why, uint64_t campaign_id, struct report_audit *audit)
+{
     if (!db_read(db, why))
         return false;
-    bool ok = audit_count(db, why, campaign_id, audit);
+    bool ok = report_audit_within(db, why, campaign_id, audit);
     db_rollback(db);
-    audit->agrees = ok && audit->accepted == audit->rows_sum && (audit->lag || counters_agree(audit));
     return ok;
 }
 

@@ -77,6 +77,8 @@ struct report_audit {
     bool agrees;  /* accepted = rows_sum, and, with lag 0, counters = rows */
 };
 NODISCARD bool report_audit(struct db *db, struct fault *why, uint64_t campaign_id, struct report_audit *audit);
+/* The same inside a transaction of the caller's. */
+NODISCARD bool report_audit_within(struct db *db, struct fault *why, uint64_t campaign_id, struct report_audit *audit);
 /* One object, as CLI.md fixes it. */
 void report_audit_write(struct json *json, const struct report_audit *audit);
 

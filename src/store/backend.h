@@ -69,6 +69,17 @@ enum db_use {
 struct db *sqlite_db_open(const char *where, enum db_use use, struct fault *why);
 struct db *postgres_db_open(const char *where, enum db_use use, struct fault *why);
 
+/* Of store.c, for restore.c. A url read: `where` is the caller's. The lock that only one server of a SQLite file has
+ * (INPUT: who has it), until *lock is closed. The number a command goes by. Ids above all that the store has. */
+struct store_place {
+    char *where; /* path or URL */
+    bool is_postgres;
+};
+NODISCARD bool store_place_read(const char *url, struct store_place *place, struct fault *why);
+NODISCARD bool store_serve_lock(const char *where, int *lock, struct fault *why);
+unsigned store_command_node(void);
+NODISCARD bool store_floor_ids(struct db *db, struct fault *why, struct id_maker *maker);
+
 /* Find it in the cache, or NULL; add one (which the cache then owns); forget all (drop is called for each not busy). */
 struct statement *statement_find(struct statement_cache *cache, const char *sql);
 void statement_keep(struct statement_cache *cache, const char *sql, struct statement *statement);

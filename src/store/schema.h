@@ -18,6 +18,13 @@ extern const unsigned schema_file_count;
 
 /* INPUT: the schema is newer than this program. */
 NODISCARD bool schema_migrate(struct db *db, struct fault *why);
+/* Inside a transaction of the caller's: the missing ones up to this number. */
+NODISCARD bool schema_reach(struct db *db, struct fault *why, unsigned newest);
+/* The number that the store is at; 0: it is empty. */
+NODISCARD bool schema_version(struct db *db, struct fault *why, int64_t *version);
+/* The name of each table that the files make, as often as they do; false from `take` ends it, and is given on. */
+bool schema_tables(bool (*take)(void *context, struct slice name), void *context);
+bool schema_has_table(struct slice name);
 /* One file's text as this store shall run it. */
 void schema_text(struct slice text, bool is_postgres, struct buf *out);
 

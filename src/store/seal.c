@@ -220,6 +220,20 @@ bool secret_get(struct db *db, struct fault *why, const struct seal_key *key, co
     return secret_insert(db, why, key, name, 0, now) && secret_read(db, why, key, name, secret);
 }
 
+bool secret_sealed_by(struct db *db, struct fault *why, uint32_t *key_id)
+{
+    SCOPED(rows) rows = {0};
+    *key_id = 0;
+    if (!db_query(db, why, &rows, "SELECT sealed FROM secret ORDER BY created_ms DESC LIMIT 1", NO_VALUES))
+        return false;
+    if (rows_next(&rows)) {
+        struct slice sealed = rows_bytes(&rows, 0);
+        for (size_t i = 1; i < 5 && sealed.len >= SEAL_OVERHEAD; i++)
+            *key_id = *key_id << 8 | (unsigned char)sealed.ptr[i];
+    }
+    return rows_end(&rows);
+}
+
 bool secret_rotate(struct db *db, struct fault *why, const struct seal_key *key, const char *name, time_ms now)
 {
     int64_t newest = -1;

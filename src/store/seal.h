@@ -38,6 +38,8 @@ struct secret {
 /* Read the newest keys of this name, making the first one when there is none (so call it where writing is allowed). */
 NODISCARD bool secret_get(struct db *db, struct fault *why, const struct seal_key *key, const char *name, time_ms now,
                           struct secret *secret);
+/* Which key file sealed the newest of all of them; 0: there is none. */
+NODISCARD bool secret_sealed_by(struct db *db, struct fault *why, uint32_t *key_id);
 /* Add a newer key. */
 NODISCARD bool secret_rotate(struct db *db, struct fault *why, const struct seal_key *key, const char *name,
                              time_ms now);

@@ -26,11 +26,11 @@ struct store {
 
 /* ── opening ── */
 
-static bool url_read(const char *url, struct store *store, struct fault *why)
+bool store_place_read(const char *url, struct store_place *place, struct fault *why)
 {
     struct slice text = slice_str(url);
-    store->is_postgres = slice_starts(text, SLICE("postgres://")) || slice_starts(text, SLICE("postgresql://"));
-    if (!store->is_postgres) {
+    place->is_postgres = slice_starts(text, SLICE("postgres://")) || slice_starts(text, SLICE("postgresql://"));
+    if (!place->is_postgres) {
         if (slice_starts(text, SLICE("sqlite:")))
             text = slice_from(text, strlen("sqlite:"));
         else if (slice_find(text, SLICE("://")) != SLICE_NPOS)
@@ -38,7 +38,7 @@ static bool url_read(const char *url, struct store *store, struct fault *why)
         if (slice_is_empty(text) || text.ptr[0] == ':')
             return fault_set(why, FAULT_INPUT, "store \"%s\": the path of the database is missing", url);
     }
-    store->where = slice_dup(text);
+    place->where = slice_dup(text);
     return true;
 }
 
@@ -46,10 +46,10 @@ enum { LOCK_TRIES = 5, LOCK_AGAIN_US = 10000 };
 
 /* Two servers on one SQLite file would both send: the lock file lives beside it, and holds the process id for people.
  */
-static bool serve_lock(struct store *store, struct fault *why)
+bool store_serve_lock(const char *where, int *lock, struct fault *why)
 {
     char path[4096], holder[32] = "";
-    if (snprintf(path, sizeof(path), "%s.serve", store->where) >= (int)sizeof(path))
+    if (snprintf(path, sizeof(path), "%s.serve", where) >= (int)sizeof(path))
         return fault_set(why, FAULT_INPUT, "store: path too long");
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file < 0)
@@ -63,13 +63,13 @@ static bool serve_lock(struct store *store, struct fault *why)
             close(file);
             return fault_errno(why, "store %s", path);
         }
-        store->serve_lock = file;
+        *lock = file;
         return true;
     }
     ssize_t len = pread(file, holder, sizeof(holder) - 1, 0);
     struct slice pid = slice_trim(slice_of(holder, len > 0 ? (size_t)len : 0));
     fault_set(why, FAULT_INPUT,
-              "store %s: process %.*s serves it already; stop that one, or give this one its own store", store->where,
+              "store %s: process %.*s serves it already; stop that one, or give this one its own store", where,
               SLICE_ARG(pid));
     close(file);
     return false;
@@ -82,7 +82,7 @@ static bool floor_take(void *context, size_t index, const struct rows *row, stru
     return true;
 }
 
-static bool floor_ids(struct db *db, struct fault *why, struct id_maker *maker)
+bool store_floor_ids(struct db *db, struct fault *why, struct id_maker *maker)
 {
     /* the newest rows of each bucket: ids borrow at most some milliseconds from the future (base/id.h) */
     static const char *const by_bucket[] = {
@@ -121,7 +121,7 @@ static struct db *connection_open(struct store *store, enum db_use use, struct f
     return db;
 }
 
-static unsigned command_node(void)
+unsigned store_command_node(void)
 {
     uint64_t any;
     random_bytes(&any, sizeof(any));
@@ -183,13 +183,18 @@ struct store *store_open(const char *url, const struct store_options *options, s
     struct store *store = NEW(struct store);
     store->serve_lock = -1;
     assert(!serves || options->node <= STORE_NODE_MAX);
-    store->node = serves ? options->node : command_node();
+    store->node = serves ? options->node : store_command_node();
     store->ids.node = store->node;
     struct db *db = NULL;
-    if (!url_read(url, store, why) || (serves && !store->is_postgres && !serve_lock(store, why)))
+    struct store_place place = {0};
+    if (!store_place_read(url, &place, why))
+        goto fail_store;
+    store->where = place.where;
+    store->is_postgres = place.is_postgres;
+    if (serves && !store->is_postgres && !store_serve_lock(store->where, &store->serve_lock, why))
         goto fail_store;
     db = connection_open(store, serves && !options->is_stepped ? DB_SERVER : DB_WRITER, why);
-    if (!db || !schema_migrate(db, why) || !floor_ids(db, why, &store->ids))
+    if (!db || !schema_migrate(db, why) || !store_floor_ids(db, why, &store->ids))
         goto fail_store;
     store->writer = writer_start(db, store->node, options && options->is_stepped);
     if (serves && store->is_postgres && !bell_begin(store, why)) {
