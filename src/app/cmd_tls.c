@@ -6,20 +6,25 @@
 #include "app/desk.h"
 #include "base/json.h"
 #include "deliver/tls_count.h"
+#include "deliver/tls_seen.h"
 #include "dns/resolver.h"
 #include "report/tls_report.h"
 #include "shape/site.h"
 #include <stdio.h>
 
 static const char usage[] =
-    "usage: todoke tls rule set domain|site|brand NAME opportunistic|required|verified [--config FILE | --sites "
+    "usage: todoke tls rule set domain|site|brand NAME opportunistic|seen|required|verified [--config FILE | --sites "
     "FOLDER]\n"
     "       todoke tls rule set waiver BRAND forbidden\n"
     "       todoke tls rule remove domain|site|brand|waiver NAME\n"
     "       todoke tls rules [--json]\n"
+    "       todoke tls seen [--json]\n"
+    "       todoke tls forget HOST\n"
     "\n"
     "What a connection to a receiver must be, beside what the receiver itself says by DANE and MTA-STS:\n"
     "  opportunistic  TLS when it is offered, any certificate, clear text otherwise (the default)\n"
+    "  seen           the same, until a host was met in TLS: then TLS always for 30 days (setting tls.remember), any\n"
+    "                 certificate, so that nobody in between can take STARTTLS out of a conversation\n"
     "  required       TLS always, any certificate; otherwise the mail waits\n"
     "  verified       TLS with a certificate for the host's name; otherwise the mail waits\n"
     "A mail that says TLS-Required: No (RFC 8689) goes whatever the receiver says, but not against such a rule; with "
@@ -30,6 +35,8 @@ static const char usage[] =
     "(--sites; default: the setting sites.folder of the server's settings), or what an MX host without a file is "
     "called:\n"
     "its name.\n"
+    "seen lists the MX hosts that were met in TLS where that rule holds; forget HOST when one has really given TLS "
+    "up.\n"
     "  --config FILE  the server's settings; default: $TODOKE_CONFIG, or /etc/todoke/todoke.yaml when it is there\n"
     "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
 
@@ -129,7 +136,8 @@ static bool rule_set(struct desk *desk, const struct arguments *words, const cha
         return fault_set(why, FAULT_INPUT, "a waiver is forbidden or not there: todoke tls rule remove waiver %.100s",
                          words->words[3]);
     if (is_set && !is_waiver && !tls_rule_of(slice_str(words->words[4]), &rule))
-        return fault_set(why, FAULT_INPUT, "\"%.40s\" is none of opportunistic, required, verified", words->words[4]);
+        return fault_set(why, FAULT_INPUT, "\"%.40s\" is none of opportunistic, seen, required, verified",
+                         words->words[4]);
     if (!rule_name(desk, change.kind, words->words[3], &change.name, why) ||
         (is_set && strcmp(change.kind, "site") == 0 &&
          (!folder_find(folder, settings, &config, &folder, why) || !site_check(change.name, folder, why))))
@@ -173,6 +181,52 @@ static bool rules_list(struct desk *desk, bool is_json, struct fault *why)
     return rows_end(&rows);
 }
 
+static bool seen_list(struct desk *desk, bool is_json, struct fault *why)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(desk->reader, why, &rows, "SELECT host, seen_ms FROM tls_seen ORDER BY host", NO_VALUES))
+        return false;
+    while (rows_next(&rows)) {
+        SCOPED(buf) line = BUF(4096);
+        struct json json = {&line};
+        if (!is_json) {
+            printf("%-50.*s %.*s\n", SLICE_ARG(rows_text(&rows, 0)), SLICE_ARG(desk_time(desk, rows_int(&rows, 1))));
+            continue;
+        }
+        json_object_begin(&json);
+        json_put_string(&json, "host", rows_text(&rows, 0));
+        json_put_time(&json, "seen_at", rows_int(&rows, 1));
+        json_end(&json);
+        printf("%s\n", buf_cstr(&line));
+    }
+    return rows_end(&rows);
+}
+
+struct forgetting {
+    struct slice host;
+    time_ms now;
+    int64_t changed;
+};
+static bool forget_run(struct db *db, struct fault *why, void *context)
+{
+    struct forgetting *forgetting = context;
+    return tls_seen_forget(db, why, forgetting->host, forgetting->now, &forgetting->changed);
+}
+
+static bool seen_forget(struct desk *desk, const char *host, struct fault *why)
+{
+    char normal[DNS_NAME_ROOM];
+    if (!dns_name_normalise(slice_str(host), normal) || !normal[0])
+        return fault_set(why, FAULT_INPUT, "\"%.100s\" is no host's name", host);
+    struct forgetting forgetting = {.host = slice_str(normal), .now = world_wall(&desk->world)};
+    if (!store_change(desk->store, forget_run, &forgetting, why))
+        return false;
+    if (!forgetting.changed)
+        return fault_set(why, FAULT_INPUT, "%s was not met in TLS where the rule seen holds", normal);
+    printf("%s: forgotten; mail may go there in clear again\n", normal);
+    return true;
+}
+
 int cmd_tls(int argc, char **argv)
 {
     const char *store = NULL, *folder = NULL, *settings = NULL;
@@ -190,13 +244,17 @@ int cmd_tls(int argc, char **argv)
     bool is_rule = words.word_count >= 4 && strcmp(words.words[0], "rule") == 0;
     bool is_set = is_rule && words.word_count == 5 && strcmp(words.words[1], "set") == 0;
     bool is_remove = is_rule && words.word_count == 4 && strcmp(words.words[1], "remove") == 0;
-    if (words.wants_help || (!is_list && !is_set && !is_remove)) {
+    bool is_seen = words.word_count == 1 && strcmp(words.words[0], "seen") == 0;
+    bool is_forget = words.word_count == 2 && strcmp(words.words[0], "forget") == 0;
+    if (words.wants_help || (!is_list && !is_set && !is_remove && !is_seen && !is_forget)) {
         fputs(usage, words.wants_help ? stdout : stderr);
         return words.wants_help ? 0 : 2;
     }
     SCOPED(desk) desk;
-    bool ok = desk_open(&desk, store, &why) &&
-              (is_list ? rules_list(&desk, is_json, &why) : rule_set(&desk, &words, folder, settings, &why));
+    bool ok = desk_open(&desk, store, &why) && (is_list     ? rules_list(&desk, is_json, &why)
+                                                : is_seen   ? seen_list(&desk, is_json, &why)
+                                                : is_forget ? seen_forget(&desk, words.words[1], &why)
+                                                            : rule_set(&desk, &words, folder, settings, &why));
     return ok ? 0 : command_fail("tls", &why);
 }
 

@@ -249,6 +249,7 @@ static bool engine_begin(struct service *service, struct fault *why)
         .composer = mailer_composer(service->mailer),
         .ledger = ledger_of(service),
         .roots = service->roots,
+        .tls_remember = options->config->tls_remember.duration,
         .uses_dane = options->has_dnssec && strcmp(options->config->tls_dane.text, "on") == 0,
         .uses_sts = strcmp(options->config->tls_sts.text, "on") == 0,
         .uses_ipv6 = strcmp(options->config->smtp_ipv6.text, "on") == 0,

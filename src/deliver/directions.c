@@ -13,7 +13,7 @@ void relay_seal_context(uint64_t brand_id, struct buf *context)
 static bool read_rules(struct directions *directions, struct db *reader, struct fault *why)
 {
     SCOPED(rows) rows = {0};
-    if (!db_query(reader, why, &rows, "SELECT kind, name, rule FROM tls_rule", NO_VALUES))
+    if (!db_query(reader, why, &rows, "SELECT kind, name, rule, since_ms FROM tls_rule", NO_VALUES))
         return false;
     while (rows_next(&rows)) {
         char key[400];
@@ -23,6 +23,8 @@ static bool read_rules(struct directions *directions, struct db *reader, struct 
             rule = TLS_RULE_VERIFIED; /* a word of a newer version: the strictest that we know */
         map_set(&directions->rules, slice_str(key), (void *)(uintptr_t)(rule + 1));
         directions->digest += hash_u64((uint64_t)rule, hash_bytes(slice_str(key), 1)); /* in whatever order */
+        if (rule == TLS_RULE_SEEN) /* what was seen may have been forgotten (tls_seen_forget) */
+            directions->digest += hash_u64((uint64_t)rows_int(&rows, 3), 8);
     }
     return rows_end(&rows);
 }

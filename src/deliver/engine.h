@@ -33,6 +33,7 @@ struct engine_options {
     struct tls_roots *roots;  /* whom to trust; opportunistic TLS takes any certificate */
     bool uses_dane, uses_sts; /* R30: what DNSSEC and MTA-STS say about receivers; without them only rules hold */
     bool uses_ipv6;
+    time_ms tls_remember;           /* so long a host that had TLS must have it, where the rule `seen` holds */
     const struct seal_key *seal;    /* opens the passwords of smart hosts; NULL: there are none */
     const struct ip *own_addresses; /* ours, so that mail does not loop (R15); must live as long as the engine */
     size_t own_address_count;

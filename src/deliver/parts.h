@@ -13,6 +13,7 @@
 #include "deliver/security.h"
 #include "deliver/sts_cache.h"
 #include "deliver/tls_count.h"
+#include "deliver/tls_seen.h"
 #include "dns/route.h"
 #include "net/stream.h"
 #include "queue/lanes.h"
@@ -139,6 +140,8 @@ struct route_kept {
     struct arena arena;
     struct route route; /* status other than FOUND: everybody gets this answer */
     struct security_policy policy;
+    time_ms *seen_until;   /* of each host, wall: it had TLS lately; NULL: nobody wants to know (tls_seen.h) */
+    time_ms vanished_said; /* that it has it no more */
 };
 
 struct destination {

@@ -176,14 +176,16 @@ static struct destination *destination_get(struct dispatcher *dispatcher, struct
     kept->policy.avoids_tls = rule->tls == SITE_TLS_NEVER;
     if (security_is_single(&kept->policy, route))
         kept->policy.domain = arena_copy(&kept->arena, known->domain);
-    known->tls = route->host_count ? security_of(&kept->policy, &route->hosts[0]).why : "";
+    uint64_t seen = tls_seen_read(dispatcher, kept);
+    bool was_seen = tls_was_seen(kept, 0, world_wall(dispatcher->engine->options.world));
+    known->tls = route->host_count ? security_of(&kept->policy, &route->hosts[0], was_seen).why : "";
     if (known->is_waived && !known->tls[0])
         known->tls = "TLS-Required: No";
     buf_append(&key, buf_slice(&site_key));
     policy_key(&kept->policy, &key);
     if (known->pool.len)
         buf_printf(&key, " !pool %.*s", SLICE_ARG(known->pool));
-    uint64_t addresses = route_addresses(route) + hash_bytes(kept->policy.sts_text, 2);
+    uint64_t addresses = route_addresses(route) + hash_bytes(kept->policy.sts_text, 2) + seen;
     struct destination *destination = map_get(&dispatcher->destinations, buf_slice(&key));
     if (destination) {
         if (addresses != destination->addresses) { /* the same hosts live elsewhere now, or must be met otherwise */

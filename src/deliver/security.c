@@ -4,6 +4,7 @@ struct slice tls_rule_word(enum tls_rule rule)
 {
     switch (rule) {
     case TLS_RULE_OPPORTUNISTIC: return SLICE("opportunistic");
+    case TLS_RULE_SEEN: return SLICE("seen");
     case TLS_RULE_REQUIRED: return SLICE("required");
     case TLS_RULE_VERIFIED: return SLICE("verified");
     }
@@ -12,7 +13,7 @@ struct slice tls_rule_word(enum tls_rule rule)
 
 bool tls_rule_of(struct slice word, enum tls_rule *rule)
 {
-    static const enum tls_rule rules[] = {TLS_RULE_OPPORTUNISTIC, TLS_RULE_REQUIRED, TLS_RULE_VERIFIED};
+    static const enum tls_rule rules[] = {TLS_RULE_OPPORTUNISTIC, TLS_RULE_SEEN, TLS_RULE_REQUIRED, TLS_RULE_VERIFIED};
     for (size_t i = 0; i < COUNT_OF(rules); i++) {
         if (slice_equal(word, tls_rule_word(rules[i]))) {
             *rule = rules[i];
@@ -97,7 +98,20 @@ static struct security refused(enum tls_policy policy, enum tls_result result, c
     return (struct security){.level = TLS_LEVEL_REFUSED, .policy = policy, .result = result, .why = why};
 }
 
-struct security security_of(const struct security_policy *policy, const struct route_host *host)
+static void rise_by_rule(struct security *security, enum tls_rule rule, bool was_seen)
+{
+    switch (rule) {
+    case TLS_RULE_OPPORTUNISTIC: break;
+    case TLS_RULE_SEEN:
+        if (was_seen)
+            rise(security, TLS_LEVEL_ENCRYPT, "rule: seen, this host had TLS lately");
+        break;
+    case TLS_RULE_REQUIRED: rise(security, TLS_LEVEL_ENCRYPT, "rule: required"); break;
+    case TLS_RULE_VERIFIED: rise(security, TLS_LEVEL_NAME, "rule: verified"); break;
+    }
+}
+
+struct security security_of(const struct security_policy *policy, const struct route_host *host, bool was_seen)
 {
     struct security security = {.why = ""};
     bool has_sts = policy->has_sts && policy->sts.mode != STS_NONE;
@@ -106,9 +120,7 @@ struct security security_of(const struct security_policy *policy, const struct r
         return security;
     }
     if (policy->is_waived) { /* RFC 8689 4.2.2 */
-        if (policy->rule != TLS_RULE_OPPORTUNISTIC)
-            rise(&security, policy->rule == TLS_RULE_VERIFIED ? TLS_LEVEL_NAME : TLS_LEVEL_ENCRYPT,
-                 policy->rule == TLS_RULE_VERIFIED ? "rule: verified" : "rule: required");
+        rise_by_rule(&security, policy->rule, was_seen);
         return security;
     }
     switch (host->dane) {
@@ -124,10 +136,7 @@ struct security security_of(const struct security_policy *policy, const struct r
         break;
     case ROUTE_DANE_NONE: break;
     }
-    if (policy->rule == TLS_RULE_REQUIRED)
-        rise(&security, TLS_LEVEL_ENCRYPT, "rule: required");
-    if (policy->rule == TLS_RULE_VERIFIED)
-        rise(&security, TLS_LEVEL_NAME, "rule: verified");
+    rise_by_rule(&security, policy->rule, was_seen);
     if (!has_sts)
         return security;
     security.policy = TLS_POLICY_STS;

@@ -14,10 +14,11 @@
 /* The operator's rule (table tls_rule); the greater one wins. */
 enum tls_rule {
     TLS_RULE_OPPORTUNISTIC, /* TLS when offered, any certificate, clear text otherwise */
+    TLS_RULE_SEEN,          /* the same, until a host was met in TLS: from then on TLS always (tls_seen.h) */
     TLS_RULE_REQUIRED,      /* TLS always, any certificate */
     TLS_RULE_VERIFIED,      /* TLS with a certificate for the host's name from somebody we trust */
 };
-/* "opportunistic", "required", "verified" */
+/* "opportunistic", "seen", "required", "verified" */
 struct slice tls_rule_word(enum tls_rule rule);
 NODISCARD bool tls_rule_of(struct slice word, enum tls_rule *rule);
 
@@ -87,7 +88,8 @@ struct security {
     enum tls_result result; /* REFUSED, or is_tested with a host that is not allowed; SUCCESS: nothing yet */
     const char *why;        /* REFUSED: in words, a literal; otherwise what demands this, "" for nobody */
 };
-struct security security_of(const struct security_policy *policy, const struct route_host *host);
+/* was_seen: the host had TLS lately (asked for the rule `seen` only). */
+struct security security_of(const struct security_policy *policy, const struct route_host *host, bool was_seen);
 
 /* How a session counts that came about: `info` NULL when it is in clear. */
 enum tls_result security_result(const struct security *security, const struct tls_info *info);

@@ -15,10 +15,23 @@ static void decisions(void **state)
         enum tls_rule rule;
         enum tls_level level;
         enum tls_policy policy;
+        bool was_seen;
     } rows[] = {
         {"nobody says anything", ROUTE_DANE_NONE, NO_STS, "mx.a.example", TLS_RULE_OPPORTUNISTIC, TLS_LEVEL_MAY,
          TLS_POLICY_NOT_FOUND},
         {"a rule", ROUTE_DANE_NONE, NO_STS, "mx.a.example", TLS_RULE_REQUIRED, TLS_LEVEL_ENCRYPT, TLS_POLICY_NOT_FOUND},
+        {"R32: a rule for who had TLS", ROUTE_DANE_NONE, NO_STS, "mx.a.example", TLS_RULE_SEEN, TLS_LEVEL_MAY,
+         TLS_POLICY_NOT_FOUND},
+        {"R32: ... and it had", ROUTE_DANE_NONE, NO_STS, "mx.a.example", TLS_RULE_SEEN, TLS_LEVEL_ENCRYPT,
+         TLS_POLICY_NOT_FOUND, true},
+        {"R32: it had, and nobody wants to know", ROUTE_DANE_NONE, NO_STS, "mx.a.example", TLS_RULE_OPPORTUNISTIC,
+         TLS_LEVEL_MAY, TLS_POLICY_NOT_FOUND, true},
+        {"R32: it had, and STS wants more", ROUTE_DANE_NONE, STS_ENFORCE, "mx.a.example", TLS_RULE_SEEN, TLS_LEVEL_NAME,
+         TLS_POLICY_STS, true},
+        {"R32: it had, and STS is testing", ROUTE_DANE_NONE, STS_TESTING, "mx.a.example", TLS_RULE_SEEN,
+         TLS_LEVEL_ENCRYPT, TLS_POLICY_STS, true},
+        {"R32: it had, and DANE wants more", ROUTE_DANE_USABLE, NO_STS, "mx.a.example", TLS_RULE_SEEN, TLS_LEVEL_DANE,
+         TLS_POLICY_TLSA, true},
         {"a strict rule", ROUTE_DANE_NONE, NO_STS, "mx.a.example", TLS_RULE_VERIFIED, TLS_LEVEL_NAME,
          TLS_POLICY_NOT_FOUND},
         {"DANE", ROUTE_DANE_USABLE, NO_STS, "mx.a.example", TLS_RULE_OPPORTUNISTIC, TLS_LEVEL_DANE, TLS_POLICY_TLSA},
@@ -55,7 +68,7 @@ static void decisions(void **state)
         if (policy.has_sts)
             policy.sts.mode = (enum sts_mode)rows[i].sts;
         struct route_host host = {.name = slice_str(rows[i].mx), .dane = rows[i].dane};
-        struct security got = security_of(&policy, &host);
+        struct security got = security_of(&policy, &host, rows[i].was_seen);
         assert_int_row(rows[i].thought, got.level, rows[i].level);
         assert_int_row(rows[i].thought, got.policy, rows[i].policy);
         assert_row(rows[i].thought, got.why && (got.level == TLS_LEVEL_MAY || got.why[0]));
@@ -93,7 +106,7 @@ static void waived(void **state)
             .relay = rows[i].is_relayed ? &relay : NULL,
         };
         const struct route_host host = {.name = slice_str(rows[i].mx), .dane = rows[i].dane};
-        struct security got = security_of(&policy, &host);
+        struct security got = security_of(&policy, &host, false);
         assert_int_row(rows[i].thought, got.level, rows[i].level);
         assert_row(rows[i].thought, (got.why[0] != '\0') == (got.level != TLS_LEVEL_MAY));
     }

@@ -310,7 +310,8 @@ bool slot_place(struct slot *slot)
 {
     const struct route *route = &slot->kept->route;
     while (slot->host < route->host_count) {
-        slot->security = security_of(&slot->kept->policy, &route->hosts[slot->host]);
+        bool was_seen = tls_was_seen(slot->kept, slot->host, world_wall(slot->worker->engine->options.world));
+        slot->security = security_of(&slot->kept->policy, &route->hosts[slot->host], was_seen);
         if (slot->security.level == TLS_LEVEL_REFUSED) {
             slot_tls_refused(slot);
             slot->address = 0;

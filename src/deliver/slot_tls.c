@@ -160,6 +160,8 @@ void slot_tls_settled(struct slot *slot)
 {
     bool has_tls = smtp_client_has_tls(slot->client);
     assert(slot->security.level == TLS_LEVEL_MAY || has_tls);
+    if (has_tls)
+        tls_seen_note(slot);
     enum tls_result result = security_result(&slot->security, has_tls ? slot->tls_info : NULL);
     count(slot, result, slice_str(has_tls && result != TLS_RESULT_SUCCESS ? slot->tls_info->error : ""));
 }
@@ -186,6 +188,8 @@ bool slot_tls_failed(struct slot *slot)
           buf_slice(&said));
     if (slot->security.level == TLS_LEVEL_MAY)
         return true;
+    if (was_refused)
+        tls_seen_vanished(slot);
     say_why(slot, slot->security.why, buf_slice(&said));
     return false;
 }

@@ -230,12 +230,24 @@ static void composed_arrived(struct mailbox *mailbox, struct mail_item *batch)
         worker_pump(worker, last);
 }
 
+/* Our own words may have a rule that says more than the reason does. */
+static void verdict_of_silence(struct worker *worker, const struct reply *reply, enum stage stage, enum reason reason,
+                               struct slice remote, struct verdict *verdict)
+{
+    const struct rules *rules = worker->engine->options.rules;
+    const struct refusal refusal = refusal_of_reply(reply, stage, SLICE(""), remote);
+    if (reason == REASON_STARTTLS_FAILED)
+        rules_judge(rules, worker->scratch, &refusal, verdict);
+    if (reason != REASON_STARTTLS_FAILED || verdict->reason != reason)
+        rules_verdict_of_reason(rules, reason, false, verdict);
+}
+
 void destination_failed(struct worker *worker, struct destination *destination, const struct reply *reply,
                         enum stage stage, enum reason reason, struct slice remote)
 {
     struct verdict known;
     if (!reply->code)
-        rules_verdict_of_reason(worker->engine->options.rules, reason, false, &known);
+        verdict_of_silence(worker, reply, stage, reason, remote, &known);
     for (struct recipient *recipient;
          (recipient = recipients_pop(&destination->ready)) || (recipient = raw_pop(destination));) {
         struct ledger_move move;
