@@ -7,6 +7,8 @@
 
 /* What is known of a domain. */
 struct sts_entry {
+    struct slice domain; /* the map's key */
+    struct sts_entry *older, *newer;
     struct arena arena;
     struct sts_policy policy;
     struct slice text; /* empty: none kept */
@@ -40,6 +42,9 @@ struct sts_query {
 struct sts_cache {
     struct sts_cache_options options;
     struct map entries;
+    struct sts_entry *oldest, *newest; /* by their last use */
+    struct db *reader;
+    bool has_more;       /* the store has policies that are not in memory */
     struct https *https; /* from the first fetch on */
     struct mailbox fetched;
     struct sts_fetch *fetches;
@@ -50,16 +55,6 @@ struct sts_cache {
 static time_ms wall(const struct sts_cache *cache)
 {
     return world_wall(loop_world(cache->options.loop));
-}
-
-static struct sts_entry *entry_get(struct sts_cache *cache, struct slice domain, bool makes)
-{
-    struct sts_entry *entry = map_get(&cache->entries, domain);
-    if (!entry && makes && cache->entries.count < STS_ENTRIES_MOST) {
-        entry = NEW(struct sts_entry);
-        map_set(&cache->entries, domain, entry);
-    }
-    return entry;
 }
 
 static bool entry_holds(const struct sts_cache *cache, const struct sts_entry *entry)
@@ -93,18 +88,105 @@ static bool entry_set(struct sts_entry *entry, struct slice id, struct slice tex
     return true;
 }
 
-static bool load(struct sts_cache *cache, struct db *reader, struct fault *why)
+static void entry_link(struct sts_cache *cache, struct sts_entry *entry)
+{
+    entry->newer = NULL;
+    entry->older = cache->newest;
+    *(cache->newest ? &cache->newest->newer : &cache->oldest) = entry;
+    cache->newest = entry;
+}
+
+static void entry_unlink(struct sts_cache *cache, struct sts_entry *entry)
+{
+    *(entry->older ? &entry->older->newer : &cache->oldest) = entry->newer;
+    *(entry->newer ? &entry->newer->older : &cache->newest) = entry->older;
+}
+
+static size_t entries_most(const struct sts_cache *cache)
+{
+    return cache->options.entries_most ? cache->options.entries_most : STS_ENTRIES_MOST;
+}
+
+/* Room for one more: the least lately used goes. What it knew of a policy is in the store. */
+static bool make_room(struct sts_cache *cache)
+{
+    enum { LOOKED_AT_MOST = 64 };
+    struct sts_entry *entry = cache->oldest, *newer;
+    for (int looked = 0; entry && cache->entries.count >= entries_most(cache) && looked < LOOKED_AT_MOST;
+         looked++, entry = newer) {
+        newer = entry->newer;
+        if (entry->is_fetching)
+            continue;
+        cache->has_more |= entry->text.len != 0;
+        entry_unlink(cache, entry);
+        map_remove(&cache->entries, entry->domain);
+        arena_release(&entry->arena);
+        free(entry);
+    }
+    return cache->entries.count < entries_most(cache);
+}
+
+static struct sts_entry *entry_new(struct sts_cache *cache, struct slice domain)
+{
+    if (!make_room(cache))
+        return NULL;
+    struct sts_entry *entry = NEW(struct sts_entry);
+    entry->domain = map_set(&cache->entries, domain, entry);
+    entry_link(cache, entry);
+    return entry;
+}
+
+/* Of a domain that had to go from memory. */
+static struct sts_entry *recall(struct sts_cache *cache, struct slice domain)
+{
+    struct fault why;
+    struct sts_entry *entry = NULL;
+    SCOPED(rows) rows = {0};
+    if (!db_query(cache->reader, &why, &rows,
+                  "SELECT id, policy, fetched_ms FROM sts_policy WHERE domain = $1 AND expires_ms > $2",
+                  VALUES(V_TEXT(domain), V_INT(wall(cache))))) {
+        log_warn("deliver", "the kept MTA-STS policy of %.*s cannot be read: %s", SLICE_ARG(domain), why.text);
+        return NULL;
+    }
+    while (rows_next(&rows)) {
+        if (!entry)
+            entry = entry_new(cache, domain);
+        if (entry && !entry_set(entry, rows_text(&rows, 0), rows_bytes(&rows, 1), rows_int(&rows, 2), &why))
+            log_warn("deliver", "the kept MTA-STS policy of %.*s: %s", SLICE_ARG(domain), why.text);
+    }
+    if (!rows_end(&rows))
+        log_warn("deliver", "the kept MTA-STS policy of %.*s cannot be read: %s", SLICE_ARG(domain), why.text);
+    return entry;
+}
+
+static struct sts_entry *entry_get(struct sts_cache *cache, struct slice domain, bool makes)
+{
+    struct sts_entry *entry = map_get(&cache->entries, domain);
+    if (entry) {
+        entry_unlink(cache, entry);
+        entry_link(cache, entry);
+        return entry;
+    }
+    if (cache->has_more && (entry = recall(cache, domain)))
+        return entry;
+    return makes ? entry_new(cache, domain) : NULL;
+}
+
+static bool load(struct sts_cache *cache, struct fault *why)
 {
     SCOPED(rows) rows = {0};
-    if (!db_query(reader, why, &rows, "SELECT domain, id, policy, fetched_ms FROM sts_policy WHERE expires_ms > $1",
-                  VALUES(V_INT(wall(cache)))))
+    size_t most = entries_most(cache);
+    if (!db_query(cache->reader, why, &rows,
+                  "SELECT domain, id, policy, fetched_ms FROM sts_policy WHERE expires_ms > $1 LIMIT $2",
+                  VALUES(V_INT(wall(cache)), V_INT((int64_t)most))))
         return false;
     while (rows_next(&rows)) {
         struct fault unsound;
-        struct sts_entry *entry = entry_get(cache, rows_text(&rows, 0), true);
+        struct sts_entry *entry = entry_new(cache, rows_text(&rows, 0));
         if (entry && !entry_set(entry, rows_text(&rows, 1), rows_bytes(&rows, 2), rows_int(&rows, 3), &unsound))
             log_warn("deliver", "the kept MTA-STS policy of %.*s: %s", SLICE_ARG(rows_text(&rows, 0)), unsound.text);
     }
+    cache->has_more = cache->entries.count >= most;
     return rows_end(&rows);
 }
 
@@ -172,7 +254,7 @@ static void query_free(struct sts_query *query)
 static void query_answer(struct sts_query *query)
 {
     struct sts_cache *cache = query->cache;
-    const struct sts_entry *entry = entry_get(cache, slice_str(query->domain), false);
+    struct sts_entry *entry = entry_get(cache, slice_str(query->domain), false);
     struct sts_found found = {0};
     if (entry_holds(cache, entry))
         found = (struct sts_found){&entry->policy, entry->text};
@@ -353,8 +435,9 @@ struct sts_cache *sts_cache_new(const struct sts_cache_options *options, struct 
 {
     struct sts_cache *cache = NEW(struct sts_cache);
     cache->options = *options;
+    cache->reader = reader;
     mailbox_init(&cache->fetched, options->loop, came_back, cache);
-    if (load(cache, reader, why))
+    if (load(cache, why))
         return cache;
     sts_cache_free(cache);
     return NULL;

@@ -7,7 +7,8 @@
  * A fetch that fails takes nothing away: what is kept holds until it expires; without any the mail goes as if there
  * were none, and the next fetch waits STS_AGAIN_MS. A kept policy is fetched anew when half of its max_age (a day at
  * most) has passed, while mail goes on. Policies live in the store (table sts_policy), shared by all nodes, and in
- * memory. Belongs to the dispatcher's loop; fetching is net/https.h's thread. */
+ * memory: of STS_ENTRIES_MOST domains at most, the least lately used go and are read again when they are asked for.
+ * Belongs to the dispatcher's loop; fetching is net/https.h's thread. */
 #ifndef TODOKE_DELIVER_STS_CACHE_H
 #define TODOKE_DELIVER_STS_CACHE_H
 
@@ -23,11 +24,12 @@ struct sts_cache_options {
     struct store *store;
     const struct tls_roots *roots;
     bool uses_ipv6;
+    size_t entries_most; /* 0: STS_ENTRIES_MOST */
     /* A fetch has failed: for the counts. */
     void (*failed)(void *owner, struct slice domain, enum tls_result result, struct slice why);
     void *owner;
 };
-/* Reads what is kept. WORLD. */
+/* Reads what is kept; the reader stays in use. WORLD. */
 struct sts_cache *sts_cache_new(const struct sts_cache_options *options, struct db *reader, struct fault *why);
 /* No callbacks any more. */
 void sts_cache_free(struct sts_cache *cache);

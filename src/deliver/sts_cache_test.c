@@ -111,8 +111,42 @@ static void what_is_kept(void **state)
     test_store_end(&test);
 }
 
+/* M43, F11: with room for two, the policy of whoever had to go is read from the store, even when DNS says nothing. */
+static void who_had_to_go_is_read_again(void **state)
+{
+    TEST_STORE(test, state);
+    static const char *const domains[] = {"same.test", "gone.test", "broken.test", "twice.test"};
+    struct world world;
+    struct fault why = {0};
+    struct asking asking = {0};
+    world_init_manual(&world, now, 1);
+    world.resolver = zone_resolver_of_json(slice_str(json), &why);
+    assert_non_null(world.resolver);
+    test_write(test.store, keep, NULL);
+    struct loop *loop = loop_new(&world);
+    struct dns_client *dns = dns_client_new(loop);
+    const struct sts_cache_options options = {
+        .loop = loop, .dns = dns, .store = test.store, .entries_most = 2, .failed = on_failed, .owner = &asking};
+    struct sts_cache *cache = sts_cache_new(&options, test.reader, &why);
+    assert_non_null(cache);
+    for (size_t i = 0; i < 3 * COUNT_OF(domains); i++) {
+        const char *domain = domains[i % COUNT_OF(domains)];
+        asking.has_come = false;
+        sts_ask(cache, slice_str(domain), on_answer, &asking);
+        for (int turn = 0; turn < 20 && !asking.has_come; turn++)
+            loop_turn(loop, 0);
+        assert_row(domain, asking.has_come && asking.has_policy);
+    }
+    assert_int_equal(asking.failed, 0);
+    sts_cache_free(cache);
+    dns_client_free(dns);
+    loop_free(loop);
+    resolver_free(world.resolver);
+    test_store_end(&test);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ON_BOTH(what_is_kept)};
+    const struct CMUnitTest tests[] = {ON_BOTH(what_is_kept), ON_BOTH(who_had_to_go_is_read_again)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
