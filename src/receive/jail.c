@@ -388,6 +388,8 @@ static bool reader_answers(struct round *round, struct reader *reader)
             return false;
         if (reader->in.len - at - sizeof(answer) < answer.size)
             break;
+        if (answer.what == READER_BEGUN && (!reader->is_alone || reader->has_begun))
+            return false; /* again and again it would put off the hour at which it is late */
         reader->moved_at = monotonic_ms();
         round->jail->in_vain = 0;
         if (answer.what == READER_BEGUN) {
