@@ -83,10 +83,13 @@ with Tap() as tap:
             one.serve()
             two.serve()
             shared(url, 1, 2)
+            listed = {row["node"]: (row["state"], row["buckets"]) for row in one.rows("node", "list")}
+            tap.equal(listed, {1: ("alive", 128), 2: ("alive", 128)}, "todoke node list has both")
             disbelieved(tap, url, one, two, carrier)
             alarmed(tap, url, one, two, ops)
             one.kill()
             until(lambda: number(url, "SELECT COUNT(*) FROM lease WHERE node = 2") == 256, 30, "node 2 leads")
+            tap.equal([(row["node"], row["state"], row["leads"]) for row in two.rows("node", "list")], [(1, "stopped", False), (2, "alive", True)], "and the list says so")
             two.campaign("after")
             two.ok("campaign", "send", "after")
             report = two.settled("after", PEOPLE, 60)

@@ -65,7 +65,7 @@ static void drop_lost(struct leases *leases, const struct lease_row table[ID_BUC
 
 /* ── lives ── */
 
-static bool life_keep(struct db *db, struct fault *why, struct leases *leases, time_ms until)
+static bool life_keep(struct db *db, struct fault *why, struct leases *leases, time_ms now, time_ms until)
 {
     int64_t changed;
     leases->is_new_life = false;
@@ -77,9 +77,11 @@ static bool life_keep(struct db *db, struct fault *why, struct leases *leases, t
     leases->is_new_life = true; /* the first; or somebody has taken us for dead, and others hold what we held */
     leases->held = (struct bucket_set){0};
     return db_query_ints(db, why,
-                         "INSERT INTO node (node, life, until_ms) VALUES ($1, 1, $2) ON CONFLICT (node) DO UPDATE SET "
-                         "life = node.life + 1, until_ms = excluded.until_ms RETURNING life",
-                         VALUES(V_INT(leases->node), V_INT(until)), &leases->life, 1, NULL);
+                         "INSERT INTO node (node, life, until_ms, since_ms, version) VALUES ($1, 1, $2, $3, $4) ON "
+                         "CONFLICT (node) DO UPDATE SET life = node.life + 1, until_ms = excluded.until_ms, since_ms = "
+                         "excluded.since_ms, version = excluded.version RETURNING life",
+                         VALUES(V_INT(leases->node), V_INT(until), V_INT(now), V_STR(TODOKE_VERSION)), &leases->life, 1,
+                         NULL);
 }
 
 static bool lives_end(struct db *db, struct fault *why, time_ms now)
@@ -200,7 +202,7 @@ bool leases_keep(struct db *db, struct fault *why, struct leases *leases, time_m
     next.checked_db = NULL;
     next.gained = (struct bucket_set){0};
     next.others_ended = false;
-    if (!rows_make(db, why) || !db_now(db, why, &now) || !life_keep(db, why, &next, now + length) ||
+    if (!rows_make(db, why) || !db_now(db, why, &now) || !life_keep(db, why, &next, now, now + length) ||
         !lives_end(db, why, now) || !lives_read(db, why, &next) || !rows_read(db, why, table))
         return false;
     drop_lost(&next, table);
