@@ -10,6 +10,9 @@
  * it;
  * - refusals whose words no rule knows: collected by likeness (bounce/likeness.h).
  *
+ * Beside the events it looks at DMARC reports that came in: mail that passes with our DKIM signature from many networks
+ * that are neither ours nor known as forwarders is somebody sending a mail of ours again (X5).
+ *
  * An alarm is one row for one matter, from its beginning to its end:
  *
  *     (none) --raised--> open --quiet again--> ended
@@ -34,7 +37,7 @@
     X(UNVERIFIED_MAIL, unverified_mail)                                                                                \
     X(SITE_GUARD, site_guard)                                                                                          \
     X(CERTIFICATE, certificate)                                                                                        \
-    X(WEBHOOK, webhook) X(CREDENTIAL, credential) X(STORE_LOG, store_log) X(EVENT_FILE, event_file)
+    X(WEBHOOK, webhook) X(CREDENTIAL, credential) X(STORE_LOG, store_log) X(EVENT_FILE, event_file) X(REPLAY, replay)
 #define ALARM_ENUM(NAME, word) ALARM_##NAME,
 enum alarm_kind { ALARM_KINDS(ALARM_ENUM) ALARM_KIND_COUNT };
 struct slice alarm_word(enum alarm_kind kind);
@@ -43,7 +46,7 @@ struct alarm_row {
     uint64_t id;
     enum alarm_kind kind;
     struct slice about; /* the site; the certificate's name; the webhook's id; the key's name and number; "events.file";
-                            empty: the installation */
+                           the domain; empty: the installation */
     int64_t n,
         normal; /* how many when last looked at (site: percent; certificate: days left; log: MB); how many are usual */
     struct slice detail;                       /* JSON */
@@ -76,11 +79,12 @@ struct alarm_options {
     struct store *store;
     struct world *world;
     const struct rules *rules;
-    struct ledger ledger; /* its policy has the guard's limits */
-    int64_t per_hour;     /* 0: 200 */
-    int64_t times;        /* 0: 10 */
-    int64_t key_per_hour; /* so many recipients within an hour are never unusual for a key; 0: 1,000 */
-    int64_t key_times;    /* 0: 5 */
+    struct ledger ledger;    /* its policy has the guard's limits */
+    int64_t per_hour;        /* 0: 200 */
+    int64_t times;           /* 0: 10 */
+    int64_t key_per_hour;    /* so many recipients within an hour are never unusual for a key; 0: 1,000 */
+    int64_t key_times;       /* 0: 5 */
+    int64_t replay_networks; /* so many strange networks with our signature are never unusual; 0: 20 */
     /* Inside the write job that raised it: pause the key. NULL: it goes on. */
     bool (*pause)(void *owner, struct db *db, struct fault *why, uint64_t key_id, time_ms now);
     double time_scale; /* of the waits between two tries at a held site; 0: 1.0 */

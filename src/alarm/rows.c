@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { SHOWN_DAYS = 7, UNMAILED_MOST = 16 };
 
@@ -135,6 +136,14 @@ static bool is_paused(const struct alarm_row *row)
     return slice_find(row->detail, SLICE("\"paused\":true")) >= 0;
 }
 
+/* Of ALARM_REPLAY: what replay.c wrote. */
+static long long mails_of(const struct alarm_row *row)
+{
+    static const struct slice member = SLICE_INIT("\"mails\":");
+    ptrdiff_t at = slice_find(row->detail, member);
+    return at < 0 ? 0 : strtoll(row->detail.ptr + at + member.len, NULL, 10);
+}
+
 /* "name (id)" */
 static unsigned long long key_of(const struct alarm_row *row)
 {
@@ -212,6 +221,21 @@ struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *are
                 "は失われていません。書き込めるようになると、止まったところから続きを書きます。ただし、保存期間 "
                 "(retention.events)"
                 "を過ぎたイベントはファイルに残りません。")};
+    case ALARM_REPLAY:
+        return (struct alarm_words){
+            SAY("%.*s の署名が付いたメールが、心当たりのない %lld か所のネットワークから送られています",
+                SLICE_ARG(row->about), n),
+            SAY("受信側から届いた直近 7 日の DMARC "
+                "レポートによると、自社の送信元でも、これまでの転送元でもない場所から %lld "
+                "通が、正しい DKIM 署名付きで届いています。一度送ったメールを、第三者が署名ごと大量に送り直している"
+                "(DKIM "
+                "リプレイ)おそれがあります。まず todoke report sources --domain %.*s "
+                "で送信元を確かめてください。使い始めた配信サービスや"
+                "メールの転送であれば、何もしなくてかまいません。心当たりがなければ todoke dkim rotate で鍵を替え、古い"
+                "セレクタの公開鍵を DNS "
+                "から消してください。消すと、送り直されたメールの署名は無効になります。あわせて、だれでも"
+                "自由な文面のメールを送れるフォームやお試しのアカウントがないかも確かめてください。",
+                mails_of(row), SLICE_ARG(row->about))};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};
@@ -275,6 +299,19 @@ struct alarm_words alarm_words_en(const struct alarm_row *row, struct arena *are
                 "Is the disk full, may the server write there? The log has the reason. No event is lost: once it can "
                 "be "
                 "written, it goes on where it stopped. Only what is older than retention.events by then is missing.")};
+    case ALARM_REPLAY:
+        return (struct alarm_words){
+            SAY("Mail with the signature of %.*s comes from %lld networks that nobody here knows",
+                SLICE_ARG(row->about), n),
+            SAY("DMARC reports of the last seven days count %lld mails with a good DKIM signature from places that are "
+                "neither sources of yours nor forwarders seen before. Somebody may be sending a mail of yours again "
+                "and "
+                "again, with its signature (DKIM replay). Look at the sources first (`todoke report sources --domain "
+                "%.*s`): a new service that "
+                "sends for you, or a forwarder, needs nothing. Otherwise change the key with `todoke dkim rotate` and "
+                "take the old selector out of your DNS: the copies then pass no more. And look for forms or trial "
+                "accounts by which strangers get a mail with words of their own signed.",
+                mails_of(row), SLICE_ARG(row->about))};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};

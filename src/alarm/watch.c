@@ -84,7 +84,7 @@ static bool tick_run(struct write_job *job, struct db *db, struct fault *why)
     if (!leads)
         return true;
     return site_tick(watch, db, why, now) && flood_tick(watch, db, why, now) && credential_tick(watch, db, why, now) &&
-           send_mails(watch, db, why, now);
+           replay_tick(watch, db, why, now) && send_mails(watch, db, why, now);
 }
 
 static void tick_done(struct write_job *job, const struct fault *why)

@@ -14,8 +14,11 @@ struct alarm_watch {
     struct write_job job;
     _Atomic bool is_ticking;
     _Atomic bool is_stopping;
-    time_ms ticked;  /* monotonic */
-    time_ms cleaned; /* wall: when old tallies went */
+    time_ms ticked;       /* monotonic */
+    time_ms cleaned;      /* wall: when old tallies went */
+    uint64_t replay_seen; /* the newest report that was looked at */
+    time_ms replay_looked;
+    bool replay_begun;
     /* of the tick that runs */
     struct arena arena;
     struct submit_news *news;
@@ -48,6 +51,9 @@ NODISCARD bool flood_tick(struct alarm_watch *watch, struct db *db, struct fault
 NODISCARD bool credential_take(struct alarm_watch *watch, struct db *db, struct fault *why, const struct event *events,
                                size_t count);
 NODISCARD bool credential_tick(struct alarm_watch *watch, struct db *db, struct fault *why, time_ms now);
+
+/* replay.c: what DMARC reports say of our signatures */
+NODISCARD bool replay_tick(struct alarm_watch *watch, struct db *db, struct fault *why, time_ms now);
 
 /* unread.c */
 NODISCARD bool unread_take(struct db *db, struct fault *why, const struct event *events, size_t count);

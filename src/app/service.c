@@ -291,6 +291,7 @@ static void alarm_begin(struct service *service)
         .times = options->config->alarm_times.number,
         .key_per_hour = options->config->alarm_key_per_hour.number,
         .key_times = options->config->alarm_key_times.number,
+        .replay_networks = options->config->alarm_replay.number,
         .pause = strcmp(options->config->alarm_key_pause.text, "yes") == 0 ? alarm_pause : NULL,
         .time_scale = options->retry_scale,
         .released = on_submitted,
