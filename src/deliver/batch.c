@@ -22,7 +22,9 @@ enum {
     AGAIN_MS = 5000,
     REFUSED_AGAIN_MS = 30000,
     UNMARK_MOST_MS = 300000,
-    OUTCOMES_WAIT_MS = 5,
+    OUTCOMES_WAIT_MS =
+        25, /* longer than composers put mails aside: then they share the commit of the next ones' marks */
+    URGENT_OUTCOMES_WAIT_MS = 5,
     MARKS_WAIT_MS = 1,
 };
 
@@ -138,7 +140,7 @@ void worker_outcome(struct worker *worker, struct recipient *recipient, struct l
     if (worker->is_stopping || worker->in_memory <= batch->move_count)
         deferred_ask(&worker->flush);
     else
-        wait_for_company(worker, OUTCOMES_WAIT_MS);
+        wait_for_company(worker, recipient->priority == 0 ? URGENT_OUTCOMES_WAIT_MS : OUTCOMES_WAIT_MS);
 }
 
 static struct ledger_mark mark_of(const struct recipient *recipient)
@@ -154,12 +156,13 @@ static struct ledger_mark mark_of(const struct recipient *recipient)
     };
 }
 
-/* A connection waits for its mark; half of those that are busy wait for it together, or a moment at most. One alone
+/* A connection waits for its mark; three of four that are busy wait for it together, or a moment at most: with half of
+ * them the connections of a site fall apart into two groups that take turns, each with commits of its own. One alone
  * never waits for others. */
 void worker_mark(struct worker *worker, struct recipient *recipient)
 {
     struct batch *batch = batch_of(worker);
-    if ((batch->mark_count + 1) * 2 >= worker->busy || worker->is_stopping)
+    if ((batch->mark_count + 1) * 4 + 2 >= worker->busy * 3 || worker->is_stopping)
         deferred_ask(&worker->flush);
     else
         wait_for_company(worker, MARKS_WAIT_MS);

@@ -160,11 +160,10 @@ static size_t compose_window(const struct worker *worker, const struct site *sit
 {
     size_t window = (size_t)site->rule->connections * 2 + 2, soon = (size_t)site->slots * 2 + 1;
     size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed);
-    size_t held_back = (size_t)worker->engine->composer_count * COMPOSED_TOGETHER;
     if (worker->in_memory > IN_MEMORY_PLENTY)
         window = soon < window ? soon : window;
-    else if (worker->composing < held_back && !site->is_heavy)
-        window += held_back;
+    else if (worker->composing < COMPOSED_TOGETHER && !site->is_heavy)
+        window += COMPOSED_TOGETHER;
     return appetite && appetite < window ? appetite : window;
 }
 

@@ -126,6 +126,8 @@ struct site {
     uint64_t pass;
     bool is_known_to_worker;
     bool is_pumping;
+    bool is_told; /* worker.c: something has come for it in this turn, and it is not looked after yet */
+    struct site *next_told;
     bool is_short;        /* waits in the worker's queue for a connection of its own */
     bool urgent_waits;    /* is_crowded by a transactional mail */
     struct share *totals; /* NULL: the rule has no limits over all sources */
@@ -264,6 +266,7 @@ struct worker {
     unsigned index;
     struct loop_thread thread;
     struct loop *loop;
+    struct mail_pile untold; /* composed, and put aside to be told together (pool.c) */
     struct mailbox recipients, composed, settled, control, allowances, totals;
     struct source_set *sources;
     struct map names;  /* EHLO names, each once, for as long as it lives */
@@ -289,7 +292,7 @@ struct worker {
     bool is_stopping, has_ended;
 };
 
-enum { COMPOSED_TOGETHER = 32 /* a composer tells its workers so many at once */ };
+enum { COMPOSED_TOGETHER = 128 /* composers tell their workers so many at once */ };
 struct composer_thread {
     struct engine *engine;
     unsigned index;
@@ -298,11 +301,6 @@ struct composer_thread {
     struct mailbox jobs;
     _Atomic unsigned jobs_left;
     struct recipients queue; /* jobs taken from the mailbox */
-    struct composed_list {   /* for each worker: composed and not told yet */
-        struct mail_item *first, **last;
-    } * composed;
-    unsigned untold;
-    time_ms untold_until;
 };
 
 /* Of a pool whose sources are here: others' buckets whose mail was handed to us. */
@@ -390,6 +388,8 @@ struct engine {
     unsigned worker_count, composer_count;
     struct route_options route_options, relay_options;
     _Atomic unsigned composer_turn;
+    _Atomic unsigned untold;      /* mails that composers have put aside, */
+    _Atomic time_ms untold_until; /* and when they tell them; INT64_MAX: there are none */
     _Atomic uint64_t delivered, refused, deferred, in_doubt, connections;
     _Atomic size_t known_routes, known_destinations, known_sites;
     _Atomic unsigned open_connections;

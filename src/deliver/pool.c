@@ -1,14 +1,14 @@
 /* pool.c - composing and signing on all cores: an RSA-2048 signature takes a quarter of a millisecond and more, and one
  * big site must not be bound to one core
  *
- * What is composed is told to the workers a few at a time: each telling wakes a thread, and mails that begin together
- * share the commits of their marks and outcomes. Transactional mail goes first, and is told sooner; the last of a queue
- * is told at once. */
+ * What is composed is put aside and told to the workers together, of all composers at once, while more is being
+ * composed: each telling wakes a thread, and mails that begin together share the commits of their marks and outcomes.
+ * Transactional mail goes first, and is told sooner; the last of a queue is told at once. */
 #include "deliver/parts.h"
 
 #include <limits.h>
 
-enum { UNTOLD_MS = 8, URGENT_UNTOLD_MS = 2 };
+enum { UNTOLD_MS = 20, URGENT_MANY_UNTOLD_MS = 10, URGENT_UNTOLD_MS = 2 };
 
 struct outgoing *outgoing_new(struct slice mail_from, struct slice rcpt_to, struct slice body)
 {
@@ -41,28 +41,43 @@ void outgoing_free(struct outgoing *out)
     free(out);
 }
 
-static void tell(struct composer_thread *thread)
+/* Whatever all composers have put aside, each worker's in one wake-up. Another composer may do so at the same time, or
+ * put something aside that is told a little sooner than it would have to be. */
+static void tell(struct engine *engine)
 {
-    struct engine *engine = thread->engine;
-    for (unsigned i = 0; i < engine->worker_count && thread->untold; i++) {
-        struct composed_list *list = &thread->composed[i];
-        *list->last = NULL;
-        mailbox_post_all(&engine->workers[i].composed, list->first);
-        list->last = &list->first;
-    }
-    thread->untold = 0;
+    atomic_store(&engine->untold_until, INT64_MAX);
+    atomic_store(&engine->untold, 0);
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        mailbox_post_all(&engine->workers[i].composed, mail_pile_take(&engine->workers[i].untold));
+}
+
+/* At times that all composers agree on; the last transactional mail of those that came together soon. */
+static time_ms tell_until(const struct composer_thread *thread, const struct recipient *recipient, time_ms now)
+{
+    const struct recipient *next = thread->queue.first;
+    if (recipient->priority == 0 && (!next || next->priority != 0))
+        return now + URGENT_UNTOLD_MS;
+    time_ms every = recipient->priority == 0 ? URGENT_MANY_UNTOLD_MS : UNTOLD_MS;
+    return now / every * every + every;
 }
 
 /* To be told to its worker. */
 static void keep(struct composer_thread *thread, struct recipient *recipient)
 {
-    struct composed_list *list = &thread->composed[recipient->destination->site->worker->index];
-    time_ms until =
-        world_monotonic(thread->engine->options.world) + (recipient->priority == 0 ? URGENT_UNTOLD_MS : UNTOLD_MS);
-    *list->last = &recipient->item;
-    list->last = &recipient->item.next;
-    if (thread->untold++ == 0 || until < thread->untold_until)
-        thread->untold_until = until;
+    struct engine *engine = thread->engine;
+    time_ms until = tell_until(thread, recipient, world_monotonic(engine->options.world));
+    mail_pile_put(&recipient->destination->site->worker->untold, &recipient->item);
+    atomic_fetch_add(&engine->untold, 1);
+    time_ms before = atomic_load(&engine->untold_until); /* behind the putting: who tells sets it before the taking */
+    while (until < before && !atomic_compare_exchange_weak(&engine->untold_until, &before, until)) {
+    }
+}
+
+static bool is_time_to_tell(struct composer_thread *thread)
+{
+    struct engine *engine = thread->engine;
+    return !thread->queue.count || atomic_load(&engine->untold) >= COMPOSED_TOGETHER ||
+           world_monotonic(engine->options.world) >= atomic_load(&engine->untold_until);
 }
 
 /* A delivery that cannot be rendered ends here: content_error, a fault of the message; a store that cannot be read
@@ -100,9 +115,8 @@ static void jobs_arrived(struct mailbox *mailbox, struct mail_item *batch)
         compose_one(thread, recipient);
         if (mailbox_has_post(mailbox))
             queue_jobs(thread, mailbox_take(mailbox));
-        if (!thread->queue.count || thread->untold >= COMPOSED_TOGETHER ||
-            world_monotonic(thread->engine->options.world) >= thread->untold_until)
-            tell(thread);
+        if (is_time_to_tell(thread))
+            tell(thread->engine);
     }
 }
 
@@ -123,6 +137,7 @@ static void composer_end(void *owner)
 
 void pool_start(struct engine *engine)
 {
+    atomic_store(&engine->untold_until, INT64_MAX);
     engine->composers = NEW_ARRAY(struct composer_thread, engine->composer_count);
     for (unsigned i = 0; i < engine->composer_count; i++) {
         struct composer_thread *thread = &engine->composers[i];
@@ -130,9 +145,6 @@ void pool_start(struct engine *engine)
         thread->index = i;
         thread->loop = loop_new(engine->options.world);
         recipients_init(&thread->queue);
-        thread->composed = NEW_ARRAY(struct composed_list, engine->worker_count);
-        for (unsigned worker = 0; worker < engine->worker_count; worker++)
-            thread->composed[worker].last = &thread->composed[worker].first;
         mailbox_init(&thread->jobs, thread->loop, jobs_arrived, thread);
         loop_thread_start(&thread->thread, thread->loop, composer_begin, composer_end, thread);
         loop_thread_name(&thread->thread, "compose");
@@ -162,7 +174,6 @@ void pool_stop(struct engine *engine)
         loop_thread_join(&engine->composers[i].thread);
         mailbox_release(&engine->composers[i].jobs);
         loop_free(engine->composers[i].loop);
-        free(engine->composers[i].composed);
     }
     free(engine->composers);
 }

@@ -150,10 +150,29 @@ static void route_failed(struct worker *worker, struct recipient *recipient)
     worker_outcome(worker, recipient, &move);
 }
 
+/* Something has come for this site: it is looked after once in this turn, when all of it is here. */
+static void site_told(struct site **told, struct site *site)
+{
+    if (site->is_told)
+        return;
+    site->is_told = true;
+    site->next_told = *told;
+    *told = site;
+}
+
+static void pump_told(struct worker *worker, struct site *told)
+{
+    for (struct site *site = told, *next; site; site = next) {
+        next = site->next_told;
+        site->is_told = false;
+        worker_pump(worker, site);
+    }
+}
+
 static void recipients_arrived(struct mailbox *mailbox, struct mail_item *batch)
 {
     struct worker *worker = mailbox->owner;
-    struct site *last = NULL;
+    struct site *told = NULL;
     while (batch) {
         struct recipient *recipient = (struct recipient *)batch;
         batch = batch->next;
@@ -169,12 +188,9 @@ static void recipients_arrived(struct mailbox *mailbox, struct mail_item *batch)
             route_failed(worker, recipient);
         else
             raw_push(destination, recipient);
-        if (last && last != destination->site)
-            worker_pump(worker, last);
-        last = destination->site;
+        site_told(&told, destination->site);
     }
-    if (last)
-        worker_pump(worker, last);
+    pump_told(worker, told);
 }
 
 static void composing_failed(struct worker *worker, struct recipient *recipient)
@@ -206,7 +222,7 @@ static void composing_failed(struct worker *worker, struct recipient *recipient)
 static void composed_arrived(struct mailbox *mailbox, struct mail_item *batch)
 {
     struct worker *worker = mailbox->owner;
-    struct site *last = NULL;
+    struct site *told = NULL;
     while (batch) {
         struct recipient *recipient = (struct recipient *)batch;
         batch = batch->next;
@@ -222,12 +238,9 @@ static void composed_arrived(struct mailbox *mailbox, struct mail_item *batch)
             worker_give_back(worker, recipient);
         else
             ready_push(recipient->destination, recipient);
-        if (last && last != site)
-            worker_pump(worker, last);
-        last = site;
+        site_told(&told, site);
     }
-    if (last)
-        worker_pump(worker, last);
+    pump_told(worker, told);
 }
 
 /* Our own words may have a rule that says more than the reason does. */
@@ -260,6 +273,8 @@ void worker_slot_gone(struct worker *worker)
 {
     worker->connections--;
     atomic_fetch_sub(&worker->engine->open_connections, 1);
+    if (worker->batch) /* its last outcome waits for nobody: what a crash leaves in doubt is one for each open one */
+        deferred_ask(&worker->flush);
     if (worker->first_short)
         deferred_ask(&worker->serve_short);
     stop_check(worker);

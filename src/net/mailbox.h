@@ -14,12 +14,21 @@ struct mail_item {
     struct mail_item *next;
 };
 
+/* Items that any threads put and any thread takes, and nobody is woken: empty when zeroed. */
+struct mail_pile {
+    _Atomic(struct mail_item *) newest;
+};
+void mail_pile_put(struct mail_pile *pile, struct mail_item *item);
+/* All that are there, oldest first (for each who put them); NULL when nothing. Two that take at once have a part each.
+ */
+struct mail_item *mail_pile_take(struct mail_pile *pile);
+
 struct mailbox {
     struct loop *loop;
     /* Called on the loop's thread with a batch (a NULL-ended list, oldest first). Take `next` before freeing one. */
     void (*receive)(struct mailbox *mailbox, struct mail_item *batch);
     void *owner;
-    _Atomic(struct mail_item *) newest;
+    struct mail_pile pile;
     struct mailbox *next_of_loop;
 };
 
@@ -37,7 +46,7 @@ struct mail_item *mailbox_take(struct mailbox *mailbox);
 /* On the receiver's thread: would mailbox_take give something? */
 static inline bool mailbox_has_post(struct mailbox *mailbox)
 {
-    return atomic_load_explicit(&mailbox->newest, memory_order_relaxed) != NULL;
+    return atomic_load_explicit(&mailbox->pile.newest, memory_order_relaxed) != NULL;
 }
 
 #endif
