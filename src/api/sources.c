@@ -379,37 +379,29 @@ void api_pool_stand_in(struct api *api, struct http_request *request)
 struct assignment {
     uint64_t brand_id;
     struct slice pool;
-    int64_t weight; /* 0: as it is */
+    int64_t weight, recipients; /* 0: as it is */
     bool has_pool;
 };
 
 static bool assign_run(struct change *change, struct db *db, struct fault *why)
 {
     const struct assignment *wish = change->data;
-    struct slice pool = wish->pool;
-    int64_t weight = wish->weight;
-    bool is_there;
-    {
-        SCOPED(rows) rows = {0};
-        if (!db_query(db, why, &rows, "SELECT pool, weight FROM brand WHERE id = $1 AND id > 0",
-                      VALUES(V_INT((int64_t)wish->brand_id))))
-            return false;
-        is_there = rows_next(&rows);
-        if (is_there && !wish->has_pool)
-            pool = arena_copy(&change->work, rows_text(&rows, 0));
-        if (is_there && !weight)
-            weight = rows_int(&rows, 1);
-        if (!rows_end(&rows))
-            return false;
-    }
-    if (!is_there)
-        return change_refuse(change, 404, "", "there is no such brand");
-    if (!source_assign(db, why, wish->brand_id, pool, (unsigned)weight))
+    struct brand_way way;
+    if (!brand_way_find(db, why, wish->brand_id, &change->work, &way))
+        return why->kind == FAULT_INPUT && change_refuse(change, 404, "", "there is no such brand");
+    if (wish->has_pool)
+        way.pool = wish->pool;
+    if (wish->weight)
+        way.weight = (unsigned)wish->weight;
+    if (wish->recipients)
+        way.recipients_per_transaction = (unsigned)wish->recipients;
+    if (!brand_way_set(db, why, wish->brand_id, &way))
         return false;
     json_object_begin(&change->json);
     json_put_id(&change->json, "brand_id", wish->brand_id);
-    json_put_string(&change->json, "pool", pool);
-    json_put_int(&change->json, "weight", weight);
+    json_put_string(&change->json, "pool", way.pool);
+    json_put_int(&change->json, "weight", way.weight);
+    json_put_int(&change->json, "recipients_per_transaction", way.recipients_per_transaction);
     json_end(&change->json);
     return true;
 }
@@ -429,6 +421,7 @@ void api_pool_assign(struct api *api, struct http_request *request)
     wish.has_pool = body_has(&body, "pool");
     wish.pool = body_line(&body, "pool", NAME_MAX);
     wish.weight = body_int(&body, "weight", 1, SOURCE_WEIGHT_MOST, 0);
+    wish.recipients = body_int(&body, "recipients_per_transaction", 1, BRAND_RECIPIENTS_MOST, 0);
     if (!body_end(&body))
         return;
     struct change *change = change_new(api, request, struct assignment, assign_run);

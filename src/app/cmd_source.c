@@ -21,9 +21,12 @@ static const char usage[] =
     "       todoke source warm-up IP [CAPS] [--site S]  \"50,100,500\": mails a day, step by step; \"end\" ends the "
     "plan;\n"
     "                                                   without CAPS ours: 50 a day, then half as many more each day\n"
-    "       todoke source assign BRAND [--pool P] [--weight N]\n"
+    "       todoke source assign BRAND [--pool P] [--weight N] [--recipients N]\n"
     "                                                   the pool a brand sends by, its share of a full site (1 to "
-    "100)\n"
+    "100),\n"
+    "                                                   and how many recipients of the same mail go in one "
+    "transaction\n"
+    "                                                   (1 to 1000; docs/pace.md)\n"
     "       todoke source stand-in POOL --pool P        by which pool its mail leaves while it has no way: its sources "
     "drain,\n"
     "                                                   are in trouble, or their plan's day is used up; \"none\": by "
@@ -38,7 +41,7 @@ static const char usage[] =
     "  --store URL       the store; default $TODOKE_STORE, else ./todoke.db\n";
 
 struct source_arguments {
-    const char *store, *ehlo, *pool, *weight, *public_ip, *node, *warm_up, *site;
+    const char *store, *ehlo, *pool, *weight, *public_ip, *node, *warm_up, *site, *recipients;
     bool is_json;
     struct arguments words;
 };
@@ -48,6 +51,7 @@ struct source_change {
     const struct source_arguments *given;
     struct source source;
     struct slice caps, group, pool;
+    struct brand_way way;
     uint64_t brand_id;
     time_ms now;
 };
@@ -142,7 +146,7 @@ static bool warm_up(struct source_change *change, struct fault *why)
 static bool assign_run(struct db *db, struct fault *why, void *context)
 {
     struct source_change *change = context;
-    return source_assign(db, why, change->brand_id, change->pool, change->source.weight);
+    return brand_way_set(db, why, change->brand_id, &change->way);
 }
 
 /* What is not given stays as it is. */
@@ -150,20 +154,19 @@ static bool assign(struct source_change *change, struct fault *why)
 {
     const struct source_arguments *given = change->given;
     struct desk *desk = change->desk;
-    SCOPED(rows) rows = {0};
+    struct brand_way *way = &change->way;
     if (!desk_brand(desk, given->words.words[1], &change->brand_id, why) ||
-        !db_query(desk->reader, why, &rows, "SELECT pool, weight FROM brand WHERE id = $1",
-                  VALUES(V_INT((int64_t)change->brand_id))))
+        !brand_way_find(desk->reader, why, change->brand_id, &desk->arena, way))
         return false;
-    if (rows_next(&rows)) {
-        change->pool = given->pool ? slice_str(given->pool) : arena_copy(&desk->arena, rows_text(&rows, 0));
-        change->source.weight = (unsigned)rows_int(&rows, 1);
-    }
-    if (!rows_end(&rows) || !number_of("--weight", given->weight, 1, SOURCE_WEIGHT_MOST, &change->source.weight, why) ||
+    if (given->pool)
+        way->pool = slice_str(given->pool);
+    if (!number_of("--weight", given->weight, 1, SOURCE_WEIGHT_MOST, &way->weight, why) ||
+        !number_of("--recipients", given->recipients, 1, BRAND_RECIPIENTS_MOST, &way->recipients_per_transaction,
+                   why) ||
         !store_change(desk->store, assign_run, change, why))
         return false;
-    printf("pool %.*s, weight %u\n", SLICE_ARG(change->pool.len ? change->pool : SLICE("default")),
-           change->source.weight);
+    printf("pool %.*s, weight %u, recipients a transaction %u\n",
+           SLICE_ARG(way->pool.len ? way->pool : SLICE("default")), way->weight, way->recipients_per_transaction);
     return true;
 }
 
@@ -365,11 +368,17 @@ int cmd_source(int argc, char **argv)
 {
     struct source_arguments given = {0};
     const struct argument table[] = {
-        {"--store", &given.store, NULL},         {"--ehlo", &given.ehlo, NULL},
-        {"--pool", &given.pool, NULL},           {"--weight", &given.weight, NULL},
-        {"--public-ip", &given.public_ip, NULL}, {"--node", &given.node, NULL},
-        {"--warm-up", &given.warm_up, NULL},     {"--site", &given.site, NULL},
-        {"--json", NULL, &given.is_json},        {NULL, NULL, NULL},
+        {"--store", &given.store, NULL},
+        {"--ehlo", &given.ehlo, NULL},
+        {"--pool", &given.pool, NULL},
+        {"--weight", &given.weight, NULL},
+        {"--public-ip", &given.public_ip, NULL},
+        {"--node", &given.node, NULL},
+        {"--warm-up", &given.warm_up, NULL},
+        {"--site", &given.site, NULL},
+        {"--recipients", &given.recipients, NULL},
+        {"--json", NULL, &given.is_json},
+        {NULL, NULL, NULL},
     };
     struct fault why = {0};
     struct desk desk = {0};

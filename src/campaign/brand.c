@@ -74,7 +74,7 @@ bool brand_find(struct db *db, struct fault *why, struct slice name_or_id, struc
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows,
                   "SELECT id, name, from_name, from_address, reply_to, return_path_domain, link_base, footer, "
-                  "in_doubt, created_ms FROM "
+                  "in_doubt, created_ms, recipients_per_transaction FROM "
                   "brand WHERE name = $1 OR id = $2 ORDER BY id LIMIT 1",
                   VALUES(V_TEXT(name_or_id), V_INT(id))))
         return false;
@@ -91,6 +91,7 @@ bool brand_find(struct db *db, struct fault *why, struct slice name_or_id, struc
         .footer = arena_copy(arena, rows_text(&rows, 7)),
         .holds_doubtful = slice_equal(rows_text(&rows, 8), SLICE("hold")),
         .created = rows_int(&rows, 9),
+        .recipients_per_transaction = (unsigned)rows_int(&rows, 10),
     };
     return rows_end(&rows);
 }

@@ -12,6 +12,7 @@ struct brand {
     struct slice return_path_domain;                /* error mail comes back to b-<token>@this */
     struct slice link_base;                         /* "https://mail.shop.example", without the last slash */
     struct slice footer; /* who sends, postal address; shown by templates as {{ brand.footer }} */
+    unsigned recipients_per_transaction; /* most of identical mail, 1 to 1000; below what sites and hosts take */
     bool holds_doubtful; /* what is in doubt waits for a person instead of being tried again */
     time_ms created;
 };

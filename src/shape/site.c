@@ -144,6 +144,7 @@ static void fill_gaps(struct site_entry *entry, const struct site_rule *base)
         case SITE_LIMIT_OPENING: rule->opening = base->opening; break;
         case SITE_LIMIT_DAILY: rule->daily = base->daily; break;
         case SITE_LIMIT_TLS: rule->tls = base->tls; break;
+        case SITE_LIMIT_RECIPIENTS: rule->recipients_per_transaction = base->recipients_per_transaction; break;
         case SITE_LIMIT_TOTAL_CONNECTIONS: rule->total_connections = base->total_connections; break;
         case SITE_LIMIT_TOTAL_RATE: rule->total_rate = base->total_rate; break;
         case SITE_LIMIT_COUNT: break;
@@ -191,7 +192,8 @@ bool sites_settle(struct sites *sites, bool is_loopback, struct fault *why)
         if (&sites->entries[i]->rule == sites->base)
             shared = sites->entries[i];
     }
-    const unsigned may_be_left_out = 1u << SITE_LIMIT_TOTAL_CONNECTIONS | 1u << SITE_LIMIT_TOTAL_RATE;
+    const unsigned may_be_left_out =
+        1u << SITE_LIMIT_TOTAL_CONNECTIONS | 1u << SITE_LIMIT_TOTAL_RATE | 1u << SITE_LIMIT_RECIPIENTS;
     if ((complete->given | may_be_left_out) != (1u << SITE_LIMIT_COUNT) - 1)
         return complain(why, complete->at, "every figure must be given (rates and daily may be none) by",
                         general->name);

@@ -39,8 +39,10 @@ enum site_tls { SITE_TLS_MAY, SITE_TLS_REQUIRED, SITE_TLS_NEVER };
     X(OPENING, new_connections)          /* connections opened */                                                      \
     X(DAILY, daily)                      /* messages a day (UTC) */                                                    \
     X(TLS, tls)                                                                                                        \
+    X(RECIPIENTS, recipients_per_transaction) /* of identical mail (RFC 5321 4.5.3.1.8) */                             \
     X(TOTAL_CONNECTIONS, total_connections)                                                                            \
     X(TOTAL_RATE, total_rate)
+enum { SITE_RECIPIENTS = 100 /* what every host takes (RFC 5321 4.5.3.1.8), where the default says nothing */ };
 #define SITE_LIMIT_ENUM(NAME, word) SITE_LIMIT_##NAME,
 enum site_limit { SITE_LIMITS(SITE_LIMIT_ENUM) SITE_LIMIT_COUNT };
 
@@ -77,6 +79,7 @@ struct site_rule {
     struct slice name, label; /* "google", "Gmail"; the default's name is "default" */
     bool is_default;
     unsigned connections, messages_per_connection, daily; /* daily 0: no limit */
+    unsigned recipients_per_transaction;                  /* where a brand wants more than one */
     unsigned total_connections;                           /* 0: no limit */
     struct site_rate rate, opening, total_rate;
     enum site_tls tls;

@@ -112,6 +112,7 @@ static bool read_rule(struct site_reader *reader, const yaml_node_t *root)
         [SITE_LIMIT_OPENING] = {SITE_LIMIT_OPENING, file_read_rate, &rule->opening},
         [SITE_LIMIT_DAILY] = {SITE_LIMIT_DAILY, file_read_count_or_none, &rule->daily},
         [SITE_LIMIT_TLS] = {SITE_LIMIT_TLS, read_tls, &rule->tls},
+        [SITE_LIMIT_RECIPIENTS] = {SITE_LIMIT_RECIPIENTS, file_read_count, &rule->recipients_per_transaction},
         [SITE_LIMIT_TOTAL_CONNECTIONS] = {SITE_LIMIT_TOTAL_CONNECTIONS, file_read_count_or_none,
                                           &rule->total_connections},
         [SITE_LIMIT_TOTAL_RATE] = {SITE_LIMIT_TOTAL_RATE, file_read_rate, &rule->total_rate},
@@ -126,6 +127,7 @@ static bool read_rule(struct site_reader *reader, const yaml_node_t *root)
         {"new_connections", read_figure, &figures[SITE_LIMIT_OPENING]},
         {"daily", read_figure, &figures[SITE_LIMIT_DAILY]},
         {"tls", read_figure, &figures[SITE_LIMIT_TLS]},
+        {"recipients_per_transaction", read_figure, &figures[SITE_LIMIT_RECIPIENTS]},
         {"total_connections", read_figure, &figures[SITE_LIMIT_TOTAL_CONNECTIONS]},
         {"total_rate", read_figure, &figures[SITE_LIMIT_TOTAL_RATE]},
         {"verify", read_to_verify, &rule->to_verify},
@@ -140,6 +142,8 @@ static bool read_rule(struct site_reader *reader, const yaml_node_t *root)
     if (is_general != (entry->host_count == 0))
         return tree_complain(reader->tree, root,
                              is_general ? "the default has no hosts" : "hosts are missing: it could never match");
+    if (is_general && !rule->recipients_per_transaction)
+        rule->recipients_per_transaction = SITE_RECIPIENTS;
     if (rule->to_verify & ~entry->given)
         return tree_complain(reader->tree, root, "verify names a figure that this file does not give");
     return true;

@@ -141,10 +141,28 @@ bool pool_name_check(struct slice pool, struct fault *why)
            fault_set(why, FAULT_INPUT, "\"%.*s\": a pool's name is letters, digits, - and _", SLICE_ARG(pool));
 }
 
-bool source_assign(struct db *db, struct fault *why, uint64_t brand_id, struct slice pool, unsigned weight)
+bool brand_way_set(struct db *db, struct fault *why, uint64_t brand_id, const struct brand_way *way)
 {
-    if (pool.len && !pool_name_check(pool, why))
+    if (way->pool.len && !pool_name_check(way->pool, why))
         return false;
-    return db_do(db, why, "UPDATE brand SET pool = $2, weight = $3 WHERE id = $1",
-                 VALUES(V_INT((int64_t)brand_id), V_TEXT(pool), V_INT(weight)), NULL);
+    return db_do(
+        db, why, "UPDATE brand SET pool = $2, weight = $3, recipients_per_transaction = $4 WHERE id = $1",
+        VALUES(V_INT((int64_t)brand_id), V_TEXT(way->pool), V_INT(way->weight), V_INT(way->recipients_per_transaction)),
+        NULL);
+}
+
+bool brand_way_find(struct db *db, struct fault *why, uint64_t brand_id, struct arena *arena, struct brand_way *way)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows, "SELECT pool, weight, recipients_per_transaction FROM brand WHERE id = $1 AND id > 0",
+                  VALUES(V_INT((int64_t)brand_id))))
+        return false;
+    if (!rows_next(&rows))
+        return rows_end(&rows) && fault_set(why, FAULT_INPUT, "there is no such brand");
+    *way = (struct brand_way){
+        .pool = arena_copy(arena, rows_text(&rows, 0)),
+        .weight = (unsigned)rows_int(&rows, 1),
+        .recipients_per_transaction = (unsigned)rows_int(&rows, 2),
+    };
+    return rows_end(&rows);
 }

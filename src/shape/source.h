@@ -50,7 +50,17 @@ NODISCARD bool source_set_trouble(struct db *db, struct fault *why, uint64_t id,
 NODISCARD bool source_remove(struct db *db, struct fault *why, uint64_t id);
 /* INPUT: it is no name of a pool. */
 NODISCARD bool pool_name_check(struct slice pool, struct fault *why);
-/* Which pool a brand sends by ("": the default) and its share of a full site. */
-NODISCARD bool source_assign(struct db *db, struct fault *why, uint64_t brand_id, struct slice pool, unsigned weight);
+/* How a brand sends. */
+enum { BRAND_RECIPIENTS_MOST = 1000 };
+struct brand_way {
+    struct slice pool;                   /* "": the default */
+    unsigned weight;                     /* its share of a full site, 1..SOURCE_WEIGHT_MOST */
+    unsigned recipients_per_transaction; /* of identical mail, 1..BRAND_RECIPIENTS_MOST (docs/pace.md) */
+};
+/* INPUT: a pool's name that is none. */
+NODISCARD bool brand_way_set(struct db *db, struct fault *why, uint64_t brand_id, const struct brand_way *way);
+/* The pool in the arena. INPUT: there is no such brand. */
+NODISCARD bool brand_way_find(struct db *db, struct fault *why, uint64_t brand_id, struct arena *arena,
+                              struct brand_way *way);
 
 #endif
