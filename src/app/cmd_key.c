@@ -38,9 +38,9 @@ static const char usage[] =
     "  --days N     it expires after so many days (default: never)\n"
     "  --store URL  default: $TODOKE_STORE or ./todoke.db\n"
     "\n"
-    "rotate: KIND is return_path, link (unsubscribe), click, open, preferences, confirm or file. A running server "
-    "reads\n"
-    "the new key within a minute and signs with it after five; the eight newest keys of a kind verify.\n"
+    "rotate: KIND is return_path, shared_path, link (unsubscribe), click, open, preferences, confirm or file. A "
+    "running\n"
+    "server reads the new key within a minute and signs with it after five; the eight newest keys of a kind verify.\n"
     "  --key-file FILE  the key that seals secrets; default $TODOKE_KEY_FILE, else ./todoke.key\n";
 
 struct key_arguments {
@@ -224,7 +224,7 @@ static bool rotate_run(struct db *db, struct fault *why, void *context)
             return false;
     }
     return is_known || fault_set(why, FAULT_INPUT,
-                                 "%.*s: no such kind; it is return_path, link, click, open, preferences, confirm, "
+                                 "%.*s: no such kind; it is return_path, shared_path, link, click, open, preferences, confirm, "
                                  "file or all",
                                  SLICE_ARG(rotate->kind));
 }

@@ -24,7 +24,8 @@
     X(OPEN, 'o', "open")               /* delivery */                                                                  \
     X(PREFERENCES, 'p', "preferences") /* delivery */                                                                  \
     X(CONFIRM, 'k', "confirm")         /* request to subscribe */                                                      \
-    X(FILE, 'f', "file")               /* delivery (0: nobody's, a preview), id of the file */
+    X(FILE, 'f', "file")               /* delivery (0: nobody's, a preview), id of the file */                         \
+    X(SHARED_PATH, 's', "shared_path") /* stored mail, hash of the recipients' domain (return_path.h) */
 #define TOKEN_ENUM(NAME, letter, name) TOKEN_##NAME,
 enum token_kind { TOKEN_KINDS(TOKEN_ENUM) TOKEN_KIND_COUNT };
 

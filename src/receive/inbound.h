@@ -18,7 +18,7 @@ struct inbound_recipient {
     struct slice address; /* bare, as written */
     enum inbound_use use;
     enum token_result token; /* TOKEN_NONE for INBOUND_MAILBOX */
-    uint64_t delivery_id;    /* 0 unless TOKEN_GOOD or TOKEN_EXPIRED */
+    uint64_t delivery_id;    /* 0 unless TOKEN_GOOD or TOKEN_EXPIRED; nor of a return path that is shared */
 };
 
 /* One accepted mail. Made by receive/, the sink's from inbound.accept until it calls inbound_done. Immutable. */

@@ -2,8 +2,10 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "mail/address.h"
 #include "mail/message_id.h"
 #include "receive/kept_report.h"
+#include "submit/message.h"
 
 bool inbound_save(struct db *db, struct fault *why, struct inbound_row *mail, time_ms now)
 {
@@ -61,36 +63,96 @@ static bool names_subject(const struct bounce_row *row, const struct subject *su
 /* The return path it came to; of a mail without envelope the best that its headers name. The signature is the proof,
  * wherever it stands. */
 static enum token_result return_path_found(const struct joiner *joiner, const struct inbound_row *mail,
-                                           const struct mail_record *record, time_ms now, uint64_t *id)
+                                           const struct mail_record *record, time_ms now, struct return_path *path)
 {
+    *path = (struct return_path){0};
     if (mail->rcpt_to.len)
-        return return_path_check(joiner->ring, mail->rcpt_to, now, id);
+        return return_path_check(joiner->ring, mail->rcpt_to, now, path);
     enum token_result best = TOKEN_NONE;
     for (unsigned i = 0; i < record->address_count && best != TOKEN_GOOD; i++) {
-        uint64_t found = 0;
+        struct return_path found;
         enum token_result result = return_path_check(joiner->ring, record->addresses[i], now, &found);
         if (result < best) { /* good, expired, forged, none */
             best = result;
-            *id = found;
+            *path = found;
         }
     }
     return best;
 }
 
-/* What the mail is about, and whether that is proven. */
+/* ── a return path that several share ── */
+
+/* Who got this mail by it: the deliveries of the stored mail, in the order of their buckets. */
+struct party {
+    uint64_t *ids;
+    size_t count;
+};
+
+static bool party_find(struct db *db, struct fault *why, const struct return_path *path, struct arena *arena,
+                       struct party *party)
+{
+    *party = (struct party){0};
+    return message_deliveries(db, why, path->message_id, arena, &party->ids, &party->count) ||
+           why->kind == FAULT_INPUT; /* gone: too old to change anything */
+}
+
+/* The one of them that has this address, and did go. */
+static bool party_member(struct db *db, struct fault *why, const struct return_path *path, const struct party *party,
+                         struct slice named, struct arena *arena, struct subject *subject)
+{
+    struct address address;
+    struct fault ignored;
+    *subject = (struct subject){0};
+    if (!named.len || !address_parse(named, arena, &address, &ignored) || !return_path_is_of(path, address.domain))
+        return true;
+    unsigned bucket = address_bucket(address.identity);
+    for (size_t i = 0; i < party->count; i++) {
+        if (id_bucket(party->ids[i]) != bucket)
+            continue;
+        if (!subject_find(db, why, party->ids[i], arena, subject))
+            return false;
+        if (subject->is_found && subject->was_sent && slice_equal(subject->address, address.identity))
+            return true;
+    }
+    *subject = (struct subject){0};
+    return true;
+}
+
+static bool row_member(struct db *db, struct fault *why, const struct return_path *path, const struct party *party,
+                       const struct bounce_row *row, struct arena *arena, struct subject *subject)
+{
+    return party_member(db, why, path, party, row->recipient, arena, subject) &&
+           (subject->is_found || party_member(db, why, path, party, row->original, arena, subject));
+}
+
+static bool party_names(struct db *db, struct fault *why, const struct return_path *path, const struct bounce *bounce,
+                        struct arena *arena, struct subject *subject)
+{
+    struct party party;
+    if (!party_find(db, why, path, arena, &party))
+        return false;
+    for (unsigned i = 0; i < bounce->row_count && !subject->is_found; i++)
+        if (!row_member(db, why, path, &party, &bounce->rows[i], arena, subject))
+            return false;
+    return true;
+}
+
+/* What the mail is about, and whether that is proven. By a shared return path it is about whoever it names; subject is
+ * the first of them. */
 static bool authenticate(const struct joiner *joiner, const struct inbound_row *mail, const struct mail_record *record,
-                         time_ms now, struct arena *arena, struct subject *subject, enum authenticity *authenticity,
-                         struct fault *why)
+                         time_ms now, struct arena *arena, struct return_path *path, struct subject *subject,
+                         enum authenticity *authenticity, struct fault *why)
 {
     const struct bounce *bounce = &record->bounce;
     *subject = (struct subject){0};
     uint64_t id;
-    enum token_result token = return_path_found(joiner, mail, record, now, &id);
+    enum token_result token = return_path_found(joiner, mail, record, now, path);
     bool is_in_header = token == TOKEN_FORGED && !mail->rcpt_to.len; /* strangers write what they like there */
     switch (is_in_header ? TOKEN_NONE : token) {
     case TOKEN_GOOD:
         *authenticity = AUTHENTICITY_GENUINE;
-        if (!subject_find(joiner->reader, why, id, arena, subject))
+        if (path->message_id ? !party_names(joiner->reader, why, path, bounce, arena, subject)
+                             : !subject_find(joiner->reader, why, path->delivery_id, arena, subject))
             return false;
         if (!subject->is_found) /* our signature, but the row is gone: too old to change anything */
             *authenticity = AUTHENTICITY_UNVERIFIED;
@@ -117,9 +179,10 @@ bool join_prove(const struct joiner *joiner, const struct mime_mail *mail, const
     const struct inbound_row row = {.raw = mail->bytes};
     struct mail_record *record = ARENA_NEW(arena, struct mail_record);
     struct subject subject;
+    struct return_path path;
     record->bounce = *bounce;
     record_addresses(mail, record);
-    return authenticate(joiner, &row, record, now, arena, &subject, authenticity, why);
+    return authenticate(joiner, &row, record, now, arena, &path, &subject, authenticity, why);
 }
 
 static struct event event_of_row(const struct inbound_row *mail, const struct bounce_row *row,
@@ -164,17 +227,10 @@ static void event_is_about(struct event *event, const struct subject *subject)
     event->attempt = (int)subject->attempts;
 }
 
-/* What a genuine claim does. A report of several recipients is about ours: the row that names it, else the first. */
-static void genuine(const struct inbound_row *mail, const struct bounce *bounce, const struct subject *subject,
-                    time_ms now, struct join *join)
+/* What a genuine claim does. */
+static void genuine_row(const struct inbound_row *mail, const struct bounce_row *row, const struct subject *subject,
+                        time_ms now, struct join *join)
 {
-    const struct bounce_row *row = &bounce->rows[0];
-    for (unsigned i = 0; i < bounce->row_count; i++) {
-        if (names_subject(&bounce->rows[i], subject)) {
-            row = &bounce->rows[i];
-            break;
-        }
-    }
     struct event event = event_of_row(mail, row, AUTHENTICITY_GENUINE, now);
     event_is_about(&event, subject);
     switch (row->kind) {
@@ -199,6 +255,52 @@ static void genuine(const struct inbound_row *mail, const struct bounce *bounce,
     case KIND_COUNT: return; /* nothing follows from it */
     }
     join->events[join->event_count++] = event;
+}
+
+/* A report of several recipients is about ours: the row that names it, else the first. */
+static void genuine(const struct inbound_row *mail, const struct bounce *bounce, const struct subject *subject,
+                    time_ms now, struct join *join)
+{
+    const struct bounce_row *row = &bounce->rows[0];
+    for (unsigned i = 0; i < bounce->row_count; i++) {
+        if (names_subject(&bounce->rows[i], subject)) {
+            row = &bounce->rows[i];
+            break;
+        }
+    }
+    genuine_row(mail, row, subject, now, join);
+}
+
+static bool is_joined(const struct join *join, uint64_t delivery_id)
+{
+    for (size_t i = 0; i < join->move_count; i++)
+        if (join->moves[i].event.delivery_id == delivery_id)
+            return true;
+    for (size_t i = 0; i < join->event_count; i++)
+        if (join->events[i].delivery_id == delivery_id)
+            return true;
+    return false;
+}
+
+/* To a shared return path: each row is about whom it names, once; a row that names nobody of them is about nobody. */
+static bool genuine_shared(const struct joiner *joiner, const struct inbound_row *mail, const struct bounce *bounce,
+                           const struct return_path *path, time_ms now, struct arena *arena, struct join *join,
+                           struct fault *why)
+{
+    struct party party;
+    if (!party_find(joiner->reader, why, path, arena, &party))
+        return false;
+    join->moves = ARENA_ARRAY(arena, struct ledger_move, bounce->row_count);
+    join->events = ARENA_ARRAY(arena, struct event, bounce->row_count);
+    for (unsigned i = 0; i < bounce->row_count; i++) {
+        const struct bounce_row *row = &bounce->rows[i];
+        struct subject subject;
+        if (!row_member(joiner->reader, why, path, &party, row, arena, &subject))
+            return false;
+        if (subject.is_found && !is_joined(join, subject.id))
+            genuine_row(mail, row, &subject, now, join);
+    }
+    return true;
 }
 
 /* The token of a u-<token>@ address; empty for any other. */
@@ -259,13 +361,16 @@ bool join_record(const struct joiner *joiner, const struct inbound_row *mail, co
         return why->kind == FAULT_NONE;
 
     struct subject subject;
+    struct return_path path;
     enum authenticity authenticity;
-    if (!authenticate(joiner, mail, record, now, arena, &subject, &authenticity, why))
+    if (!authenticate(joiner, mail, record, now, arena, &path, &subject, &authenticity, why))
         return false;
     if (record->report.kind != FEEDBACK_NONE)
         join->report = &record->report;
     bool is_report = join->report && bounce->kind != KIND_BOUNCE && bounce->kind != KIND_DELAY;
     if (authenticity == AUTHENTICITY_GENUINE && bounce->row_count && !is_report) {
+        if (path.message_id)
+            return genuine_shared(joiner, mail, bounce, &path, now, arena, join, why);
         genuine(mail, bounce, &subject, now, join);
         return true;
     }

@@ -5,9 +5,10 @@
  *
  *   genuine      the envelope's recipient is one of our signed return paths; or the mail quotes the Message-ID of a
  * mail that we really sent to that very address. Only these change anything, and only that one delivery's address (M24,
- * S12). forged       it came to a return path whose signature is not ours, or is a phish dressed as an error mail
- *   backscatter  it is about a mail with our Message-ID form that we never sent to that address
- *   unverified   anything else
+ * S12); by a return path that recipients of one transaction share, those whom the mail names, of that domain, and to
+ * whom it really went (mailauth/return_path.h): if it names nobody of them, it is unverified. forged       it came to a
+ * return path whose signature is not ours, or is a phish dressed as an error mail backscatter  it is about a mail with
+ * our Message-ID form that we never sent to that address unverified   anything else
  *
  * A mail to u-<token>@ unsubscribes (List-Unsubscribe by mail, L4), whatever it says; a token that is not ours is a
  * forgery like any other.

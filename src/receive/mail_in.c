@@ -88,7 +88,9 @@ static bool recipient_judge(struct mail_in *in, const struct smtp_path *path, ti
         return true;
     if (path->is_literal || path->is_quoted || !is_ours(in, path->domain))
         return false;
-    recipient->token = return_path_check(in->ring, path->address, now, &recipient->delivery_id);
+    struct return_path return_path;
+    recipient->token = return_path_check(in->ring, path->address, now, &return_path);
+    recipient->delivery_id = return_path.delivery_id;
     if (recipient->token != TOKEN_NONE) {
         recipient->use = INBOUND_RETURN_PATH;
     } else if (slice_starts_caseless(path->local, SLICE("u-"))) {
