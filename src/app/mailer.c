@@ -35,7 +35,8 @@ static void release_thread(void *self, unsigned worker)
     id_map_release(&thread->campaigns);
     id_map_release(&thread->contents);
     composed_release(&thread->composed);
-    struct buf *const bufs[] = {&thread->return_path, &thread->url, &thread->mailto, &thread->feedback};
+    struct buf *const bufs[] = {&thread->return_path, &thread->shared_path, &thread->url, &thread->mailto,
+                                &thread->feedback};
     for (size_t i = 0; i < COUNT_OF(bufs); i++)
         buf_release(bufs[i]);
     db_free(thread->reader);

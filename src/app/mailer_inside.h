@@ -39,6 +39,7 @@ struct stored_mail {
     struct slice from_domain, unsigned_mail;
     struct shared *ready; /* signed; NULL: not yet, or signed for each recipient */
     unsigned flags;
+    size_t recipients;
     time_ms date;
 };
 enum { STORED_MAILS = 8, STORED_BYTES_MAX = 4 << 20 /* of larger ones only the last */ };
@@ -77,7 +78,7 @@ struct mailer_thread {
     struct known_letters letters;
     struct map files; /* struct known_file */
     struct arena files_arena;
-    struct buf return_path, url, mailto, feedback;
+    struct buf return_path, shared_path, url, mailto, feedback;
 };
 
 struct mailer {

@@ -97,6 +97,7 @@ static bool mail_recent(const struct mailer *mailer, uint64_t id, struct stored_
     mail->from_domain = arena_copy(&mail->arena, recent->from_domain);
     mail->flags = recent->flags;
     mail->date = recent->accepted;
+    mail->recipients = recent->recipients;
     mail->id = id;
     recent_mail_free(recent);
     return true;
@@ -135,6 +136,7 @@ static struct stored_mail *mail_get(const struct mailer *mailer, struct mailer_t
     oldest->unsigned_mail = message.body;
     oldest->flags = message.flags;
     oldest->date = message.now;
+    oldest->recipients = message.recipients;
     return oldest;
 }
 
@@ -214,6 +216,25 @@ static void addresses_make(const struct mailer *mailer, struct mailer_thread *th
                      brand->return_path_domain, &thread->return_path);
 }
 
+/* The same octets go to others: as many of them in one transaction as the brand wants (R20), by a return path that is
+ * theirs together. */
+static struct outgoing *outgoing_together(const struct mailer *mailer, struct mailer_thread *thread,
+                                          const struct recipient *recipient, const struct brand *brand,
+                                          const struct stored_mail *mail, struct slice mail_from)
+{
+    if (!thread->shared_path.limit)
+        buf_init(&thread->shared_path, 2048);
+    buf_reset(&thread->shared_path);
+    if (mail_from.len)
+        shared_path_make(mailer->options.ring, mail->id, recipient->domain, mail->date + DAYS_MS(MAILER_TOKEN_DAYS),
+                         brand->return_path_domain, &thread->shared_path);
+    struct outgoing *out =
+        outgoing_share_from(mail_from, buf_slice(&thread->shared_path), recipient->written, mail->ready);
+    out->alike = mail->id;
+    out->recipients_most = brand->recipients_per_transaction;
+    return out;
+}
+
 bool mailer_compose_stored(struct mailer *mailer, struct mailer_thread *thread, const struct recipient *recipient,
                            time_ms now, struct outgoing **out, struct fault *why)
 {
@@ -230,8 +251,11 @@ bool mailer_compose_stored(struct mailer *mailer, struct mailer_thread *thread, 
     if (!ready_for(thread, mail, signer, &arena, &ready, why))
         return false;
     struct slice mail_from = mail->flags & MESSAGE_NULL_SENDER ? SLICE("") : buf_slice(&thread->return_path);
-    *out = mail->ready ? outgoing_share(mail_from, recipient->written, mail->ready)
-                       : outgoing_new(mail_from, recipient->written, ready);
+    if (mail->ready && mail->recipients > 1 && brand->brand.recipients_per_transaction > 1)
+        *out = outgoing_together(mailer, thread, recipient, &brand->brand, mail, mail_from);
+    else
+        *out = mail->ready ? outgoing_share(mail_from, recipient->written, mail->ready)
+                           : outgoing_new(mail_from, recipient->written, ready);
     (*out)->date = mail->date;
     (*out)->needs_smtputf8 = (mail->flags & MESSAGE_NEEDS_SMTPUTF8) || !slice_is_ascii(recipient->written);
     (*out)->needs_8bit = (mail->flags & MESSAGE_NEEDS_8BIT) || (*out)->needs_smtputf8;

@@ -109,6 +109,7 @@ static struct outgoing *compose(struct fixture *fixture, int which)
         .brand_id = fixture->brand.id,
         .message_id = fixture->message.id,
         .written = slice_str(fixture->to[which]),
+        .domain = slice_str(strchr(fixture->to[which], '@') + 1),
     };
     if (!fixture->composer.compose(fixture->composer.self, 0, &recipient, &out, &why))
         fail_msg("%s", why.text);
@@ -130,9 +131,10 @@ static void the_same_mail_for_all_and_again(void **state)
     assert_false(slice_equal(one->mail_from, other->mail_from));
     assert_true(slice_starts(one->mail_from, SLICE("b-")));
     assert_true(slice_ends(one->mail_from, SLICE("@bounce.shop.example")));
-    uint64_t delivery;
-    assert_int_equal(return_path_check(&fixture.ring, one->mail_from, NOW, &delivery), TOKEN_GOOD);
-    assert_int_equal(delivery, fixture.deliveries[0]);
+    struct return_path path;
+    assert_int_equal(return_path_check(&fixture.ring, one->mail_from, NOW, &path), TOKEN_GOOD);
+    assert_int_equal(path.delivery_id, fixture.deliveries[0]);
+    assert_int_equal(one->alike, 0); /* each alone, as long as the brand says nothing else (R20) */
     assert_true(slice_equal(other->rcpt_to, SLICE("b@two.example")));
     assert_true(has(one, "d=shop.example;"));
     assert_true(slice_ends(one->body, fixture.message.body));
@@ -146,6 +148,51 @@ static void the_same_mail_for_all_and_again(void **state)
     outgoing_free(one);
     outgoing_free(other);
     outgoing_free(again);
+    fixture_end(&fixture);
+}
+
+static bool together_run(struct db *db, struct fault *why, void *context)
+{
+    return db_do(db, why, "UPDATE brand SET recipients_per_transaction = 50", NO_VALUES, NULL);
+}
+
+/* R20, M24: where the brand wants it, the same mail has a key, and a return path for those of one domain. What is each
+ * one's own has neither; nor has a mail with one recipient. */
+static void the_same_mail_may_go_together(void **state)
+{
+    struct fixture fixture;
+    struct return_path path, other_path;
+    fixture_begin(&fixture, state);
+    test_write(fixture.test.store, together_run, NULL);
+    test_write(fixture.test.store, mail_write, &fixture);
+    struct outgoing *one = compose(&fixture, 0), *other = compose(&fixture, 1);
+    assert_true(one->alike == fixture.message.id && other->alike == one->alike);
+    assert_int_equal(one->recipients_most, 50);
+    assert_int_equal(return_path_check(&fixture.ring, one->mail_from, NOW, &path), TOKEN_GOOD);
+    assert_true(path.delivery_id == fixture.deliveries[0] && !path.message_id);
+    assert_int_equal(return_path_check(&fixture.ring, one->shared_from, NOW, &path), TOKEN_GOOD);
+    assert_int_equal(return_path_check(&fixture.ring, other->shared_from, NOW, &other_path), TOKEN_GOOD);
+    assert_true(path.message_id == fixture.message.id && !path.delivery_id);
+    assert_true(return_path_is_of(&path, SLICE("one.example")) && !return_path_is_of(&path, SLICE("two.example")));
+    assert_true(return_path_is_of(&other_path, SLICE("two.example")));
+    outgoing_free(one);
+    outgoing_free(other);
+    fixture.message.flags = MESSAGE_NULL_SENDER;
+    test_write(fixture.test.store, mail_write, &fixture);
+    one = compose(&fixture, 0);
+    assert_true(one->alike && !one->mail_from.len && !one->shared_from.len);
+    outgoing_free(one);
+    fixture.message.flags = MESSAGE_UNSUBSCRIBE;
+    test_write(fixture.test.store, mail_write, &fixture);
+    one = compose(&fixture, 0);
+    assert_int_equal(one->alike, 0);
+    outgoing_free(one);
+    fixture.message.flags = 0;
+    fixture.to[1] = NULL;
+    test_write(fixture.test.store, mail_write, &fixture);
+    one = compose(&fixture, 0);
+    assert_int_equal(one->alike, 0);
+    outgoing_free(one);
     fixture_end(&fixture);
 }
 
@@ -266,11 +313,9 @@ int main(void)
 #test, test, NULL, NULL, (void *)(uintptr_t) "sqlite"                                                          \
     }
     const struct CMUnitTest tests[] = {
-        ON_SQLITE(the_same_mail_for_all_and_again),
-        ON_SQLITE(the_nearest_key_signs),
-        ON_SQLITE(what_is_each_ones_own),
-        ON_SQLITE(a_body_that_is_gone_is_a_fault),
-        ON_SQLITE(what_was_handed_in_last_is_not_read_back),
+        ON_SQLITE(the_same_mail_for_all_and_again), ON_SQLITE(the_same_mail_may_go_together),
+        ON_SQLITE(the_nearest_key_signs),           ON_SQLITE(what_is_each_ones_own),
+        ON_SQLITE(a_body_that_is_gone_is_a_fault),  ON_SQLITE(what_was_handed_in_last_is_not_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,11 +14,19 @@ struct outgoing {
     struct slice body;      /* wire form: CRLF, not dot-stuffed */
     bool needs_8bit, needs_smtputf8;
     struct shared *shared; /* holds the body, when it is the same for several recipients; NULL: it lies behind this */
+    /* Those of the same key and recipient's domain get the same mail and may go in one transaction, by the return path
+     * that they share (empty: the null sender): the key is of the stored mail. 0: it goes alone, whatever happens. */
+    uint64_t alike;
+    struct slice shared_from;
+    unsigned recipients_most; /* of one transaction, as the brand wants it */
 };
 /* Copies the three texts behind it. */
 struct outgoing *outgoing_new(struct slice mail_from, struct slice rcpt_to, struct slice body);
 /* The body is not copied but held. */
 struct outgoing *outgoing_share(struct slice mail_from, struct slice rcpt_to, struct shared *body);
+/* The same, with shared_from. */
+struct outgoing *outgoing_share_from(struct slice mail_from, struct slice shared_from, struct slice rcpt_to,
+                                     struct shared *body);
 void outgoing_free(struct outgoing *out);
 
 struct composer {

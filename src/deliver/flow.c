@@ -286,6 +286,22 @@ static bool has_work(const struct destination *destination)
     return destination->ready.count || (destination->raw.count && !destination->slot_count);
 }
 
+/* How many connections its ready mails could use: those that go together need one. */
+static size_t transactions_ready(const struct destination *destination)
+{
+    const struct recipient *first = destination->ready.first;
+    unsigned most = first && first->outgoing->alike ? several_most(destination, first) : 1;
+    return (destination->ready.count + most - 1) / most;
+}
+
+/* No connection of it takes anything now: is another one worth it? Not while those that go together are gathering. */
+static bool wants_connection(const struct destination *destination)
+{
+    const struct recipient *first = destination->ready.first;
+    return !destination->slot_count || !first || !first->outgoing->alike ||
+           transactions_ready(destination) > (size_t)destination->slot_count;
+}
+
 /* Those without a connection of their own come first. */
 static struct destination *destination_with_work(const struct site *site, time_ms now)
 {
@@ -295,7 +311,8 @@ static struct destination *destination_with_work(const struct site *site, time_m
             continue;
         if (!destination->slot_count)
             return destination;
-        if (!more && destination->ready.count > (size_t)destination->slot_count && !destination->has_doubts)
+        if (!more && destination->ready.count > (size_t)destination->slot_count && !destination->has_doubts &&
+            transactions_ready(destination) > (size_t)destination->slot_count)
             more = destination;
     }
     return more;
@@ -347,6 +364,19 @@ static const struct recipient *first_of(const struct destination *destination)
     if (destination->slot_count || !raw)
         return ready;
     return ready && goes_before(ready, raw) ? ready : raw;
+}
+
+bool slot_may_send_also(struct slot *slot, const struct recipient *recipient)
+{
+    const struct site *site = slot->destination->site;
+    if (egress_may_send(slot->egress, loop_now(slot->worker->loop)) != 0)
+        return false;
+    if (!site->is_gated)
+        return true;
+    for (const struct destination *other = site->first_busy; other; other = other->next_busy)
+        if (has_work(other) && goes_before(first_of(other), recipient))
+            return false;
+    return true;
 }
 
 /* Whose turn it is: the destination with the oldest claim that was not looked at in this pass. */
@@ -409,7 +439,8 @@ static void pump_gated(struct worker *worker, struct site *site, time_ms now)
         if (slot) {
             slot->has_turn = true;
             slot_run(slot); /* takes one and gives the turn back */
-        } else if (!destination->has_doubts && !has_one_coming(destination) && !is_closed(destination, now)) {
+        } else if (!destination->has_doubts && !has_one_coming(destination) && !is_closed(destination, now) &&
+                   wants_connection(destination)) {
             open_connection(worker, destination, now);
         }
         if (destination->ready.count != before)

@@ -27,6 +27,7 @@ struct fixture {
     size_t count;
     _Atomic int composed, compose_faults;
     const char *suppress; /* this one is excluded while it is composed */
+    unsigned together;    /* the same mail for all, and so many may go together; 0: each his own */
 };
 
 /* ── what the engine asks of others ── */
@@ -57,7 +58,18 @@ static inline bool compose(void *self, unsigned worker, const struct recipient *
     snprintf(body, sizeof(body),
              "Message-ID: <%llu@shop.example>\r\nFrom: news@shop.example\r\nSubject: x\r\n\r\n.dots and text\r\n",
              (unsigned long long)recipient->id);
-    *out = outgoing_new(SLICE("b-token@bounce.shop.example"), recipient->written, slice_str(body));
+    if (fixture->together && !slice_starts(recipient->address, SLICE("own"))) {
+        struct slice same = SLICE("Message-ID: <same@shop.example>\r\n\r\n.dots and text\r\n");
+        struct shared *bytes = shared_new(same.len);
+        memcpy(bytes->bytes, same.ptr, same.len);
+        *out = outgoing_share_from(SLICE("b-own@bounce.shop.example"), SLICE("b-shared@bounce.shop.example"),
+                                   recipient->written, bytes);
+        shared_drop(bytes);
+        (*out)->alike = 77;
+        (*out)->recipients_most = fixture->together;
+    } else {
+        *out = outgoing_new(SLICE("b-token@bounce.shop.example"), recipient->written, slice_str(body));
+    }
     (*out)->version_id = 3;
     (*out)->date = 1795321800000;
     return true;
@@ -99,7 +111,8 @@ static inline void start(struct fixture *fixture)
         fail_msg("%s", why.text);
 }
 
-/* Everybody in fixture->people is submitted to one campaign (0: transactional). */
+/* Everybody in fixture->people is submitted to one campaign (0: transactional). Without an engine it is found at the
+ * start. */
 static inline void submit_as(struct fixture *fixture, uint64_t brand_id, uint64_t campaign_id)
 {
     time_ms now = world_wall(&fixture->world);
@@ -111,7 +124,7 @@ static inline void submit_as(struct fixture *fixture, uint64_t brand_id, uint64_
                                               .due = now,
                                               .expires = now + DAYS_MS(1)}};
     test_write(fixture->store.store, submission_run, &submission);
-    for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++)
+    for (unsigned bucket = 0; fixture->engine && bucket < ID_BUCKETS; bucket++)
         engine_submitted(fixture->engine, submission.news[bucket], submission.counts[bucket]);
     arena_release(&submission.arena);
 }
@@ -133,7 +146,8 @@ static inline void crowd(struct fixture *fixture, int count, const char *domain)
     }
 }
 
-/* A receiver's domain is its place in the list: r0.example is receivers[0]. google0.example too, by a host of Google's.
+/* A receiver's domain is its place in the list: r0.example is receivers[0]. same0.example has the same hosts, and
+ * google0.example one of Google's.
  */
 static inline void open_house(struct fixture *fixture)
 {
@@ -143,18 +157,19 @@ static inline void open_house(struct fixture *fixture)
     test_store_reopen(&fixture->store);
     world_init(&fixture->world, NETWORK_LOOPBACK);
     unsigned house = (unsigned)getpid();
-    char zone[32768];
+    char zone[40000];
     size_t len = (size_t)snprintf(zone, sizeof(zone), "{");
     for (size_t i = 0; i < count; i++) {
         receiver_start(&receivers[i], i, &house);
         len += (size_t)snprintf(
             zone + len, sizeof(zone) - len,
             "\"r%zu.example\":{\"MX\":[[10,\"mx.r%zu.example\"]]},\"mx.r%zu.example\":{\"A\":[\"%s\"]},"
+            "\"same%zu.example\":{\"MX\":[[10,\"mx.r%zu.example\"]]},"
             "\"google%zu.example\":{\"MX\":[[10,\"mx%zu.google.com\"]]},"
             "\"mx%zu.google.com\":{\"A\":[\"%s\"]},"
             "\"office%zu.example\":{\"MX\":[[10,\"mx%zu.mail.protection.outlook.com\"]]},"
             "\"mx%zu.mail.protection.outlook.com\":{\"A\":[\"%s\"]},",
-            i, i, i, receivers[i].ip, i, i, i, receivers[i].ip, i, i, i, receivers[i].ip);
+            i, i, i, receivers[i].ip, i, i, i, i, i, receivers[i].ip, i, i, i, receivers[i].ip);
     }
     snprintf(
         zone + len, sizeof(zone) - len,

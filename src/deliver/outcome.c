@@ -85,9 +85,9 @@ static time_ms pace_hears(struct worker *worker, struct egress *egress, const st
     return reopens ? event->at + reopens - now : 0;
 }
 
-void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct egress *egress,
-                      const struct reply *reply, enum stage stage, struct slice remote, const struct verdict *known,
-                      struct ledger_move *move)
+static void refused(struct worker *worker, struct recipient *recipient, struct egress *egress,
+                    const struct reply *reply, enum stage stage, struct slice remote, const struct verdict *known,
+                    bool is_heard_before, struct ledger_move *move)
 {
     const struct engine_options *options = &worker->engine->options;
     struct arena *arena = worker_batch_arena(worker);
@@ -113,8 +113,12 @@ void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct
     const struct policy *policy = policies_chosen(options->ledger.policy.policies);
     policy_adjust(policy, &event->verdict);
     bool is_heard = egress && reply->code && policy_slows(policy, event->verdict.reason);
-    time_ms due = 0, opens = is_heard ? pace_hears(worker, egress, reply, stage, remote, event) : 0;
-    bool is_doubted = engine_doubts_clock(worker->engine, loop_now(worker->loop));
+    time_ms due = 0, now = loop_now(worker->loop), opens = 0;
+    if (is_heard && !is_heard_before)
+        opens = pace_hears(worker, egress, reply, stage, remote, event);
+    else if (is_heard && (opens = pace_reopens(&egress->pace, now)))
+        opens += event->at - now;
+    bool is_doubted = engine_doubts_clock(worker->engine, now);
     event->state_after = retry_decide(&event->verdict, reply->code, recipient->attempts + 1, event->at,
                                       is_doubted ? INT64_MAX : recipient->expires, opens, &options->retry,
                                       loop_random(worker->loop), &due);
@@ -127,4 +131,18 @@ void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct
     if (egress && event->kind == EVENT_DEFERRED)
         egress->allowance.deferred++;
     atomic_fetch_add(event->kind == EVENT_DEFERRED ? &worker->engine->deferred : &worker->engine->refused, 1);
+}
+
+void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct egress *egress,
+                      const struct reply *reply, enum stage stage, struct slice remote, const struct verdict *known,
+                      struct ledger_move *move)
+{
+    refused(worker, recipient, egress, reply, stage, remote, known, false, move);
+}
+
+void outcome_of_same_reply(struct worker *worker, struct recipient *recipient, struct egress *egress,
+                           const struct reply *reply, enum stage stage, struct slice remote,
+                           const struct verdict *known, struct ledger_move *move)
+{
+    refused(worker, recipient, egress, reply, stage, remote, known, true, move);
 }

@@ -35,6 +35,8 @@ void recipients_init(struct recipients *queue);
 void recipients_push(struct recipients *queue, struct recipient *recipient);
 void recipients_push_front(struct recipients *queue, struct recipient *recipient);
 struct recipient *recipients_pop(struct recipients *queue);
+/* Out of the middle: *at is one of the queue's pointers, and not its end. */
+struct recipient *recipients_take(struct recipients *queue, struct recipient **at);
 static inline bool recipients_has_urgent(const struct recipients *queue)
 {
     return queue->first && queue->first->priority == 0;
@@ -169,9 +171,11 @@ struct destination {
     struct slot *slots;
     int slot_count;
     bool has_doubts; /* a connection failed and none stands: no more of them until one of those on their way does */
-    time_ms dead_until[2]; /* IPv4, IPv6: an address of that family did not connect (R17) */
-    bool turn;             /* which family the next connection begins with */
-    int failures;          /* connections in a row that came to nothing, without a word from the host */
+    time_ms dead_until[2];         /* IPv4, IPv6: an address of that family did not connect (R17) */
+    bool turn;                     /* which family the next connection begins with */
+    int failures;                  /* connections in a row that came to nothing, without a word from the host */
+    unsigned recipients_most;      /* its hosts took so many in one transaction and no more (452); */
+    time_ms recipients_most_until; /* believed until then */
     time_ms *clear_until; /* of each host of the route: a handshake failed, in clear until then (R31); NULL: none did */
 };
 
@@ -193,6 +197,7 @@ enum slot_state {
     SLOT_CLOSING,    /* quits when what is under way has ended */
 };
 enum { SLOT_UNDER_WAY = 2 };
+struct several;
 struct slot {
     struct worker *worker;
     struct destination *destination;
@@ -207,7 +212,9 @@ struct slot {
     struct smtp_client *client;
     struct recipient *under_way[SLOT_UNDER_WAY]; /* handed to the client, oldest first */
     int under_way_count;
-    int sent; /* messages handed over on this connection */
+    struct several
+        *several; /* a transaction for several recipients: alone on its connection, counted as one under way */
+    int sent;     /* mails handed over on this connection, each recipient's counted */
     bool any_delivered;
     size_t host, address; /* of the route: where it is connected; the address as slot_address has it */
     bool begins_other;    /* with the other family of addresses than the route has first */
@@ -543,6 +550,8 @@ void worker_compose_ahead(struct worker *worker, struct site *site);
 void worker_serve_short(struct deferred *deferred);
 /* May this slot take the next recipient of its destination now? False: the site is pumped again when it may be. */
 bool slot_may_send(struct slot *slot);
+/* May this one go with those that the slot has just taken, and nobody who is before it loses a turn? */
+bool slot_may_send_also(struct slot *slot, const struct recipient *recipient);
 /* Its hosts failed while others of the site stand: no connection to it for a while, longer each time. */
 void destination_closed(struct destination *destination, time_ms now);
 
@@ -568,8 +577,31 @@ void worker_slot_gone(struct worker *worker);
 /* The host and address where the slot is to connect next, from where it stands on: hosts that policy refuses are passed
  * over. False: none is left, and last_words say why. */
 bool slot_place(struct slot *slot);
+/* The conversation ended before this recipient's dot: another connection takes it, unless that goes on and on
+ * (is_first: nothing had been sent on it before). */
+void slot_unsent(struct slot *slot, struct recipient *recipient, const struct reply *reply, enum stage stage,
+                 bool is_first);
+/* It was taken and did not go: back in front of the queue, its mark taken back. */
+void recipient_goes_back(struct worker *worker, struct recipient *recipient);
 /* Keep why the conversation ended, for when it is the last one to end. */
 void slot_keep_last_words(struct slot *slot, const struct reply *reply, enum stage stage);
+
+/* several.c: identical mail for several recipients in one transaction (R20) */
+/* Most recipients that may go together with this one now; 1: it goes alone. */
+unsigned several_most(const struct destination *destination, const struct recipient *first);
+/* The first that waits could go with others, and not now: another mail is under way, or they are being composed. */
+bool several_is_awaited(const struct slot *slot);
+/* Those that may go with `first`, which the slot has taken, leave the queue with it and are marked. False: nobody may.
+ */
+bool several_gather(struct slot *slot, struct recipient *first);
+void several_marked(struct slot *slot, struct recipient *recipient, enum ledger_marked result);
+void several_told(struct slot *slot, const struct smtp_client_event *event);
+/* Every recipient was told. Who had no room goes now. */
+void several_over(struct slot *slot);
+/* The connection ends, and the client does not know of them. */
+void several_dissolve(struct slot *slot);
+/* Recipients under way; slot->several may be NULL. */
+size_t several_count(const struct slot *slot);
 
 /* slot_tls.c: the conversation's TLS, as policy wants it */
 struct smtp_client *slot_client_new(const struct slot *slot);
@@ -591,6 +623,11 @@ void slot_tls_refused(struct slot *slot);
 void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct egress *egress,
                       const struct reply *reply, enum stage stage, struct slice remote, const struct verdict *known,
                       struct ledger_move *move);
+/* The same reply that refused another recipient of the same transaction, heard for that one: `known` is what was made
+ * of it. */
+void outcome_of_same_reply(struct worker *worker, struct recipient *recipient, struct egress *egress,
+                           const struct reply *reply, enum stage stage, struct slice remote,
+                           const struct verdict *known, struct ledger_move *move);
 void outcome_delivered(struct worker *worker, struct recipient *recipient, struct egress *egress,
                        const struct reply *reply, struct slice remote, struct ledger_move *move);
 void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct slice why, struct slice remote,

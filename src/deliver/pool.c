@@ -10,13 +10,12 @@
 
 enum { UNTOLD_MS = 20, URGENT_MANY_UNTOLD_MS = 10, URGENT_UNTOLD_MS = 2 };
 
-struct outgoing *outgoing_new(struct slice mail_from, struct slice rcpt_to, struct slice body)
+static struct outgoing *outgoing_make(const struct slice texts[4])
 {
-    struct outgoing *out = memory_alloc(sizeof(*out) + mail_from.len + rcpt_to.len + body.len);
+    struct outgoing *out = memory_alloc(sizeof(*out) + texts[0].len + texts[1].len + texts[2].len + texts[3].len);
     *out = (struct outgoing){0};
     char *to = (char *)(out + 1);
-    struct slice *const places[] = {&out->mail_from, &out->rcpt_to, &out->body};
-    const struct slice texts[] = {mail_from, rcpt_to, body};
+    struct slice *const places[] = {&out->mail_from, &out->shared_from, &out->rcpt_to, &out->body};
     for (size_t i = 0; i < COUNT_OF(places); i++) {
         if (texts[i].len)
             memcpy(to, texts[i].ptr, texts[i].len);
@@ -26,9 +25,20 @@ struct outgoing *outgoing_new(struct slice mail_from, struct slice rcpt_to, stru
     return out;
 }
 
+struct outgoing *outgoing_new(struct slice mail_from, struct slice rcpt_to, struct slice body)
+{
+    return outgoing_make((const struct slice[]){mail_from, SLICE(""), rcpt_to, body});
+}
+
 struct outgoing *outgoing_share(struct slice mail_from, struct slice rcpt_to, struct shared *body)
 {
-    struct outgoing *out = outgoing_new(mail_from, rcpt_to, SLICE(""));
+    return outgoing_share_from(mail_from, SLICE(""), rcpt_to, body);
+}
+
+struct outgoing *outgoing_share_from(struct slice mail_from, struct slice shared_from, struct slice rcpt_to,
+                                     struct shared *body)
+{
+    struct outgoing *out = outgoing_make((const struct slice[]){mail_from, shared_from, rcpt_to, SLICE("")});
     out->shared = shared_hold(body);
     out->body = shared_slice(body);
     return out;

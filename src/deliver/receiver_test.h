@@ -7,6 +7,7 @@
 #include "base/test.h"
 #include "mail/verdict.h"
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RECEIVER_PORT = 2525, SCRIPT_MOST = 6, LINE_ROOM = 1024, CONVERSATIONS_MOST = 1500 };
+enum { RECEIVER_PORT = 2525, SCRIPT_MOST = 6, LINE_ROOM = 1024, CONVERSATIONS_MOST = 1500, TOGETHER_MOST = 300 };
 
 /* What is said at a stage instead of yes. Words in capitals: RESET, CLOSE, SILENT (until the peer goes), GARBAGE;
  * TAKE_AND_CLOSE: after the dot, the mail is kept and nobody hears of it. */
@@ -30,7 +31,10 @@ struct receiver {
     char ip[16]; /* by receiver_start */
     struct line script[SCRIPT_MOST];
     bool offers_tls, no_pipelining;
+    bool is_prompt;   /* no delayed ACK between the two pieces of an answer */
     int slow_ms;      /* before the answer to each dot */
+    int recipients;   /* so many a transaction, others hear 452; 0: TOGETHER_MOST */
+    int says_rcptmax; /* LIMITS; 0: nothing */
     int connections;  /* so many at once, others hear 421; 0: any number */
     _Atomic int rate; /* messages a second, a second's worth at once; others hear 421 at MAIL; 0: any number */
 
@@ -38,9 +42,11 @@ struct receiver {
     pthread_t thread, conversations[CONVERSATIONS_MOST];
     _Atomic int said[SCRIPT_MOST];
     _Atomic int open, open_most, seen, accepted, messages_most;
-    _Atomic int taken_from[256]; /* by the last part of the sender's address */
-    _Atomic int strange_ehlo;    /* from 127.88.0.N, and not "outN.example" */
-    _Atomic int throttled;       /* by `rate` */
+    _Atomic int transactions, together_most; /* that were taken; most recipients of one */
+    _Atomic int too_many;                    /* by `recipients` */
+    _Atomic int taken_from[256];             /* by the last part of the sender's address */
+    _Atomic int strange_ehlo;                /* from 127.88.0.N, and not "outN.example" */
+    _Atomic int throttled;                   /* by `rate` */
     _Atomic bool is_over;
     pthread_mutex_t lock;
     double tokens;
@@ -55,7 +61,9 @@ struct conversation {
     char text[8192];
     size_t len;
     bool has_mail;
-    char recipient[256];
+    char recipient[256]; /* the last one that was asked for, and accepted */
+    char together[TOGETHER_MOST][64];
+    int together_count;
     unsigned char from[4]; /* the peer's address */
 };
 
@@ -125,13 +133,20 @@ static inline void receiver_takes(struct receiver *receiver, const char *recipie
 /* By whom it was brought, too: "ann@r0.example by 3". */
 static inline void conversation_takes(struct conversation *talk)
 {
-    char by[300];
-    snprintf(by, sizeof(by), "%s by %d", talk->recipient, talk->from[3]);
-    pthread_mutex_lock(&talk->receiver->lock);
-    map_set(&talk->receiver->brought, slice_str(by),
-            (void *)((uintptr_t)map_get(&talk->receiver->brought, slice_str(by)) + 1));
-    pthread_mutex_unlock(&talk->receiver->lock);
-    receiver_takes(talk->receiver, talk->recipient);
+    struct receiver *receiver = talk->receiver;
+    for (int i = 0; i < talk->together_count; i++) {
+        char by[300];
+        snprintf(by, sizeof(by), "%s by %d", talk->together[i], talk->from[3]);
+        pthread_mutex_lock(&receiver->lock);
+        map_set(&receiver->brought, slice_str(by), (void *)((uintptr_t)map_get(&receiver->brought, slice_str(by)) + 1));
+        pthread_mutex_unlock(&receiver->lock);
+        receiver_takes(receiver, talk->together[i]);
+    }
+    atomic_fetch_add(&receiver->transactions, 1);
+    for (int before = atomic_load(&receiver->together_most);
+         talk->together_count > before &&
+         !atomic_compare_exchange_weak(&receiver->together_most, &before, talk->together_count);) {
+    }
 }
 
 enum told { TOLD_YES, TOLD_NO, TOLD_OVER };
@@ -219,12 +234,13 @@ static inline bool conversation_data(struct conversation *talk)
     told = conversation_script(talk, STAGE_DOT);
     if (told == TOLD_YES) {
         conversation_takes(talk);
-        atomic_fetch_add(&talk->receiver->taken_from[talk->from[3]], 1);
+        atomic_fetch_add(&talk->receiver->taken_from[talk->from[3]], talk->together_count);
         conversation_say(talk, "250 2.0.0 queued");
         talk->messages++;
     }
     talk->has_mail = false;
     talk->recipient[0] = '\0';
+    talk->together_count = 0;
     return told != TOLD_OVER;
 }
 
@@ -240,6 +256,11 @@ static inline bool conversation_command(struct conversation *talk, const char *l
             conversation_say(talk, "250-mx.example");
             if (talk->receiver->offers_tls)
                 conversation_say(talk, "250-STARTTLS");
+            if (talk->receiver->says_rcptmax) {
+                char limits[64];
+                snprintf(limits, sizeof(limits), "250-LIMITS RCPTMAX=%d", talk->receiver->says_rcptmax);
+                conversation_say(talk, limits);
+            }
             conversation_say(talk, talk->receiver->no_pipelining ? "250 8BITMIME" : "250 PIPELINING");
         }
     } else if (strncasecmp(line, "STARTTLS", 8) == 0) {
@@ -247,6 +268,7 @@ static inline bool conversation_command(struct conversation *talk, const char *l
         told = conversation_script(talk, STAGE_STARTTLS);
     } else if (strncasecmp(line, "MAIL", 4) == 0) {
         talk->recipient[0] = '\0';
+        talk->together_count = 0;
         talk->has_mail = false;
         if (!receiver_has_token(talk->receiver)) {
             atomic_fetch_add(&talk->receiver->throttled, 1);
@@ -263,12 +285,18 @@ static inline bool conversation_command(struct conversation *talk, const char *l
     } else if (strncasecmp(line, "RCPT", 4) == 0) {
         snprintf(talk->recipient, sizeof(talk->recipient), "%s", line + strcspn(line, "<") + 1);
         talk->recipient[strcspn(talk->recipient, ">")] = '\0';
-        if ((told = conversation_script(talk, STAGE_RCPT)) == TOLD_YES)
+        int room = talk->receiver->recipients ? talk->receiver->recipients : TOGETHER_MOST;
+        if ((told = conversation_script(talk, STAGE_RCPT)) == TOLD_YES && talk->together_count >= room) {
+            conversation_say(talk, "452 4.5.3 too many recipients");
+            atomic_fetch_add(&talk->receiver->too_many, 1);
+        } else if (told == TOLD_YES) {
+            snprintf(talk->together[talk->together_count++], sizeof(talk->together[0]), "%.63s", talk->recipient);
             conversation_say(talk, "250 2.1.5 ok");
-        else if (told == TOLD_NO)
+        } else if (told == TOLD_NO) {
             talk->recipient[0] = '\0';
+        }
     } else if (strncasecmp(line, "DATA", 4) == 0) {
-        if (!talk->recipient[0]) {
+        if (!talk->together_count) {
             conversation_say(talk, "554 5.5.1 no valid recipients");
             return true;
         }
@@ -277,6 +305,10 @@ static inline bool conversation_command(struct conversation *talk, const char *l
         conversation_say(talk, "221 bye");
         return false;
     } else {
+        if (strncasecmp(line, "RSET", 4) == 0) {
+            talk->has_mail = false;
+            talk->together_count = 0;
+        }
         conversation_say(talk, "250 2.0.0 ok"); /* RSET, NOOP */
         told = TOLD_YES;
     }
@@ -328,6 +360,8 @@ static inline void *receiver_main(void *arg)
         talk->receiver = receiver;
         talk->fd = fd;
         memcpy(talk->from, &peer.sin_addr, 4);
+        if (receiver->is_prompt)
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         if (pthread_create(&receiver->conversations[seen], NULL, conversation_main, talk) != 0)
             abort();
         atomic_store(&receiver->seen, seen + 1);

@@ -79,14 +79,24 @@ static void slot_free(struct slot *slot)
 
 /* ── what the conversation tells ── */
 
-/* The conversation ended before this recipient's dot: another connection takes it, unless that goes on and on. */
-static void recipient_unsent(struct slot *slot, struct recipient *recipient, const struct reply *reply,
-                             enum stage stage)
+void recipient_goes_back(struct worker *worker, struct recipient *recipient)
+{
+    if (recipient->mark_is_pending)
+        recipient->wants_back = true;
+    else if (recipient->is_marked)
+        worker_unmark(worker, recipient);
+    else if (worker->is_stopping)
+        worker_give_back(worker, recipient);
+    else
+        ready_push_front(recipient->destination, recipient);
+}
+
+void slot_unsent(struct slot *slot, struct recipient *recipient, const struct reply *reply, enum stage stage,
+                 bool is_first)
 {
     struct worker *worker = slot->worker;
     if (recipient->wants_drop)
         return worker_send_home(worker, recipient);
-    bool is_first = slot->sent <= 1; /* a connection that ends between two messages is a normal end (R25) */
     if (is_first && ++recipient->unsent >= UNSENT_MOST) {
         struct verdict verdict;
         struct ledger_move move;
@@ -95,14 +105,7 @@ static void recipient_unsent(struct slot *slot, struct recipient *recipient, con
         worker_outcome(worker, recipient, &move);
         return;
     }
-    if (recipient->mark_is_pending)
-        recipient->wants_back = true;
-    else if (recipient->is_marked)
-        worker_unmark(worker, recipient);
-    else if (worker->is_stopping)
-        worker_give_back(worker, recipient);
-    else
-        ready_push_front(slot->destination, recipient);
+    recipient_goes_back(worker, recipient);
 }
 
 /* The mail that is to go next is marked when the one before it has its outcome: both in one batch, so that whatever
@@ -116,6 +119,8 @@ static void mark_next(struct slot *slot)
 static void recipient_told(struct slot *slot, const struct smtp_client_event *event)
 {
     struct worker *worker = slot->worker;
+    if (slot->several)
+        return several_told(slot, event);
     struct recipient *recipient = event->message->owner;
     struct slice remote = buf_slice(&slot->remote);
     struct ledger_move move;
@@ -126,10 +131,12 @@ static void recipient_told(struct slot *slot, const struct smtp_client_event *ev
         outcome_delivered(worker, recipient, slot->egress, &event->reply, remote, &move);
         break;
     case SMTP_REFUSED:
-    case SMTP_AGAIN: /* one recipient a message: too many recipients means "later" */
+    case SMTP_AGAIN: /* it is the only recipient: too many means "later" */
         outcome_of_reply(worker, recipient, slot->egress, &event->reply, event->stage, remote, NULL, &move);
         break;
-    case SMTP_UNSENT: recipient_unsent(slot, recipient, &event->reply, event->stage); return;
+    case SMTP_UNSENT: /* a connection that ends between two messages is a normal end (R25) */
+        slot_unsent(slot, recipient, &event->reply, event->stage, slot->sent <= 1);
+        return;
     case SMTP_IN_DOUBT: outcome_in_doubt(worker, recipient, event->reply.text, remote, &move); break;
     }
     worker_outcome(worker, recipient, &move);
@@ -150,8 +157,11 @@ static void conversation_told(struct slot *slot, const struct smtp_client_event 
 {
     switch (event->what) {
     case SMTP_CLIENT_GREETED:
-    case SMTP_CLIENT_WANT_DOT: /* the mark is under way */
-    case SMTP_CLIENT_MESSAGE: break;
+    case SMTP_CLIENT_WANT_DOT: break; /* the mark is under way */
+    case SMTP_CLIENT_MESSAGE:
+        if (slot->several)
+            several_over(slot);
+        break;
     case SMTP_CLIENT_WANT_TLS: slot_start_tls(slot, scaled(slot, HANDSHAKE_TIMEOUT_MS)); break;
     case SMTP_CLIENT_READY:
         slot->state = SLOT_OPEN;
@@ -215,15 +225,22 @@ static bool should_close(const struct slot *slot)
            (only && slot->egress != only) || slot->worker->is_stopping;
 }
 
+static bool waits_for_company(const struct slot *slot)
+{
+    const struct recipient *first = slot->destination->ready.first;
+    return first && first->outgoing->alike && several_is_awaited(slot);
+}
+
 bool slot_has_room(const struct slot *slot)
 {
     return slot->state == SLOT_OPEN && slot->stream && !slot->is_over && !slot->hangs_up &&
-           slot->under_way_count < SLOT_UNDER_WAY && smtp_client_has_room(slot->client) && !should_close(slot);
+           slot->under_way_count < SLOT_UNDER_WAY && !slot->several && smtp_client_has_room(slot->client) &&
+           !should_close(slot) && !waits_for_company(slot);
 }
 
 static void offer_work(struct slot *slot)
 {
-    if (slot->state != SLOT_OPEN || slot->is_over)
+    if (slot->state != SLOT_OPEN || slot->is_over || slot->several)
         return;
     timer_clear(&slot->idle);
     struct recipients *ready = &slot->destination->ready;
@@ -232,11 +249,13 @@ static void offer_work(struct slot *slot)
         slot->has_turn = false;
         if (worker_is_held(slot->worker, recipient))
             worker_give_back(slot->worker, recipient);
-        else
+        else if (!recipient->outgoing->alike || !several_gather(slot, recipient))
             hand_over(slot, recipient);
     }
     slot->has_turn = false;
     worker_compose_ahead(slot->worker, slot->destination->site);
+    if (slot->several)
+        return;
     if (should_close(slot) || (smtp_client_is_idle(slot->client) && !smtp_client_has_room(slot->client))) {
         slot->state = SLOT_CLOSING;
         smtp_client_quit(slot->client);
@@ -421,6 +440,8 @@ static void slot_end(struct slot *slot)
 {
     struct worker *worker = slot->worker;
     struct site *site = slot->destination->site;
+    if (slot->several)
+        several_dissolve(slot);
     if (slot->stream && worker->is_stopping) {
         stream_flush(slot->stream);
         stream_close(slot->stream);
@@ -481,6 +502,8 @@ void slot_run(struct slot *slot)
 void slot_marked(struct slot *slot, struct recipient *recipient, enum ledger_marked result)
 {
     struct engine *engine = slot->worker->engine;
+    if (slot->several)
+        return several_marked(slot, recipient, result);
     if (result == LEDGER_MARKED && loop_now(slot->worker->loop) < atomic_load(&engine->safe_until))
         smtp_client_release_dot(slot->client);
     else

@@ -113,7 +113,7 @@ static size_t site_in_memory(const struct site *site)
     for (const struct destination *destination = site->destinations; destination; destination = destination->of_site) {
         count += destination->ready.count;
         for (const struct slot *slot = destination->slots; slot; slot = slot->next)
-            count += (size_t)slot->under_way_count;
+            count += slot->several ? several_count(slot) : (size_t)slot->under_way_count;
     }
     return count;
 }

@@ -40,19 +40,22 @@ void recipients_push_front(struct recipients *queue, struct recipient *recipient
         queue->urgent_end = &recipient->next;
 }
 
-struct recipient *recipients_pop(struct recipients *queue)
+struct recipient *recipients_take(struct recipients *queue, struct recipient **at)
 {
-    struct recipient *recipient = queue->first;
-    if (!recipient)
-        return NULL;
-    queue->first = recipient->next;
+    struct recipient *recipient = *at;
+    *at = recipient->next;
     if (queue->last == &recipient->next)
-        queue->last = &queue->first;
+        queue->last = at;
     if (queue->urgent_end == &recipient->next)
-        queue->urgent_end = &queue->first;
+        queue->urgent_end = at;
     queue->count--;
     recipient->next = NULL;
     return recipient;
+}
+
+struct recipient *recipients_pop(struct recipients *queue)
+{
+    return queue->first ? recipients_take(queue, &queue->first) : NULL;
 }
 
 /* ── recipients come and go ── */

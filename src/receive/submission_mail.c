@@ -203,7 +203,7 @@ static void pending_fill(struct submission *submission, const struct client *cli
     message->wishes = message->flags & MESSAGE_REPORTS ? wishes_of(client) : 0;
     message->expires = message->due + options->expires_after;
     message->keep_until = message->due + options->keep_body;
-    pending->count = client->count;
+    pending->count = message->recipients = client->count;
     pending->recipients = ARENA_ARRAY(&pending->arena, struct submit_row, client->count);
     for (size_t i = 0; i < client->count; i++) {
         pending->recipients[i].address = arena_copy(&pending->arena, client->recipients[i].address.identity);

@@ -75,13 +75,14 @@ bool message_find(struct db *db, struct fault *why, uint64_t id, bool wants_body
                   struct message *message)
 {
     SCOPED(rows) rows = {0};
-    const char *sql = wants_body
-                          ? "SELECT brand_id, key_id, mail_from, from_domain, message_id, subject, tags, label, "
-                            "envelope, flags, created_ms, due_ms, keep_until_ms, body FROM message WHERE bucket = $1 "
-                            "AND id = $2"
-                          : "SELECT brand_id, key_id, mail_from, from_domain, message_id, subject, tags, label, "
-                            "envelope, flags, created_ms, due_ms, keep_until_ms, '' FROM message WHERE bucket = $1 "
-                            "AND id = $2";
+    const char *sql = wants_body ? "SELECT brand_id, key_id, mail_from, from_domain, message_id, subject, tags, label, "
+                                   "envelope, flags, created_ms, due_ms, keep_until_ms, body, length(deliveries) FROM "
+                                   "message WHERE bucket = $1 "
+                                   "AND id = $2"
+                                 : "SELECT brand_id, key_id, mail_from, from_domain, message_id, subject, tags, label, "
+                                   "envelope, flags, created_ms, due_ms, keep_until_ms, '', length(deliveries) FROM "
+                                   "message WHERE bucket = $1 "
+                                   "AND id = $2";
     if (!db_query(db, why, &rows, sql, VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id))))
         return false;
     if (!rows_next(&rows))
@@ -102,6 +103,7 @@ bool message_find(struct db *db, struct fault *why, uint64_t id, bool wants_body
         .due = rows_int(&rows, 11),
         .keep_until = rows_int(&rows, 12),
         .body = arena_copy(arena, rows_bytes(&rows, 13)),
+        .recipients = (size_t)rows_int(&rows, 14) / 8,
     };
     return rows_end(&rows);
 }

@@ -55,6 +55,7 @@ struct message {
     unsigned wishes;                  /* NOTICE_RELAYED, NOTICE_DELAYED: some recipient's NOTIFY asks for it */
     time_ms delay_at;                 /* then it is late */
     unsigned flags;                   /* enum message_flag */
+    size_t recipients;                /* how many, for who composes it; message_submit asks its rows */
     struct slice body;                /* CRLF lines, not dot-stuffed */
     int priority;                     /* 0 transactional, 1 bulk */
     time_ms now, due, expires;        /* due > now: scheduled. expires counts from due */

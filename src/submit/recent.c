@@ -54,6 +54,7 @@ static struct recent_mail *mail_copy(const struct message *message)
         .body = shared_new(message->body.len),
         .flags = message->flags,
         .accepted = message->now,
+        .recipients = message->recipients,
         .from_domain = slice_of(domain, message->from_domain.len),
     };
     memcpy(mail->body->bytes, message->body.ptr, message->body.len);

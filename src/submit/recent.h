@@ -20,6 +20,7 @@ struct recent_mail {
     struct shared *body;
     unsigned flags; /* enum message_flag */
     time_ms accepted;
+    size_t recipients;
     struct slice from_domain; /* lies behind this */
 };
 void recent_mail_free(struct recent_mail *mail); /* NULL is fine */
