@@ -1,6 +1,10 @@
-"""Small commands that look at a store, on both: which servers there are (node list)."""
+"""Small commands that look at a store, on both: which servers there are (node list); what happens, from a place on (event tail)."""
+import json
+
 from tap import Tap
-from todoke import Place, stores
+from todoke import TODOKE, Place, stores, until
+
+ZONE = {"shut.example": {"MX": [[0, "."]]}}
 
 
 def nodes(tap, words, todoke):
@@ -21,7 +25,38 @@ def nodes(tap, words, todoke):
     tap.equal(todoke.run("node", "kill").returncode, 2, f"{words}: there is no other verb")
 
 
+def events(tap, words, place, todoke):
+    """Everybody of shut.example bounces: it says that it takes no mail."""
+    todoke.brand()
+    todoke.people([f"a{n}@shut.example" for n in range(20)])
+    todoke.campaign("autumn")
+    cursor = place.path("cursor")
+    tap.equal(todoke.rows("event", "tail", "--cursor", cursor), [], f"{words}: nothing has happened yet")
+    todoke.serve()
+    follower = place.start([TODOKE, "event", "tail", "--follow", "--last", "0", "--type", "bounced", "--json"], "follow.log", {"TODOKE_STORE": todoke.store})
+    todoke.ok("campaign", "send", "autumn")
+    todoke.settled("autumn", 20, 60)
+    bounced = [f"a{n}@shut.example" for n in range(20)]
+    until(lambda: sorted(json.loads(line)["address"] for line in follower.said().splitlines()) == sorted(bounced), 20, "each bounce is followed once")
+    tap.ok(follower.runs(), f"{words}: --follow shows what happens, and goes on")
+    seen = todoke.rows("event", "tail", "--cursor", cursor)
+    tap.ok(sum(event["count"] for event in seen if event["kind"] == "accepted") == 20, f"{words}: a cursor goes on behind what was printed", str(seen)[:2000])
+    tap.equal(sorted(event["address"] for event in seen if event["kind"] == "bounced"), sorted(bounced), f"{words}: with every event")
+    tap.equal(todoke.rows("event", "tail", "--cursor", cursor), [], f"{words}: and no event twice")
+    last = todoke.rows("event", "tail", "--last", "7", "--type", "bounced,delivered", "--campaign", "autumn")
+    tap.ok(len(last) == 7 and [event["at"] for event in last] == sorted(event["at"] for event in last), f"{words}: the newest seven, oldest first", str(last)[:1000])
+    table = todoke.ok("event", "tail", "--type", "bounced", "--brand", "Hanamaru").splitlines()
+    tap.ok(len(table) == 20 and all("bounced" in line and "@shut.example" in line for line in table), f"{words}: as a table", "\n".join(table))
+    wrong = todoke.run("event", "tail", "--type", "delivred")
+    tap.ok(wrong.returncode == 2 and "delivred" in wrong.stderr, f"{words}: a kind that is none is named", wrong.stderr)
+    place.write("cursor", "nonsense")
+    tap.equal(todoke.run("event", "tail", "--cursor", cursor).returncode, 2, f"{words}: a file that is no cursor is not overwritten")
+
+
 with Tap() as shown:
     for store_name, store_url in stores("commands"):
         with Place("commands") as place:
-            nodes(shown, store_name, place.installation(store=store_url))
+            todoke = place.installation(store=store_url, zone=ZONE)
+            nodes(shown, store_name, todoke)
+            events(shown, store_name, place, todoke)
+            todoke.stop()
