@@ -68,10 +68,12 @@ static bool write_secret(const char *path, struct slice pem, struct fault *why)
     if (file < 0)
         return fault_errno(why, "%s", path);
     bool is_written = write(file, pem.ptr, pem.len) == (ssize_t)pem.len && fsync(file) == 0;
-    if (!is_written)
+    if (!is_written) {
         fault_errno(why, "%s", path);
+        unlink(path); /* ours: half a key is none */
+    }
     close(file);
-    return is_written;
+    return is_written && file_folder_sync(path, why);
 }
 
 static void print_key(const struct options *options, struct slice pem, struct slice record)

@@ -1,7 +1,10 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 bool file_read(const char *path, size_t most, struct buf *out, struct fault *why)
 {
@@ -23,6 +26,20 @@ bool file_read(const char *path, size_t most, struct buf *out, struct fault *why
     bool ok = !ferror(file) && out->len <= most;
     fclose(file);
     return ok || fault_set(why, FAULT_INPUT, "%s: cannot be read, or is over %zu bytes", path, most);
+}
+
+bool file_folder_sync(const char *path, struct fault *why)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int len = !slash ? snprintf(folder, sizeof(folder), ".")
+                     : snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    int file = len < (int)sizeof(folder) ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (file < 0)
+        return true;
+    bool ok = fsync(file) == 0 || errno == EINVAL || errno == EROFS || fault_errno(why, "%s", folder);
+    close(file);
+    return ok;
 }
 
 bool file_write(const char *path, struct slice bytes, struct fault *why)

@@ -9,7 +9,20 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
+
+/* ── a power cut: what is made or renamed is there when its folder was synced ── */
+
+/* In place of the C library's: which syncs are of a folder? */
+static _Atomic unsigned folders_synced;
+int fsync(int fd)
+{
+    struct stat stat;
+    folders_synced += fstat(fd, &stat) == 0 && S_ISDIR(stat.st_mode);
+    return (int)syscall(SYS_fsync, fd);
+}
 
 /* ── a disk that is full after so many octets ── */
 
@@ -314,6 +327,28 @@ static void a_batch_is_completed_where_it_was_moved(void **state)
     place_end(&place);
 }
 
+static void a_new_name_survives_a_power_cut(void **state)
+{
+    char dir[] = "/tmp/todoke-test-XXXXXX", path[64], old[80];
+    struct fault why;
+    size_t done = 0;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/events", dir);
+    snprintf(old, sizeof(old), "%s.1", path);
+    struct rotating file = {.path = path, .size_most = 10, .keep = 3, .fd = -1};
+    folders_synced = 0;
+    assert_true(rotating_open(&file, &why));
+    assert_int_equal(folders_synced, 1);
+    assert_true(rotating_append(&file, SLICE("twelve octets\n"), &done, &why));
+    assert_true(rotating_turn(&file, &why));
+    assert_int_equal(folders_synced, 2);
+    assert_int_equal(access(old, F_OK), 0);
+    rotating_close(&file);
+    unlink(old);
+    unlink(path);
+    rmdir(dir);
+}
+
 static void a_path_that_cannot_be_is_told(void **state)
 {
     struct place_of_test place;
@@ -370,6 +405,7 @@ int main(void)
     log_setup(LOG_ERROR + 1, false);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tail_is_passed_over_completed_or_cut),
+        cmocka_unit_test(a_new_name_survives_a_power_cut),
         ON_BOTH(what_happens_from_now_on_is_in_the_file),
         ON_BOTH(a_stop_at_any_octet_repeats_and_loses_nothing),
         ON_BOTH(a_full_disk_waits_and_goes_on),

@@ -1,5 +1,6 @@
 #include "hook/rotating.h"
 
+#include "base/file.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +36,8 @@ static bool adopt(struct rotating *file, int fd, const char *path, struct fault 
 
 bool rotating_open(struct rotating *file, struct fault *why)
 {
-    return adopt(file, open(file->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, MODE), file->path, why);
+    return adopt(file, open(file->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, MODE), file->path, why) &&
+           file_folder_sync(file->path, why);
 }
 
 /* ── making room ── */

@@ -21,7 +21,8 @@ struct rotating {
     uint64_t inode, size;
 };
 
-/* Close what is open, and open what stands at the path, or make it (mode 0640). */
+/* Close what is open, and open what stands at the path, or make it (mode 0640). Its name is on the disk, and what
+ * rotating_turn has renamed. */
 NODISCARD bool rotating_open(struct rotating *file, struct fault *why);
 void rotating_close(struct rotating *file);
 /* Make room when it is long enough. Stopped in between, the next time goes on. */

@@ -1,5 +1,6 @@
 #include "store/seal.h"
 #include "base/base64.h"
+#include "base/file.h"
 #include "base/random.h"
 
 #include <assert.h>
@@ -78,7 +79,7 @@ static bool key_create(const char *path, struct fault *why)
     if (ok && link(beside, path) != 0 && errno != EEXIST)
         ok = fault_errno(why, "key file %s", path);
     unlink(beside);
-    return ok;
+    return ok && file_folder_sync(path, why); /* before anything is sealed by it */
 }
 
 bool seal_key_load(struct seal_key *key, const char *path, struct fault *why)
