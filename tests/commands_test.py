@@ -1,5 +1,7 @@
-"""Small commands that look at a store, on both: which servers there are (node list); what happens, from a place on (event tail)."""
+"""Small commands that look at a store, on both: which servers there are (node list); what happens, from a place on (event tail). And one that
+needs none: what an address looks like (check address; S22, D17)."""
 import json
+import subprocess
 
 from tap import Tap
 from todoke import TODOKE, Place, stores, until
@@ -53,7 +55,26 @@ def events(tap, words, place, todoke):
     tap.equal(todoke.run("event", "tail", "--cursor", cursor).returncode, 2, f"{words}: a file that is no cursor is not overwritten")
 
 
+def addresses(tap):
+    def check(*words, stdin=""):
+        return subprocess.run([TODOKE, "check", "address", *words], capture_output=True, text=True, input=stdin, check=False, timeout=60)
+    done = check("--json", "taro@gmail.con")
+    tap.equal(json.loads(done.stdout), {"valid": True, "normalised": "taro@gmail.con", "local": "taro", "domain": "gmail.con", "rfc_violation": False, "disposable": False,
+                                        "role": False, "suggestion": "taro@gmail.com", "reason": ""}, "check address: all members, and what was meant (S22)")
+    old = check("a..b@docomo.ne.jp")
+    tap.ok(done.returncode == old.returncode == 0 and "rfc_violation  yes" in old.stdout, "one of docomo's is valid (D17)", old.stdout)
+    bad = check("a..b@shop.example", "--json")
+    tap.ok(bad.returncode == 1 and json.loads(bad.stdout)["reason"] and not json.loads(bad.stdout)["valid"], "elsewhere it is not, and the status says so", bad.stdout)
+    lines = [{"id": "a", "address": "INFO@Mailinator.com"}, {"id": "b"}, {"id": "c", "address": "x＠docmo.ne.jp"}]
+    rows = [json.loads(line) for line in check("--batch", stdin="".join(json.dumps(line) + "\n" for line in lines)).stdout.splitlines()]
+    tap.equal([row["id"] for row in rows], ["a", "b", "c"], "a batch answers in order")
+    tap.ok(rows[0]["role"] and rows[0]["disposable"] and rows[0]["domain"] == "mailinator.com" and "error" in rows[1], "each by itself", str(rows))
+    tap.equal((rows[2]["valid"], rows[2]["suggestion"]), (False, "x@docomo.ne.jp"), "a full-width @ and a slip are mended in the suggestion")
+    tap.equal(check().returncode, 2, "no address is wrong usage")
+
+
 with Tap() as shown:
+    addresses(shown)
     for store_name, store_url in stores("commands"):
         with Place("commands") as place:
             todoke = place.installation(store=store_url, zone=ZONE)

@@ -1,6 +1,7 @@
-/* cmd_check.c - todoke check spf | dkim | dmarc */
+/* cmd_check.c - todoke check spf | dkim | dmarc | address */
 #include "app/arguments.h"
 #include "app/batch_row.h"
+#include "app/check_address.h"
 #include "app/command.h"
 #include "app/names.h"
 #include "base/base64.h"
@@ -15,18 +16,21 @@ static const char usage[] =
     "       todoke check dkim FILE                 a mail with signatures; - is stdin\n"
     "       todoke check dmarc --from DOMAIN [--spf-domain DOMAIN,...] [--dkim-domain DOMAIN,...]   domains that "
     "passed\n"
+    "       todoke check address ADDRESS           could it work, is it misspelt, is it a task's, for minutes; asks "
+    "nobody\n"
     "\n"
     "       --dns FILE   answers from data instead of the network: {\"example.com\": {\"TXT\": [\"v=spf1 -all\"]}}\n"
     "       --now N      Unix seconds to take for the present\n"
     "       --json       for machines; --batch: JSON lines on stdin (keys are the options, message_b64, dns, now, id)\n"
     "\n"
-    "Exit status: 0 pass, 1 anything else, 2 wrong usage, 3 the DNS failed.\n";
+    "Exit status: 0 pass or valid, 1 anything else, 2 wrong usage, 3 the DNS failed.\n";
 
 /* What one check is asked, from options or from a batch line; and what came out, for the exit status. */
 struct check {
     struct names *names;
     struct arena arena;
-    struct slice ip, mail_from, helo, receiver, message, from;
+    struct address_book *book; /* of `check address` */
+    struct slice ip, mail_from, helo, receiver, message, from, address;
     struct slice *spf_domains, *dkim_domains;
     size_t spf_count, dkim_count;
     int64_t now;
@@ -120,6 +124,14 @@ static bool check_dmarc(struct check *check, struct json *json, struct fault *wh
     return true;
 }
 
+static bool check_address(struct check *check, struct json *json, struct fault *why)
+{
+    if (!check->book && !address_book_open("/etc/todoke/addresses", &check->book, why))
+        return false;
+    check->is_pass = check_address_write(check->book, check->address, &check->arena, json);
+    return true;
+}
+
 /* --- batches --- */
 
 struct session {
@@ -160,6 +172,8 @@ static bool read_line(struct session *session, const json_t *line, struct fault 
         return false;
     if (session->run == check_spf && !batch_row_need(line, "ip", &check->ip, why))
         return false;
+    if (session->run == check_address)
+        return batch_row_need(line, "address", &check->address, why);
     if (session->run == check_dmarc && !batch_row_need(line, "from", &check->from, why))
         return false;
     if (session->run != check_dkim)
@@ -183,7 +197,7 @@ static bool write_row(void *context, const json_t *line, struct json *json, stru
         return false;
     if (dns && !json_is_object(dns))
         return fault_set(why, FAULT_INPUT, "dns must be an object");
-    if ((dns || !session->has_data) && !names_from(session->check.names, dns, why))
+    if (session->run != check_address && (dns || !session->has_data) && !names_from(session->check.names, dns, why))
         return false;
     return session->run(&session->check, json, why);
 }
@@ -275,6 +289,12 @@ static bool check_from_options(struct session *session, const struct options *op
             return false;
         check->message = buf_slice(mail);
     }
+    if (session->run == check_address) {
+        if (arguments->word_count != 2)
+            return fault_set(why, FAULT_INPUT, "want one address; --batch takes many");
+        check->address = slice_str(arguments->words[1]);
+        return true;
+    }
     return session->has_data || names_from(check->names, NULL, why);
 }
 
@@ -302,6 +322,8 @@ static checker *checker_named(const struct arguments *arguments)
         return check_spf;
     if (slice_equal(name, SLICE("dkim")))
         return check_dkim;
+    if (slice_equal(name, SLICE("address")))
+        return check_address;
     return slice_equal(name, SLICE("dmarc")) ? check_dmarc : NULL;
 }
 
@@ -351,6 +373,7 @@ int cmd_check(int argc, char **argv)
     session.check.names = names_new();
     int status = run(&session, &options, &arguments);
     names_free(session.check.names);
+    address_book_free(session.check.book);
     arena_release(&session.check.arena);
     return status;
 }
