@@ -1,10 +1,10 @@
-"""R17: IPv6 and IPv4: both are used where both work; where one does not connect everything arrives by the other, at once; without smtp.ipv6
+"""R17: IPv6 and IPv4: both are used where both work; where one does not connect, or is blocked, everything arrives by the other, at once; without smtp.ipv6
 there is no IPv6. M18: EHLO says the full name that was set, and each source its own."""
 from receiver import Receiver
 from tap import Tap
 from todoke import NET, PORT, Place, until
 
-V4 = {name: f"{NET}.{number}" for name, number in (("both", 120), ("four", 121), ("six", 122), ("off", 123))}
+V4 = {name: f"{NET}.{number}" for name, number in (("both", 120), ("four", 121), ("six", 122), ("off", 123), ("blocks", 124))}
 SOURCE = f"{NET}.130"
 
 
@@ -49,6 +49,16 @@ with Tap() as tap, Place("families") as place:
     mails_arrive(tap, todoke, [four], "four", "four.example", 30, "IPv6 does not connect")
     tap.equal([event["address"] for event in todoke.events("deferred")], [], "IPv6 does not connect: nobody was put off")
     tap.equal(todoke.stop(), 0, "it stops again")
+
+    blocks, takes = Receiver(V4["blocks"], PORT, greeting="554 5.7.1 your IPv4 network is blocked"), Receiver("::1", PORT)
+    place.cleanups += [blocks.end, takes.end]
+    todoke.serve()
+    mails_arrive(tap, todoke, [takes], "first", "blocks.example", 1, "IPv4 is blocked") # the first connection begins with it
+    mails_arrive(tap, todoke, [takes], "later", "blocks.example", 30, "IPv4 is blocked, later")
+    tap.equal([event["address"] for event in todoke.events("deferred", "bounced")], [], "IPv4 is blocked: nobody was put off or refused for it")
+    tap.equal(blocks.visits, 1, "IPv4 is blocked: that is remembered")
+    tap.equal(todoke.stop(), 0, "it stops once more")
+    takes.end()
 
     todoke.ok("source", "add", SOURCE, "--ehlo", "out7.shop.example")
     again = Receiver("::1", PORT)

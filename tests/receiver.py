@@ -9,8 +9,9 @@ class Receiver:
     """receiver.mails: (mail_from, rcpt_to, bytes), in the order they were taken; receiver.peers: whose address each came from; receiver.greetings: what
     EHLO said. judge(address): the reply that refuses it, or None."""
 
-    def __init__(self, ip, port, judge=lambda address: None):
+    def __init__(self, ip, port, judge=lambda address: None, greeting="220 receiver.test ESMTP"):
         self.mails, self.peers, self.greetings, self.lock, self.judge = [], [], [], threading.Lock(), judge
+        self.visits = 0
         self.pause = 0 # s before each final dot is answered
         keep = self
 
@@ -25,7 +26,9 @@ class Receiver:
                     pass
 
             def converse(self):
-                self.say("220 receiver.test ESMTP")
+                keep.visits += 1
+                time.sleep(0 if greeting.startswith("2") else 0.3) # the mail is ready by then
+                self.say(greeting)
                 sender, recipients = "", []
                 while line := self.rfile.readline():
                     verb, words = line.strip().upper()[:4], line.strip().decode("utf-8", "replace")

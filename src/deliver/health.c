@@ -4,7 +4,11 @@
  *
  * A source that a list names, or that receivers would refuse (no PTR that leads back, an EHLO name that leads
  * elsewhere), is in trouble: nothing new leaves it until a later check finds nothing. A DNS that does not answer says
- * nothing, and the opinion stays. Addresses of private networks cannot be looked up: only lists are asked for them. */
+ * nothing, and the opinion stays. Addresses of private networks cannot be looked up: only lists are asked for them.
+ *
+ * Names are asked for where sources.check_names says so, and of IPv6 addresses always: great receivers take no mail
+ * from one without (R17). So IPv6 addresses that are nobody's source, of which the system chooses one where there is
+ * none, must have one too, each of them; until that is known no mail leaves by IPv6 from there. */
 #include "deliver/parts.h"
 
 #include "base/log.h"
@@ -17,8 +21,9 @@ enum health_step { HEALTH_LIST, HEALTH_PTR, HEALTH_PTR_BACK, HEALTH_EHLO, HEALTH
 struct health {
     struct health *next;
     struct dispatcher *dispatcher;
-    uint64_t source_id;
+    uint64_t source_id; /* 0: an address of our own that the system may choose */
     struct ip ip;
+    bool is_proven; /* source_id 0: its name leads both ways */
     char ehlo_name[DNS_NAME_ROOM], ptr[DNS_NAME_ROOM];
     char trouble[TROUBLE_ROOM], found[TROUBLE_ROOM]; /* as the store has it; by this check */
     struct slice lists;                              /* those still to be asked */
@@ -76,11 +81,28 @@ static void opinion_done(struct write_job *job, const struct fault *why)
     free(job);
 }
 
+/* One without a name is one too many: nobody knows which the system takes. */
+static void own_check_ends(struct health *health)
+{
+    struct dispatcher *dispatcher = health->dispatcher;
+    bool was_proven = health->is_proven, is_nameless = false;
+    if (health->found[0] || !health->is_unsure)
+        health->is_proven = !health->found[0];
+    if (health->found[0] && (was_proven || !health->trouble[0]))
+        log_warn("deliver", "no mail leaves by IPv6 without a source: %s", health->found);
+    snprintf(health->trouble, sizeof(health->trouble), "%s", health->found);
+    for (const struct health *own = dispatcher->healths; own; own = own->next)
+        is_nameless |= !own->source_id && !own->is_proven;
+    atomic_store(&dispatcher->engine->ipv6_is_nameless, is_nameless);
+}
+
 static void check_ends(struct health *health)
 {
     struct engine *engine = health->dispatcher->engine;
     char ip[IP_TEXT_ROOM];
     health->step = HEALTH_DONE;
+    if (!health->source_id)
+        return own_check_ends(health);
     if ((health->is_unsure && !health->found[0]) || strcmp(health->found, health->trouble) == 0)
         return;
     if (health->found[0])
@@ -170,6 +192,11 @@ static void ask_list(struct health *health)
     question(health, buf_slice(&name), DNS_A);
 }
 
+static bool wants_names(const struct engine_options *options, const struct ip *ip)
+{
+    return (options->checks_names || ip->family == 6) && !is_private(ip);
+}
+
 static void check_next(struct health *health)
 {
     const struct engine_options *options = &health->dispatcher->engine->options;
@@ -179,7 +206,7 @@ static void check_next(struct health *health)
         if (health->list.len)
             return ask_list(health);
     }
-    if (health->step == HEALTH_LIST && options->checks_names && !is_private(&health->ip)) {
+    if (health->step == HEALTH_LIST && wants_names(options, &health->ip)) {
         SCOPED(buf) reverse = BUF(100);
         ip_reverse_name(&health->ip, &reverse);
         health->step = HEALTH_PTR;
@@ -189,7 +216,7 @@ static void check_next(struct health *health)
         health->step = HEALTH_PTR_BACK;
         return question(health, slice_str(health->ptr), type);
     }
-    if (health->step == HEALTH_PTR || health->step == HEALTH_PTR_BACK) {
+    if (health->source_id && (health->step == HEALTH_PTR || health->step == HEALTH_PTR_BACK)) {
         health->step = HEALTH_EHLO;
         return question(health, slice_str(health->ehlo_name), type);
     }
@@ -198,15 +225,17 @@ static void check_next(struct health *health)
 
 /* ── now and then ── */
 
-static struct health *health_get(struct dispatcher *dispatcher, const struct source *source)
+/* Of this source; 0: of this address of ours. */
+static struct health *health_get(struct dispatcher *dispatcher, uint64_t source_id, const struct ip *own)
 {
     struct health *health = dispatcher->healths;
-    while (health && health->source_id != source->id)
+    while (health && (health->source_id != source_id || (!source_id && !ip_equal(&health->ip, own))))
         health = health->next;
     if (!health) {
         health = NEW(struct health);
         health->dispatcher = dispatcher;
-        health->source_id = source->id;
+        health->source_id = source_id;
+        health->ip = *own;
         health->step = HEALTH_DONE;
         health->next = dispatcher->healths;
         dispatcher->healths = health;
@@ -214,22 +243,51 @@ static struct health *health_get(struct dispatcher *dispatcher, const struct sou
     return health;
 }
 
+static bool check_begins(struct health *health)
+{
+    const struct engine_options *options = &health->dispatcher->engine->options;
+    time_ms now = loop_now(health->dispatcher->loop);
+    if (health->step != HEALTH_DONE || now < health->check_at)
+        return false;
+    health->check_at = now + (time_ms)(CHECK_MS * options->retry.scale) + 1;
+    health->step = HEALTH_LIST;
+    health->is_unsure = false;
+    health->found[0] = health->ptr[0] = '\0';
+    return true;
+}
+
+/* IPv6 addresses of ours that the whole world can see. */
+static void own_check(struct dispatcher *dispatcher)
+{
+    const struct engine_options *options = &dispatcher->engine->options;
+    static const struct ip global = {.family = 6, .bytes = {0x20}};
+    for (size_t i = 0; options->uses_ipv6 && i < options->own_address_count; i++) {
+        const struct ip *ip = &options->own_addresses[i];
+        if (ip->family != 6 || !ip_in_prefix(ip, &global, 3))
+            continue;
+        struct health *health = health_get(dispatcher, 0, ip);
+        if (!check_begins(health))
+            continue;
+        if (!health->is_proven)
+            atomic_store(&dispatcher->engine->ipv6_is_nameless, true);
+        health->lists = SLICE("");
+        check_next(health);
+    }
+}
+
 void health_check(struct dispatcher *dispatcher, const struct source *list, size_t count)
 {
     const struct engine_options *options = &dispatcher->engine->options;
-    time_ms now = loop_now(dispatcher->loop), again = (time_ms)(CHECK_MS * options->retry.scale) + 1;
-    if (!options->blocklists.len && !options->checks_names)
-        return;
+    own_check(dispatcher);
     for (size_t i = 0; i < count; i++) {
-        struct health *health = health_get(dispatcher, &list[i]);
-        if (health->step != HEALTH_DONE || now < health->check_at)
+        struct ip ip = source_seen_ip(&list[i]);
+        if (!options->blocklists.len && !wants_names(options, &ip))
             continue;
-        health->check_at = now + again;
-        health->ip = source_seen_ip(&list[i]);
+        struct health *health = health_get(dispatcher, list[i].id, &ip);
+        if (!check_begins(health))
+            continue;
+        health->ip = ip;
         health->lists = options->blocklists;
-        health->step = HEALTH_LIST;
-        health->is_unsure = false;
-        health->found[0] = health->ptr[0] = '\0';
         snprintf(health->ehlo_name, sizeof(health->ehlo_name), "%.*s", SLICE_ARG(list[i].ehlo_name));
         snprintf(health->trouble, sizeof(health->trouble), "%.*s", SLICE_ARG(list[i].trouble));
         check_next(health);

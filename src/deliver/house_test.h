@@ -175,6 +175,11 @@ static inline void open_house(struct fixture *fixture)
         zone + len, sizeof(zone) - len,
         "\"null.example\":{\"MX\":[[0,\".\"]]},\"broken.example\":{\"error\":\"servfail\"},"
         "\"1.0.88.127.bl.example\":{\"A\":[\"127.0.0.2\"]},\"2.0.88.127.bl.example\":{\"A\":[\"127.255.255.254\"]},"
+        "\"six.example\":{\"MX\":[[10,\"mx.six.example\"]]},\"mx.six.example\":{\"AAAA\":[\"::1\"]},"
+        /* 2001:db8::11 has a name that leads both ways, ::12 none, ::13 one that leads elsewhere */
+        "\"out11.six.example\":{\"AAAA\":\"2001:db8::11\"},"
+        "\"1.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa\":{\"PTR\":\"out11.six.example\"},"
+        "\"3.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa\":{\"PTR\":\"out11.six.example\"},"
         "\"nobody.example\":{\"MX\":[[10,\"mx.nobody.example\"]]},\"mx.nobody.example\":{\"A\":[\"127.77.255.9\"]},"
         "\"second.example\":{\"MX\":[[10,\"mx.nobody.example\"],[20,\"mx.r0.example\"]]},"
         "\"pair.example\":{\"MX\":[[10,\"mx.r0.example\"],[20,\"mx.r1.example\"]]},"

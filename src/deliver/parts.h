@@ -401,7 +401,8 @@ struct engine {
     _Atomic size_t known_routes, known_destinations, known_sites;
     _Atomic unsigned open_connections;
     _Atomic size_t claimed;
-    _Atomic time_ms safe_until; /* monotonic: until then our leases are surely ours */
+    _Atomic bool ipv6_is_nameless; /* an IPv6 address that the system may choose has no PTR that leads back (R17) */
+    _Atomic time_ms safe_until;    /* monotonic: until then our leases are surely ours */
     /* monotonic: other nodes have been there, and from then on the sources that all have are used by shares; 0: we have
      * been alone so far */
     _Atomic time_ms shares_from;

@@ -298,9 +298,12 @@ static void write_out(struct slot *slot)
 
 static bool connect_to(struct slot *slot);
 
-/* R17: while a family does not connect at this destination, its addresses are left out where the host has others. */
+/* R17: while a family does not connect at this destination, its addresses are left out where the host has others that
+ * our source can reach. */
 static bool is_dead_family(const struct slot *slot, const struct route_host *host, size_t address)
 {
+    if (slot->egress->from.family)
+        return false;
     const time_ms *dead = slot->destination->dead_until, now = loop_now(slot->worker->loop);
     uint8_t family = slot_address(slot, host, address)->family;
     if (now >= dead[family == 6])
@@ -309,6 +312,26 @@ static bool is_dead_family(const struct slot *slot, const struct route_host *hos
         if (host->addresses[i].family != family && now >= dead[family != 6])
             return true;
     return false;
+}
+
+/* R17: who refuses us in its first words may know nothing against our address of the other family. From now on that one
+ * is used for a while. False: there is no other. */
+static bool blocked_by_family(struct slot *slot)
+{
+    const struct route_host *host = &slot->kept->route.hosts[slot->host];
+    bool is_early = slot->last_words.stage == STAGE_CONNECT || slot->last_words.stage == STAGE_EHLO;
+    if (slot->last_words.code < 500 || !is_early || slot->egress->from.family || slot->address >= host->address_count)
+        return false;
+    time_ms now = loop_now(slot->worker->loop), *dead = slot->destination->dead_until;
+    uint8_t family = slot_address(slot, host, slot->address)->family;
+    bool has_other = false;
+    for (size_t i = 0; i < host->address_count; i++)
+        has_other |= host->addresses[i].family != family;
+    if (!has_other || now < dead[family != 6])
+        return false;
+    dead[family == 6] = now + FAMILY_DEAD_MS;
+    slot->address = 0; /* the first that is left */
+    return true;
 }
 
 static bool next_address(struct slot *slot, bool is_host_wide)
@@ -415,6 +438,9 @@ static void slot_failed(struct slot *slot)
     bool is_tls = slot->was_tls_failure && !slot->is_in_clear;
     if (is_tls && slot_tls_failed(slot)) { /* R31: the same host again, in clear, remembered for a while */
         destination_clear(slot->destination, slot->host, loop_now(slot->worker->loop) + CLEAR_MS);
+        if (connect_again(slot))
+            return;
+    } else if (!is_tls && blocked_by_family(slot)) {
         if (connect_again(slot))
             return;
     } else if (next_address(slot, is_tls || slot->last_words.code != 0) && connect_again(slot)) {
@@ -612,15 +638,18 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
 
 static const struct stream_events events = {on_open, on_bytes, on_drained, on_tls, on_closed};
 
-/* A source can only reach addresses of its own kind. */
+/* A source can only reach addresses of its own kind; and where the system chooses one, no IPv6 leaves without a name
+ * that leads both ways (R17, health.c). */
 static bool is_other_kind(struct slot *slot)
 {
-    const struct reply none = {.text = SLICE("no address of the kind that our source has (IPv4, IPv6)")};
-    const struct ip *from = &slot->egress->from;
-    if (!from->family ||
-        slot_address(slot, &slot->kept->route.hosts[slot->host], slot->address)->family == from->family)
+    static const struct reply none = {.text = SLICE_INIT("no address of the kind that our source has (IPv4, IPv6)")},
+                              nameless = {.text = SLICE_INIT("our IPv6 address has no name that leads both ways")};
+    uint8_t from = slot->egress->from.family,
+            to = slot_address(slot, &slot->kept->route.hosts[slot->host], slot->address)->family;
+    bool is_nameless = !from && to == 6 && atomic_load(&slot->worker->engine->ipv6_is_nameless);
+    if (!is_nameless && (!from || to == from))
         return false;
-    slot_keep_last_words(slot, &none, STAGE_CONNECT);
+    slot_keep_last_words(slot, is_nameless ? &nameless : &none, STAGE_CONNECT);
     return true;
 }
 
