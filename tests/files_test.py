@@ -3,6 +3,7 @@ the link in the mail, whole and in part, by slow readers too; counted once for e
 a changed token opens nothing (X6); what expired or was taken back says so in both languages; and a kill -9 in the middle of an upload leaves
 no half file."""
 import base64
+import datetime
 import email
 import email.policy
 import hashlib
@@ -14,6 +15,7 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
 import urllib.parse
 
 from receiver import Receiver
@@ -153,6 +155,7 @@ def counted(tap, story, receiver, link):
     except Exception:  # noqa: BLE001 - said below
         pass
     tap.equal(story.engaged(), want, "each use is counted once; a robot apart; parts, probes, HEAD, 304 and prefetches not at all")
+    tap.equal(sum(row["downloads"] for row in story.ask("GET", "/api/v1/files")[2]["items"]), 3, "and at the file, people only")
     report = story.todoke.ok("campaign", "report", "sale", "--lang", "ja")
     tap.ok("ファイルをダウンロードした人: 2 (延べ 3)" in report, "the report says it in words", report[:600])
     events = story.ask("GET", "/api/v1/events?kinds=downloaded")[2]["items"]
@@ -234,6 +237,20 @@ def ended(tap, story, link, file, attachment, files):
     tap.equal([story.todoke.run("file", "remove", hand["id"]).returncode for _ in range(2)], [0, 2], "the command takes one back, once")
 
 
+def extended(tap, story, link, file):
+    """Later, and sooner: links that were sent hold as long as the file does."""
+    path = "/api/v1/files/" + file["id"]
+    status, _, said = story.ask("PATCH", path, json.dumps({"days": 90}), Content_Type="application/json")
+    until_then = (datetime.datetime.fromisoformat(said["expires_at"]) - datetime.datetime.now(datetime.timezone.utc)).days
+    tap.equal((status, until_then), (200, 89), "a file is extended to 90 days from now")
+    tap.equal([story.ask("PATCH", path, json.dumps(body), Content_Type="application/json")[0] for body in ({}, {"days": 0}, {"days": 400}, {"days": "9"}, {"x": 1})]
+              + [story.ask("PATCH", "/api/v1/files/7", '{"days": 3}', Content_Type="application/json")[0]], [400, 400, 400, 400, 400, 404], "what is wrong is told")
+    story.alter(f"UPDATE hosted_file SET expires_ms = 1000 WHERE id = {file['id']}")
+    tap.equal((story.get(link)[0], story.ask("PATCH", path, '{"days": 3}', Content_Type="application/json")[0]), (410, 409), "one that has expired is over")
+    story.alter(f"UPDATE hosted_file SET expires_ms = {int(time.time() + 9e6) * 1000}, state = 0 WHERE id = {file['id']}")
+    tap.equal(story.get(link)[0], 200, "while it is there its link opens it")
+
+
 def killed(tap, story):
     """kill -9 while a body comes in, and while its pieces are written: each file is there whole, or not at all."""
     half = http.client.HTTPConnection(story.todoke.http, timeout=20)
@@ -285,6 +302,7 @@ def tell(tap, store):
         counted(tap, story, receiver, link)
         attachment, files = as_attachments(tap, story, receiver)
         slow_readers(tap, story, link)
+        extended(tap, story, link, file)
         ended(tap, story, link, file, attachment, files)
         if not store:
             killed(tap, story)

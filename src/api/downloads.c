@@ -170,7 +170,10 @@ static void download_begin(struct download *download, struct http_request *reque
 
 static bool count_run(struct write_job *job, struct db *db, struct fault *why)
 {
-    return event_append(db, why, &DOWNLOAD_OF(job, job)->event, 1);
+    const struct download *download = DOWNLOAD_OF(job, job);
+    struct event event = download->event; /* it may run again */
+    return (event.origin != EVENT_ORIGIN_PERSON || hosted_downloaded(db, why, download->file.id)) &&
+           event_append(db, why, &event, 1);
 }
 
 static void count_done(struct write_job *job, const struct fault *why)
@@ -257,7 +260,7 @@ static bool file_of(struct api *api, struct http_request *request, struct arena 
         public_page(request, 503, PUBLIC_PAGE_LATER);
         return false;
     }
-    if (found && file->state == HOSTED_THERE && result == TOKEN_GOOD)
+    if (found && file->state == HOSTED_THERE) /* a token that is older than that is ours: the file was extended */
         return true;
     bool is_removed = found && file->state == HOSTED_REMOVED;
     public_page(request, 410, is_removed ? PUBLIC_PAGE_FILE_REMOVED : PUBLIC_PAGE_FILE_OLD);

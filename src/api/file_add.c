@@ -13,7 +13,7 @@
 #include <openssl/sha.h>
 #include <unistd.h>
 
-enum { UPLOADS_MOST = 4, DAYS_MOST = 399 };
+enum { UPLOADS_MOST = 4 };
 
 struct uploading {
     struct write_job job;
@@ -125,9 +125,9 @@ static bool expiry_read(struct api *api, struct http_request *request, struct ho
     file->expires = api_now(api) + api->options.file_expires_after;
     if (!text.len)
         return true;
-    if (!slice_to_u64(text, &days) || days < 1 || days > DAYS_MOST) {
+    if (!slice_to_u64(text, &days) || days < 1 || days > HOSTED_DAYS_MOST) {
         answer_problem(request, 400, "days", "days is a number from 1 to %d: so long the file can be downloaded",
-                       DAYS_MOST);
+                       HOSTED_DAYS_MOST);
         return false;
     }
     file->expires = api_now(api) + DAYS_MS((time_ms)days);

@@ -1,4 +1,5 @@
 /* files.c - files for download: listed, shown, removed (S27); file_add.c takes them */
+#include "api/body.h"
 #include "api/change.h"
 #include "api/file_json.h"
 #include "api/page.h"
@@ -30,23 +31,29 @@ void hosted_write(struct json *json, const struct hosted_file *file, struct slic
     json_put_time(json, "created_at", file->created);
     json_put_time(json, "expires_at", file->expires);
     json_put_time(json, "ended_at", file->ended);
+    json_put_int(json, "downloads", (int64_t)file->downloads);
     json_put_string(json, "link", file->state == HOSTED_THERE ? link : SLICE(""));
     json_end(json);
 }
 
-/* Nobody's link: of the file's brand. */
-static struct slice link_of(struct api *api, struct http_request *request, const struct hosted_file *file)
+/* Where links of the file's brand begin; "": nobody knows. */
+static struct slice base_of(struct api *api, struct http_request *request, const struct hosted_file *file)
 {
     char brand[24];
     const char *missing;
     struct sender *sender;
     struct fault why = {0};
-    SCOPED(buf) link = BUF(2048);
     snprintf(brand, sizeof(brand), "%llu", (unsigned long long)file->brand_id);
-    if (sender_find(&api->senders, api->db, api_caller(request), slice_str(brand), world_monotonic(api->options.world),
-                    &sender, &missing, &why) &&
-        sender)
-        hosted_link(api->options.ring, sender->brand.link_base, 0, file, &link);
+    bool ok = sender_find(&api->senders, api->db, api_caller(request), slice_str(brand),
+                          world_monotonic(api->options.world), &sender, &missing, &why);
+    return ok && sender ? sender->brand.link_base : SLICE("");
+}
+
+/* Nobody's link. */
+static struct slice link_of(struct api *api, struct http_request *request, const struct hosted_file *file)
+{
+    SCOPED(buf) link = BUF(2048);
+    hosted_link(api->options.ring, base_of(api, request, file), 0, file, &link);
     return arena_copy(&request->arena, buf_slice(&link));
 }
 
@@ -108,6 +115,58 @@ void api_file_show(struct api *api, struct http_request *request)
     } else {
         hosted_write(&json, &file, link_of(api, request, &file));
         answer_json(request, &out);
+    }
+}
+
+struct extending {
+    struct slice id, link_base;
+    int64_t days;
+};
+
+static bool extend_run(struct change *change, struct db *db, struct fault *why)
+{
+    const struct extending *extending = change->data;
+    struct hosted_file file;
+    bool found, was_there;
+    SCOPED(buf) link = BUF(2048);
+    if (!file_seen(db, change_brands(change), extending->id, change->now, &change->work, &file, &found, why))
+        return false;
+    if (!found)
+        return change_refuse(change, 404, "", "there is no such file");
+    file.expires = change->now + DAYS_MS(extending->days);
+    if (!hosted_extend(db, why, file.id, file.expires, change->now, &was_there))
+        return false;
+    if (!was_there)
+        return change_refuse(change, 409, "", "the file was removed or has expired: add it again");
+    hosted_link(change->api->options.ring, extending->link_base, 0, &file, &link);
+    hosted_write(&change->json, &file, buf_slice(&link));
+    return true;
+}
+
+void api_file_change(struct api *api, struct http_request *request)
+{
+    SCOPED(body) body = {0};
+    struct hosted_file file;
+    struct fault why = {0};
+    bool found;
+    if (!body_begin(&body, request))
+        return;
+    if (!body_has(&body, "days"))
+        body_wrong(&body, "days", "so many days from now it can be downloaded: 1 to %d", HOSTED_DAYS_MOST);
+    int64_t days = body_int(&body, "days", 1, HOSTED_DAYS_MOST, 1);
+    if (!body_end(&body))
+        return;
+    struct slice id = http_param(request, "id");
+    if (!file_seen(api->db, caller_brands(api_caller(request)), id, api_now(api), &request->arena, &file, &found,
+                   &why)) {
+        answer_fault(request, &why, 400);
+    } else if (!found) {
+        answer_no_such(request, "file");
+    } else {
+        struct change *change = change_new(api, request, struct extending, extend_run);
+        *(struct extending *)change->data = (struct extending){
+            arena_copy(&change->arena, id), arena_copy(&change->arena, base_of(api, request, &file)), days};
+        change_begin(change, request);
     }
 }
 

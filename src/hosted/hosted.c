@@ -133,6 +133,22 @@ bool hosted_remove(struct db *db, struct fault *why, uint64_t id, time_ms now, b
     return file_end(db, why, id, HOSTED_REMOVED, now, was_there);
 }
 
+bool hosted_extend(struct db *db, struct fault *why, uint64_t id, time_ms expires, time_ms now, bool *was_there)
+{
+    int64_t changed;
+    if (!db_do(db, why, "UPDATE hosted_file SET expires_ms = $2 WHERE id = $1 AND state = 0 AND expires_ms > $3",
+               VALUES(V_INT((int64_t)id), V_INT(expires), V_INT(now)), &changed))
+        return false;
+    *was_there = changed > 0;
+    return true;
+}
+
+bool hosted_downloaded(struct db *db, struct fault *why, uint64_t id)
+{
+    return db_do(db, why, "UPDATE hosted_file SET downloads = downloads + 1 WHERE id = $1", VALUES(V_INT((int64_t)id)),
+                 NULL);
+}
+
 static void file_of_row(const struct rows *row, time_ms now, struct arena *arena, struct hosted_file *file)
 {
     *file = (struct hosted_file){
@@ -147,6 +163,7 @@ static void file_of_row(const struct rows *row, time_ms now, struct arena *arena
         .expires = rows_int(row, 10),
         .state = (enum hosted_state)rows_int(row, 11),
         .ended = rows_int(row, 12),
+        .downloads = (uint64_t)rows_int(row, 13),
     };
     struct slice sha256 = rows_bytes(row, 8);
     if (sha256.len == HOSTED_SHA256)
@@ -172,15 +189,16 @@ static bool file_read(struct db *db, struct fault *why, const char *sql, const s
 bool hosted_find(struct db *db, struct fault *why, uint64_t id, time_ms now, struct arena *arena,
                  struct hosted_file *file, bool *found)
 {
-    return file_read(db, why, "SELECT " COLUMNS " FROM hosted_file WHERE id = $1", VALUES(V_INT((int64_t)id)), now,
-                     arena, file, found);
+    return file_read(db, why, "SELECT " COLUMNS ", downloads FROM hosted_file WHERE id = $1",
+                     VALUES(V_INT((int64_t)id)), now, arena, file, found);
 }
 
 bool hosted_find_name(struct db *db, struct fault *why, uint64_t brand_id, struct slice name, time_ms now,
                       struct arena *arena, struct hosted_file *file, bool *found)
 {
     return file_read(db, why,
-                     "SELECT " COLUMNS " FROM hosted_file WHERE brand_id = $1 AND name = $2 AND state = 0 AND "
+                     "SELECT " COLUMNS
+                     ", downloads FROM hosted_file WHERE brand_id = $1 AND name = $2 AND state = 0 AND "
                      "message_id = 0 AND expires_ms > $3 ORDER BY id DESC LIMIT 1",
                      VALUES(V_INT((int64_t)brand_id), V_TEXT(name), V_INT(now)), now, arena, file, found);
 }
@@ -190,7 +208,7 @@ bool hosted_list(struct db *db, struct fault *why, const struct brands *brands, 
 {
     SCOPED(buf) sql = BUF(8192);
     SCOPED(rows) rows = {0};
-    buf_text(&sql, "SELECT " COLUMNS " FROM hosted_file WHERE id < $1");
+    buf_text(&sql, "SELECT " COLUMNS ", downloads FROM hosted_file WHERE id < $1");
     buf_text(&sql, " AND ($3 = 1 OR (state = 0 AND expires_ms > $4))");
     brands_condition(brands, "brand_id", &sql);
     buf_text(&sql, " ORDER BY id DESC LIMIT $2");

@@ -29,6 +29,7 @@ enum {
     HOSTED_SPARE_MS = 600000,  /* who reads a file while it ends has so long */
     HOSTED_ETAG_LEN = 64 + 2,  /* with its quotes */
     HOSTED_PIECES_MAX = 65536, /* of one file: 8 GiB */
+    HOSTED_DAYS_MOST = 399,    /* a file is there */
 };
 #define HOSTED_SIZE_MAX ((uint64_t)HOSTED_PIECE * HOSTED_PIECES_MAX)
 #define HOSTED_TOLD_MS  DAYS_MS(400)
@@ -51,6 +52,7 @@ struct hosted_file {
     time_ms created, expires;
     enum hosted_state state; /* by the time it was read at */
     time_ms ended;
+    uint64_t downloads; /* by people */
 };
 /* "there", "removed", "expired" */
 struct slice hosted_state_word(enum hosted_state state);
@@ -71,6 +73,12 @@ NODISCARD bool hosted_piece_put(struct db *db, struct fault *why, uint64_t body_
 NODISCARD bool hosted_add(struct db *db, struct fault *why, const struct hosted_file *file);
 /* *was_there: it was there until now. */
 NODISCARD bool hosted_remove(struct db *db, struct fault *why, uint64_t id, time_ms now, bool *was_there);
+/* Until when it can be downloaded, later or sooner; links that were sent hold as long as it does. *was_there: as above,
+ * and it had not expired. */
+NODISCARD bool hosted_extend(struct db *db, struct fault *why, uint64_t id, time_ms expires, time_ms now,
+                             bool *was_there);
+/* A person has used a link of it. */
+NODISCARD bool hosted_downloaded(struct db *db, struct fault *why, uint64_t id);
 
 struct hosted_swept {
     size_t expired, bodies;

@@ -73,6 +73,39 @@ static void the_same_bytes_are_kept_once(void **state)
     test_store_end(&test);
 }
 
+static bool change_run(struct db *db, struct fault *why, void *context)
+{
+    struct hosted_file *file = context;
+    bool was_there;
+    if (!hosted_extend(db, why, file->id, file->expires, NOW, &was_there) || !hosted_downloaded(db, why, file->id))
+        return false;
+    file->state = was_there ? HOSTED_THERE : HOSTED_EXPIRED;
+    return true;
+}
+
+static void a_file_is_extended_and_counted(void **state)
+{
+    TEST_STORE(test, state);
+    SCOPED(arena) arena = {0};
+    struct fault why = {0};
+    struct adding one = adding_of("one.pdf", SLICE("x"));
+    struct hosted_file file;
+    bool found;
+    test_write(test.store, add_run, &one);
+    one.file.expires = NOW + DAYS_MS(90);
+    test_write(test.store, change_run, &one.file);
+    test_write(test.store, change_run, &one.file);
+    assert_int_equal(one.file.state, HOSTED_THERE);
+    assert_true(hosted_find(test.reader, &why, one.file.id, NOW + DAYS_MS(89), &arena, &file, &found) && found);
+    assert_true(file.state == HOSTED_THERE && file.downloads == 2 && file.expires == NOW + DAYS_MS(90));
+    one.file.expires = NOW; /* sooner; and then it is too late */
+    test_write(test.store, change_run, &one.file);
+    one.file.expires = NOW + DAYS_MS(1);
+    test_write(test.store, change_run, &one.file);
+    assert_int_equal(one.file.state, HOSTED_EXPIRED);
+    test_store_end(&test);
+}
+
 static int file_with(struct slice bytes)
 {
     char path[] = "/tmp/todoke-hosted-XXXXXX";
@@ -291,8 +324,10 @@ static void ids_are_not_given_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(the_same_bytes_are_kept_once), ON_BOTH(a_file_of_the_disk_is_taken), ON_BOTH(files_end_and_bytes_go),
-        ON_BOTH(half_an_upload_is_nobodys),    ON_BOTH(the_newest_of_a_name),        ON_BOTH(ids_are_not_given_again),
+        ON_BOTH(the_same_bytes_are_kept_once), ON_BOTH(a_file_is_extended_and_counted),
+        ON_BOTH(a_file_of_the_disk_is_taken),  ON_BOTH(files_end_and_bytes_go),
+        ON_BOTH(half_an_upload_is_nobodys),    ON_BOTH(the_newest_of_a_name),
+        ON_BOTH(ids_are_not_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
