@@ -1,5 +1,9 @@
 #include "mailauth/canonical.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -166,23 +170,36 @@ static void body_line(struct hasher *hasher, struct slice line, bool is_relaxed)
     hasher_add(hasher, "\r\n", 2);
 }
 
-/* Skip words and the single spaces between them, eight bytes at once where the byte order lets the first of what is
- * neither be found: a control character, a space before one or before a space. */
+/* Skip words and the single spaces between them, a block of bytes at once: stops before a control character, and before
+ * a space that one or another space follows, or (block by block) near the end. */
+#ifdef __SSE2__
+static size_t skip_blocks(struct slice s, size_t at)
+{
+    const __m128i space = _mm_set1_epi8(' ');
+    for (; at + 17 <= s.len; at += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + at));
+        __m128i is_low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, space), bytes);
+        unsigned low = (unsigned)_mm_movemask_epi8(is_low);
+        if (!low)
+            continue;
+        unsigned spaces = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, space));
+        unsigned next_is_low = low >> 1 | (unsigned)((unsigned char)s.ptr[at + 16] <= ' ') << 15;
+        unsigned stop = (low & ~spaces) | (spaces & next_is_low);
+        if (stop)
+            return at + (size_t)__builtin_ctz(stop);
+    }
+    return at;
+}
+#else
+static size_t skip_blocks(struct slice s, size_t at)
+{
+    return at;
+}
+#endif
+
 static size_t skip_words(struct slice s, size_t at)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    const uint64_t ones = ~0ull / 255, high = ones * 0x80;
-    for (uint64_t word, next; at + 9 <= s.len; at += 8) {
-        memcpy(&word, s.ptr + at, 8);
-        memcpy(&next, s.ptr + at + 1, 8);
-        uint64_t is_low = ~((word | high) - ones * 0x21) & ~word & high; /* up to 0x20; no byte borrows of another */
-        uint64_t next_is_low = ~((next | high) - ones * 0x21) & ~next & high;
-        uint64_t other = word ^ ones * 0x20, is_space = ~(((other & ~high) + ~high) | other) & high;
-        uint64_t stop = (is_low & ~is_space) | (is_space & next_is_low);
-        if (stop)
-            return at + (size_t)__builtin_ctzll(stop) / 8;
-    }
-#endif
+    at = skip_blocks(s, at);
     while (at < s.len && (unsigned char)s.ptr[at] > 0x20)
         at++;
     return at;
