@@ -1,4 +1,4 @@
-"""Small commands that look at a store, on both: which servers there are (node list); what happens, from a place on (event tail). And one that
+"""Small commands that look at a store, on both: which servers there are (node list); what happens, from a place on (event tail); its schema (migrate). And one that
 needs none: what an address looks like (check address; S22, D17)."""
 import json
 import subprocess
@@ -19,12 +19,15 @@ def nodes(tap, words, todoke):
     tap.equal((row["node"], row["state"], row["life"], row["leads"], row["buckets"], row["on_wire"]), (1, "alive", 1, True, 256, 0), f"{words}: one node, which lives and owns all")
     tap.equal((row["sources"], row["shared_sources"]), (["127.66.0.9"], ["127.66.0.10"]), f"{words}: its source, and everybody's")
     tap.ok(row["since"] and row["until"] > row["since"] and row["version"], f"{words}: since when, until when, which version", str(row))
+    tap.ok("nothing to do" in todoke.ok("migrate"), f"{words}: a store that is as it should be may be in use")
     table = todoke.ok("node", "list")
     tap.ok("alive" in table and "127.66.0.9  (leads)" in table and "everybody's: 127.66.0.10" in table, f"{words}: as a table", table)
     tap.equal(todoke.stop(), 0, f"{words}: it stops")
     done = todoke.run("node", "list", "--json")
     tap.ok(done.returncode == 1 and '"stopped"' in done.stdout, f"{words}: and is listed as stopped", done.stdout)
     tap.equal(todoke.run("node", "kill").returncode, 2, f"{words}: there is no other verb")
+    checked, done = todoke.json("migrate", "--check"), todoke.json("migrate")
+    tap.ok(checked["steps"] == done["steps"] == [] and checked["from"] == done["to"] > 40, f"{words}: there is nothing to migrate", f"{checked} {done}")
 
 
 def events(tap, words, place, todoke):

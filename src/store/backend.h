@@ -80,6 +80,9 @@ NODISCARD bool store_serve_lock(const char *where, int *lock, struct fault *why)
 unsigned store_command_node(void);
 NODISCARD bool store_floor_ids(struct db *db, struct fault *why, struct id_maker *maker);
 
+/* Of restore.c: no node lives on it (INPUT: which does). For PostgreSQL; a SQLite file has its lock. */
+NODISCARD bool store_is_idle(struct db *db, struct fault *why);
+
 /* Find it in the cache, or NULL; add one (which the cache then owns); forget all (drop is called for each not busy). */
 struct statement *statement_find(struct statement_cache *cache, const char *sql);
 void statement_keep(struct statement_cache *cache, const char *sql, struct statement *statement);

@@ -3,10 +3,19 @@
  */
 #include "store/backend.h"
 #include "store/backup.h"
+#include "store/migration.h"
 #include "store/schema.h"
 #include "store/testing.h"
 
 #include <fcntl.h>
+
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if (!(call))                                                                                                   \
+            fail_msg("%s", why.text);                                                                                  \
+    } while (0)
+
+enum { OLDER_THAN_OURS = 25 };
 
 static const struct seal_key key = {.id = 0x1a2b3c4d, .key = "0123456789abcdef0123456789abcde"};
 
@@ -224,6 +233,41 @@ static void an_older_backup_is_migrated(void **state)
     close(file);
 }
 
+/* migration.h: says what it would do, refuses beside a server, does it, and has nothing to do then. */
+static void a_store_is_migrated_when_nobody_serves_it(void **state)
+{
+    struct test_store test;
+    struct fault why = {0};
+    struct migration migration;
+    if (!test_store_url(&test, state))
+        skip();
+    bool is_postgres = test.name[0];
+    struct db *db =
+        (is_postgres ? postgres_db_open : sqlite_db_open)(is_postgres ? test.url : test.url + 7, DB_WRITER, &why);
+    OK(db_begin(db, &why) && schema_reach(db, &why, OLDER_THAN_OURS) && db_commit(db, &why));
+    OK(db_do(db, &why, "INSERT INTO node (node, life, until_ms) VALUES (1, 1, 9000000000000)", NO_VALUES, NULL));
+    OK(migration_look(test.url, &migration, &why));
+    assert_true(migration.from == OLDER_THAN_OURS && migration.to == schema_file_count);
+    int lock = -1;
+    if (!is_postgres)
+        OK(store_serve_lock(test.url + 7, &lock, &why));
+    assert_false(migration_run(test.url, &migration, &why));
+    assert_int_equal(why.kind, FAULT_INPUT);
+    OK(migration_look(test.url, &migration, &why));
+    assert_int_equal(migration.from, OLDER_THAN_OURS);
+    if (lock >= 0)
+        close(lock);
+    OK(db_do(db, &why, "UPDATE node SET until_ms = 0", NO_VALUES, NULL));
+    db_free(db);
+    OK(migration_run(test.url, &migration, &why));
+    assert_int_equal(migration.from, OLDER_THAN_OURS);
+    OK(migration_run(test.url, &migration, &why));
+    assert_int_equal(migration.from, schema_file_count);
+    test_store_reopen(&test);
+    test_store_end(&test);
+    assert_false(is_postgres ? false : migration_look(test.url, &migration, &why)); /* it is gone, and not made */
+}
+
 int main(void)
 {
     static struct CMUnitTest tests[] = {
@@ -234,6 +278,7 @@ int main(void)
         {"a file that somebody has open is not replaced", a_file_that_somebody_has_open_is_not_replaced, NULL, NULL,
          (void *)(uintptr_t) "sqlite"},
         cmocka_unit_test(an_older_backup_is_migrated),
+        ON_BOTH(a_store_is_migrated_when_nobody_serves_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

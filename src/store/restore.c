@@ -249,7 +249,7 @@ static bool restore_sqlite(const char *where, int file, const struct seal_key *k
 
 /* ── PostgreSQL ── */
 
-static bool is_served(struct db *db, struct fault *why)
+bool store_is_idle(struct db *db, struct fault *why)
 {
     int64_t node = 0;
     bool found = false, there;
@@ -282,7 +282,7 @@ static bool fill_database(struct db *db, int file, const struct seal_key *key, s
     struct dropping dropping = {db, why};
     bool holds;
     return db->backend->script(db, why, "SET LOCAL idle_in_transaction_session_timeout = '10min'") &&
-           db->backend->script(db, why, "SELECT pg_advisory_xact_lock(8412110)") && is_served(db, why) &&
+           db->backend->script(db, why, "SELECT pg_advisory_xact_lock(8412110)") && store_is_idle(db, why) &&
            may_replace(db, restore, &holds, why) && schema_tables(table_drop, &dropping) &&
            table_drop(&dropping, SLICE("schema_version")) && load_all(db, file, key, restore, facts, why);
 }
