@@ -48,7 +48,7 @@ static void doubtful_by_the_first_source(struct fixture *fixture)
     crowd(fixture, PEOPLE, "r0.example");
     submit(fixture);
     wait_until_state(fixture, "all but the doubtful", DELIVERY_DELIVERED, PEOPLE - DOUBTS);
-    assert_int_equal(in_state(fixture, DELIVERY_IN_DOUBT), DOUBTS);
+    wait_until_state(fixture, "the doubtful", DELIVERY_IN_DOUBT, DOUBTS);
     restart(fixture);
     test_write(fixture->store.store, do_run, (char[]){"UPDATE delivery SET due_ms = 1 WHERE state = 4"});
     add_source(fixture, 2);
