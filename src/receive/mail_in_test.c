@@ -1,5 +1,6 @@
-/* R6, R7, R8, M6, M7, M19, M20, M24, S13, D22, F5: mail to us, over real sockets on loopback, by a clock that we move
+/* R6, R7, R8, M6, M7, M9, M19, M20, M24, S13, D22, F5: mail to us, over real sockets on loopback, by a clock that we move
  */
+#include "dns/null_mx.h"
 #include "mailauth/testing.h"
 #include "net/peer_test.h"
 #include "receive/mail_in.h"
@@ -473,6 +474,56 @@ static void going_down_with_mail_under_way(void **state)
     }
 }
 
+/* ── M9: the sender's domain is asked about ── */
+
+struct silent { /* says nothing until it is told to */
+    struct resolver resolver;
+    struct dns_request *asked[8];
+    unsigned count;
+};
+static void silent_ask(struct resolver *resolver, struct dns_request *request)
+{
+    struct silent *silent = (struct silent *)resolver;
+    silent->asked[silent->count++] = request;
+}
+
+/* Nobody is refused by a DNS that is silent; who goes away meanwhile, or a door that is closed, forgets the question.
+ */
+static void a_sender_while_the_dns_is_silent(void **state)
+{
+    struct fixture *f = *state;
+    struct silent silent = {.resolver = {.ask = silent_ask}};
+    f->world.resolver = &silent.resolver;
+    start(f, (struct session_limits){0});
+    greet(f);
+    buf_reset(&f->peer.got);
+    stream_write(f->peer.stream, SLICE("MAIL FROM:<ann@slow.example>\r\n"));
+    until(f->loop, silent.count == 1);
+    assert_int_equal(f->peer.got.len, 0);
+    world_advance(&f->world, NULL_MX_ASK_MS);
+    ask(f, "", "250 2.1.0");
+    ask(f, "RSET\r\n", "250");
+    ask(f, "MAIL FROM:<bob@slow.example>\r\n", "250 2.1.0"); /* known for a while */
+    assert_int_equal(silent.count, 1);
+    ask(f, "RSET\r\n", "250");
+    stream_write(f->peer.stream, SLICE("MAIL FROM:<ann@gone.example>\r\n"));
+    until(f->loop, silent.count == 2);
+    stream_close(f->peer.stream);
+    f->peer.stream = NULL;
+    for (int i = 0; i < 10; i++)
+        loop_turn(f->loop, 1);
+    connect_peer(f, &f->others[0]);
+    ask_peer(f, &f->others[0], "", "220");
+    ask_peer(f, &f->others[0], "EHLO x.test\r\n", "250 ");
+    stream_write(f->others[0].stream, SLICE("MAIL FROM:<ann@third.example>\r\n"));
+    until(f->loop, silent.count == 3);
+    mail_in_free(f->in); /* with an open question */
+    f->world.resolver = NULL;
+    start(f, (struct session_limits){0});
+    for (unsigned i = 0; i < silent.count; i++)
+        dns_request_failed(silent.asked[i], DNS_TRY_LATER, "silent");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -493,6 +544,7 @@ int main(void)
         TEST(a_circle),
         TEST(going_down),
         TEST(going_down_with_mail_under_way),
+        TEST(a_sender_while_the_dns_is_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
