@@ -144,6 +144,63 @@ const ROUTES = [
   ],
   [
     'GET',
+    /^\/brands$/,
+    ({ response }) =>
+      send(response, 200, {
+        items: [
+          {
+            id: '1',
+            name: '花丸商店',
+            from_name: '花丸商店',
+            from_address: 'news@shop.play.example',
+            reply_to: '',
+            return_path_domain: 'bounce.shop.play.example',
+            link_base: 'https://mail.shop.play.example',
+            created_at: new Date().toISOString(),
+          },
+        ],
+        next_cursor: null,
+      }),
+  ],
+  [
+    'GET',
+    /^\/files$/,
+    ({ response, world, query }) => {
+      const all = query.get('ended') === 'true';
+      send(response, 200, page(world.files.filter((row) => all || row.state === 'there'), query));
+    },
+  ],
+  [
+    'POST',
+    /^\/files$/,
+    async ({ request, response, world, query }) => {
+      let size = 0;
+      for await (const piece of request) size += piece.length;
+      if (!size) throw new Refusal(400, 'the file is empty');
+      send(response, 201, world.addFile(query.get('name'), request.headers['content-type'], size, daysOf(query.get('days') ?? 30)));
+    },
+  ],
+  [
+    'PATCH',
+    /^\/files\/([^/]+)$/,
+    async ({ request, response, world }, id) => {
+      const row = fileOf(world, id);
+      const days = daysOf((await json(request)).days);
+      if (row.state !== 'there') throw new Refusal(409, 'the file was removed or has expired: add it again');
+      row.expires_at = new Date(Date.now() + days * 86400000).toISOString();
+      send(response, 200, row);
+    },
+  ],
+  [
+    'DELETE',
+    /^\/files\/([^/]+)$/,
+    ({ response, world }, id) => {
+      Object.assign(fileOf(world, id), { state: 'removed', ended_at: new Date().toISOString(), link: '' });
+      send(response, 204);
+    },
+  ],
+  [
+    'GET',
     /^\/inbox$/,
     ({ response, world, query }) => {
       const rows = matching(world.inbox(), query, ['from', 'to', 'subject']);
@@ -174,6 +231,18 @@ const ROUTES = [
 function reportOf(world, id) {
   if (!world.campaign(id)) throw new Refusal(404, 'no such campaign');
   return world.report(id);
+}
+
+function fileOf(world, id) {
+  const row = world.files.find((one) => one.id === id);
+  if (!row) throw new Refusal(404, 'no such file');
+  return row;
+}
+
+function daysOf(given) {
+  const days = Number(given);
+  if (!Number.isInteger(days) || days < 1 || days > 399) throw new Refusal(400, 'days is a number from 1 to 399', 'days');
+  return days;
 }
 
 function home(world) {

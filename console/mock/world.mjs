@@ -106,6 +106,13 @@ export class World {
     this.people = people;
     this.seconds = seconds;
     this.born = Date.now();
+    this.files = [];
+    for (const [name, type, size, days, downloads] of [
+      ['冬のカタログ 2026.pdf', 'application/pdf', 33554432, 41, 1284],
+      ['会員規約.pdf', 'application/pdf', 412808, 2, 96],
+      ['秋のカタログ 2026.pdf', 'application/pdf', 28311552, -3, 903],
+    ])
+      Object.assign(this.addFile(name, type, size, days), { downloads });
     this.campaigns = [
       this.#make('3', '年末のごあいさつ', '年末のごあいさつと営業日のお知らせ', 'draft', 0, 11, 'すべてのお客様', 9641),
       this.#make('2', '冬の感謝祭のご案内', '【花丸商店】冬の感謝祭のご案内', 'sending', this.born, 7, '東京・購入 1 年以内', people),
@@ -296,6 +303,28 @@ export class World {
       }),
     );
     return rows.sort((a, b) => (a.at < b.at ? 1 : -1));
+  }
+
+  addFile(name, type, size, days) {
+    const id = String(this.files.length + 1);
+    const expires_at = new Date(Date.now() + days * 86400000).toISOString();
+    const row = {
+      id,
+      brand_id: '1',
+      name,
+      type,
+      size_bytes: size,
+      sha256: id.padStart(64, '0'),
+      state: days > 0 ? 'there' : 'expired',
+      message_id: null,
+      created_at: new Date().toISOString(),
+      expires_at,
+      ended_at: days > 0 ? null : expires_at,
+      downloads: 0,
+      link: days > 0 ? `https://mail.shop.play.example/f/${'a'.repeat(59)}${id}` : '',
+    };
+    this.files.unshift(row);
+    return row;
   }
 
   suppressions() {

@@ -73,6 +73,11 @@ test('every answer fits its schema', async () => {
   for (const row of [errors.items[0], errors.items.at(-1)]) await fits('/errors/{id}', `/errors/${row.id}`);
   await fits('/mails/{id}/raw', `/mails/${errors.items.find((row) => row.mail_id).mail_id}/raw`);
   await fits('/suppressions', '/suppressions');
+  await fits('/brands', '/brands');
+  const { items: files } = await fits('/files', '/files?ended=true');
+  const added = await fits('/files', '/files?name=a.pdf&days=7', { method: 'POST', body: 'x', headers: { 'Content-Type': 'application/pdf' } });
+  await fits('/files/{id}', `/files/${added.id}`, { method: 'PATCH', body: JSON.stringify({ days: 60 }) });
+  for (const row of files) if (row.state !== 'there') await fits('/files/{id}', `/files/${row.id}`, { method: 'PATCH', body: JSON.stringify({ days: 60 }) });
   const inbox = await fits('/inbox', '/inbox?limit=300');
   for (const kind of ['mail', 'error']) await fits('/inbox/{id}', `/inbox/${inbox.items.find((row) => row.kind === kind).id}`);
   await fits('/bounces/explain', '/bounces/explain', { method: 'POST', body: JSON.stringify({ text: '552 5.2.2 Mailbox full' }) });

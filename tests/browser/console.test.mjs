@@ -220,6 +220,50 @@ test('the suppression list says who is left out and why (S71, U13)', async () =>
   assert.equal((await text('tbody tr td b')).trim(), address);
 });
 
+test('files are added with their progress, linked, extended and taken back (S27)', async () => {
+  await open('#/files');
+  const name = `カタログ &amp; 案内 ${Date.now()}.pdf`;
+  const row = page.locator('tr[data-file]', { hasText: name });
+  const status = page.locator('.said-ok');
+  await page.locator('input[type="file"]').setInputFiles({ name, mimeType: 'application/pdf', buffer: Buffer.alloc(3 << 20, 'x') });
+  assert.ok((await text('.pick .name')).includes('3.0 MB'));
+  await page.locator('form select').first().selectOption('60');
+  await page.evaluate(() => {
+    window.__progress = 0;
+    new MutationObserver(() => (window.__progress = Math.max(window.__progress, document.querySelector('progress')?.value ?? 0))).observe(document.querySelector('main'), {
+      subtree: true,
+      childList: true,
+      attributes: true,
+    });
+  });
+  await page.locator('form .btn.go').click();
+  await row.waitFor();
+  assert.ok((await page.evaluate(() => window.__progress)) > 0, 'no progress was shown');
+  assert.deepEqual(await foreign('main table'), []);
+  assert.match(await row.innerText(), /3\.0 MB[^]*あと (59|60) 日[^]*0 回/);
+  await shoot('files');
+  const file = (await api('/files')).items.find((one) => one.name === name);
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await row.locator('button', { hasText: 'リンクをコピー' }).click();
+  await status.filter({ hasText: 'コピーしました' }).waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), file.link);
+  await row.locator('button', { hasText: '期限を変える' }).click();
+  const dialog = page.locator('[role="alertdialog"]');
+  await dialog.locator('select').selectOption('180');
+  await shoot('files-extend');
+  await dialog.locator('.btn.go').click();
+  await row.filter({ hasText: /あと (179|180) 日/ }).waitFor();
+  await row.locator('button', { hasText: '取り下げる' }).click();
+  await dialog.locator('button', { hasText: 'やめる' }).click();
+  assert.equal((await api(`/files`)).items.some((one) => one.id === file.id), true);
+  await row.locator('button', { hasText: '取り下げる' }).click();
+  await dialog.locator('.btn.go').click();
+  await row.waitFor({ state: 'detached' });
+  await page.locator('.top input[type="checkbox"]').check();
+  await row.filter({ hasText: '取り下げ済み' }).waitFor();
+  assert.equal(await row.locator('button').count(), 0);
+});
+
 test('the inbox shows what arrived in a closed frame, and error mail as text (S16)', async () => {
   await open('#/inbox');
   await page.locator('.list a[data-kind="mail"]').first().click();
@@ -266,6 +310,7 @@ test('dark and phone', async () => {
     ['phone-campaign', `#/campaigns/${(running[0] ?? recent[0]).id}`],
     ['phone-errors', '#/errors'],
     ['phone-suppressions', '#/suppressions'],
+    ['phone-files', '#/files'],
     ['phone-more', '#/more'],
   ]) {
     await open(route);
@@ -289,7 +334,7 @@ test('the keyboard reaches the content, and every control has a name', async () 
   assert.ok(await page.evaluate(() => document.activeElement.classList.contains('skip')));
   await page.keyboard.press('Enter');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
-  for (const route of ['#/', '#/campaigns', '#/errors', '#/explain', '#/suppressions', '#/inbox', '#/more']) {
+  for (const route of ['#/', '#/campaigns', '#/errors', '#/explain', '#/suppressions', '#/files', '#/inbox', '#/more']) {
     await open(route);
     await pause(300);
     const nameless = await page.evaluate(() =>

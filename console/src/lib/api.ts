@@ -15,6 +15,11 @@ export function whenSignedOut(call: () => void): void {
   onSignedOut = call;
 }
 
+/** Somebody who asked by himself was told 401. */
+export function signedOut(): void {
+  onSignedOut();
+}
+
 async function problemOf(answer: Response): Promise<Problem> {
   try {
     const body = await answer.json();
@@ -54,6 +59,10 @@ export async function getText(path: string): Promise<string> {
 export async function post<T>(path: string, body?: unknown): Promise<T> {
   const answer = await call('POST', path, body);
   return answer.status === 204 ? (undefined as T) : answer.json();
+}
+
+export async function patch<T>(path: string, body: unknown): Promise<T> {
+  return (await call('PATCH', path, body)).json();
 }
 
 export async function remove(path: string): Promise<void> {

@@ -126,4 +126,22 @@ export type InboxMail = InboxRow & {
   attachments: { name: string; type: string; size_bytes: number }[];
 };
 
+export type HostedFile = {
+  id: string;
+  brand_id: string;
+  name: string;
+  type: string;
+  size_bytes: number;
+  sha256: string;
+  state: 'there' | 'removed' | 'expired';
+  message_id: string | null;
+  created_at: string;
+  expires_at: string;
+  ended_at: string | null;
+  downloads: number;
+  link: string;
+};
+
+export type Brand = { id: string; name: string };
+
 export type Page<T> = { items: T[]; next_cursor: string | null };

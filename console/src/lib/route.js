@@ -1,6 +1,6 @@
 // The console's routes live behind the #: "#/errors/12?campaign=3" -> page errors, id 12. The server knows nothing of them.
 
-export const PAGES = /** @type {const} */ (['home', 'campaigns', 'errors', 'suppressions', 'inbox', 'explain', 'more']);
+export const PAGES = /** @type {const} */ (['home', 'campaigns', 'errors', 'suppressions', 'files', 'inbox', 'explain', 'more']);
 /** @typedef {typeof PAGES[number]} PageName */
 /** @typedef {{page: PageName, id: string, query: Record<string, string>}} Route */
 
