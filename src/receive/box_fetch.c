@@ -15,12 +15,15 @@
 #include "net/curl.h"
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     CONNECT_S = 20,
     SILENCE_S = 60,
     LISTING_MAX = 16 << 20,
+    STATUS_TRIES = 4,
+    STATUS_PAUSE_MS = 250,
     MAILS_A_ROUND = 100000,
     IMAP_UID_MAX = 0xffffffffu, /* RFC 9051 9: nz-number */
     SET_MAX = 4096,             /* RFC 7162 4: a command line of 8,192 octets is safe */
@@ -270,18 +273,33 @@ static bool imap_delete(struct visit *visit, struct slice folder, struct fault *
     return code == CURLE_OK || failed(visit, code, "what was fetched cannot be deleted", why);
 }
 
+/* A folder that another session opens for the first time just now may have no UIDVALIDITY yet: it is asked again. */
+static bool imap_status(struct visit *visit, uint64_t *validity, uint64_t *messages, struct fault *why)
+{
+    const struct box *box = visit->box;
+    struct slice status =
+        arena_printf(&visit->arena, "STATUS %.*s (UIDVALIDITY MESSAGES)", SLICE_ARG(quoted(visit, box->folder)));
+    const struct timespec pause = {.tv_nsec = STATUS_PAUSE_MS * 1000000};
+    for (int tries = 0; tries < STATUS_TRIES; tries++) {
+        if (tries)
+            nanosleep(&pause, NULL);
+        CURLcode code = ask(visit, SLICE(""), status.ptr, false, LISTING_MAX);
+        if (code != CURLE_OK)
+            return failed(visit, code, "the folder cannot be looked at", why);
+        *validity = number_behind(buf_slice(&visit->in), SLICE("UIDVALIDITY"));
+        *messages = number_behind(buf_slice(&visit->in), SLICE("MESSAGES"));
+        if (*validity)
+            return true;
+    }
+    return fault_set(why, FAULT_WORLD, "mailbox %s: the server does not say the folder's UIDVALIDITY", box->name);
+}
+
 static bool imap_collect(struct visit *visit, uint64_t *count, struct fault *why)
 {
     struct box *box = visit->box;
-    struct slice status =
-        arena_printf(&visit->arena, "STATUS %.*s (UIDVALIDITY MESSAGES)", SLICE_ARG(quoted(visit, box->folder)));
-    CURLcode code = ask(visit, SLICE(""), status.ptr, false, LISTING_MAX);
-    if (code != CURLE_OK)
-        return failed(visit, code, "the folder cannot be looked at", why);
-    uint64_t validity = number_behind(buf_slice(&visit->in), SLICE("UIDVALIDITY"));
-    uint64_t messages = number_behind(buf_slice(&visit->in), SLICE("MESSAGES"));
-    if (!validity)
-        return fault_set(why, FAULT_WORLD, "mailbox %s: the server does not say the folder's UIDVALIDITY", box->name);
+    uint64_t validity, messages;
+    if (!imap_status(visit, &validity, &messages, why))
+        return false;
     if (!visit->owner) {
         *count = messages;
         return true;
@@ -297,7 +315,7 @@ static bool imap_collect(struct visit *visit, uint64_t *count, struct fault *why
     if (messages) {
         struct slice search =
             arena_printf(&visit->arena, "UID SEARCH UID %llu:*", (unsigned long long)box->last_uid + 1);
-        code = ask(visit, folder, search.ptr, false, LISTING_MAX);
+        CURLcode code = ask(visit, folder, search.ptr, false, LISTING_MAX);
         if (code != CURLE_OK)
             return failed(visit, code, "the folder cannot be listed", why);
         uint64_t *uids;
