@@ -96,5 +96,6 @@ struct engine_figures engine_figures(const struct engine *engine)
         .routes = atomic_load(&engine->known_routes),
         .destinations = atomic_load(&engine->known_destinations),
         .sites = atomic_load(&engine->known_sites),
+        .ways = atomic_load(&engine->ways),
     };
 }

@@ -44,8 +44,8 @@ struct engine_options {
     unsigned workers, composers; /* 0: one for each core */
     int connections_most;        /* of all sites of one worker together; 0: 2,000 */
     /* So many routes, destinations and sites stay in memory though nobody is owed mail there, of each; and those that a
-     * limit's open window or a suspension keeps. After an hour none of the others (docs/internals/memory.md). 0: 20,000
-     */
+     * limit's open window or a suspension keeps. After an hour none of the others (docs/internals/memory.md). 0:
+     * 20,000. Of sites that rest only so many of a worker have ways; 0: 1,000. */
     size_t idle_most;
     struct smtp_timeouts_scale {
         double factor;
@@ -73,6 +73,7 @@ struct engine_figures {
     unsigned open_connections;
     size_t claimed;
     size_t routes, destinations, sites; /* that are known: domains, MX sets, and what pace is learnt for */
+    size_t ways;                        /* of our sources to sites */
 };
 /* From any thread. */
 struct engine_figures engine_figures(const struct engine *engine);

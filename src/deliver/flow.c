@@ -16,6 +16,7 @@ enum {
     IN_MEMORY_PLENTY = 5000, /* recipients of a worker: beyond that only what is sent soon is composed */
     LOOK_AGAIN_MS = 15100,   /* for a cap that is used up */
     CLOSED_DOUBLINGS = 5,
+    WAYS_PLENTY = 1000, /* sites of a worker: of more than these only some have ways (0.7 KB for each source) */
 };
 
 /* ── the site's parts ── */
@@ -42,11 +43,11 @@ void site_meet(struct worker *worker, struct site *site)
     if (site->next_of_worker)
         site->next_of_worker->before_of_worker = site;
     worker->sites = site;
+    worker->site_count++;
     site->totals = share_of_site(site);
-    egresses_update(worker, site);
 }
 
-void site_release(struct site *site)
+void site_release_egresses(struct site *site)
 {
     for (struct egress *egress = site->egresses, *next; egress; egress = next) {
         next = egress->next;
@@ -55,8 +56,14 @@ void site_release(struct site *site)
         free(egress->share);
         free(egress->opening);
         free(egress);
+        atomic_fetch_sub_explicit(&site->worker->engine->ways, 1, memory_order_relaxed);
     }
     site->egresses = NULL;
+}
+
+void site_release(struct site *site)
+{
+    site_release_egresses(site);
     free(site->totals);
     site->totals = NULL;
 }
@@ -66,6 +73,7 @@ void site_leave(struct worker *worker, struct site *site)
     *(site->before_of_worker ? &site->before_of_worker->next_of_worker : &worker->sites) = site->next_of_worker;
     if (site->next_of_worker)
         site->next_of_worker->before_of_worker = site->before_of_worker;
+    worker->site_count--;
     timer_clear(&site->wake);
     site_release(site);
     site->is_known_to_worker = site->is_gated = false;
@@ -261,6 +269,8 @@ static bool is_closed(struct destination *destination, time_ms now)
     return true;
 }
 
+static void publish_appetite(struct site *site, time_ms now);
+
 /* Open one, or see to it that somebody comes back when one may be opened. False: not now. */
 static bool open_connection(struct worker *worker, struct destination *destination, time_ms now)
 {
@@ -269,6 +279,11 @@ static bool open_connection(struct worker *worker, struct destination *destinati
     if (worker->connections >= worker->engine->options.connections_most) {
         wait_for_connection(worker, site);
         return false;
+    }
+    if (!site->egresses) {
+        egresses_update(worker, site);
+        atomic_store_explicit(&site->has_no_way, !site->egresses, memory_order_relaxed); /* a pool without a source */
+        publish_appetite(site, now);
     }
     struct egress *egress = egress_that_opens(destination, now, &wait);
     if (egress)
@@ -474,6 +489,8 @@ static bool has_way(struct site *site, time_ms now)
 
 static void publish_appetite(struct site *site, time_ms now)
 {
+    if (!site->egresses) /* what was said last still holds */
+        return;
     double rate = 0;
     bool is_unlimited = false;
     for (struct egress *egress = site->egresses; egress; egress = egress->next) {
@@ -542,6 +559,19 @@ static void wake_again(struct site *site, time_ms now)
         wake_in(site, least);
 }
 
+/* Nothing is to be done there: of many sites the ways are given up as soon as they hold nothing. */
+static void rest(struct worker *worker, struct site *site, time_ms now)
+{
+    size_t idle_most = worker->engine->options.idle_most, most = idle_most ? idle_most : WAYS_PLENTY;
+    if (!site->egresses || site->slots || site->first_busy || site->composing || worker->site_count <= most)
+        return;
+    time_ms until = egresses_shed(site, now);
+    if (until)
+        wake_in(site, until - now);
+    else
+        site->is_gated = false; /* none of them waits */
+}
+
 void worker_pump(struct worker *worker, struct site *site)
 {
     if (worker->is_stopping || site->is_pumping)
@@ -574,6 +604,7 @@ void worker_pump(struct worker *worker, struct site *site)
         share_settle(egress->share, now);
     publish_appetite(site, now);
     give_back_surplus(worker, site);
+    rest(worker, site, now);
     site->is_pumping = false;
 }
 

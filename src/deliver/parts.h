@@ -115,7 +115,7 @@ struct site {
     _Atomic size_t appetite; /* how many its worker wants in memory at this pace; 0: as many as may be */
     _Atomic bool has_no_way; /* no source of its pool may be used now: nothing is claimed for it */
     /* the worker's */
-    struct egress *egresses;
+    struct egress *egresses; /* NULL: none is needed now (egresses_shed) */
     struct destination *destinations;
     struct destination *first_busy, **last_busy; /* those with recipients that wait */
     unsigned slots;                              /* connections of all its destinations */
@@ -289,6 +289,7 @@ struct worker {
     struct timer flush_late;             /* what is in the batch waits for company: others are on their way */
     struct holds *holds;
     struct site *sites;
+    size_t site_count;
     struct site *first_short, **last_short; /* sites that want a connection and may not: all are taken */
     struct timer stop_deadline;
     int connections;
@@ -398,7 +399,7 @@ struct engine {
     _Atomic unsigned untold;      /* mails that composers have put aside, */
     _Atomic time_ms untold_until; /* and when they tell them; INT64_MAX: there are none */
     _Atomic uint64_t delivered, refused, deferred, in_doubt, connections;
-    _Atomic size_t known_routes, known_destinations, known_sites;
+    _Atomic size_t known_routes, known_destinations, known_sites, ways;
     _Atomic unsigned open_connections;
     _Atomic size_t claimed;
     _Atomic bool ipv6_is_nameless; /* an IPv6 address that the system may choose has no PTR that leads back (R17) */
@@ -495,6 +496,8 @@ void sources_refresh(struct dispatcher *dispatcher);
 void source_set_free(struct source_set *set);
 void sources_arrived(struct worker *worker, struct source_set *set);
 void egresses_update(struct worker *worker, struct site *site);
+/* With many sites only those that connections go to have ways: until when they are kept, 0: they are gone. */
+time_ms egresses_shed(struct site *site, time_ms now);
 /* 0: now; EGRESS_NOT_AT_ALL; otherwise ms to wait. */
 time_ms egress_may_send(struct egress *egress, time_ms now);
 time_ms egress_may_open(struct egress *egress, time_ms now);
@@ -534,6 +537,7 @@ void health_release(struct dispatcher *dispatcher);
 /* flow.c: giving work to slots, no faster than the pace allows */
 void site_meet(struct worker *worker, struct site *site);
 void site_release(struct site *site);
+void site_release_egresses(struct site *site);
 /* The worker has nothing of it any more; met again, it begins anew. */
 void site_leave(struct worker *worker, struct site *site);
 void destination_leave(struct destination *destination);

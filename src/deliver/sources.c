@@ -102,6 +102,7 @@ static struct egress *egress_get(struct worker *worker, struct site *site, uint6
     pace_init(&egress->pace, site->rule, worker->engine->options.retry.scale);
     egress->next = site->egresses;
     site->egresses = egress;
+    atomic_fetch_add_explicit(&worker->engine->ways, 1, memory_order_relaxed);
     return egress;
 }
 
@@ -144,7 +145,7 @@ void sources_arrived(struct worker *worker, struct source_set *set)
     source_set_free(worker->sources);
     worker->sources = set;
     for (struct site *site = worker->sites; site; site = site->next_of_worker) {
-        if (!site->pool.len)
+        if (!site->pool.len || (!site->egresses && !atomic_load_explicit(&site->has_no_way, memory_order_relaxed)))
             continue;
         egresses_update(worker, site);
         for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
@@ -408,6 +409,35 @@ const struct pace_binding *egress_binding(struct egress *egress, time_ms now)
     fresh.since = fresh.limit == before.limit && fresh.reaction == before.reaction ? before.since : now;
     egress->pace.binding = fresh;
     return &egress->pace.binding;
+}
+
+/* Until when it must stay, with all that it has learnt; 0: another one in its place would be the same. */
+static time_ms egress_kept_until(const struct egress *egress, time_ms now)
+{
+    enum { LOOK_MS = 60000 };
+    const struct egress_allowance *allowance = &egress->allowance;
+    const struct share *const shares[] = {egress->share, egress->opening};
+    time_ms until = pace_kept_until(&egress->pace, true, now);
+    until = egress->bad_until > until ? egress->bad_until : until;
+    until = allowance->ask_at > until ? allowance->ask_at : until; /* then the store is asked anyway */
+    bool is_open = allowance->is_asked || allowance->bound || allowance->have;
+    for (size_t i = 0; i < COUNT_OF(shares) && !is_open; i++)
+        is_open = shares[i] && (shares[i]->is_asked || shares[i]->permits);
+    return is_open ? now + LOOK_MS : until > now ? until : 0;
+}
+
+time_ms egresses_shed(struct site *site, time_ms now)
+{
+    time_ms until = 0;
+    if (atomic_load_explicit(&site->has_no_way, memory_order_relaxed))
+        return 0; /* they say when there is one again */
+    for (const struct egress *egress = site->egresses; egress; egress = egress->next) {
+        time_ms kept = egress_kept_until(egress, now);
+        until = kept > until ? kept : until;
+    }
+    if (!until)
+        site_release_egresses(site);
+    return until;
 }
 
 bool egress_returns(struct egress *egress)

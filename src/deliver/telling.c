@@ -190,6 +190,9 @@ void telling_worker(struct worker *worker, struct telling *telling)
 {
     struct telling_part *part = &telling->parts[worker->index];
     part->ways = ARENA_ARRAY(&part->arena, struct board_way, BOARD_WAYS_MOST);
+    for (struct site *site = worker->sites; site; site = site->next_of_worker)
+        if (!site->egresses && is_asked(telling, site))
+            egresses_update(worker, site);
     for (int busy = 0; busy < 2; busy++) /* those that were named come first */
         for (struct site *site = worker->sites; site; site = site->next_of_worker)
             for (struct egress *egress = site->egresses; egress && part->count < BOARD_WAYS_MOST; egress = egress->next)
