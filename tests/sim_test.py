@@ -30,6 +30,8 @@ with Tap() as tap:
             tap.note(said.strip())
         for seed, (status, said, wrong) in zip(range(first, first + 3), pool.map(lambda seed: simulate(seed, "20000", "--converge"), range(first, first + 3))):
             tap.ok(status == 0 and "all invariants held" in said, f"seed {seed}: the pace finds a hidden rate within two minutes, stays, follows when it doubles (R28)", wrong)
+        status, said, wrong = simulate(first, "3000", "--together", "8")
+        tap.ok(status == 0 and "all invariants held" in said, "the same with several recipients a transaction, of which some sites take few (R20)", wrong)
         status, said, wrong = simulate(first, "5000", "--clock")
         tap.ok(status == 0 and "all invariants held" in said, "the clock is set wrong and right again, by days and ten years: nobody expires, nobody waits for it (F8)", wrong)
         rates = {how: float(re.search(r"others: ([\d.]+)/s", said).group(1)) for how, (_, said, _) in

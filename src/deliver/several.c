@@ -337,5 +337,6 @@ void several_over(struct slot *slot)
     several->is_handed_over = several->is_first = false;
     while (several->again.count)
         several->members[several->count++] = recipients_pop(&several->again);
+    deferred_ask(&slot->worker->flush); /* so many outcomes need not wait for company */
     go(slot);
 }

@@ -16,7 +16,8 @@ struct visit {
     struct stream *stream;
     struct smtp_server *server;
     struct timer think;
-    size_t person; /* SIZE_MAX: none */
+    size_t people[TOGETHER_MOST]; /* of the transaction */
+    size_t count;
     unsigned messages;
     int resets_at; /* enum smtp_server_what of the event at which it resets; -1: never */
     bool drops, is_over, is_reset, is_frozen, is_pumping;
@@ -89,12 +90,12 @@ static void refuse(struct visit *visit, const char *text)
     smtp_server_answer(visit->server, slice_str(text));
 }
 
-static void take(struct visit *visit)
+static void take_one(struct visit *visit, size_t number)
 {
     struct house *house = visit->house;
     struct site_host *site = visit->site;
-    struct person *person = &house->people[visit->person];
-    house_trace(house, TRACE_TAKEN, visit->person);
+    struct person *person = &house->people[number];
+    house_trace(house, TRACE_TAKEN, number);
     house->taken++;
     if (house->is_narrow && now(house) < MINUTES_MS(NARROW_MINUTES))
         house->taken_in_minute[now(house) / MINUTES_MS(1)]++;
@@ -117,14 +118,32 @@ static void take(struct visit *visit)
         site->reputation += 0.002;
 }
 
+static void take(struct visit *visit)
+{
+    for (size_t i = 0; i < visit->count; i++)
+        take_one(visit, visit->people[i]);
+}
+
+/* A turn of the pace has come here. */
+static void came(struct visit *visit)
+{
+    struct site_host *site = visit->site;
+    look_at_window(site->mailed_at, site->mailed++, visit->house->window_mailed, now(visit->house),
+                   &site->shortest_mailed);
+}
+
 static void on_recipient(struct visit *visit, struct slice address)
 {
     struct house *house = visit->house;
     struct site_host *site = visit->site;
-    visit->person = house_person(house, address);
-    if (visit->person == SIZE_MAX)
+    size_t number = house_person(house, address);
+    if (number == SIZE_MAX)
         return refuse(visit, "550 5.1.2 this is not ours");
-    struct person *person = &house->people[visit->person];
+    if (visit->count == TOGETHER_MOST || (site->recipients && visit->count >= site->recipients))
+        return refuse(visit, "452 4.5.3 too many recipients");
+    if (house->is_together)
+        came(visit);
+    struct person *person = &house->people[number];
     if (person->is_unknown) {
         site->unknown++;
         site->reputation *= 0.98;
@@ -135,15 +154,16 @@ static void on_recipient(struct visit *visit, struct slice address)
             person->seen_at = now(house);
         return refuse(visit, "451 4.7.1 Greylisted, please try again in some minutes");
     }
+    visit->people[visit->count++] = number;
     smtp_server_accept(visit->server);
 }
 
 static void on_mail(struct visit *visit)
 {
     struct site_host *site = visit->site;
-    visit->person = SIZE_MAX;
-    look_at_window(site->mailed_at, site->mailed++, visit->house->window_mailed, now(visit->house),
-                   &site->shortest_mailed);
+    visit->count = 0;
+    if (!visit->house->is_together)
+        came(visit);
     if (site->messages && visit->messages >= site->messages)
         return refuse(visit, "421 4.7.0 enough for this connection");
     if (is_too_fast(visit->house, site))
@@ -156,7 +176,7 @@ static void on_message(struct visit *visit)
     struct house *house = visit->house;
     if (visit->drops || falls(house, visit->site->drop_permille)) { /* taken, and the sender is never told */
         take(visit);
-        house_trace(house, TRACE_DROPPED, visit->person);
+        house_trace(house, TRACE_DROPPED, visit->people[0]);
         visit->is_over = visit->is_reset = true;
     } else if (visit->site->think) {
         timer_set(&visit->think, visit->site->think);
@@ -301,7 +321,6 @@ static void asked(void *self, struct wire *wire, const struct endpoint *to)
     struct visit *visit = NEW(struct visit);
     visit->house = house;
     visit->site = site;
-    visit->person = SIZE_MAX;
     visit->resets_at = falls(house, site->reset_permille) ? stages[random_below(&house->chance, COUNT_OF(stages))] : -1;
     visit->server = smtp_server_new(&settings);
     visit->stream = wire_accept(wire, &events, visit);
@@ -428,6 +447,14 @@ void house_hostile(struct house *house, bool is_hostile)
         house->others += house->people[i].site < HOSTILE_FROM;
     }
     house->others -= house->others % 10; /* so that a tenth is a number */
+}
+
+void house_together(struct house *house)
+{
+    house->is_together = true;
+    for (unsigned i = 0; i < SITES; i++)
+        if (falls(house, 300))
+            house->sites[i].recipients = 1 + (unsigned)random_below(&house->chance, TOGETHER_MOST - 1);
 }
 
 void house_close(struct house *house)

@@ -10,7 +10,7 @@
 
 #include "net/world.h"
 
-enum { SITES = 200, WINDOW = 128, NARROW_MINUTES = 120, NARROW_DOUBLES_MIN = 10 };
+enum { SITES = 200, WINDOW = 512, TOGETHER_MOST = 10, NARROW_MINUTES = 120, NARROW_DOUBLES_MIN = 10 };
 
 /* People are numbers: "p17@s003.example" is known at site 3, "u18@..." is not. */
 struct person {
@@ -25,6 +25,7 @@ struct site_host {
     time_ms latency, think, greylist, each_byte, away_until, storm_every, storm_length;
     double rate, reputation; /* messages a second; 1 good .. 0 bad */
     unsigned connections, messages, reset_permille, drop_permille;
+    unsigned recipients; /* of a transaction; 0: any number */
     bool is_silent, is_silent_at_times, is_deaf_when_away;
     /* seen */
     double tokens;
@@ -48,6 +49,7 @@ struct house {
     size_t count;
     uint64_t trace; /* a hash over all that happened here, and when */
     uint64_t taken, twice, refused, visits;
+    bool is_together; /* house_together */
     /* house_narrow: one site with one hidden rate, which doubles after a while */
     bool is_narrow;
     /* house_hostile: when the tenth and the ninetieth hundredth of the others' mail had been taken */
@@ -66,6 +68,8 @@ void house_narrow(struct house *house);
  * hanging up after the dot), or not. */
 enum { HOSTILE_SITES = 20, HOSTILE_FROM = 16 };
 void house_hostile(struct house *house, bool is_hostile);
+/* Besides: transactions have several recipients, and some sites take few of them. */
+void house_together(struct house *house);
 void house_close(struct house *house);
 /* "p17@s003.example" */
 void house_address(const struct house *house, size_t person, char to[40]);

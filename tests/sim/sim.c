@@ -88,6 +88,7 @@ struct sim {
     uint64_t doubts;
     unsigned faults, lost;
     size_t steps_done;
+    unsigned together; /* recipients of a transaction, the same mail for all; 0: one by one */
     bool is_verbose, is_narrow, has_steps, is_hostile, is_peaceful;
     time_ms started; /* monotonic */
 };
@@ -114,7 +115,21 @@ static void die(const char *what, const struct fault *why)
 static bool compose(void *self, unsigned worker, const struct recipient *recipient, struct outgoing **out,
                     struct fault *why)
 {
+    const struct sim *sim = self;
     char body[400];
+    if (sim->together) {
+        struct slice same = SLICE("Message-ID: <all@shop.example>\r\nFrom: news@shop.example\r\n\r\nthe same mail\r\n");
+        struct shared *bytes = shared_new(same.len);
+        memcpy(bytes->bytes, same.ptr, same.len);
+        *out = outgoing_share_from(SLICE("b-token@bounce.shop.example"), SLICE("b-shared@bounce.shop.example"),
+                                   recipient->written, bytes);
+        shared_drop(bytes);
+        (*out)->alike = 1;
+        (*out)->recipients_most = sim->together;
+        (*out)->version_id = 1;
+        (*out)->date = recipient->accepted;
+        return true;
+    }
     snprintf(body, sizeof(body),
              "Message-ID: <%016llx@shop.example>\r\nFrom: news@shop.example\r\nSubject: simulated\r\n\r\n.a mail to "
              "%.*s\r\n",
@@ -374,6 +389,8 @@ static void open_sim(struct sim *sim, uint64_t seed)
     house_open(&sim->house, &sim->world, seed, sim->recipients);
     if (sim->is_narrow)
         house_narrow(&sim->house);
+    if (sim->together)
+        house_together(&sim->house);
     if (sim->is_hostile || sim->is_peaceful)
         house_hostile(&sim->house, sim->is_hostile);
     snprintf(sim->folder, sizeof(sim->folder), "%s/todoke-sim-XXXXXX", has_memory ? "/dev/shm" : "/tmp");
@@ -390,7 +407,7 @@ static void open_sim(struct sim *sim, uint64_t seed)
         die("sites", &why);
     const struct site_rule *rule = sites_default(sim->sites);
     sim->house.window_opened = rule->opening.count < WINDOW ? rule->opening.count : WINDOW;
-    sim->house.window_mailed = rule->rate.count + 2 * rule->connections;
+    sim->house.window_mailed = rule->rate.count + 2 * rule->connections * (sim->together ? sim->together : 1);
     if (!rule->opening.count || !rule->rate.count || sim->house.window_mailed > WINDOW) {
         fprintf(stderr, "sim: data/sites/default.yaml: the limits do not fit in WINDOW\n");
         exit(2);
@@ -519,10 +536,11 @@ int main(int argc, char **argv)
                                           {"peaceful", no_argument, NULL, 'f'},
                                           {"clock", no_argument, NULL, 'k'},
                                           {"converge", no_argument, NULL, 'c'},
+                                          {"together", required_argument, NULL, 't'},
                                           {"verbose", no_argument, NULL, 'v'},
                                           {NULL, 0, NULL, 0}};
     struct sim sim = {.recipients = 20000};
-    uint64_t seed = 1, recipients = 20000, hours = 72;
+    uint64_t seed = 1, recipients = 20000, hours = 72, together = 0;
     bool is_wrong = false;
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (option) {
@@ -533,18 +551,20 @@ int main(int argc, char **argv)
         case 'f': sim.is_peaceful = true; break;
         case 'k': sim.has_steps = true; break;
         case 'c': sim.is_narrow = true; break;
+        case 't': is_wrong |= !slice_to_u64(slice_str(optarg), &together) || together > TOGETHER_MOST; break;
         default: is_wrong = true;
         }
     }
     if (optind < argc)
         is_wrong |= !slice_to_u64(slice_str(argv[optind++]), &seed);
     if (is_wrong || optind < argc) {
-        fprintf(stderr, "usage: sim [SEED] [--recipients N] [--hours H] [--converge] [--clock] [--hostile | "
-                        "--peaceful] [--verbose]\n");
+        fprintf(stderr, "usage: sim [SEED] [--recipients N] [--hours H] [--converge] [--together 2..10] [--clock] "
+                        "[--hostile | --peaceful] [--verbose]\n");
         return 2;
     }
     double start = seconds_now();
     sim.recipients = recipients;
+    sim.together = (unsigned)together;
     open_sim(&sim, seed);
     submit_all(&sim, HOURS_MS((time_ms)hours) / 2);
     run(&sim, HOURS_MS((time_ms)hours));
