@@ -297,7 +297,7 @@ static bool imap_status(struct visit *visit, uint64_t *validity, uint64_t *messa
 static bool imap_collect(struct visit *visit, uint64_t *count, struct fault *why)
 {
     struct box *box = visit->box;
-    uint64_t validity, messages;
+    uint64_t validity = 0, messages = 0; /* gcc at -O3 does not see that they are set */
     if (!imap_status(visit, &validity, &messages, why))
         return false;
     if (!visit->owner) {
