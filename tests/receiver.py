@@ -64,6 +64,7 @@ class Receiver:
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address, daemon_threads = True, True
+            request_queue_size = 128 # a full one drops connections, which then take longer than their time
             address_family = socket.AF_INET6 if ":" in ip else socket.AF_INET
 
         self.server = Server((ip, port), Conversation)
