@@ -116,7 +116,7 @@ static void write_reports(struct fixture *f, const struct written *written, size
 static size_t alarms(struct fixture *f, struct alarm_row **rows)
 {
     struct fault why = {0};
-    size_t count, kept = 0;
+    size_t count = 0, kept = 0;
     if (!alarm_watch_catch_up(f->watch, &why) ||
         !alarm_list(f->test.reader, &why, true, world_wall(&f->world), 50, &f->arena, rows, &count))
         fail_msg("%s", why.text);
