@@ -54,17 +54,20 @@ bool store_serve_lock(const char *where, int *lock, struct fault *why)
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file < 0)
         return fault_errno(why, "store %s", path);
-    int tries = 0;
-    while (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK && ++tries < LOCK_TRIES)
+    int holder_len = snprintf(holder, sizeof(holder), "%ld\n", (long)getpid());
+    bool is_ours = flock(file, LOCK_EX | LOCK_NB) == 0;
+    for (int tries = 1; !is_ours && errno == EWOULDBLOCK && tries < LOCK_TRIES; tries++) {
         usleep(LOCK_AGAIN_US); /* a command that only looked (store_is_beside_server) */
-    if (tries < LOCK_TRIES) {
-        int len = snprintf(holder, sizeof(holder), "%ld\n", (long)getpid());
-        if (ftruncate(file, 0) != 0 || pwrite(file, holder, (size_t)len, 0) != len) {
-            close(file);
-            return fault_errno(why, "store %s", path);
-        }
+        is_ours = flock(file, LOCK_EX | LOCK_NB) == 0;
+    }
+    if (is_ours && ftruncate(file, 0) == 0 && pwrite(file, holder, (size_t)holder_len, 0) == holder_len) {
         *lock = file;
         return true;
+    }
+    if (is_ours || errno != EWOULDBLOCK) { /* or the file system has no locks: nobody may serve without one */
+        fault_errno(why, "store %s", path);
+        close(file);
+        return false;
     }
     ssize_t len = pread(file, holder, sizeof(holder) - 1, 0);
     struct slice pid = slice_trim(slice_of(holder, len > 0 ? (size_t)len : 0));

@@ -4,8 +4,12 @@
 #include "store/schema.h"
 #include "store/testing.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define OK(call)                                                                                                       \
     do {                                                                                                               \
@@ -487,6 +491,34 @@ static void the_log_of_a_server_is_copied_while_commits_go_on(void **state)
     test_store_end(&test);
 }
 
+/* In place of the C library's: a file system that has no locks. */
+static bool has_no_locks;
+int flock(int fd, int operation)
+{
+    if (!has_no_locks)
+        return (int)syscall(SYS_flock, fd, operation);
+    errno = ENOLCK;
+    return -1;
+}
+
+static void without_locks_nobody_serves(void **state)
+{
+    char path[] = "/tmp/todoke-lock-XXXXXX", beside[64];
+    struct fault why = {0};
+    int lock = -1, file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    snprintf(beside, sizeof(beside), "%s.serve", path);
+    has_no_locks = true;
+    assert_false(store_serve_lock(path, &lock, &why));
+    has_no_locks = false;
+    assert_non_null(strstr(why.text, "No locks available"));
+    assert_true(store_serve_lock(path, &lock, &why));
+    close(lock);
+    unlink(beside);
+    unlink(path);
+}
+
 /* SQLite would build a table in memory for it, for each row that is written, whether the row belongs there or not. */
 static void no_partial_index_asks_with_a_long_IN(void **state)
 {
@@ -517,6 +549,7 @@ int main(void)
         ON_BOTH(a_watch_taken_back_is_called_no_more),
         ON_SQLITE(a_command_beside_the_server_is_heard_soon),
         ON_SQLITE(one_server_for_one_sqlite_store),
+        cmocka_unit_test(without_locks_nobody_serves),
         ON_SQLITE(no_partial_index_asks_with_a_long_IN),
         ON_SQLITE(the_log_of_a_server_is_copied_while_commits_go_on),
         cmocka_unit_test(schema_lines_for_one_store_only),
