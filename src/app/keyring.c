@@ -99,20 +99,12 @@ const struct token_ring *keyring_ring(const struct keyring *keyring)
     return &keyring->ring;
 }
 
-static bool nothing(struct write_job *job, struct db *db, struct fault *why)
-{
-    return true;
-}
-
 void keyring_stop(struct keyring *keyring)
 {
     if (!keyring || !keyring->is_watching)
         return;
     store_watch_remove(keyring->store, &keyring->watch);
-    struct fault ignored;
-    struct write_job last = {.run = nothing, .fails_fast = true};
-    if (!store_write_wait(keyring->store, &last, &ignored)) /* the writer has passed by: it does not see us any more */
-        log_warn("app", "the store cannot be written at the end: %s", ignored.text);
+    store_write_settle(keyring->store); /* our job, too */
     keyring->is_watching = false;
 }
 

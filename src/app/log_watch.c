@@ -94,20 +94,12 @@ struct log_watch *log_watch_start(const struct log_watch_options *options)
     return watch;
 }
 
-static bool nothing(struct write_job *job, struct db *db, struct fault *why)
-{
-    return true;
-}
-
 void log_watch_stop(struct log_watch *watch)
 {
     if (!watch)
         return;
     store_watch_remove(watch->store, &watch->watch);
-    struct fault ignored;
-    struct write_job last = {.run = nothing, .fails_fast = true};
-    if (!store_write_wait(watch->store, &last, &ignored)) /* the writer has passed by: it knows us no more */
-        log_warn("app", "the store cannot be written at the end: %s", ignored.text);
+    store_write_settle(watch->store); /* our job, too */
     arena_release(&watch->arena);
     free(watch);
 }

@@ -82,22 +82,14 @@ struct noticer *noticer_start(const struct noticer_options *options)
     return noticer;
 }
 
-static bool nothing(struct write_job *job, struct db *db, struct fault *why)
-{
-    return true;
-}
-
 void noticer_stop(struct noticer *noticer)
 {
     if (!noticer)
         return;
-    struct fault ignored;
-    struct write_job last = {.run = nothing, .fails_fast = true};
     atomic_store(&noticer->is_stopping, true);
     store_watch_remove(noticer->options.store, &noticer->watch);
-    for (int i = 0; i < 2; i++) /* the writer passes by: whoever wakes us does so no more, and the last job is done */
-        if (!store_write_wait(noticer->options.store, &last, &ignored))
-            log_warn("app", "the store cannot be written at the end: %s", ignored.text);
+    for (int i = 0; i < 2; i++) /* our job, and the one that it has asked for */
+        store_write_settle(noticer->options.store);
     arena_release(&noticer->arena);
     free(noticer);
 }

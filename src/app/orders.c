@@ -69,20 +69,12 @@ struct orders *orders_start(const struct orders_options *options)
     return orders;
 }
 
-static bool nothing(struct write_job *job, struct db *db, struct fault *why)
-{
-    return true;
-}
-
 void orders_stop(struct orders *orders)
 {
     if (!orders)
         return;
     store_watch_remove(orders->options.store, &orders->watch);
-    struct fault ignored;
-    struct write_job last = {.run = nothing, .fails_fast = true};
-    if (!store_write_wait(orders->options.store, &last, &ignored)) /* the writer has passed by: it knows us no more */
-        log_warn("app", "the store cannot be written at the end: %s", ignored.text);
+    store_write_settle(orders->options.store); /* our job, too */
     arena_release(&orders->arena);
     free(orders);
 }

@@ -74,19 +74,11 @@ struct sweeper *sweeper_start(struct store *store, struct leases *leases, struct
     return sweeper;
 }
 
-static bool nothing(struct write_job *job, struct db *db, struct fault *why)
-{
-    return true;
-}
-
 void sweeper_stop(struct sweeper *sweeper)
 {
     if (!sweeper)
         return;
     store_watch_remove(sweeper->store, &sweeper->watch);
-    struct fault ignored;
-    struct write_job last = {.run = nothing, .fails_fast = true};
-    if (!store_write_wait(sweeper->store, &last, &ignored)) /* the writer has passed by: it does not see us any more */
-        log_warn("app", "the store cannot be written at the end: %s", ignored.text);
+    store_write_settle(sweeper->store); /* our job, too */
     free(sweeper);
 }

@@ -116,24 +116,14 @@ struct expander *expander_start(const struct expander_options *options)
     return expander;
 }
 
-static bool nothing(struct write_job *job, struct db *db, struct fault *why)
-{
-    return true;
-}
-
 void expander_stop(struct expander *expander)
 {
     if (!expander)
         return;
     atomic_store(&expander->is_stopping, true);
     store_watch_remove(expander->options.store, &expander->watch);
-    /* behind the first job nobody calls us any more, behind the second the last step has ended */
-    struct write_job behind = {.run = nothing, .fails_fast = true};
-    for (int i = 0; i < 2; i++) {
-        struct fault ignored;
-        if (!store_write_wait(expander->options.store, &behind, &ignored))
-            log_debug("campaign", "the expander stopped while the store was away");
-    }
+    for (int i = 0; i < 2; i++) /* our step, and the one that it has asked for */
+        store_write_settle(expander->options.store);
     arena_release(&expander->arena);
     free(expander);
 }

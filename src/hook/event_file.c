@@ -373,22 +373,11 @@ void event_file_reopen(struct event_file *file)
     tell(file);
 }
 
-static bool nothing(struct write_job *job, struct db *db, struct fault *why)
-{
-    return true;
-}
-
 void event_file_stop(struct event_file *file)
 {
     if (!file)
         return;
     store_watch_remove(file->options.store, &file->watch);
-    for (int i = 0; i < 2; i++) { /* behind both, the writer thread calls our watch no more */
-        struct write_job job = {.run = nothing, .fails_fast = true};
-        struct fault ignored;
-        if (!store_write_wait(file->options.store, &job, &ignored))
-            log_debug("events", "events.file is let go while the store is away");
-    }
     file->is_stopping = true;
     tell(file);
     pthread_join(file->thread, NULL);

@@ -283,21 +283,12 @@ struct join_reader *join_reader_start(const struct join_reader_options *options,
     return reader;
 }
 
-static bool nothing(struct write_job *job, struct db *db, struct fault *why)
-{
-    return true;
-}
-
 void join_reader_stop(struct join_reader *reader)
 {
     if (!reader)
         return;
     atomic_store(&reader->is_stopping, true);
     store_watch_remove(reader->options.store, &reader->watch);
-    struct write_job behind = {.run = nothing, .fails_fast = true}; /* behind it the writer does not wake us any more */
-    struct fault ignored;
-    if (!store_write_wait(reader->options.store, &behind, &ignored))
-        log_debug("receive", "the reader stopped while the store was away");
     loop_stop(reader->loop);
     pthread_join(reader->thread, NULL);
     for (struct mail_item *item = mailbox_take(&reader->woken), *next; item; item = next) {

@@ -1,4 +1,5 @@
 #include "store/store.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "store/backend.h"
 #include "store/bell.h"
@@ -371,4 +372,17 @@ bool store_write_finish(struct store_waited *waited, struct fault *why)
 bool store_write_wait(struct store *store, struct write_job *job, struct fault *why)
 {
     return store_write_finish(store_write_start(store, job), why);
+}
+
+static bool write_nothing(struct write_job *job, struct db *db, struct fault *why)
+{
+    return true;
+}
+
+void store_write_settle(struct store *store)
+{
+    struct write_job behind = {.run = write_nothing, .fails_fast = true};
+    struct fault ignored;
+    if (!store_write_wait(store, &behind, &ignored))
+        log_debug("store", "the store is away while somebody ends: %s", ignored.text);
 }

@@ -60,6 +60,9 @@ struct write_job {
 void store_write(struct store *store, struct write_job *job);
 /* Queue it and wait until it is written (`done` is not called). For commands and tests, never on a loop. */
 NODISCARD bool store_write_wait(struct store *store, struct write_job *job, struct fault *why);
+/* Come back when every job that was queued before is done; while the store is away, every one of them that fails fast.
+ * For whoever ends, and has a job of its own on the way. */
+void store_write_settle(struct store *store);
 
 /* Of a stepped store: write one group of what is queued, on the caller's thread. False: there was nothing. */
 bool store_step(struct store *store);
