@@ -223,10 +223,11 @@ static bool rotate_run(struct db *db, struct fault *why, void *context)
         if (!ok)
             return false;
     }
-    return is_known || fault_set(why, FAULT_INPUT,
-                                 "%.*s: no such kind; it is return_path, shared_path, link, click, open, preferences, confirm, "
-                                 "file or all",
-                                 SLICE_ARG(rotate->kind));
+    return is_known ||
+           fault_set(why, FAULT_INPUT,
+                     "%.*s: no such kind; it is return_path, shared_path, link, click, open, preferences, confirm, "
+                     "file or all",
+                     SLICE_ARG(rotate->kind));
 }
 
 static bool rotate(const struct key_arguments *given, struct store *store, time_ms now, struct fault *why)
