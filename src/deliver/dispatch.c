@@ -9,8 +9,8 @@ enum {
     URGENT_ROOM = 200,      /* transactional ones beyond that: they do not wait for room */
     FAILURES_READY = 1000,  /* of a destination without a route: nothing but bookkeeping */
     CLAIMED_PLENTY = 20000, /* recipients in memory, of all sites: beyond that, enough for a site's connections; */
-    CLAIMED_MANY = 60000,   /* beyond that, */
-    SCARCE_READY = 2,       /* so many of each site; */
+    CLAIMED_MANY = 40000,   /* beyond that, what a site sends in */
+    SCARCE_S = 2,           /* so many seconds, and one of those that send nothing yet; */
     CLAIMED_MOST = 250000,  /* and beyond that only transactional ones */
     CLOCK_STEP_MS = 60000,  /* what a clock is corrected by without anybody noticing */
     DIRECTIONS_S = 2,       /* between two readings of what people decided, and two writings of the TLS counts */
@@ -23,16 +23,37 @@ struct news_item {
     time_ms due;
 };
 
+/* One that has been dealt with. */
+static void count_home(const struct dispatcher *dispatcher, struct site *site)
+{
+    if (site->second != dispatcher->seconds) {
+        site->home_before = site->second + 1 == dispatcher->seconds ? site->home_now : 0;
+        site->home_now = 0;
+        site->second = dispatcher->seconds;
+    }
+    site->home_now++;
+}
+
+/* As many as come home in SCARCE_S, by the last second or two; at least one. */
+static size_t soon_home(const struct dispatcher *dispatcher, const struct site *site)
+{
+    size_t lately = site->second + 1 < dispatcher->seconds ? 0
+                    : site->home_now > site->home_before   ? site->home_now
+                                                           : site->home_before;
+    return lately ? lately * SCARCE_S : 1;
+}
+
 /* How many recipients of a site may be in memory: with 50,000 sites fewer of each. */
 static size_t site_most(const struct dispatcher *dispatcher, const struct site *site)
 {
     size_t claimed = atomic_load_explicit(&dispatcher->engine->claimed, memory_order_relaxed);
     size_t factor = claimed < CLAIMED_PLENTY ? SITE_READY_FACTOR : 2;
-    size_t most = claimed >= CLAIMED_MOST   ? 0
-                  : claimed >= CLAIMED_MANY ? SCARCE_READY
-                  : site->is_failure        ? FAILURES_READY
-                                            : (size_t)site->rule->connections * factor;
-    size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed);
+    size_t most = claimed >= CLAIMED_MOST ? 0
+                  : site->is_failure      ? FAILURES_READY
+                                          : (size_t)site->rule->connections * factor;
+    size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed), scarce = soon_home(dispatcher, site);
+    if (claimed >= CLAIMED_MANY && scarce < most)
+        most = scarce;
     return appetite && appetite < most ? appetite : most;
 }
 
@@ -160,6 +181,7 @@ static void came_home(struct mailbox *mailbox, struct mail_item *batch)
         struct destination *destination = recipient->destination;
         struct site *site = destination->site;
         site->outstanding--;
+        count_home(dispatcher, site);
         atomic_fetch_sub(&dispatcher->engine->claimed, 1);
         lanes_return(dispatcher->lanes, recipient);
         if (site->group.active_count)

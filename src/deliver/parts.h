@@ -107,9 +107,10 @@ struct site {
     /* the dispatcher's */
     struct slice key; /* the map's */
     struct lane_group group;
-    struct idle_link idle;    /* it has no destination */
-    size_t destination_count; /* the worker knows some of them */
-    size_t outstanding;       /* claimed and not home yet */
+    struct idle_link idle;                  /* it has no destination */
+    size_t destination_count;               /* the worker knows some of them */
+    size_t outstanding;                     /* claimed and not home yet */
+    unsigned home_now, home_before, second; /* that came home in the dispatcher's second, and in the one before */
     bool wants_fill, is_failure;
     struct site *next_to_fill;
     _Atomic size_t appetite; /* how many its worker wants in memory at this pace; 0: as many as may be */

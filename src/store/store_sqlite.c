@@ -358,7 +358,7 @@ static bool connect_file(struct sqlite_db *lite, struct fault *why)
                                  "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-65536;"
                                  "PRAGMA temp_store=MEMORY";
     /* another's commit empties a reader's cache, so only one long question would use more */
-    static const char reader[] = "PRAGMA cache_size=-4096; PRAGMA mmap_size=268435456; PRAGMA temp_store=MEMORY;"
+    static const char reader[] = "PRAGMA cache_size=-4096; PRAGMA mmap_size=67108864; PRAGMA temp_store=MEMORY;"
                                  "PRAGMA query_only=1";
     struct stat file;
     bool is_fresh = lite->use != DB_READER && stat(lite->path, &file) == 0 && file.st_size == 0;
