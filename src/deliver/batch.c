@@ -13,7 +13,8 @@
  *
  * A recipient may have its mark and its outcome in one batch (the peer hung up at once): the mark is heard first,
  * because with its outcome a recipient goes home. */
-#include "deliver/parts.h"
+#include "deliver/engine_inside.h"
+#include "deliver/slot.h"
 
 #include "base/log.h"
 

@@ -1,5 +1,7 @@
 /* dispatch.c - the dispatcher's thread: which lanes are due, and how many each site may have in memory */
-#include "deliver/nodes.h"
+#include "deliver/destination.h"
+#include "deliver/engine_inside.h"
+#include "deliver/site.h"
 
 #include "base/log.h"
 #include <stdio.h>

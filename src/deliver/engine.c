@@ -1,4 +1,4 @@
-#include "deliver/nodes.h"
+#include "deliver/engine_inside.h"
 
 #include "base/log.h"
 #include <unistd.h>

@@ -6,7 +6,10 @@
  * gated: the pace holds mails back. Then they go in the order of their claims over all destinations of the site,
  *        transactional ones first, so that whoever happens to have a connection takes nobody's turn; the site is pumped
  *        whenever the pace allows the next one. It is free again when nothing waits. */
-#include "deliver/parts.h"
+#include "deliver/engine_inside.h"
+#include "deliver/several.h"
+#include "deliver/site.h"
+#include "deliver/slot.h"
 
 enum {
     APPETITE_S = 2,     /* recipients in memory for so many seconds at this pace, */

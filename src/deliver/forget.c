@@ -11,7 +11,10 @@
  *
  * A site rests when its last destination is gone. Its worker's half may have left while it is used again: it is met
  * again with the next recipient (flow.c). */
-#include "deliver/parts.h"
+#include "deliver/destination.h"
+#include "deliver/egress.h"
+#include "deliver/engine_inside.h"
+#include "deliver/site.h"
 
 enum {
     AFTER_MS = 3600000,

@@ -9,7 +9,7 @@
  * Names are asked for where sources.check_names says so, and of IPv6 addresses always: great receivers take no mail
  * from one without (R17). So IPv6 addresses that are nobody's source, of which the system chooses one where there is
  * none, must have one too, each of them; until that is known no mail leaves by IPv6 from there. */
-#include "deliver/parts.h"
+#include "deliver/engine_inside.h"
 
 #include "base/log.h"
 #include <stdio.h>

@@ -2,7 +2,8 @@
  *
  * The dispatcher looks each second whether a keep (store/lease.h) has anything to do, and renews in time; what comes of
  * it changes the lanes' share (queue/lanes.h). What one node tells the others stands in nodes_news.c. */
-#include "deliver/nodes.h"
+#include "deliver/directions.h"
+#include "deliver/engine_inside.h"
 
 #include "base/log.h"
 #include <stdio.h>

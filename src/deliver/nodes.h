@@ -2,8 +2,52 @@
 #ifndef TODOKE_DELIVER_NODES_H
 #define TODOKE_DELIVER_NODES_H
 
-#include "deliver/parts.h"
+#include "base/arena.h"
+#include "base/map.h"
+#include "net/mailbox.h"
 #include "queue/handoff.h"
+#include "queue/lanes.h"
+#include "queue/ledger.h"
+#include "shape/source.h"
+#include "store/store.h"
+
+struct dispatcher;
+struct engine;
+
+/* Of a pool whose sources are here: others' buckets whose mail was handed to us. */
+struct handed_pool {
+    struct bucket_set buckets;
+};
+struct nodes_news {
+    struct lane_key lane;
+    unsigned bucket;
+    time_ms due;
+};
+struct kept { /* what a keep of the leases has changed, for the dispatcher's thread */
+    struct mail_item item;
+    struct bucket_set held;
+    bool is_reborn, others_ended, handoffs_changed;
+    unsigned live_count;
+    uint64_t live[LEASE_NODES / 64];
+};
+/* The engine among the other nodes of its store (nodes.c): the dispatcher's. */
+struct nodes {
+    struct bucket_set held;
+    struct map handed; /* pool -> struct handed_pool */
+    struct map given;  /* pool -> the node that our buckets' mail of it is handed to */
+    struct bucket_set served;
+    unsigned live_count;
+    uint64_t live[LEASE_NODES / 64];
+    struct store_listener listener;
+    struct mailbox told, kept;
+    struct deferred flush;
+    struct arena arena;
+    struct nodes_news *news; /* to be told at the end of the turn */
+    size_t news_count;
+    struct bucket_set unsaid; /* too many of them: the buckets */
+    bool is_flood, is_asked, reads_handed;
+    time_ms renew_at; /* the leases, monotonic */
+};
 
 /* The first keep, before any thread runs; the last one. */
 NODISCARD bool nodes_take_over(struct engine *engine, struct fault *why);
@@ -28,12 +72,5 @@ void nodes_tell(struct dispatcher *dispatcher, struct slice words);
 void nodes_tell_look(struct dispatcher *dispatcher, const struct bucket_set *buckets);
 /* A delivery is due that others serve: collected, and told at the end of the turn. context: the dispatcher. */
 void nodes_elsewhere(void *context, const struct lane_key *key, unsigned bucket, time_ms due);
-
-/* dispatch.c, for nodes.c */
-void dispatcher_read_lanes(struct dispatcher *dispatcher);
-void dispatcher_read_holds(struct dispatcher *dispatcher);
-void dispatcher_wake(struct dispatcher *dispatcher);
-void dispatcher_news(struct engine *engine, const struct lane_key *lane, unsigned bucket, time_ms due);
-void dispatcher_control(struct engine *engine, enum dispatcher_control what);
 
 #endif

@@ -10,7 +10,7 @@
  *
  * Whoever loses buckets says `look` once it has stopped putting news there into its own lanes: so nothing is left
  * between two. Who starts says `look` for all: its earlier life may have died between a commit and its news. */
-#include "deliver/nodes.h"
+#include "deliver/engine_inside.h"
 
 #include "base/log.h"
 #include <stdio.h>

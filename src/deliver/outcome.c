@@ -1,5 +1,8 @@
 /* outcome.c - what a reply makes of a delivery: verdict, next state, event */
-#include "deliver/parts.h"
+#include "deliver/destination.h"
+#include "deliver/egress.h"
+#include "deliver/engine_inside.h"
+#include "deliver/site.h"
 
 enum { DELIVERED_TEXT_MAX = 120 /* octets kept of a 250: usually the receiver's queue id */ };
 

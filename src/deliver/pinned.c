@@ -5,7 +5,10 @@
  * its turns, and connections from that one source only. When the source drains, is in trouble, was taken away or has
  * used up its day, any source of the pool will do. Such destinations are the worker's, and go with the one they stand
  * beside. */
-#include "deliver/parts.h"
+#include "deliver/destination.h"
+#include "deliver/egress.h"
+#include "deliver/engine_inside.h"
+#include "deliver/site.h"
 
 static struct destination *beside(struct worker *worker, struct destination *of, uint64_t source_id)
 {

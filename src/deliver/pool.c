@@ -4,7 +4,9 @@
  * What is composed is put aside and told to the workers together, of all composers at once, while more is being
  * composed: each telling wakes a thread, and mails that begin together share the commits of their marks and outcomes.
  * Transactional mail goes first, and is told sooner; the last of a queue is told at once. */
-#include "deliver/parts.h"
+#include "deliver/destination.h"
+#include "deliver/engine_inside.h"
+#include "deliver/site.h"
 
 #include <limits.h>
 

@@ -15,7 +15,10 @@
  *
  * The bytes that they share are held here: a recipient that is refused goes home while the others' mail is on its way.
  */
-#include "deliver/parts.h"
+#include "deliver/several.h"
+#include "deliver/engine_inside.h"
+#include "deliver/site.h"
+#include "deliver/slot.h"
 
 #include <assert.h>
 

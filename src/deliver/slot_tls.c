@@ -2,7 +2,9 @@
  *
  * Always true: where policy forbids clear text, the client is told that TLS must be, so it never says MAIL without it;
  * READY asserts that once more. */
-#include "deliver/parts.h"
+#include "deliver/engine_inside.h"
+#include "deliver/slot.h"
+#include "deliver/tls_seen.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,7 +14,7 @@ static const struct route_host *host_of(const struct slot *slot)
     return &slot->kept->route.hosts[slot->host];
 }
 
-enum { PORT_TLS = 465 };
+enum { PORT_TLS = 465, HANDSHAKE_TIMEOUT_MS = 60000 };
 
 static enum smtp_tls_wish tls_wish(const struct slot *slot)
 {
@@ -66,7 +68,7 @@ static enum tls_verify verify_of(enum tls_level level)
     return TLS_VERIFY_NAME;
 }
 
-void slot_start_tls(struct slot *slot, time_ms deadline)
+void slot_start_tls(struct slot *slot)
 {
     const struct route_host *host = host_of(slot);
     struct arena arena = {0};
@@ -79,7 +81,7 @@ void slot_start_tls(struct slot *slot, time_ms deadline)
         .dane_base = host->dane_base.len ? arena_str(&arena, host->dane_base) : NULL,
         .also_name = slot->kept->policy.domain.len ? arena_str(&arena, slot->kept->policy.domain) : NULL,
     };
-    stream_deadline(slot->stream, deadline, "TLS handshake");
+    stream_deadline(slot->stream, slot_scaled(slot, HANDSHAKE_TIMEOUT_MS), "TLS handshake");
     if (slot->client) /* the conversation has no deadline of its own meanwhile: it must not clear this one */
         slot->step = smtp_client_step(slot->client);
     stream_start_tls_client(slot->stream, &want);

@@ -6,7 +6,9 @@
  *
  * Daily limits (shape/allowance.h) are asked for in blocks through the store's writer; what a worker holds when it ends
  * goes back. */
-#include "deliver/nodes.h"
+#include "deliver/engine_inside.h"
+#include "deliver/site.h"
+#include "deliver/slot.h"
 
 #include "base/log.h"
 #include "base/utf8.h"

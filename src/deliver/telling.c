@@ -3,7 +3,11 @@
  *     nobody asks --a wish--> dispatcher: its routes --> every worker: its ways --the last one--> the writer --> idle
  *
  * At most one is under way. Each part is written by its thread alone, and read by the writer after all have told. */
-#include "deliver/parts.h"
+#include "deliver/board.h"
+#include "deliver/engine_inside.h"
+#include "deliver/several.h"
+#include "deliver/site.h"
+#include "deliver/slot.h"
 
 #include "base/log.h"
 #include <stdatomic.h>

@@ -1,7 +1,8 @@
 #include "deliver/tls_seen.h"
+#include "deliver/engine_inside.h"
+#include "deliver/slot.h"
 
 #include "base/log.h"
-#include "deliver/parts.h"
 
 enum { NOTED_MS = 86400000, SAID_MS = 3600000, NOT_READ_MS = 300000 };
 

@@ -11,7 +11,9 @@
  * A node that is alone shares no source: its own pace is all there is (shape/pace.h). From the moment that others have
  * been there (engine->shares_from) it tells the store what stands, and takes turns; whoever gains buckets then lets
  * SHARES_BEGIN_MS go by (nodes.c), so that those who had them have told. */
-#include "deliver/parts.h"
+#include "deliver/engine_inside.h"
+#include "deliver/site.h"
+#include "deliver/slot.h"
 
 #include "base/log.h"
 #include <stdio.h>

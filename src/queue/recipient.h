@@ -14,7 +14,7 @@
 
 struct lane;
 struct outgoing;    /* deliver/composer.h */
-struct destination; /* deliver/parts.h */
+struct destination; /* deliver/destination.h */
 struct slot;
 
 struct recipient {

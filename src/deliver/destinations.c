@@ -1,0 +1,179 @@
+/* destinations.c - what a route leads to: which site, which of its destinations
+ *
+ * A site is a provider's roll-up, by its rule, or one MX set; a destination is an MX set, or a failure to find one, and
+ * what TLS must be there. Where the hosts of an MX set live is no part of its name: they may move (R18). */
+#include "deliver/destination.h"
+#include "deliver/directions.h"
+#include "deliver/engine_inside.h"
+#include "deliver/site.h"
+#include "deliver/tls_seen.h"
+
+#include <stdio.h>
+
+/* Found by what; known to people as name from its first day on: its worker reads that. */
+static struct site *site_get(struct dispatcher *dispatcher, struct slice what, struct slice name, struct slice pool,
+                             const struct site_rule *rule)
+{
+    SCOPED(buf) key = BUF(17000);
+    buf_append(&key, what);
+    if (pool.len)
+        buf_printf(&key, " !pool %.*s", SLICE_ARG(pool));
+    struct site *site = map_get(&dispatcher->sites, buf_slice(&key));
+    if (site)
+        return site;
+    site = memory_zero(1, sizeof(*site) + name.len + pool.len);
+    char *texts = (char *)(site + 1);
+    memcpy(texts, name.ptr, name.len);
+    if (pool.len)
+        memcpy(texts + name.len, pool.ptr, pool.len);
+    site->name = slice_of(texts, name.len);
+    site->pool = slice_of(texts + name.len, pool.len);
+    site->rule = rule;
+    if (rule->rate.count)
+        site->appetite =
+            (size_t)rule->rate.count * 2000 / (size_t)rule->rate.per + 4; /* until its worker knows better */
+    site->worker = &dispatcher->engine->workers[dispatcher->worker_turn++ % dispatcher->engine->worker_count];
+    site->key = map_set(&dispatcher->sites, buf_slice(&key), site);
+    return site;
+}
+
+/* What tells an MX set apart: its hosts and preferences in order of name; a failure is one for each domain. */
+static void route_key(const struct route *route, struct slice domain, struct buf *key)
+{
+    if (route->status != ROUTE_FOUND) {
+        buf_printf(key, "!%.*s %.*s", SLICE_ARG(route_status_word(route->status)), SLICE_ARG(domain));
+        return;
+    }
+    for (size_t seen = 0; seen < route->host_count;
+         seen++) { /* hosts of equal preference are shuffled: sort them by name */
+        const struct route_host *best = NULL;
+        for (size_t i = 0; i < route->host_count; i++) {
+            const struct route_host *host = &route->hosts[i];
+            char mark[300];
+            snprintf(mark, sizeof(mark), " %u:%.*s ", host->preference, SLICE_ARG(host->name));
+            if (slice_find(buf_slice(key), slice_str(mark)) != SLICE_NPOS)
+                continue;
+            if (!best || host->preference < best->preference ||
+                (host->preference == best->preference && slice_compare(host->name, best->name) < 0))
+                best = host;
+        }
+        if (!best)
+            break;
+        buf_printf(key, " %u:%.*s ", best->preference, SLICE_ARG(best->name));
+    }
+}
+
+struct route_kept *route_kept_new(const struct route *route, const struct security_policy *policy)
+{
+    struct route_kept *kept = NEW(struct route_kept);
+    kept->held = 1;
+    struct arena measure = {0}; /* there may be one for each of 50,000 domains */
+    route_copy(&measure, route, &kept->route);
+    security_policy_copy(&measure, policy, &kept->policy);
+    arena_expect(&kept->arena, measure.used_bytes);
+    arena_release(&measure);
+    route_copy(&kept->arena, route, &kept->route);
+    security_policy_copy(&kept->arena, policy, &kept->policy);
+    return kept;
+}
+
+void route_kept_drop(struct route_kept *kept)
+{
+    if (--kept->held)
+        return;
+    arena_release(&kept->arena);
+    free(kept);
+}
+
+/* The same for the same addresses and TLSA records of the same hosts, in whatever order they came. */
+static uint64_t route_addresses(const struct route *route)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < route->host_count; i++) {
+        const struct route_host *host = &route->hosts[i];
+        uint64_t name = hash_bytes(host->name, 1);
+        for (size_t a = 0; a < host->address_count; a++) {
+            char text[IP_TEXT_ROOM];
+            sum += hash_bytes(slice_str(ip_text(&host->addresses[a], text)), name);
+        }
+        sum += hash_u64(host->dane, name);
+        for (size_t t = 0; t < host->tlsa_count; t++)
+            sum += hash_bytes(host->tlsa[t].data,
+                              hash_u64((uint64_t)host->tlsa[t].usage << 16 | (uint64_t)host->tlsa[t].selector << 8 |
+                                           host->tlsa[t].matching,
+                                       name));
+    }
+    return sum;
+}
+
+/* What tells apart destinations of one MX set: what TLS must be, for whose recipients, by which smart host. */
+static void policy_key(const struct security_policy *policy, struct buf *key)
+{
+    if (policy->rule != TLS_RULE_OPPORTUNISTIC)
+        buf_printf(key, "!%.*s ", SLICE_ARG(tls_rule_word(policy->rule)));
+    if (policy->is_waived)
+        buf_text(key, "!waived ");
+    if (policy->domain.len)
+        buf_printf(key, "!for %.*s ", SLICE_ARG(policy->domain));
+    if (policy->relay)
+        buf_printf(key, "!relay %llu %u %llx", (unsigned long long)policy->relay->brand_id, policy->relay->port,
+                   (unsigned long long)hash_bytes(
+                       policy->relay->user, hash_bytes(policy->relay->password, (uint64_t)policy->relay->changed)));
+}
+
+struct destination *destination_get(struct dispatcher *dispatcher, struct domain_route *known, struct route_kept *kept)
+{
+    const struct route *route = &kept->route;
+    SCOPED(buf) key = BUF(16384);
+    SCOPED(buf) site_key = BUF(16384);
+    struct slice hosts[ROUTE_HOSTS_MOST], name = known->domain.len ? known->domain : known->name, what = name;
+    size_t count = 0;
+    route_key(route, known->name, &site_key);
+    for (; count < route->host_count && count < COUNT_OF(hosts); count++)
+        hosts[count] = route->hosts[count].name;
+    const struct site_rule *rule = sites_rule_for(dispatcher->engine->options.sites, hosts, count);
+    if (!rule->is_default) {
+        what = name = rule->name;
+    } else if (count) {
+        what = buf_slice(&site_key); /* an MX set of its own */
+        name = hosts[0];
+    }
+    kept->policy.rule = directions_rule(dispatcher->directions, known->domain,
+                                        rule->is_default ? SLICE("") : rule->name, known->brand_id);
+    if (rule->tls == SITE_TLS_REQUIRED && kept->policy.rule < TLS_RULE_REQUIRED)
+        kept->policy.rule = TLS_RULE_REQUIRED;
+    kept->policy.is_waived = known->is_waived;
+    kept->policy.avoids_tls = rule->tls == SITE_TLS_NEVER;
+    if (security_is_single(&kept->policy, route))
+        kept->policy.domain = arena_copy(&kept->arena, known->domain);
+    uint64_t seen = tls_seen_read(dispatcher, kept);
+    bool was_seen = tls_was_seen(kept, 0, world_wall(dispatcher->engine->options.world));
+    known->tls = route->host_count ? security_of(&kept->policy, &route->hosts[0], was_seen).why : "";
+    if (known->is_waived && !known->tls[0])
+        known->tls = "TLS-Required: No";
+    buf_append(&key, buf_slice(&site_key));
+    policy_key(&kept->policy, &key);
+    if (known->pool.len)
+        buf_printf(&key, " !pool %.*s", SLICE_ARG(known->pool));
+    uint64_t addresses = route_addresses(route) + hash_bytes(kept->policy.sts_text, 2) + seen;
+    struct destination *destination = map_get(&dispatcher->destinations, buf_slice(&key));
+    if (destination) {
+        if (addresses != destination->addresses) { /* the same hosts live elsewhere now, or must be met otherwise */
+            destination->addresses = addresses;
+            worker_control_route(destination->site->worker, destination, kept);
+        } else {
+            route_kept_drop(kept);
+        }
+        return destination;
+    }
+    destination = NEW(struct destination);
+    destination->key = map_set(&dispatcher->destinations, buf_slice(&key), destination);
+    destination->kept = kept;
+    destination->addresses = addresses;
+    destination->site = site_get(dispatcher, what, name, known->pool, rule);
+    destination->site->is_failure = route->status != ROUTE_FOUND;
+    if (destination->site->destination_count++ == 0)
+        idle_used(&dispatcher->idle_sites, &destination->site->idle);
+    known_count(dispatcher);
+    return destination;
+}

@@ -1,0 +1,119 @@
+/* egress.h - one source's way to one site: its pace, its connections, and what it may send of limits shared with others
+ *
+ * Belongs to the site's worker. What the sources are comes from the dispatcher, as a whole (struct source_set); what
+ * daily limits and shared limits leave to us is reserved in the store, ahead, and given back when it was not used. */
+#ifndef TODOKE_DELIVER_EGRESS_H
+#define TODOKE_DELIVER_EGRESS_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "mail/reply.h"
+#include "net/ip.h"
+#include "net/mailbox.h"
+#include "shape/allowance.h"
+#include "shape/pace.h"
+#include "shape/site.h"
+#include "shape/source.h"
+#include "shape/total.h"
+
+struct destination;
+struct site;
+struct worker;
+
+struct egress {
+    struct site *site;
+    struct pace pace;
+    uint64_t source_id; /* 0: the system chooses the address */
+    struct ip from;
+    struct slice ehlo_name; /* "": the engine's */
+    unsigned weight;
+    bool is_usable;                 /* false: it drains, is in trouble or was taken away */
+    time_ms bad_until, bad_said_at; /* the address could not be bound */
+    uint64_t sent;
+    struct egress_allowance { /* of daily limits, for `day` */
+        unsigned have;        /* reserved and not used */
+        int64_t day, cap;
+        enum allowance_bound bound;
+        bool is_asked, is_used_up;
+        time_ms ask_at;
+        unsigned delivered, deferred; /* not reported yet */
+    } allowance;
+    struct share *share, *opening; /* of mails and connections; of new connections. NULL: the address is ours alone */
+    unsigned slots;                /* connections, those on their way too */
+    unsigned standing;             /* of them, in conversation */
+    uint64_t lowered;              /* of pace.lowering, those whose words are kept: */
+    struct buf lowered_by;
+    struct egress *next;
+};
+
+/* Our sources as a worker knows them: replaced as a whole. */
+struct source_set {
+    struct arena arena;
+    struct set_source {
+        uint64_t id;
+        struct ip ip;
+        struct slice ehlo_name, pool;
+        unsigned weight;
+        bool is_usable, is_everywhere; /* every node has it */
+    } * list;
+    size_t count;
+};
+
+/* A limit that is shared with others, as reserved for this pool of this node (totals.c): a site's over all sources and
+ * nodes; or one source's, which every node has, over all nodes. */
+struct share {
+    struct site *site;
+    struct egress *egress; /* NULL: the site's */
+    struct slice name;     /* in the store */
+    struct site_rate rate; /* count 0: none */
+    unsigned connections;  /* 0: none */
+    bool has_had_turns;
+    bool has_begun; /* what went on before others were there is told to the store */
+    struct total_turns turns, next;
+    unsigned permits, most; /* connections; most 0: not known yet */
+    bool is_asked, waits_for_turn, waits_for_permit;
+    time_ms ask_at, look_at, give_back_at;
+    unsigned slots_seen;
+};
+
+/* sources.c: each site's ways by our sources */
+enum { EGRESS_NOT_AT_ALL = -2 }; /* beside PACE_FULL */
+void source_set_free(struct source_set *set);
+void sources_arrived(struct worker *worker, struct source_set *set);
+void egresses_update(struct worker *worker, struct site *site);
+/* With many sites only those that connections go to have ways: until when they are kept, 0: they are gone. */
+time_ms egresses_shed(struct site *site, time_ms now);
+/* 0: now; EGRESS_NOT_AT_ALL; otherwise ms to wait. */
+time_ms egress_may_send(struct egress *egress, time_ms now);
+time_ms egress_may_open(struct egress *egress, time_ms now);
+/* Another address instead of one that did not answer. */
+time_ms egress_may_open_instead(struct egress *egress, time_ms now);
+void egress_opened(struct egress *egress, time_ms now);
+/* More connections than it may have now: those that end are not replaced. */
+bool egress_has_too_many(struct egress *egress, time_ms now);
+void egress_sent(struct egress *egress, time_ms now);
+/* After anything that the pace was told: if it was lowered, these words did it. */
+void egress_lowered(struct egress *egress, const struct reply *reply, enum stage stage, struct slice remote);
+/* Its address could not be bound: not used for a while. */
+void egress_is_bad(struct egress *egress, const char *why, time_ms now);
+const struct pace_binding *egress_binding(struct egress *egress, time_ms now);
+void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
+bool allowances_return(struct worker *worker);
+/* What was reserved and not used, or not told yet, goes to the store: false, there was nothing. */
+bool egress_returns(struct egress *egress);
+
+/* totals.c: limits that are shared with other sources and nodes (shape/total.h). A share that is NULL limits nothing */
+struct share *share_of_site(struct site *site); /* NULL: the rule has no such limits */
+struct share *share_of_egress(struct egress *egress, struct site_rate rate, unsigned connections, const char *what);
+/* 0: it may go; otherwise ms to wait (the site is pumped when an answer comes). */
+time_ms share_turn_wait(struct share *share, time_ms now);
+void share_turn_use(struct share *share);
+/* 0: one connection more may be opened. */
+time_ms share_permit_wait(struct share *share, time_ms now);
+/* Others wait for connections: those that end are not replaced. */
+bool share_has_too_many(const struct share *share);
+/* Behind a pump: what is not needed goes back, and what others want is asked for. */
+void share_settle(struct share *share, time_ms now);
+void totals_arrived(struct mailbox *mailbox, struct mail_item *items);
+
+#endif

@@ -1,0 +1,138 @@
+/* slot.h - one connection of a destination, and the conversation on it
+ *
+ * Belongs to the destination's worker. slot.c has its states, and what each move needs. */
+#ifndef TODOKE_DELIVER_SLOT_H
+#define TODOKE_DELIVER_SLOT_H
+
+#include "deliver/destination.h"
+#include "deliver/egress.h"
+#include "net/stream.h"
+#include "queue/ledger.h"
+#include "smtp/client.h"
+
+struct worker;
+
+enum slot_state {
+    SLOT_CONNECTING, /* the stream is not open yet */
+    SLOT_TALKING,    /* until READY */
+    SLOT_OPEN,       /* takes recipients */
+    SLOT_CLOSING,    /* quits when what is under way has ended */
+};
+enum { SLOT_UNDER_WAY = 2 };
+struct several;
+struct slot {
+    struct worker *worker;
+    struct destination *destination;
+    struct egress *egress;
+    bool has_stood;       /* counted in egress->standing */
+    bool is_source_fault; /* our own address could not be used: nobody else's fault */
+    bool has_turn;        /* while the site is gated: it may take one now */
+    struct route_kept *kept;
+    struct slot *next, *before; /* of the destination */
+    enum slot_state state;
+    struct stream *stream;
+    struct smtp_client *client;
+    struct recipient *under_way[SLOT_UNDER_WAY]; /* handed to the client, oldest first */
+    int under_way_count;
+    struct several
+        *several; /* a transaction for several recipients: alone on its connection, counted as one under way */
+    int sent;     /* mails handed over on this connection, each recipient's counted */
+    bool any_delivered;
+    size_t host, address; /* of the route: where it is connected; the address as slot_address has it */
+    bool begins_other;    /* with the other family of addresses than the route has first */
+    unsigned step;
+    struct timer idle;
+    struct buf remote; /* "mx.example.jp[192.0.2.1]" */
+    bool is_over, is_in_clear, was_tls_failure;
+    struct security security;  /* what this connection must be */
+    enum tls_fault tls_fault;  /* was_tls_failure: what was wrong */
+    struct tls_info *tls_info; /* once TLS stands */
+    char *opened_for;          /* the domain of a recipient that it was opened for */
+    char *policy_domain;       /* whose session this counts as (RFC 8460) */
+    bool hangs_up;             /* a mail that must not go was begun: hang up as soon as it is the only one */
+    struct reply_kept {        /* why it ended, when it ended before READY */
+        int code;
+        uint16_t status[3];
+        enum stage stage;
+        struct buf text;
+    } last_words;
+};
+
+/* The address in the slot's turn at a host that has both families: connections begin with the one and the other in
+ * turns (R17). */
+static inline const struct ip *slot_address(const struct slot *slot, const struct route_host *host, size_t address)
+{
+    size_t other = address ^ 1;
+    bool is_other = slot->begins_other && other < host->address_count &&
+                    host->addresses[other].family != host->addresses[address].family;
+    return &host->addresses[is_other ? other : address];
+}
+
+/* flow.c */
+/* May this slot take the next recipient of its destination now? False: the site is pumped again when it may be. */
+bool slot_may_send(struct slot *slot);
+/* May this one go with those that the slot has just taken, and nobody who is before it loses a turn? */
+bool slot_may_send_also(struct slot *slot, const struct recipient *recipient);
+
+/* slot_connect.c: from nothing to a conversation, and what the stream tells */
+void slot_open(struct worker *worker, struct destination *destination, struct egress *egress);
+/* It never came to a conversation: another address of the route is tried; the last one to fail speaks for the hosts,
+ * and the slot is gone. */
+void slot_failed(struct slot *slot);
+void slot_free(struct slot *slot); /* nothing is under way */
+
+/* slot_place.c: at which host, by which address */
+/* Where the slot is to connect next, from where it stands on: hosts that policy refuses are passed over, and addresses
+ * that our source cannot reach. False: none is left, and last_words say why. */
+bool slot_place(struct slot *slot);
+/* On to the next address; the next host, when this one has no more or is_host_wide. False: there is none. */
+bool slot_next_address(struct slot *slot, bool is_host_wide);
+/* R17: who refuses us in its first words may know nothing against our address of the other family. From now on that one
+ * is used for a while. False: there is no other. */
+bool slot_other_family(struct slot *slot);
+/* Nobody answered at its address: that family is left out for a while, where there is the other. */
+void slot_family_is_dead(struct slot *slot);
+
+/* slot.c: the conversation */
+/* It could be given a recipient. */
+bool slot_has_room(const struct slot *slot);
+/* Something changed for it: a recipient is ready, a mark was committed. The slot may be gone afterwards; likewise: */
+void slot_run(struct slot *slot);
+/* Bytes came: takes those that it understands. */
+void slot_hear(struct slot *slot, struct slice *received);
+/* The stream stands, and the conversation begins. */
+void slot_begin(struct slot *slot);
+/* The stream, which had a conversation, has ended. */
+void slot_stream_ended(struct slot *slot, const char *why);
+/* It is over, for whatever reason. */
+void slot_end(struct slot *slot);
+void slot_marked(struct slot *slot, struct recipient *recipient, enum ledger_marked result);
+/* End it now: what is under way becomes unsent or in doubt. The slot is gone afterwards. */
+void slot_abort(struct slot *slot);
+/* The conversation ended before this recipient's dot: another connection takes it, unless that goes on and on
+ * (is_first: nothing had been sent on it before). */
+void slot_unsent(struct slot *slot, struct recipient *recipient, const struct reply *reply, enum stage stage,
+                 bool is_first);
+/* It was taken and did not go: back in front of the queue, its mark taken back. */
+void recipient_goes_back(struct worker *worker, struct recipient *recipient);
+/* Keep why the conversation ended, for when it is the last one to end. */
+void slot_keep_last_words(struct slot *slot, const struct reply *reply, enum stage stage);
+/* A time to wait, as the engine's options scale it. */
+time_ms slot_scaled(const struct slot *slot, time_ms wait);
+
+/* slot_tls.c: the conversation's TLS, as policy wants it */
+struct smtp_client *slot_client_new(const struct slot *slot);
+bool slot_begins_with_tls(const struct slot *slot);
+uint16_t slot_port(const struct slot *slot);
+/* It was a smart host that refused us, our password perhaps: no receiver's word, the mail waits. Changes last_words. */
+bool slot_relay_failed(struct slot *slot);
+void slot_start_tls(struct slot *slot);
+void slot_has_tls(struct slot *slot, const struct tls_info *info);
+/* READY: the session counts. */
+void slot_tls_settled(struct slot *slot);
+/* TLS did not come about: counted, and last_words say who wanted it. Gives whether clear text is allowed now (R31). */
+bool slot_tls_failed(struct slot *slot);
+/* This host may not be used; counted. */
+void slot_tls_refused(struct slot *slot);
+
+#endif
