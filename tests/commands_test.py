@@ -10,9 +10,9 @@ ZONE = {"shut.example": {"MX": [[0, "."]]}}
 
 
 def nodes(tap, words, todoke):
+    todoke.ok("source", "add", "127.66.0.9", "--ehlo", "a.shop.example", "--node", "1")
     before = todoke.run("node", "list")
     tap.ok(before.returncode == 1 and "no server" in before.stdout, f"{words}: no node yet", before.stdout)
-    todoke.ok("source", "add", "127.66.0.9", "--ehlo", "a.shop.example", "--node", "1")
     todoke.ok("source", "add", "127.66.0.10", "--ehlo", "b.shop.example")
     todoke.serve()
     row = todoke.json("node", "list")

@@ -74,6 +74,20 @@ COMMANDS = [ # what, arguments, words of the line
     ("links that are no web address", ["brand", "add", "Other", "--from", "x@shop.example", "--return-path", "bounce.shop.example", "--links", "ftp://x"], ["links", "https://"]),
     ("links with a blank in them", ["brand", "add", "Other", "--from", "x@shop.example", "--return-path", "bounce.shop.example", "--links", "https://a b"], ["links", "https://"]),
     ("a smart host that is no name", ["relay", "set", "Hanamaru", "bad host"], ["bad host"]),
+    ("a verb of queue that does not exist", ["queue", "retri"], ["retri", "hold, release", "--help"]),
+    ("no verb of queue", ["queue"], ["list, audit", "--help"]),
+    ("a delivery that is not named", ["queue", "show"], ["todoke queue show DELIVERY"]),
+    ("a receiver that is not named", ["explain", "site"], ["todoke explain site DOMAIN"]),
+    ("a word too many", ["node", "list", "all"], ["todoke node list"]),
+    ("an option of another verb, which would release all", ["queue", "release", "--brand", "Hanamaru", "--state", "in_doubt"], ["--state", "release"]),
+    ("an option of another verb, which would begin our own plan", ["source", "warm-up", "127.66.0.9", "--warm-up", "5,10"], ["--warm-up"]),
+    ("a list of a campaign that does not exist", ["queue", "list", "--campaign", "spring"], ["spring"]),
+    ("the books of a campaign that does not exist", ["queue", "audit", "--campaign", "99"], ["99"]),
+    ("an order about a site that is almost one", ["queue", "hold", "--site", "gogle"], ["gogle", "did you mean \"google\""]),
+    ("an order about a site that is none", ["queue", "hold", "--site", "日本"], ["日本", "--domain"]),
+    ("an order about a pool that is none", ["queue", "purge", "--pool", "nwes"], ["nwes"]),
+    ("a store that is not there is not made", ["queue", "list", "--store", "nowhere.db"], ["nowhere.db", "--store"]),
+    ("nor to be explained", ["explain", "queue", "--store", "nowhere.db"], ["nowhere.db"]),
     ("a list without a name", ["list", "create", ""], ["name"]),
     ("a campaign's name without its quotes", ["campaign", "cancel", "autumn", "sale"], ["sale", "quotes"]),
     ("an order about a site that was left empty", ["queue", "purge", "--brand", "Hanamaru", "--site", ""], ["--site", "empty"]),
@@ -137,7 +151,7 @@ def bad_commands(tap, todoke):
     before = content(todoke)
     for what, arguments, words in COMMANDS:
         refused(tap, f"{arguments[0]}: {what}", todoke.run(*arguments), words)
-    tap.ok(content(todoke) == before, "and nothing was written")
+    tap.ok(content(todoke) == before and not os.path.exists(todoke.place.path("nowhere.db")), "and nothing was written")
 
 
 def no_command(tap):

@@ -61,6 +61,9 @@ def story(tap, words, store):
         tap.ok(done["who"].startswith("user ") and done["verb"] == "purge" and done["domain"] == "gone.example" and done["at"],
                   f"{words}: the record says who, what and when")
 
+        tap.equal([len(todoke.rows("queue", "list", "--domain", domain)) for domain in ("good.example", "gone.example", "other.example")], [20, 0, 0],
+                  f"{words}: the list has the orders' filters")
+        tap.ok("hold domain good.example  (they asked): 0 moved, it stands" in todoke.ok("queue", "orders"), f"{words}: a hold that stands is told as one")
         carried_out(todoke.json("queue", "release", "--domain", "good.example"))
         until(lambda: len(receiver.mails) == 20, 30, "20 mails released")
         header = re.search(rb"Message-ID: (\S+)", receiver.mails[0][2], re.I).group(1).decode()

@@ -43,6 +43,19 @@ bool arguments_read(int argc, char **argv, const struct argument *table, struct 
     return true;
 }
 
+bool arguments_only(const struct argument *table, const char *verb, const char *permitted, struct fault *why)
+{
+    for (; table->name; table++) {
+        struct slice rest = slice_str(permitted), one;
+        bool is_permitted = table->flag ? !*table->flag : !*table->value;
+        while (!is_permitted && slice_split(&rest, ' ', &one))
+            is_permitted = slice_equal(one, slice_str(table->name));
+        if (!is_permitted)
+            return fault_set(why, FAULT_INPUT, "%s has no option %s; it has %s", verb, table->name, permitted);
+    }
+    return true;
+}
+
 bool arguments_lang(const char *given, enum lang *lang, struct fault *why)
 {
     const char *text = given;

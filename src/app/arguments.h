@@ -20,6 +20,10 @@ struct arguments {
 NODISCARD bool arguments_read(int argc, char **argv, const struct argument *table, struct arguments *arguments,
                               struct fault *why);
 
+/* Was only given what the verb has? An option that is read over in silence looks as if it had been heeded. `permitted`:
+ * "--brand --json". INPUT names the option, and those that there are. */
+NODISCARD bool arguments_only(const struct argument *table, const char *verb, const char *permitted, struct fault *why);
+
 /* --lang, else the locale's, else English. INPUT: neither ja nor en. */
 NODISCARD bool arguments_lang(const char *given, enum lang *lang, struct fault *why);
 /* --store, else $TODOKE_STORE, else ./todoke.db. */

@@ -4,6 +4,7 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 #include "base/json.h"
 #include <stdio.h>
 
@@ -57,10 +58,8 @@ int bounce_unread(int argc, char **argv)
         return command_fail("bounce unread", &why);
     int64_t limit = 100;
     bool is_number = !limit_text || slice_to_i64(slice_str(limit_text), &limit);
-    if (words.wants_help || words.word_count || !is_number || limit < 1 || limit > UNREAD_ROWS_MAX) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || words.word_count || !is_number || limit < 1 || limit > UNREAD_ROWS_MAX)
+        return usage_tell("bounce unread", usage, &words);
     SCOPED(desk) desk;
     struct unread_row *rows;
     size_t count;

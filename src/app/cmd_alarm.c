@@ -4,6 +4,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 
 #include "base/json.h"
 #include <stdio.h>
@@ -146,13 +147,11 @@ int cmd_alarm(int argc, char **argv)
     const char *verb = given.words.word_count ? given.words.words[0] : "";
     bool is_list = strcmp(verb, "list") == 0 && given.words.word_count == 1;
     bool is_ack = strcmp(verb, "ack") == 0 && given.words.word_count == 2;
-    if (given.words.wants_help || (!is_list && !is_ack)) {
-        fputs(usage, given.words.wants_help ? stdout : stderr);
-        return given.words.wants_help ? 0 : 2;
-    }
+    if (given.words.wants_help || (!is_list && !is_ack))
+        return usage_tell("alarm", usage, &given.words);
     SCOPED(desk) desk;
     bool any_open = false;
-    bool ok = desk_open(&desk, given.store, &why) &&
+    bool ok = desk_look(&desk, given.store, &why) &&
               (is_list ? list(&desk, &given, &any_open, &why) : acknowledge(&desk, &given, &why));
     if (!ok)
         return command_fail("alarm", &why);

@@ -3,6 +3,7 @@
 #include "app/command.h"
 #include "app/copy_progress.h"
 #include "app/desk.h"
+#include "app/usage.h"
 
 #include "base/json.h"
 #include "hosted/name.h"
@@ -198,10 +199,8 @@ int cmd_backup(int argc, char **argv)
     bool agrees = true;
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("backup", &why);
-    if (words.wants_help || words.word_count != 1) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || words.word_count != 1)
+        return usage_tell("backup", usage, &words);
     given.file = words.words[0];
     return !backup(&given, &agrees, &why) ? command_fail("backup", &why) : agrees ? 0 : 1;
 }

@@ -7,6 +7,7 @@
 #include "app/desk.h"
 #include "app/keyring.h"
 #include "app/mailbox.h"
+#include "app/usage.h"
 #include "bounce/check.h"
 #include "bounce/said.h"
 #include "bounce/scan.h"
@@ -330,13 +331,11 @@ int cmd_bounce(int argc, char **argv)
     const char *verb = optind < argc ? argv[optind] : "";
     bool is_explain = !strcmp(verb, "explain"), is_reply = !strcmp(verb, "reply");
     bool is_test = !strcmp(verb, "rules") && optind + 1 < argc && !strcmp(argv[optind + 1], "test");
-    if (!s.options.is_help && *verb && !is_explain && !is_reply && !is_test) {
-        fprintf(stderr, "todoke bounce: there is no \"bounce %s\"; see --help\n", verb);
-        return 2;
-    }
     if (s.options.is_help || (!is_explain && !is_reply && !is_test)) {
-        fputs(usage, s.options.is_help ? stdout : stderr);
-        return s.options.is_help ? 0 : 2;
+        const struct arguments words = {.words = {optind < argc ? argv[optind] : NULL},
+                                        .word_count = optind < argc,
+                                        .wants_help = s.options.is_help};
+        return usage_tell("bounce", usage, &words);
     }
     struct fault why = {0};
     if (is_test && optind + 2 < argc)

@@ -5,6 +5,7 @@
 #include "app/mailer.h"
 #include "app/report_print.h"
 #include "app/service.h"
+#include "app/usage.h"
 #include "base/file.h"
 
 #include "audience/contact.h"
@@ -243,10 +244,8 @@ int cmd_campaign(int argc, char **argv)
     struct arguments words;
     struct fault why = {0};
     bool ok = arguments_read(argc, argv, table, &words, &why) && arguments_lang(given.lang, &given.in, &why);
-    if (ok && (words.wants_help || words.word_count == 0)) {
-        fputs(campaign_usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (ok && (words.wants_help || words.word_count == 0))
+        return usage_tell("campaign", campaign_usage, &words);
     if (ok) {
         given.verb = words.words[0];
         bool is_list = strcmp(given.verb, "list") == 0;
@@ -300,10 +299,8 @@ int cmd_brand(int argc, char **argv)
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("brand", &why);
     if (words.wants_help || words.word_count != 2 || strcmp(words.words[0], "add") != 0 || !from || !return_path ||
-        !links) {
-        fputs(brand_usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+        !links)
+        return usage_tell("brand", brand_usage, &words);
     struct world world;
     world_init(&world, NETWORK_LOOPBACK);
     struct slice address = address_find(slice_str(from));

@@ -4,6 +4,7 @@
 #include "app/check_address.h"
 #include "app/command.h"
 #include "app/names.h"
+#include "app/usage.h"
 #include "base/base64.h"
 #include "base/file.h"
 #include "mailauth/dkim_verify.h"
@@ -362,14 +363,8 @@ int cmd_check(int argc, char **argv)
     if (!arguments_read(argc, argv, table, &arguments, &why))
         return command_fail("check", &why);
     struct session session = {.run = checker_named(&arguments)};
-    if (!arguments.wants_help && !session.run && arguments.word_count) {
-        fault_set(&why, FAULT_INPUT, "there is no \"check %s\"; see --help", arguments.words[0]);
-        return command_fail("check", &why);
-    }
-    if (arguments.wants_help || !session.run) {
-        fputs(usage, arguments.wants_help ? stdout : stderr);
-        return arguments.wants_help ? 0 : 2;
-    }
+    if (arguments.wants_help || !session.run)
+        return usage_tell("check", usage, &arguments);
     session.check.names = names_new();
     int status = run(&session, &options, &arguments);
     names_free(session.check.names);

@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 
 #include "audience/csv.h"
 #include "audience/import.h"
@@ -404,10 +405,8 @@ int cmd_contact(int argc, char **argv)
     if (!arguments_read(argc, argv, table, &given.words, &why))
         return command_fail("contact", &why);
     const struct verb *verb = verb_of(&given.words);
-    if (given.words.wants_help || !verb) {
-        fputs(usage, given.words.wants_help ? stdout : stderr);
-        return given.words.wants_help ? 0 : 2;
-    }
+    if (given.words.wants_help || !verb)
+        return usage_tell("contact", usage, &given.words);
     SCOPED(desk) desk = {0};
     bool needs_store = !(verb->run == import && given.checks_only);
     if (!needs_store)

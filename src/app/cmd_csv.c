@@ -1,6 +1,7 @@
 /* cmd_csv.c - `todoke csv read`: what a CSV file holds, as we read it */
 #include "app/arguments.h"
 #include "app/command.h"
+#include "app/usage.h"
 #include "base/file.h"
 
 #include "audience/csv.h"
@@ -176,10 +177,8 @@ int cmd_csv(int argc, char **argv)
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("csv", &why);
     bool is_read = words.word_count >= 1 && strcmp(words.words[0], "read") == 0;
-    if (words.wants_help || !is_read || words.word_count != (is_batch ? 1 : 2)) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || !is_read || words.word_count != (is_batch ? 1 : 2))
+        return usage_tell("csv", usage, &words);
     SCOPED(buf) out = BUF(OUT_MAX);
     if (is_batch)
         return batch(&out);

@@ -13,6 +13,7 @@
 #include "app/playground.h"
 #include "app/report_print.h"
 #include "app/service.h"
+#include "app/usage.h"
 #include "base/file.h"
 
 #include "access/key.h"
@@ -502,10 +503,8 @@ int cmd_demo(int argc, char **argv)
     struct fault why = {0};
     if (!arguments_read(argc, argv, table, &words, &why) || !arguments_lang(demo.lang_given, &demo.lang, &why))
         return command_fail("demo", &why);
-    if (words.wants_help || words.word_count) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || words.word_count)
+        return usage_tell("demo", usage, &words);
     demo.is_tty = isatty(STDOUT_FILENO);
     demo.jail = jail_start(&record_work, 0, &why);
     bool all_is_well = true, ok = demo.jail && jail_no_exec(&why) && run(&demo, &all_is_well, &why);

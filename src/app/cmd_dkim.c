@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "app/dkim_rotate.h"
+#include "app/usage.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "mailauth/dkim_sign.h"
@@ -191,10 +192,8 @@ int cmd_dkim(int argc, char **argv)
     bool is_keygen = slice_equal(name, SLICE("keygen")), is_sign = slice_equal(name, SLICE("sign"));
     bool is_rotate = slice_equal(name, SLICE("rotate")) && arguments.word_count == 2;
     bool is_list = slice_equal(name, SLICE("list")) && arguments.word_count <= 2;
-    if (arguments.wants_help || (!is_keygen && !is_sign && !is_rotate && !is_list)) {
-        fputs(usage, arguments.wants_help ? stdout : stderr);
-        return arguments.wants_help ? 0 : 2;
-    }
+    if (arguments.wants_help || (!is_keygen && !is_sign && !is_rotate && !is_list))
+        return usage_tell("dkim", usage, &arguments);
     if (is_rotate || is_list) {
         const struct dkim_rotate_options how = {.store = options.store,
                                                 .key_file = options.key_file,

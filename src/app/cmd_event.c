@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -247,10 +248,8 @@ int cmd_event(int argc, char **argv)
     struct fault why = {0};
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("event", &why);
-    if (words.wants_help || words.word_count != 1 || strcmp(words.words[0], "tail") != 0) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || words.word_count != 1 || strcmp(words.words[0], "tail") != 0)
+        return usage_tell("event", usage, &words);
     SCOPED(desk) desk;
-    return desk_open(&desk, given.store, &why) && tail(&desk, &given, &why) ? 0 : command_fail("event", &why);
+    return desk_look(&desk, given.store, &why) && tail(&desk, &given, &why) ? 0 : command_fail("event", &why);
 }

@@ -3,6 +3,7 @@
 #include "app/command.h"
 #include "app/explain_message.h"
 #include "app/explain_site.h"
+#include "app/usage.h"
 
 #include "api/queue_story.h"
 #include <stdio.h>
@@ -95,13 +96,11 @@ int cmd_explain(int argc, char **argv)
     bool is_message = strcmp(verb, "message") == 0 && words.word_count == 2;
     bool is_queue = strcmp(verb, "queue") == 0 && words.word_count == 1;
     bool is_site = strcmp(verb, "site") == 0 && words.word_count == 2;
-    if (words.wants_help || (!is_message && !is_queue && !is_site)) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || (!is_message && !is_queue && !is_site))
+        return usage_tell("explain", usage, &words);
     struct rules *rules = NULL;
     SCOPED(desk) desk = {0};
-    bool ok = rules_open(&rules, &why) && desk_open(&desk, store, &why);
+    bool ok = rules_open(&rules, &why) && desk_look(&desk, store, &why);
     if (ok)
         ok = is_queue  ? explain_queue(&desk, lang, is_json, &why)
              : is_site ? explain_site(&desk, words.words[1], lang, is_json, &why)

@@ -3,6 +3,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 
 #include "base/json.h"
 #include "base/utf8.h"
@@ -213,10 +214,8 @@ int cmd_file(int argc, char **argv)
     bool is_list = strcmp(verb, "list") == 0 && given.words.word_count == 1;
     bool is_add = strcmp(verb, "add") == 0 && given.words.word_count == 2;
     bool is_remove = strcmp(verb, "remove") == 0 && given.words.word_count == 2;
-    if (given.words.wants_help || (!is_list && !is_add && !is_remove)) {
-        fputs(usage, given.words.wants_help ? stdout : stderr);
-        return given.words.wants_help ? 0 : 2;
-    }
+    if (given.words.wants_help || (!is_list && !is_add && !is_remove))
+        return usage_tell("file", usage, &given.words);
     SCOPED(desk) desk;
     bool ok = desk_open(&desk, given.store, &why) && (is_add    ? add(&desk, &given, &why)
                                                       : is_list ? list(&desk, &given, &why)

@@ -3,6 +3,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 
 #include "base/json.h"
 #include "suppress/guard.h"
@@ -114,12 +115,10 @@ int cmd_guard(int argc, char **argv)
     bool is_list = strcmp(verb, "list") == 0 && words.word_count == 1;
     bool is_retry = strcmp(verb, "retry") == 0 && words.word_count == 2;
     bool is_exclude = strcmp(verb, "exclude") == 0 && words.word_count == 2;
-    if (words.wants_help || (!is_list && !is_retry && !is_exclude)) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || (!is_list && !is_retry && !is_exclude))
+        return usage_tell("guard", usage, &words);
     SCOPED(desk) desk;
-    bool ok = desk_open(&desk, store, &why);
+    bool ok = desk_look(&desk, store, &why);
     if (ok && is_list)
         ok = list(&desk, is_json, &why);
     else if (ok)

@@ -4,6 +4,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 #include "hook/hook.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,10 +261,8 @@ int cmd_hook(int argc, char **argv)
     if (!arguments_read(argc, argv, table, &given.words, &why))
         return command_fail("hook", &why);
     const char *verb = given.words.word_count ? given.words.words[0] : "";
-    if (given.words.wants_help || !is_verb(verb, given.words.word_count)) {
-        fputs(usage, given.words.wants_help ? stdout : stderr);
-        return given.words.wants_help ? 0 : 2;
-    }
+    if (given.words.wants_help || !is_verb(verb, given.words.word_count))
+        return usage_tell("hook", usage, &given.words);
     SCOPED(desk) desk;
     if (!desk_open(&desk, given.store, &why) || !run(&desk, &given, &why))
         return command_fail("hook", &why);

@@ -3,6 +3,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 #include "base/json.h"
 #include <stdio.h>
 
@@ -141,12 +142,10 @@ int cmd_inbound(int argc, char **argv)
     bool is_list = strcmp(verb, "list") == 0 && given.words.word_count == 1;
     bool is_show = strcmp(verb, "show") == 0 && given.words.word_count == 2;
     bool is_again = strcmp(verb, "again") == 0 && given.words.word_count == 2;
-    if (given.words.wants_help || (!is_list && !is_show && !is_again)) {
-        fputs(usage, given.words.wants_help ? stdout : stderr);
-        return given.words.wants_help ? 0 : 2;
-    }
+    if (given.words.wants_help || (!is_list && !is_show && !is_again))
+        return usage_tell("inbound", usage, &given.words);
     SCOPED(desk) desk;
-    bool ok = desk_open(&desk, given.store, &why) && (is_list   ? list(&desk, &given, &why)
+    bool ok = desk_look(&desk, given.store, &why) && (is_list   ? list(&desk, &given, &why)
                                                       : is_show ? show(&desk, given.words.words[1], &why)
                                                                 : read_again(&desk, given.words.words[1], &why));
     return ok ? 0 : command_fail("inbound", &why);

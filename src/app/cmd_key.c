@@ -5,6 +5,7 @@
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
+#include "app/usage.h"
 #include "base/json.h"
 #include "campaign/brand.h"
 #include "mailauth/token.h"
@@ -338,10 +339,8 @@ int cmd_key(int argc, char **argv)
     bool is_named = false;
     for (size_t i = 0; i < COUNT_OF(named); i++)
         is_named = is_named || (strcmp(verb, named[i]) == 0 && words.word_count == 2);
-    if (words.wants_help || (!is_list && !is_named)) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || (!is_list && !is_named))
+        return usage_tell("key", usage, &words);
     given.name = slice_str(is_named ? words.words[1] : "");
     return run(verb, &given, &why) ? 0 : command_fail("key", &why);
 }

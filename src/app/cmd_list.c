@@ -3,6 +3,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 
 #include "audience/optin.h"
 #include "base/json.h"
@@ -169,10 +170,8 @@ int cmd_list(int argc, char **argv)
     const char *verb = words.word_count ? words.words[0] : NULL;
     bool is_members = verb && (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0) && words.word_count >= 3;
     bool is_create = verb && (strcmp(verb, "create") == 0 || strcmp(verb, "publish") == 0) && words.word_count == 2;
-    if (words.wants_help || (verb && !is_members && !is_create)) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || (verb && !is_members && !is_create))
+        return usage_tell("list", usage, &words);
     SCOPED(desk) desk;
     bool ok = desk_open(&desk, store, &why) && run(&desk, &words, &given, brand, is_json, &why);
     return ok ? 0 : command_fail("list", &why);

@@ -3,6 +3,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "receive/box.h"
@@ -239,10 +240,8 @@ int cmd_mailbox(int argc, char **argv)
     const char *verb = given.words.word_count ? given.words.words[0] : "";
     bool is_one = (strcmp(verb, "add") == 0 || strcmp(verb, "test") == 0 || strcmp(verb, "remove") == 0) &&
                   given.words.word_count == 2;
-    if (given.words.wants_help || (!is_one && (strcmp(verb, "list") != 0 || given.words.word_count != 1))) {
-        fputs(usage, given.words.wants_help ? stdout : stderr);
-        return given.words.wants_help ? 0 : 2;
-    }
+    if (given.words.wants_help || (!is_one && (strcmp(verb, "list") != 0 || given.words.word_count != 1)))
+        return usage_tell("mailbox", usage, &given.words);
     SCOPED(desk) desk;
     if (!desk_open(&desk, given.store, &why) || !run(&desk, &given, &why))
         return command_fail("mailbox", &why);

@@ -1,6 +1,7 @@
 /* cmd_migrate.c - `todoke migrate`: the store's schema becomes this program's */
 #include "app/arguments.h"
 #include "app/command.h"
+#include "app/usage.h"
 
 #include "base/json.h"
 #include "store/migration.h"
@@ -59,10 +60,8 @@ int cmd_migrate(int argc, char **argv)
     struct migration migration = {0};
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("migrate", &why);
-    if (words.wants_help || words.word_count) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || words.word_count)
+        return usage_tell("migrate", usage, &words);
     if (!(is_check ? migration_look : migration_run)(arguments_store(store), &migration, &why))
         return command_fail("migrate", &why);
     (is_json ? print_json : print_words)(&migration, is_check);

@@ -2,6 +2,7 @@
 #include "app/batch.h"
 #include "app/command.h"
 #include "app/mailbox.h"
+#include "app/usage.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "mime/charset.h"
@@ -185,8 +186,9 @@ int cmd_mime(int argc, char **argv)
         }
     }
     if (is_help || optind >= argc || strcmp(argv[optind], "show") != 0) {
-        fputs(usage, is_help ? stdout : stderr);
-        return is_help ? 0 : 2;
+        const struct arguments words = {
+            .words = {optind < argc ? argv[optind] : NULL}, .word_count = optind < argc, .wants_help = is_help};
+        return usage_tell("mime", usage, &words);
     }
     buf_init(&show.out, MAILBOX_MAIL_MAX);
     int status = 0;

@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 
 #include "base/json.h"
 #include "store/lease.h"
@@ -157,12 +158,10 @@ int cmd_node(int argc, char **argv)
     struct fault why = {0};
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("node", &why);
-    if (words.wants_help || words.word_count != 1 || strcmp(words.words[0], "list") != 0) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || words.word_count != 1 || strcmp(words.words[0], "list") != 0)
+        return usage_tell("node", usage, &words);
     SCOPED(desk) desk;
-    if (!desk_open(&desk, store, &why) || !list(&desk, is_json, &any_alive, &why))
+    if (!desk_look(&desk, store, &why) || !list(&desk, is_json, &any_alive, &why))
         return command_fail("node", &why);
     return any_alive ? 0 : 1;
 }

@@ -4,6 +4,7 @@
 #include "app/command.h"
 #include "app/desk.h"
 #include "app/policy_print.h"
+#include "app/usage.h"
 
 #include "base/embedded.h"
 #include "campaign/brand.h"
@@ -162,10 +163,8 @@ int cmd_policy(int argc, char **argv)
     bool is_alone = (strcmp(verb, "list") == 0 || strcmp(verb, "dry-run") == 0) && count == 1;
     bool is_one = (strcmp(verb, "show") == 0 || strcmp(verb, "use") == 0) && count == 2;
     bool is_check = strcmp(verb, "check") == 0 && count >= 2;
-    if (given.words.wants_help || (!is_alone && !is_one && !is_check)) {
-        fputs(usage, given.words.wants_help ? stdout : stderr);
-        return given.words.wants_help ? 0 : 2;
-    }
+    if (given.words.wants_help || (!is_alone && !is_one && !is_check))
+        return usage_tell("policy", usage, &given.words);
     if (is_check)
         return check_files(&given, &why) ? 0 : command_fail("policy", &why);
     struct policies *policies;

@@ -4,14 +4,15 @@
 
 #include "app/explain_message.h"
 #include "app/queue_order.h"
+#include "app/usage.h"
 #include "base/json.h"
+#include "campaign/campaign.h"
 #include "report/report.h"
-#include "store/store.h"
 #include <stdio.h>
 
 static const char usage[] =
-    "usage: todoke queue list [--state STATE] [--campaign ID] [--limit N] [--json]\n"
-    "       todoke queue audit [--campaign ID] [--json]\n"
+    "usage: todoke queue list [FILTER...] [--state STATE] [--limit N] [--json]\n"
+    "       todoke queue audit [--campaign NAME-OR-ID] [--json]\n"
     "       todoke queue hold|release|purge FILTER... [--dry-run] [--why TEXT] [--json]\n"
     "       todoke queue move --to POOL FILTER... [--dry-run] [--why TEXT] [--json]\n"
     "       todoke queue orders [--json]\n"
@@ -51,32 +52,19 @@ static void print_time(struct buf *out, time_ms at)
         buf_byte(out, '-');
 }
 
-/* What is owed is found by two indexes (data/schema/0026_arrival.sql), whose words these conditions repeat: the table
- * itself has every delivery there ever was. */
-#define WAITS        "state <= 1"
-#define APART        "((28 >> state) & 1) = 1"
-#define LIST_COLUMNS "SELECT id, address, state, changed_ms, due_ms, attempts, campaign_id FROM delivery WHERE "
-#define LIST_FILTER  " AND ($1 = 10 OR state = $1) AND ($2 = 0 OR campaign_id = $2)"
-#define LIST_ORDER   " ORDER BY due_ms, id LIMIT $3"
-
-static bool list(const struct queue_arguments *arguments, struct db *db, struct fault *why)
+static bool list(const struct queue_arguments *arguments, const struct queue_order_arguments *filter, struct desk *desk,
+                 struct fault *why)
 {
     enum delivery_state state = DELIVERY_STATE_COUNT;
-    int64_t campaign = 0, limit = 1000;
+    int64_t limit = 1000;
+    struct queue_order wish;
     if (arguments->state && (!delivery_of(slice_str(arguments->state), &state) || !delivery_is_owed(state)))
         return fault_set(why, FAULT_INPUT, "--state %s: waiting, deferred, held, on_wire or in_doubt",
                          arguments->state);
-    if (arguments->campaign && !slice_to_i64(slice_str(arguments->campaign), &campaign))
-        return fault_set(why, FAULT_INPUT, "--campaign %s: a campaign's id is a number", arguments->campaign);
     if (arguments->limit && (!slice_to_i64(slice_str(arguments->limit), &limit) || limit < 1))
         return fault_set(why, FAULT_INPUT, "--limit %s: a number from 1 on", arguments->limit);
     SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows,
-                  state == DELIVERY_STATE_COUNT ? LIST_COLUMNS WAITS LIST_FILTER
-                      " UNION ALL " LIST_COLUMNS APART LIST_FILTER LIST_ORDER
-                  : state <= DELIVERY_DEFERRED ? LIST_COLUMNS WAITS LIST_FILTER LIST_ORDER
-                                               : LIST_COLUMNS APART LIST_FILTER LIST_ORDER,
-                  VALUES(V_INT(state), V_INT(campaign), V_INT(limit))))
+    if (!queue_filter_read(desk, filter, &wish, why) || !order_rows(desk->reader, why, &wish, state, limit, &rows))
         return false;
     while (rows_next(&rows)) {
         SCOPED(buf) out = BUF(4096);
@@ -110,13 +98,14 @@ static bool list(const struct queue_arguments *arguments, struct db *db, struct 
     return rows_end(&rows);
 }
 
-static bool audit(const struct queue_arguments *arguments, struct db *db, bool *agrees, struct fault *why)
+static bool audit(const struct queue_arguments *arguments, struct desk *desk, bool *agrees, struct fault *why)
 {
-    int64_t campaign = 0;
-    if (arguments->campaign && !slice_to_i64(slice_str(arguments->campaign), &campaign))
-        return fault_set(why, FAULT_INPUT, "--campaign %s: a campaign's id is a number", arguments->campaign);
+    struct campaign campaign = {0};
     struct report_audit audit;
-    if (!report_audit(db, why, (uint64_t)campaign, &audit))
+    if (arguments->campaign &&
+        !campaign_find(desk->reader, why, slice_str(arguments->campaign), &desk->arena, &campaign))
+        return false;
+    if (!report_audit(desk->reader, why, campaign.id, &audit))
         return false;
     *agrees = audit.agrees;
     if (arguments->is_json) {
@@ -140,7 +129,7 @@ static int order(const char *store, const struct queue_order_arguments *argument
 {
     struct fault why = {0};
     SCOPED(desk) desk;
-    bool ok = desk_open(&desk, store, &why);
+    bool ok = desk_look(&desk, store, &why);
     if (ok)
         ok = verb == ORDER_VERB_COUNT ? queue_order_list(&desk, arguments->is_json, &why)
                                       : queue_order_give(&desk, arguments, (enum order_verb)verb, &why);
@@ -153,7 +142,7 @@ static int show(const char *store, const char *id, const char *lang_name, bool i
     struct rules *rules = NULL;
     enum lang lang;
     SCOPED(desk) desk = {0};
-    bool ok = arguments_lang(lang_name, &lang, &why) && rules_open(&rules, &why) && desk_open(&desk, store, &why) &&
+    bool ok = arguments_lang(lang_name, &lang, &why) && rules_open(&rules, &why) && desk_look(&desk, store, &why) &&
               explain_message(&desk, rules, id, lang, is_json, &why);
     rules_free(rules);
     return ok ? 0 : command_fail("queue", &why);
@@ -167,6 +156,23 @@ static int verb_of(const struct arguments *words)
         if (slice_equal(word, order_verb_word((enum order_verb)i)))
             return i;
     return slice_equal(word, SLICE("orders")) ? ORDER_VERB_COUNT : -1;
+}
+
+#define FILTERS "--brand --campaign --domain --site --source --pool --older-than"
+
+/* What each verb has: an option that only another one has must not be read over. */
+static const char *options_of(const char *word, int verb)
+{
+    if (strcmp(word, "show") == 0)
+        return "--lang --json --store";
+    if (strcmp(word, "list") == 0)
+        return FILTERS " --state --limit --json --store";
+    if (strcmp(word, "audit") == 0)
+        return "--campaign --json --store";
+    if (verb == ORDER_VERB_COUNT)
+        return "--json --store";
+    return verb == ORDER_MOVE ? FILTERS " --to --dry-run --why --json --store"
+                              : FILTERS " --dry-run --why --json --store";
 }
 
 int cmd_queue(int argc, char **argv)
@@ -196,28 +202,25 @@ int cmd_queue(int argc, char **argv)
     struct fault why = {0};
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("queue", &why);
-    if (words.word_count == 2 && strcmp(words.words[0], "show") == 0 && !words.wants_help)
-        return show(given.store, words.words[1], lang, given.is_json);
+    const char *word = words.word_count ? words.words[0] : "";
     int verb = verb_of(&words);
-    bool is_list = words.word_count == 1 && strcmp(words.words[0], "list") == 0;
-    bool is_audit = words.word_count == 1 && strcmp(words.words[0], "audit") == 0;
-    if (words.wants_help || (!is_list && !is_audit && verb < 0)) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
-    if (verb >= 0) {
-        wish.campaign = given.campaign;
-        wish.is_json = given.is_json;
+    bool is_list = words.word_count == 1 && strcmp(word, "list") == 0;
+    bool is_audit = words.word_count == 1 && strcmp(word, "audit") == 0;
+    bool is_show = words.word_count == 2 && strcmp(word, "show") == 0;
+    if (words.wants_help || (!is_list && !is_audit && !is_show && verb < 0))
+        return usage_tell("queue", usage, &words);
+    if (!arguments_only(table, word, options_of(word, verb), &why))
+        return command_fail("queue", &why);
+    if (is_show)
+        return show(given.store, words.words[1], lang, given.is_json);
+    wish.campaign = given.campaign;
+    wish.is_json = given.is_json;
+    if (verb >= 0)
         return order(given.store, &wish, verb);
-    }
-    bool agrees = true, ok = false;
-    struct store *store = store_open(arguments_store(given.store), NULL, &why);
-    struct db *db = store ? store_reader_open(store, &why) : NULL;
-    if (db)
-        ok = is_list ? list(&given, db, &why) : audit(&given, db, &agrees, &why);
-    db_free(db);
-    if (store)
-        store_close(store);
+    bool agrees = true;
+    SCOPED(desk) desk;
+    bool ok = desk_look(&desk, given.store, &why) &&
+              (is_list ? list(&given, &wish, &desk, &why) : audit(&given, &desk, &agrees, &why));
     if (!ok)
         return command_fail("queue", &why);
     return agrees ? 0 : 1;

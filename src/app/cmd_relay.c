@@ -3,6 +3,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "deliver/directions.h"
@@ -166,10 +167,8 @@ int cmd_relay(int argc, char **argv)
     bool is_known = (strcmp(verb, "list") == 0 && words.word_count == 1) ||
                     (strcmp(verb, "remove") == 0 && words.word_count == 2) ||
                     (strcmp(verb, "set") == 0 && words.word_count == 3);
-    if (words.wants_help || !is_known) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || !is_known)
+        return usage_tell("relay", usage, &words);
     SCOPED(desk) desk;
     bool ok = desk_open(&desk, given.store, &why) && run(&desk, &words, &given, &why);
     return ok ? 0 : command_fail("relay", &why);

@@ -3,6 +3,7 @@
 #include "app/command.h"
 #include "app/mailbox.h"
 #include "app/report_kept.h"
+#include "app/usage.h"
 #include "base/time.h"
 #include "feedback/feedback.h"
 #include <getopt.h>
@@ -206,8 +207,9 @@ int cmd_report(int argc, char **argv)
     if (!is_help && optind + 1 == argc && (kept.wants_sources || slice_equal(verb, SLICE("list"))))
         return report_kept(&kept);
     if (is_help || !slice_equal(verb, SLICE("parse"))) {
-        fputs(usage, is_help ? stdout : stderr);
-        return is_help ? 0 : 2;
+        const struct arguments words = {
+            .words = {optind < argc ? argv[optind] : NULL}, .word_count = optind < argc, .wants_help = is_help};
+        return usage_tell("report", usage, &words);
     }
     if (!is_batch)
         return parse_files(argc - optind - 1, argv + optind + 1, is_json);

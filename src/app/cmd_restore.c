@@ -3,6 +3,7 @@
 #include "app/command.h"
 #include "app/copy_progress.h"
 #include "app/restored.h"
+#include "app/usage.h"
 
 #include "base/json.h"
 #include "net/world.h"
@@ -220,10 +221,8 @@ int cmd_restore(int argc, char **argv)
     bool agrees = true;
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("restore", &why);
-    if (words.wants_help || words.word_count != 1) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || words.word_count != 1)
+        return usage_tell("restore", usage, &words);
     given.file = words.words[0];
     return !run(&given, &agrees, &why) ? command_fail("restore", &why) : agrees ? 0 : 1;
 }

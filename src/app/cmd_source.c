@@ -3,10 +3,11 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/site_name.h"
+#include "app/usage.h"
 
 #include "base/json.h"
 #include "shape/allowance.h"
-#include "shape/site.h"
 #include "shape/source.h"
 #include "shape/stand_in.h"
 #include <stdio.h>
@@ -118,25 +119,12 @@ static bool warm_up_run(struct db *db, struct fault *why, void *context)
     return warm_up_begin(db, why, change->source.id, change->group, change->caps, change->now);
 }
 
-/* A plan for a site that no rule names would never be used: only an MX host's name may stand there beside the rules'.
- */
-static bool check_site(const char *site, struct fault *why)
-{
-    struct sites *sites;
-    if (!site || strchr(site, '.'))
-        return true;
-    if (!sites_open(NULL, &sites, why))
-        return false;
-    bool is_known = sites_rule_named(sites, slice_str(site)) != NULL;
-    sites_free(sites);
-    return is_known || fault_set(why, FAULT_INPUT, "--site %s: no rule has that name, and no host either", site);
-}
-
 static bool warm_up(struct source_change *change, struct fault *why)
 {
     const struct source_arguments *given = change->given;
     change->caps = given->words.word_count > 2 ? slice_str(given->words.words[2]) : SLICE("");
-    if (!check_site(given->site, why) || !store_change(change->desk->store, warm_up_run, change, why))
+    if ((given->site && !site_name_check(slice_str(given->site), NULL, NULL, NULL, why)) ||
+        !store_change(change->desk->store, warm_up_run, change, why))
         return false;
     printf("%s\n",
            slice_equal(change->caps, SLICE("end")) ? "the plan has ended" : "the plan begins at its first step");
@@ -364,6 +352,20 @@ static bool is_complete(const struct arguments *words)
     return false;
 }
 
+/* What each verb has: an option that only another one has must not be read over. */
+static const char *options_of(const char *verb)
+{
+    if (strcmp(verb, "add") == 0)
+        return "--ehlo --pool --weight --public-ip --node --warm-up --store";
+    if (strcmp(verb, "list") == 0 || strcmp(verb, "show") == 0)
+        return "--json --store";
+    if (strcmp(verb, "warm-up") == 0)
+        return "--site --store";
+    if (strcmp(verb, "assign") == 0)
+        return "--pool --weight --recipients --store";
+    return strcmp(verb, "stand-in") == 0 ? "--pool --store" : "--store";
+}
+
 int cmd_source(int argc, char **argv)
 {
     struct source_arguments given = {0};
@@ -384,14 +386,11 @@ int cmd_source(int argc, char **argv)
     struct desk desk = {0};
     if (!arguments_read(argc, argv, table, &given.words, &why))
         return command_fail("source", &why);
-    if (given.words.wants_help) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (!is_complete(&given.words)) {
-        fputs(usage, stderr);
-        return 2;
-    }
+    if (given.words.wants_help || !is_complete(&given.words))
+        return usage_tell("source", usage, &given.words);
+    const char *verb = given.words.words[0];
+    if (!arguments_only(table, verb, options_of(verb), &why))
+        return command_fail("source", &why);
     bool ok = desk_open(&desk, given.store, &why);
     if (ok) {
         struct source_change change = {.desk = &desk,

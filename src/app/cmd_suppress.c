@@ -3,6 +3,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/usage.h"
 
 #include "base/json.h"
 #include "mail/address.h"
@@ -205,10 +206,8 @@ int cmd_suppress(int argc, char **argv)
     bool is_list = strcmp(verb, "list") == 0 && given.words.word_count == 1;
     bool is_one = (strcmp(verb, "add") == 0 || strcmp(verb, "remove") == 0 || strcmp(verb, "check") == 0) &&
                   given.words.word_count >= 2;
-    if (given.words.wants_help || (!is_list && !is_one)) {
-        fputs(usage, given.words.wants_help ? stdout : stderr);
-        return given.words.wants_help ? 0 : 2;
-    }
+    if (given.words.wants_help || (!is_list && !is_one))
+        return usage_tell("suppress", usage, &given.words);
     SCOPED(desk) desk;
     bool any_excluded = false;
     bool ok = desk_open(&desk, given.store, &why) && run(&desk, &given, &any_excluded, &why);

@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/batch_row.h"
 #include "app/command.h"
+#include "app/usage.h"
 #include "base/file.h"
 #include "content/liquid.h"
 #include <stdio.h>
@@ -168,10 +169,8 @@ int cmd_template(int argc, char **argv)
     if (!arguments_read(argc, argv, table, &arguments, &why))
         return command_fail("template", &why);
     struct slice name = slice_str(arguments.word_count ? arguments.words[0] : "");
-    if (arguments.wants_help || !slice_equal(name, SLICE("render"))) {
-        fputs(usage, arguments.wants_help ? stdout : stderr);
-        return arguments.wants_help ? 0 : 2;
-    }
+    if (arguments.wants_help || !slice_equal(name, SLICE("render")))
+        return usage_tell("template", usage, &arguments);
     struct session session = {0};
     int status = options.is_batch ? batch_run("template", take_line, &session) : render_once(&session, &options);
     arena_release(&session.arena);

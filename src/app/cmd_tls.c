@@ -2,14 +2,14 @@
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
-#include "app/config.h"
 #include "app/desk.h"
+#include "app/site_name.h"
+#include "app/usage.h"
 #include "base/json.h"
 #include "deliver/tls_count.h"
 #include "deliver/tls_seen.h"
 #include "dns/resolver.h"
 #include "report/tls_report.h"
-#include "shape/site.h"
 #include <stdio.h>
 
 static const char usage[] =
@@ -60,48 +60,6 @@ static bool rule_run(struct db *db, struct fault *why, void *context)
         VALUES(V_STR(change->kind), V_TEXT(change->name), V_TEXT(change->rule), V_INT(change->now)), &change->changed);
 }
 
-/* Where the server that these rules are for has its own sites. */
-static bool folder_find(const char *given, const char *settings, struct config *config, const char **folder,
-                        struct fault *why)
-{
-    settings = arguments_config(settings);
-    config_init(config);
-    if (!given && settings && !config_load(config, settings, why))
-        return false;
-    *folder = given ? given : config->sites_folder.text;
-    return true;
-}
-
-/* A rule for a site that is none would hold for nobody, and look as if. A host's name is as good as a file's: what no
- * file knows is called by its MX host. */
-static bool site_check(struct slice name, const char *folder, struct fault *why)
-{
-    enum { FAR = 4 };
-    struct sites *sites;
-    const struct sites_options options = {.folder = folder};
-    size_t count, least = FAR;
-    if (!sites_open(&options, &sites, why))
-        return false;
-    const struct site_rule *const *rules = sites_rules(sites, &count), *nearest = NULL;
-    bool is_known = sites_rule_named(sites, name) != NULL || slice_find_byte(name, '.') != SLICE_NPOS;
-    for (size_t i = 0; !is_known && i < count; i++) {
-        size_t far = slice_distance(rules[i]->name, name);
-        if (far < least) {
-            least = far;
-            nearest = rules[i];
-        }
-    }
-    if (!is_known && nearest)
-        fault_set(why, FAULT_INPUT, "there is no site \"%.*s\"; did you mean \"%.*s\"?", SLICE_ARG(name),
-                  SLICE_ARG(nearest->name));
-    else if (!is_known)
-        fault_set(why, FAULT_INPUT,
-                  "there is no site \"%.*s\" in data/sites or %s; for a receiver's domain: todoke tls rule set domain",
-                  SLICE_ARG(name), folder);
-    sites_free(sites);
-    return is_known;
-}
-
 /* The name as the engine looks it up. */
 static bool rule_name(struct desk *desk, const char *kind, const char *given, struct slice *name, struct fault *why)
 {
@@ -127,7 +85,6 @@ static bool rule_name(struct desk *desk, const char *kind, const char *given, st
 static bool rule_set(struct desk *desk, const struct arguments *words, const char *folder, const char *settings,
                      struct fault *why)
 {
-    SCOPED(config) config = {0};
     bool is_set = strcmp(words->words[1], "set") == 0;
     enum tls_rule rule = TLS_RULE_OPPORTUNISTIC;
     struct rule_change change = {.kind = words->words[2], .now = world_wall(&desk->world)};
@@ -140,7 +97,7 @@ static bool rule_set(struct desk *desk, const struct arguments *words, const cha
                          words->words[4]);
     if (!rule_name(desk, change.kind, words->words[3], &change.name, why) ||
         (is_set && strcmp(change.kind, "site") == 0 &&
-         (!folder_find(folder, settings, &config, &folder, why) || !site_check(change.name, folder, why))))
+         !site_name_check(change.name, folder, settings, "todoke tls rule set domain", why)))
         return false;
     if (is_set)
         change.rule = is_waiver ? SLICE("forbidden") : tls_rule_word(rule);
@@ -246,10 +203,8 @@ int cmd_tls(int argc, char **argv)
     bool is_remove = is_rule && words.word_count == 4 && strcmp(words.words[1], "remove") == 0;
     bool is_seen = words.word_count == 1 && strcmp(words.words[0], "seen") == 0;
     bool is_forget = words.word_count == 2 && strcmp(words.words[0], "forget") == 0;
-    if (words.wants_help || (!is_list && !is_set && !is_remove && !is_seen && !is_forget)) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || (!is_list && !is_set && !is_remove && !is_seen && !is_forget))
+        return usage_tell("tls", usage, &words);
     SCOPED(desk) desk;
     bool ok = desk_open(&desk, store, &why) && (is_list     ? rules_list(&desk, is_json, &why)
                                                 : is_seen   ? seen_list(&desk, is_json, &why)
@@ -323,10 +278,8 @@ int cmd_tlsrpt(int argc, char **argv)
     if (!arguments_read(argc, argv, table, &words, &why))
         return command_fail("tlsrpt", &why);
     bool is_sent = words.word_count == 1 && strcmp(words.words[0], "sent") == 0;
-    if (words.wants_help || (!is_sent && (words.word_count != 2 || strcmp(words.words[0], "show") != 0))) {
-        fputs(report_usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || (!is_sent && (words.word_count != 2 || strcmp(words.words[0], "show") != 0)))
+        return usage_tell("tlsrpt", report_usage, &words);
     const struct tls_report_from from = {slice_str(organization), slice_str(contact),
                                          slice_str(is_sent ? "" : words.words[1])};
     SCOPED(desk) desk;

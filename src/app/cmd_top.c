@@ -7,6 +7,7 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "app/explain_site.h"
+#include "app/usage.h"
 
 #include "alarm/alarm.h"
 #include "base/utf8.h"
@@ -397,16 +398,14 @@ int cmd_top(int argc, char **argv)
     struct fault why = {0};
     if (!arguments_read(argc, argv, table, &words, &why) || !arguments_lang(lang_name, &lang, &why))
         return command_fail("top", &why);
-    if (words.wants_help || words.word_count) {
-        fputs(usage, words.wants_help ? stdout : stderr);
-        return words.wants_help ? 0 : 2;
-    }
+    if (words.wants_help || words.word_count)
+        return usage_tell("top", usage, &words);
     bool is_live = !is_once && !is_json && isatty(STDOUT_FILENO);
     const sigset_t ending = ending_signals();
     if (is_live)
         sigprocmask(SIG_BLOCK, &ending, NULL);
     SCOPED(desk) desk = {0};
-    bool ok = desk_open(&desk, store, &why);
+    bool ok = desk_look(&desk, store, &why);
     if (ok)
         ok = is_live ? live(&desk, lang, &why) : once(&desk, lang, is_json, &why);
     return ok ? 0 : command_fail("top", &why);

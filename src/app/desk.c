@@ -4,7 +4,9 @@
 #include "base/utf8.h"
 #include "campaign/brand.h"
 #include "mail/address.h"
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 bool desk_open(struct desk *desk, const char *store_url, struct fault *why)
 {
@@ -16,6 +18,16 @@ bool desk_open(struct desk *desk, const char *store_url, struct fault *why)
         return true;
     desk_release(desk);
     return false;
+}
+
+bool desk_look(struct desk *desk, const char *store_url, struct fault *why)
+{
+    const char *url = arguments_store(store_url);
+    *desk = (struct desk){0};
+    if (*url && !slice_starts(slice_str(url), SLICE("postgres")) && access(url, F_OK) != 0 && errno == ENOENT)
+        return fault_set(why, FAULT_INPUT,
+                         "there is no store at %s; say where it is with --store, or with $TODOKE_STORE", url);
+    return desk_open(desk, store_url, why);
 }
 
 void desk_release(struct desk *desk)

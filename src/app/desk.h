@@ -14,6 +14,9 @@ struct desk {
 };
 /* store_url: --store, or NULL for arguments_store's default. */
 NODISCARD bool desk_open(struct desk *desk, const char *store_url, struct fault *why);
+/* The same, but a store that is not there is not made: who asks where his mail is must not be told "nothing is owed"
+ * because he stood in another directory. INPUT names the place. */
+NODISCARD bool desk_look(struct desk *desk, const char *store_url, struct fault *why);
 void desk_release(struct desk *desk);
 
 /* The brand that --brand names; without it the only one there is, or 0 where there is none. INPUT: several, or not

@@ -2,12 +2,14 @@
 
 #include "app/change.h"
 #include "app/config.h"
+#include "app/site_name.h"
 #include "base/json.h"
 #include "campaign/campaign.h"
 #include "campaign/queue_order.h"
 #include "mail/address.h"
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { ORDERS_SHOWN = 200 };
@@ -16,57 +18,78 @@ enum { ORDERS_SHOWN = 200 };
 static struct slice person(struct desk *desk)
 {
     const struct passwd *entry = getpwuid(getuid());
+    const char *before = getuid() == 0 ? getenv("SUDO_USER") : NULL;
     SCOPED(buf) text = BUF(300);
-    if (entry)
+    if (before && *before)
+        buf_printf(&text, "user %.200s (sudo)", before);
+    else if (entry)
         buf_printf(&text, "user %.200s", entry->pw_name);
     else
         buf_printf(&text, "user id %lu", (unsigned long)getuid());
     return arena_copy(&desk->arena, buf_slice(&text));
 }
 
-static bool order_read(struct desk *desk, const struct queue_order_arguments *arguments, enum order_verb verb,
-                       struct queue_order *order, struct fault *why)
+/* A shell's variable that is not set: never "all". */
+static bool none_is_empty(const struct queue_order_arguments *arguments, struct fault *why)
+{
+    const struct {
+        const char *option, *value;
+    } texts[] = {{"--brand", arguments->brand}, {"--campaign", arguments->campaign}, {"--domain", arguments->domain},
+                 {"--site", arguments->site},   {"--source", arguments->source},     {"--pool", arguments->pool},
+                 {"--to", arguments->to}};
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        if (texts[i].value && !*texts[i].value)
+            return fault_set(why, FAULT_INPUT, "%s is empty", texts[i].option);
+    return true;
+}
+
+bool queue_filter_read(struct desk *desk, const struct queue_order_arguments *arguments, struct queue_order *order,
+                       struct fault *why)
 {
     time_ms now = world_wall(&desk->world), age = 0;
     struct campaign campaign = {0};
-    *order = (struct queue_order){.at = now, .verb = verb, .who = person(desk)};
-    if (arguments->brand && !desk_brand(desk, arguments->brand, &order->brand_id, why))
-        return false;
-    if (arguments->campaign &&
-        !campaign_find(desk->reader, why, slice_str(arguments->campaign), &desk->arena, &campaign))
+    *order = (struct queue_order){.at = now};
+    if (!none_is_empty(arguments, why) ||
+        (arguments->brand && !desk_brand(desk, arguments->brand, &order->brand_id, why)) ||
+        (arguments->campaign &&
+         !campaign_find(desk->reader, why, slice_str(arguments->campaign), &desk->arena, &campaign)))
         return false;
     order->campaign_id = campaign.id;
     if (arguments->domain && !domain_normalise(slice_str(arguments->domain), &desk->arena, &order->domain, why))
         return fault_prefix(why, "--domain %.100s: ", arguments->domain);
-    if (arguments->site)
+    if (arguments->site) {
         order->site = slice_str(arguments->site);
+        if (!site_name_check(order->site, NULL, NULL, "--domain", why))
+            return false;
+    }
     if (arguments->older_than && (!config_duration(slice_str(arguments->older_than), &age) || age <= 0))
         return fault_set(why, FAULT_INPUT, "--older-than %.100s: a number and s, m, h or d, as in 2d",
                          arguments->older_than);
     order->accepted_until = now - age;
-    order->why = arguments->why ? slice_str(arguments->why) : SLICE("by hand");
-    if (order->why.len > 400)
-        return fault_set(why, FAULT_INPUT, "--why: at most 400 octets");
-    const struct {
-        const char *option, *value;
-    } texts[] = {{"--site", arguments->site},
-                 {"--source", arguments->source},
-                 {"--pool", arguments->pool},
-                 {"--to", arguments->to}};
-    for (size_t i = 0; i < COUNT_OF(texts); i++)
-        if (texts[i].value && !*texts[i].value) /* a shell's variable that is not set: never "all" */
-            return fault_set(why, FAULT_INPUT, "%s is empty", texts[i].option);
     if (arguments->source)
         order->source = slice_str(arguments->source);
     if (arguments->pool)
         order->pool = slice_str(arguments->pool);
+    return queue_filter_ready(desk->reader, why, order, &desk->arena);
+}
+
+static bool order_read(struct desk *desk, const struct queue_order_arguments *arguments, enum order_verb verb,
+                       struct queue_order *order, struct fault *why)
+{
+    if (!queue_filter_read(desk, arguments, order, why))
+        return false;
+    order->verb = verb;
+    order->who = person(desk);
+    order->why = arguments->why ? slice_str(arguments->why) : SLICE("by hand");
+    if (order->why.len > 400)
+        return fault_set(why, FAULT_INPUT, "--why: at most 400 octets");
     if ((verb == ORDER_MOVE) != (arguments->to != NULL))
         return fault_set(why, FAULT_INPUT,
                          "a move needs --to POOL (or --to brand: back to the brand's own), others none");
     if (arguments->to && strcmp(arguments->to, "brand") != 0)
         order->to_pool = slice_str(arguments->to);
     if (!arguments->brand && !arguments->campaign && !arguments->domain && !arguments->site && !arguments->source &&
-        !arguments->pool && !age)
+        !arguments->pool && !arguments->older_than)
         return fault_set(why, FAULT_INPUT,
                          "say of which mails: --brand, --campaign, --domain, --site, --source, --pool or --older-than");
     return queue_order_ready(desk->reader, why, order, &desk->arena);
@@ -109,6 +132,13 @@ static bool count(struct desk *desk, const struct queue_order *order, bool is_js
     return true;
 }
 
+static bool some_node_lives(struct desk *desk, bool *lives, struct fault *why)
+{
+    int64_t one;
+    return db_query_ints(desk->reader, why, "SELECT 1 FROM node WHERE until_ms > $1 LIMIT 1",
+                         VALUES(V_INT(world_wall(&desk->world))), &one, 1, lives);
+}
+
 bool queue_order_give(struct desk *desk, const struct queue_order_arguments *arguments, enum order_verb verb,
                       struct fault *why)
 {
@@ -117,7 +147,8 @@ bool queue_order_give(struct desk *desk, const struct queue_order_arguments *arg
         return false;
     if (arguments->is_dry_run)
         return count(desk, &order, arguments->is_json, why);
-    if (!store_change(desk->store, give_run, &order, why))
+    bool is_served;
+    if (!store_change(desk->store, give_run, &order, why) || !some_node_lives(desk, &is_served, why))
         return false;
     if (arguments->is_json)
         printf("{\"order\":\"%llu\",\"verb\":\"%.*s\"}\n", (unsigned long long)order.id,
@@ -125,19 +156,34 @@ bool queue_order_give(struct desk *desk, const struct queue_order_arguments *arg
     else if (order_is_standing(&order) && verb == ORDER_HOLD)
         printf("order %llu: held from now on, mails that come later too\n", (unsigned long long)order.id);
     else
-        printf("order %llu: the server carries it out; `todoke queue orders` tells how far it is\n",
-               (unsigned long long)order.id);
+        printf("order %llu: %s; `todoke queue orders` tells how far it is\n", (unsigned long long)order.id,
+               is_served ? "the server carries it out" : "no server runs, it is carried out when one starts");
     return true;
 }
 
 /* ── the record ── */
 
-static void filter_write(const struct queue_order *order, struct buf *out)
+/* " brand Shop"; its id when it is there no more. */
+static bool named_write(struct desk *desk, const char *what, const char *sql, uint64_t id, struct buf *out,
+                        struct fault *why)
 {
-    if (order->brand_id)
-        buf_printf(out, " brand %llu", (unsigned long long)order->brand_id);
-    if (order->campaign_id)
-        buf_printf(out, " campaign %llu", (unsigned long long)order->campaign_id);
+    SCOPED(rows) rows = {0};
+    if (!id)
+        return true;
+    if (!db_query(desk->reader, why, &rows, sql, VALUES(V_INT((int64_t)id))))
+        return false;
+    if (rows_next(&rows))
+        buf_printf(out, " %s %.*s", what, SLICE_ARG(rows_text(&rows, 0)));
+    else
+        buf_printf(out, " %s %llu", what, (unsigned long long)id);
+    return rows_end(&rows);
+}
+
+static bool filter_write(struct desk *desk, const struct queue_order *order, struct buf *out, struct fault *why)
+{
+    if (!named_write(desk, "brand", "SELECT name FROM brand WHERE id = $1", order->brand_id, out, why) ||
+        !named_write(desk, "campaign", "SELECT name FROM campaign WHERE id = $1", order->campaign_id, out, why))
+        return false;
     if (order->domain.len)
         buf_printf(out, " domain %.*s", SLICE_ARG(order->domain));
     if (order->site.len)
@@ -152,6 +198,7 @@ static void filter_write(const struct queue_order *order, struct buf *out)
         buf_text(out, " accepted before ");
         time_rfc3339(out, order->accepted_until);
     }
+    return true;
 }
 
 /* RFC 3339; "" for 0. */
@@ -206,13 +253,16 @@ bool queue_order_list(struct desk *desk, bool is_json, struct fault *why)
             order_json(desk, order);
             continue;
         }
-        filter_write(order, &filter);
+        if (!filter_write(desk, order, &filter, why))
+            return false;
         printf("%llu  %.*s  %.*s  %.*s%.*s  (%.*s): %lld%s moved, ", (unsigned long long)order->id,
                SLICE_ARG(desk_time(desk, order->at)), SLICE_ARG(order->who),
                SLICE_ARG(order->verb < ORDER_VERB_COUNT ? order_verb_word(order->verb) : SLICE("?")),
                SLICE_ARG(buf_slice(&filter)), SLICE_ARG(order->why), (long long)order->moved,
                order->verb == ORDER_MOVE ? " lanes" : "");
-        if (order->done)
+        if (order->done && order->verb == ORDER_HOLD && order_is_standing(order))
+            puts("it stands: what came later was held too, until a release");
+        else if (order->done)
             puts("done");
         else
             printf("under way, %lld of %d buckets left\n", (long long)order->buckets_left, ID_BUCKETS);

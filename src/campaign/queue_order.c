@@ -3,7 +3,22 @@
 #include "campaign/campaign.h"
 #include "shape/source.h"
 
-bool queue_order_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena)
+/* A pool is there when a source is in it, or somebody sends by it. An order about a slip of the pen would find nothing,
+ * and look as if. */
+static bool pool_check(struct db *db, struct fault *why, struct slice pool)
+{
+    int64_t one;
+    bool found;
+    if (!pool.len || slice_equal(pool, SLICE(SOURCE_POOL_DEFAULT)))
+        return true;
+    return db_query_ints(db, why,
+                         "SELECT 1 FROM source WHERE pool = $1 UNION ALL SELECT 1 FROM brand WHERE pool = $1 UNION ALL "
+                         "SELECT 1 FROM lane WHERE pool = $1 LIMIT 1",
+                         VALUES(V_TEXT(pool)), &one, 1, &found) &&
+           (found || fault_set(why, FAULT_INPUT, "pool: there is no pool \"%.*s\"", SLICE_ARG(pool)));
+}
+
+bool queue_filter_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena)
 {
     if (order->source.len) {
         struct source source;
@@ -17,6 +32,13 @@ bool queue_order_ready(struct db *db, struct fault *why, struct queue_order *ord
                              SLICE_ARG(source.pool));
         order->pool = source.pool;
     }
+    return pool_check(db, why, order->pool);
+}
+
+bool queue_order_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena)
+{
+    if (!queue_filter_ready(db, why, order, arena))
+        return false;
     if (!order->brand_id && !order->campaign_id && !order->domain.len && !order->site.len && !order->pool.len &&
         order->accepted_until >= order->at)
         return fault_set(why, FAULT_INPUT,

@@ -8,8 +8,10 @@
 #include "base/arena.h"
 #include "queue/order.h"
 
-/* Before it is given or counted: order->source finds its pool. INPUT: no such source; a pool to move to that has no
- * source; no filter at all. */
+/* Its filters alone: order->source finds its pool. INPUT: no such source, no such pool. */
+NODISCARD bool queue_filter_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena);
+/* Before it is given or counted; the filters too. INPUT: as above; a pool to move to that has no source; no filter at
+ * all. */
 NODISCARD bool queue_order_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena);
 /* Inside a write job. */
 NODISCARD bool queue_order_begin(struct db *db, struct fault *why, struct queue_order *order);

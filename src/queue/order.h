@@ -53,6 +53,11 @@ NODISCARD bool order_give(struct db *db, struct fault *why, struct queue_order *
 NODISCARD bool order_count(struct db *db, struct fault *why, const struct queue_order *order,
                            int64_t states[DELIVERY_STATE_COUNT]);
 
+/* The owed deliveries that the order's filters mean, whatever its verb; only those in `state` (DELIVERY_STATE_COUNT:
+ * all), the next due first, at most `limit`: id, address, state, changed_ms, due_ms, attempts, campaign_id. */
+NODISCARD bool order_rows(struct db *db, struct fault *why, const struct queue_order *order, enum delivery_state state,
+                          int64_t limit, struct rows *rows);
+
 /* In a write job: go on with the oldest orders in buckets that are ours, about `most` rows. *released, in the arena:
  * what the claimer must hear once the job is committed. *has_more: call again at once; otherwise what is left waits for
  * mails on the wire or is another node's. */
