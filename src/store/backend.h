@@ -39,6 +39,9 @@ struct backend {
     struct slice (*text)(const struct rows *rows, int column);
     bool (*begin)(struct db *db, struct fault *why, bool for_writing);
     bool (*commit)(struct db *db, struct fault *why);
+    /* After a commit whose sync failed, but whose record is there: all commits are durable now. NULL: a commit that is
+     * there always is. */
+    bool (*secure)(struct db *db, struct fault *why);
     void (*rollback)(struct db *db);
     bool (*reconnect)(struct db *db, struct fault *why);
     bool (*has_news)(struct db *db); /* has somebody else committed since it was asked last? NULL: not known here */

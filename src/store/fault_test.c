@@ -15,6 +15,8 @@ static struct {
     int countdown; /* writes and syncs until the first failure; negative: never */
     int failures;  /* how many then fail */
     int code;
+    bool syncs_fail; /* all of them */
+    int syncs_failed;
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .countdown = -1};
 
 struct disk_file {
@@ -64,9 +66,17 @@ static int disk_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
     return real_of(file)->pMethods->xTruncate(real_of(file), size);
 }
+static bool sync_fails(void)
+{
+    pthread_mutex_lock(&disk.lock);
+    bool fails = disk.syncs_fail;
+    disk.syncs_failed += fails;
+    pthread_mutex_unlock(&disk.lock);
+    return fails;
+}
 static int disk_sync(sqlite3_file *file, int flags)
 {
-    return fails_now() ? SQLITE_IOERR_FSYNC : real_of(file)->pMethods->xSync(real_of(file), flags);
+    return fails_now() || sync_fails() ? SQLITE_IOERR_FSYNC : real_of(file)->pMethods->xSync(real_of(file), flags);
 }
 static int disk_size(sqlite3_file *file, sqlite3_int64 *size)
 {
@@ -216,6 +226,68 @@ static void a_full_disk_fails_those_in_a_hurry_and_keeps_the_rest(void **state)
     test_store_end(&test);
 }
 
+/* The record of the commit is in the log (it is found there after reconnecting, as nobody else had the file open), but
+ * no sync has come back: nobody may be told yet. */
+struct told {
+    struct write_job job;
+    bool is_told, was_synced; /* under the disk's lock */
+};
+static bool told_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    return db_do(db, why,
+                 "INSERT INTO bucket_counter (bucket, seq) VALUES (1, 1) ON CONFLICT (bucket) DO UPDATE SET seq = "
+                 "bucket_counter.seq + 1",
+                 NO_VALUES, NULL);
+}
+static void told_done(struct write_job *job, const struct fault *why)
+{
+    struct told *told = (struct told *)job;
+    pthread_mutex_lock(&disk.lock);
+    told->is_told = true;
+    told->was_synced = !disk.syncs_fail && !why;
+    pthread_mutex_unlock(&disk.lock);
+}
+static bool is_so(const bool *what)
+{
+    pthread_mutex_lock(&disk.lock);
+    bool so = *what;
+    pthread_mutex_unlock(&disk.lock);
+    return so;
+}
+
+static void what_no_sync_has_confirmed_is_not_told(void **state)
+{
+    TEST_STORE(test, state);
+    db_free(test.reader);
+    test.reader = NULL;
+    pthread_mutex_lock(&disk.lock);
+    disk.syncs_fail = true;
+    disk.syncs_failed = 0;
+    pthread_mutex_unlock(&disk.lock);
+    struct told told = {.job = {.run = told_run, .done = told_done}};
+    store_write(test.store, &told.job);
+    for (int tries = 0; tries < 10000; tries++) { /* the commit's, and those of several tries to make sure */
+        pthread_mutex_lock(&disk.lock);
+        bool is_enough = disk.syncs_failed >= 6;
+        pthread_mutex_unlock(&disk.lock);
+        if (is_enough || is_so(&told.is_told))
+            break;
+        usleep(1000);
+    }
+    assert_false(is_so(&told.is_told));
+    pthread_mutex_lock(&disk.lock);
+    disk.syncs_fail = false;
+    pthread_mutex_unlock(&disk.lock);
+    for (int tries = 0; tries < 20000 && !is_so(&told.is_told); tries++)
+        usleep(1000);
+    assert_true(is_so(&told.is_told));
+    assert_true(told.was_synced);
+    struct fault why = {0};
+    test.reader = store_reader_open(test.store, &why);
+    assert_int_equal(test_number(test.reader, "SELECT seq FROM bucket_counter WHERE bucket = 1"), 1);
+    test_store_end(&test);
+}
+
 /* ── a server that goes away ── */
 
 struct dropped {
@@ -274,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_ONE(every_write_fails_once_and_nothing_is_lost, "sqlite"),
         ON_ONE(a_full_disk_fails_those_in_a_hurry_and_keeps_the_rest, "sqlite"),
+        ON_ONE(what_no_sync_has_confirmed_is_not_told, "sqlite"),
         ON_ONE(a_lost_connection_is_made_anew, "postgres"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -278,6 +278,18 @@ static bool sqlite_commit(struct db *db, struct fault *why)
     return sqlite_run(db, why, "COMMIT", NO_VALUES, 1, NULL);
 }
 
+/* A sync that failed says nothing of the next: the kernel may have dropped the pages, or believe them written. So what
+ * the log says, which the kernel still has, is copied into the database, all of it, and that is synced. */
+static bool sqlite_secure(struct db *db, struct fault *why)
+{
+    struct sqlite_db *lite = sqlite_of(db);
+    int frames = 0, copied = 0;
+    int code = sqlite3_wal_checkpoint_v2(lite->handle, NULL, SQLITE_CHECKPOINT_FULL, &frames, &copied);
+    if (code == SQLITE_OK && frames == copied)
+        return true;
+    return sqlite_fault(lite, code == SQLITE_OK ? SQLITE_BUSY : code, why, "checkpoint");
+}
+
 static void sqlite_rollback(struct db *db)
 {
     struct sqlite_db *lite = sqlite_of(db);
@@ -412,6 +424,7 @@ static const struct backend sqlite_backend = {
     .text = sqlite_text,
     .begin = sqlite_begin,
     .commit = sqlite_commit,
+    .secure = sqlite_secure,
     .rollback = sqlite_rollback,
     .reconnect = sqlite_reconnect,
     .has_news = sqlite_has_news,

@@ -11,7 +11,7 @@
  *
  * A COMMIT that failed may still have taken place (the connection broke after it; an fsync failed with the commit
  * record in the log). So each group writes a fresh token into its node's row of writer_mark, and after reconnecting
- * reads it: found, the group was committed and nothing runs twice. */
+ * reads it: found, the group was committed and nothing runs twice; it is told when it is on the disk for sure. */
 #include "store/writer.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -282,6 +282,7 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
     time_ms wait = WAIT_FIRST_MS;
     uint64_t token = random_next(&writer->random);
     bool must_ask = false; /* a COMMIT may have taken place */
+    const struct backend *backend = writer->db->backend;
     unsigned conflicts = 0;
     memset(writer->db->counters.wanted, 0, sizeof(writer->db->counters.wanted));
     while (group->first) {
@@ -289,8 +290,8 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
         bool is_there = false;
         if (must_ask && !token_is_there(writer, token, &why, &is_there))
             outcome = STORE_LOST;
-        else if (is_there)
-            outcome = COMMITTED;
+        else if (is_there) /* and on the disk? */
+            outcome = !backend->secure || backend->secure(writer->db, &why) ? COMMITTED : STORE_LOST;
         else {
             if (must_ask) /* it did not take place: now those in a hurry may know */
                 fail_fast(writer, group, &why);
@@ -324,7 +325,7 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
             return STORE_LOST;
         }
         struct fault ignored;
-        if (!writer->db->backend->reconnect(writer->db, &ignored))
+        if (!backend->reconnect(writer->db, &ignored))
             why = ignored;
     }
     return STORE_LOST;
