@@ -7,8 +7,8 @@
     Group.end_all()                  # nothing stays behind
 
 Processor time comes from a cgroup (v1 cpuacct or v2 cpu.stat), so that children count; where none can be made, from /proc for
-the processes that were started here. Rates drift with the neighbours, processor time much less: every bench measures in turns
-(ours, theirs, ours, theirs, ...) and says the median and the spread."""
+the processes that were started here. A shared machine drifts by a third within minutes, rates and processor time alike: every bench
+measures in turns (ours, theirs, ours, theirs, ...), compares what was measured side by side, and says the median of those ratios."""
 import ctypes
 import fcntl
 import os
@@ -176,6 +176,16 @@ def spread(values, form="{:.0f}"):
     return f"{form.format(median(values))} ({form.format(min(values))}-{form.format(max(values))})"
 
 
+def ratio(ours, theirs, key):
+    """The median of what one was of the other in the same turn."""
+    return median([our[key] / their[key] for our, their in zip(ours, theirs)])
+
+
+def signatures_more(plain, signed, signatures):
+    """How many signatures a signed mail costs more than one that is not, in the same turn; 0 where openssl is not there."""
+    return median([(more["cpu_ms"] - less["cpu_ms"]) / one if one else 0 for less, more, one in zip(plain, signed, signatures)])
+
+
 def signature_ms():
     """Milliseconds of a core for one RSA-2048 signature on this machine now, by `openssl speed`; None without openssl. One process for
     each core at once, as the program signs: a core whose neighbour works too is slower (power, caches, threads of one core). Each
@@ -187,6 +197,14 @@ def signature_ms():
         return None
     rates = [re.search(r"^rsa\s+2048 bits\s+\S+\s+\S+\s+([\d.]+)", process.communicate()[0], re.M) for process in running]
     return sum(1000 / float(found.group(1)) for found in rates) / len(rates) if rates and all(rates) else None
+
+
+def beside_signatures(signatures, turn):
+    """What the turn gives, between two looks at what a signature costs: their mean goes into the list (0 without openssl)."""
+    before = signature_ms() or 0
+    made = turn()
+    signatures.append((before + (signature_ms() or 0)) / 2)
+    return made
 
 
 def until(question, seconds, what, every=0.02):
