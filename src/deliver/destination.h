@@ -77,13 +77,15 @@ static inline bool destination_waits(const struct destination *destination)
 struct route_kept *route_kept_new(const struct route *route, const struct security_policy *policy); /* copies both */
 void route_kept_drop(struct route_kept *kept); /* one holder less */
 
-/* flow.c: the worker meets it, leaves it, and what waits in it */
+/* waiting.c: its worker meets it, and leaves it; who waits in it */
 void destination_meet(struct worker *worker, struct destination *destination);
 void destination_leave(struct destination *destination);
 void raw_push(struct destination *destination, struct recipient *recipient);
 struct recipient *raw_pop(struct destination *destination);
 void ready_push(struct destination *destination, struct recipient *recipient);
 void ready_push_front(struct destination *destination, struct recipient *recipient);
+
+/* flow.c */
 /* Its hosts failed while others of the site stand: no connection to it for a while, longer each time. */
 void destination_closed(struct destination *destination, time_ms now);
 

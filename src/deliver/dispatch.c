@@ -1,10 +1,10 @@
 /* dispatch.c - the dispatcher's thread: which lanes are due, and how many each site may have in memory */
 #include "deliver/destination.h"
 #include "deliver/engine_inside.h"
+#include "deliver/holds.h"
 #include "deliver/site.h"
 
 #include "base/log.h"
-#include <stdio.h>
 
 enum {
     SITE_READY_FACTOR = 32, /* recipients in memory for each connection a site may have */
@@ -212,11 +212,6 @@ void engine_submitted(struct engine *engine, const struct submit_news *news, siz
             post_news(engine, &news[i].lane, news[i].bucket, news[i].due);
 }
 
-static bool key_is_held(void *context, const struct lane_key *key)
-{
-    return holds_has(context, key);
-}
-
 static void news_arrived(struct mailbox *mailbox, struct mail_item *batch)
 {
     struct dispatcher *dispatcher = mailbox->owner;
@@ -230,92 +225,6 @@ static void news_arrived(struct mailbox *mailbox, struct mail_item *batch)
 }
 
 /* ── once a second: holds, doubtful ones, leases, routes ── */
-
-static bool read_holds(struct dispatcher *dispatcher, struct map *names, struct fault *why)
-{
-    SCOPED(rows) rows = {0};
-    if (!db_query(
-            dispatcher->reader, why, &rows,
-            "SELECT kind, name FROM hold UNION ALL SELECT 'campaign', CAST(id AS TEXT) FROM campaign WHERE state = "
-            "'expanding' AND ranked_ms > 0", /* the first rank may be in its last bucket */
-            NO_VALUES))
-        return false;
-    while (rows_next(&rows)) {
-        char name[320];
-        snprintf(name, sizeof(name), "%.*s %.*s", SLICE_ARG(rows_text(&rows, 0)), SLICE_ARG(rows_text(&rows, 1)));
-        map_set(names, slice_str(name), dispatcher);
-    }
-    return rows_end(&rows);
-}
-
-static bool same_names(const struct map *a, const struct map *b)
-{
-    if (a->count != b->count)
-        return false;
-    size_t at = 0;
-    for (struct map_entry *entry; (entry = map_walk(a, &at));)
-        if (!map_get(b, entry->key))
-            return false;
-    return true;
-}
-
-static struct holds *holds_copy(const struct holds *holds)
-{
-    struct holds *copy = NEW(struct holds);
-    size_t at = 0;
-    for (struct map_entry *entry; (entry = map_walk(&holds->names, &at));)
-        map_set(&copy->names, entry->key, entry->value);
-    return copy;
-}
-
-static void refresh_holds(struct dispatcher *dispatcher)
-{
-    if (dispatcher->is_stopping) /* the workers are going */
-        return;
-    struct holds *fresh = NEW(struct holds);
-    struct fault why = {0};
-    bool ok = read_holds(dispatcher, &fresh->names, &why);
-    if (!ok || (dispatcher->holds && same_names(&fresh->names, &dispatcher->holds->names))) {
-        map_release(&fresh->names);
-        free(fresh);
-        return;
-    }
-    lanes_hold(dispatcher->lanes, key_is_held, fresh);
-    if (dispatcher->holds)
-        map_release(&dispatcher->holds->names);
-    free(dispatcher->holds);
-    dispatcher->holds = fresh;
-    for (unsigned i = 0; i < dispatcher->engine->worker_count; i++)
-        worker_control_holds(&dispatcher->engine->workers[i], holds_copy(fresh));
-}
-
-static void refresh_weights(struct dispatcher *dispatcher)
-{
-    struct fault why;
-    SCOPED(rows) rows = {0};
-    if (!db_query(dispatcher->reader, &why, &rows, "SELECT id, weight FROM brand", NO_VALUES))
-        return;
-    while (rows_next(&rows)) {
-        int64_t weight = rows_int(&rows, 1);
-        lanes_weigh(dispatcher->lanes, (uint64_t)rows_int(&rows, 0), weight > 0 ? (unsigned)weight : 1);
-    }
-    if (!rows_end(&rows))
-        log_warn("deliver", "the brands' weights cannot be read: %s", why.text);
-}
-
-static void refresh_ranks(struct dispatcher *dispatcher)
-{
-    struct fault why;
-    SCOPED(rows) rows = {0};
-    if (!db_query(dispatcher->reader, &why, &rows,
-                  "SELECT id, ranked_ms FROM campaign WHERE state IN ('expanding', 'sending') AND ranked_ms > 0",
-                  NO_VALUES))
-        return;
-    while (rows_next(&rows))
-        lanes_rank(dispatcher->lanes, (uint64_t)rows_int(&rows, 0), rows_int(&rows, 1));
-    if (!rows_end(&rows))
-        log_warn("deliver", "the ranks of campaigns cannot be read: %s", why.text);
-}
 
 void dispatcher_control(struct engine *engine, enum dispatcher_control what)
 {
@@ -353,9 +262,8 @@ static void each_second(struct timer *timer)
         return;
     timer_set(timer, 1000);
     watch_clock(dispatcher);
-    refresh_holds(dispatcher);
-    refresh_weights(dispatcher);
-    refresh_ranks(dispatcher);
+    holds_refresh(dispatcher);
+    holds_refresh_order(dispatcher);
     sources_refresh(dispatcher);
     if (++dispatcher->seconds % DIRECTIONS_S == 0) {
         struct fault why;
@@ -416,7 +324,7 @@ void dispatcher_read_lanes(struct dispatcher *dispatcher)
 
 void dispatcher_read_holds(struct dispatcher *dispatcher)
 {
-    refresh_holds(dispatcher);
+    holds_refresh(dispatcher);
 }
 
 void dispatcher_wake(struct dispatcher *dispatcher)
@@ -441,7 +349,7 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *batch)
         struct control_item *item = (struct control_item *)batch;
         batch = batch->next;
         switch (item->what) {
-        case CONTROL_READ_HOLDS: refresh_holds(dispatcher); break;
+        case CONTROL_READ_HOLDS: holds_refresh(dispatcher); break;
         case CONTROL_LOOK_AT_BOARD: telling_look(dispatcher); break;
         case CONTROL_READ_LANES: dispatcher_read_lanes(dispatcher); break;
         case CONTROL_STOP_CLAIMING:
@@ -486,9 +394,7 @@ static void dispatcher_release(struct dispatcher *dispatcher)
     deferred_clear(&dispatcher->fill);
     loop_free(dispatcher->loop);
     db_free(dispatcher->reader);
-    if (dispatcher->holds)
-        map_release(&dispatcher->holds->names);
-    free(dispatcher->holds);
+    holds_free(dispatcher->holds);
 }
 
 bool dispatcher_start(struct engine *engine, struct fault *why)
@@ -511,9 +417,8 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
     timer_init(&dispatcher->load, dispatcher->loop, load_more, dispatcher);
     deferred_init(&dispatcher->fill, dispatcher->loop, fill_sites, dispatcher);
     nodes_begin(dispatcher); /* from here on nothing is missed that the lanes do not read */
-    refresh_holds(dispatcher);
-    refresh_weights(dispatcher);
-    refresh_ranks(dispatcher);
+    holds_refresh(dispatcher);
+    holds_refresh_order(dispatcher);
     lanes_load_begin(dispatcher->lanes);
     if (!routing_begin(dispatcher, why) || !load_some(dispatcher, why)) {
         nodes_end(dispatcher);

@@ -16,190 +16,18 @@ enum {
     APPETITE_LEAST = 4, /* and these */
     OVERTAKEN_MS = 50,  /* its connections are busy: so long the others wait for whose turn it is */
     CLOSED_MS = 30000,
-    IN_MEMORY_PLENTY = 5000, /* recipients of a worker: beyond that only what is sent soon is composed */
-    LOOK_AGAIN_MS = 15100,   /* for a cap that is used up */
+    LOOK_AGAIN_MS = 15100, /* for a cap that is used up */
     CLOSED_DOUBLINGS = 5,
     WAYS_PLENTY = 1000, /* sites of a worker: of more than these only some have ways (0.7 KB for each source) */
 };
 
-/* ── the site's parts ── */
-
-static void site_wake(struct timer *timer)
-{
-    struct site *site = timer->owner;
-    worker_pump(site->worker, site);
-}
+/* ── connections ── */
 
 static void wake_in(struct site *site, time_ms wait)
 {
     if (!timer_is_set(&site->wake) || loop_now(site->worker->loop) + wait < site->wake.due)
         timer_set(&site->wake, wait);
 }
-
-void site_meet(struct worker *worker, struct site *site)
-{
-    site->is_known_to_worker = true;
-    site->last_busy = &site->first_busy;
-    timer_init(&site->wake, worker->loop, site_wake, site);
-    site->before_of_worker = NULL;
-    site->next_of_worker = worker->sites;
-    if (site->next_of_worker)
-        site->next_of_worker->before_of_worker = site;
-    worker->sites = site;
-    worker->site_count++;
-    site->totals = share_of_site(site);
-}
-
-void site_release_egresses(struct site *site)
-{
-    for (struct egress *egress = site->egresses, *next; egress; egress = next) {
-        next = egress->next;
-        pace_release(&egress->pace);
-        buf_release(&egress->lowered_by);
-        free(egress->share);
-        free(egress->opening);
-        free(egress);
-        atomic_fetch_sub_explicit(&site->worker->engine->ways, 1, memory_order_relaxed);
-    }
-    site->egresses = NULL;
-}
-
-void site_release(struct site *site)
-{
-    site_release_egresses(site);
-    free(site->totals);
-    site->totals = NULL;
-}
-
-void site_leave(struct worker *worker, struct site *site)
-{
-    *(site->before_of_worker ? &site->before_of_worker->next_of_worker : &worker->sites) = site->next_of_worker;
-    if (site->next_of_worker)
-        site->next_of_worker->before_of_worker = site->before_of_worker;
-    worker->site_count--;
-    timer_clear(&site->wake);
-    site_release(site);
-    site->is_known_to_worker = site->is_gated = false;
-    atomic_store_explicit(&site->has_no_way, false, memory_order_relaxed); /* nobody would look again */
-}
-
-void destination_meet(struct worker *worker, struct destination *destination)
-{
-    struct site *site = destination->site;
-    if (!site->is_known_to_worker)
-        site_meet(worker, site);
-    destination->of_site_before = NULL;
-    destination->of_site = site->destinations;
-    if (destination->of_site)
-        destination->of_site->of_site_before = destination;
-    site->destinations = destination;
-    recipients_init(&destination->raw);
-    recipients_init(&destination->ready);
-}
-
-void destination_leave(struct destination *destination)
-{
-    *(destination->of_site_before ? &destination->of_site_before->of_site : &destination->site->destinations) =
-        destination->of_site;
-    if (destination->of_site)
-        destination->of_site->of_site_before = destination->of_site_before;
-    free(destination->clear_until);
-    destination->clear_until = NULL;
-    destination->raw = destination->ready = (struct recipients){0};
-    destination->failures = 0;
-    destination->has_doubts = false;
-}
-
-/* ── recipients that wait ── */
-
-static void becomes_busy(struct destination *destination)
-{
-    struct site *site = destination->site;
-    if (destination->is_busy)
-        return;
-    destination->is_busy = true;
-    destination->next_busy = NULL;
-    *site->last_busy = destination;
-    site->last_busy = &destination->next_busy;
-}
-
-/* Those with nothing left leave the list; nobody else takes any out, so that it can be walked while slots run. */
-static void sweep_busy(struct site *site)
-{
-    struct destination **at = &site->first_busy;
-    for (struct destination *destination; (destination = *at);) {
-        if (destination->raw.count || destination->ready.count) {
-            at = &destination->next_busy;
-        } else {
-            *at = destination->next_busy;
-            destination->is_busy = false;
-        }
-    }
-    site->last_busy = at;
-}
-
-void raw_push(struct destination *destination, struct recipient *recipient)
-{
-    recipients_push(&destination->raw, recipient);
-    destination->site->raw++;
-    becomes_busy(destination);
-}
-
-struct recipient *raw_pop(struct destination *destination)
-{
-    struct recipient *recipient = recipients_pop(&destination->raw);
-    if (recipient)
-        destination->site->raw--;
-    return recipient;
-}
-
-void ready_push(struct destination *destination, struct recipient *recipient)
-{
-    recipients_push(&destination->ready, recipient);
-    becomes_busy(destination);
-}
-
-void ready_push_front(struct destination *destination, struct recipient *recipient)
-{
-    recipients_push_front(&destination->ready, recipient);
-    becomes_busy(destination);
-}
-
-/* How many of a site are composed ahead: enough for its connections, and, while nothing else keeps the pool busy, for
- * what its threads hold back to tell it together. */
-static size_t compose_window(const struct worker *worker, const struct site *site)
-{
-    size_t window = (size_t)site->rule->connections * 2 + 2, soon = (size_t)site->slots * 2 + 1;
-    size_t appetite = atomic_load_explicit(&site->appetite, memory_order_relaxed);
-    if (worker->in_memory > IN_MEMORY_PLENTY)
-        window = soon < window ? soon : window;
-    else if (worker->composing < COMPOSED_TOGETHER && !site->is_heavy)
-        window += COMPOSED_TOGETHER;
-    return appetite && appetite < window ? appetite : window;
-}
-
-void worker_compose_ahead(struct worker *worker, struct site *site)
-{
-    if (site->raw == 0 || loop_now(worker->loop) < site->compose_after)
-        return;
-    for (struct destination *destination = site->first_busy; destination; destination = destination->next_busy) {
-        while (destination->raw.count && destination->slot_count && /* who has no connection needs no memory for it */
-               (site->composing + destination->ready.count < compose_window(worker, site) ||
-                recipients_has_urgent(&destination->raw))) {
-            struct recipient *recipient = raw_pop(destination);
-            if (worker_is_held(worker, recipient)) {
-                worker_give_back(worker, recipient);
-                continue;
-            }
-            worker->composing++;
-            site->composing++;
-            destination->composing++;
-            pool_compose(worker->engine, recipient);
-        }
-    }
-}
-
-/* ── connections ── */
 
 /* Has `a` had less of its share than `b`? First by connections, then by what was sent. */
 static bool has_less(const struct egress *a, const struct egress *b)
@@ -582,7 +410,7 @@ void worker_pump(struct worker *worker, struct site *site)
     time_ms now = loop_now(worker->loop);
     site->is_pumping = true;
     worker_compose_ahead(worker, site);
-    sweep_busy(site);
+    site_sweep(site);
     if (!site->first_busy)
         site->is_gated = false;
     if (!site->is_gated)

@@ -55,11 +55,14 @@ struct site {
     struct site *next_of_worker, *before_of_worker, *next_short;
 };
 
-/* flow.c */
+/* waiting.c */
 void site_meet(struct worker *worker, struct site *site);
 void site_release(struct site *site);
 void site_release_egresses(struct site *site);
 /* The worker has nothing of it any more; met again, it begins anew. */
 void site_leave(struct worker *worker, struct site *site);
+/* Destinations with nothing left leave the list of busy ones; nobody else takes any out, so that it can be walked while
+ * slots run. */
+void site_sweep(struct site *site);
 
 #endif

@@ -1,9 +1,8 @@
 /* worker.c - one delivery thread: its sites' recipients, composed ahead and given to slots */
 #include "deliver/engine_inside.h"
+#include "deliver/holds.h"
 #include "deliver/site.h"
 #include "deliver/slot.h"
-
-#include <stdio.h>
 
 enum { COMPOSE_AGAIN_MS = 1000, COMPOSED_LIGHT = 32 * 1024 };
 
@@ -56,21 +55,6 @@ void worker_give_back(struct worker *worker, struct recipient *recipient)
 {
     recipient->next_due = recipient->due;
     worker_send_home(worker, recipient);
-}
-
-bool holds_has(const struct holds *holds, const struct lane_key *key)
-{
-    if (!holds || holds->names.count == 0)
-        return false;
-    char name[320];
-    snprintf(name, sizeof(name), "campaign %llu", (unsigned long long)key->campaign_id);
-    if (key->campaign_id && map_get(&holds->names, slice_str(name)))
-        return true;
-    snprintf(name, sizeof(name), "brand %llu", (unsigned long long)key->brand_id);
-    if (map_get(&holds->names, slice_str(name)))
-        return true;
-    snprintf(name, sizeof(name), "domain %.*s", SLICE_ARG(key->domain));
-    return map_get(&holds->names, slice_str(name)) != NULL;
 }
 
 bool worker_is_held(const struct worker *worker, const struct recipient *recipient)
@@ -245,13 +229,6 @@ struct control {
     struct telling *telling;
     struct leaving *leaving;
 };
-
-static void holds_free(struct holds *holds)
-{
-    if (holds)
-        map_release(&holds->names);
-    free(holds);
-}
 
 static void stop_overdue(struct timer *timer)
 {

@@ -18,6 +18,7 @@
 struct destination;
 struct egress;
 struct engine;
+struct holds;
 struct leaving;
 struct route_kept;
 struct site;
@@ -39,12 +40,6 @@ struct batch {
     time_ms again_at;           /* then it is written again */
     struct batch *next_refused; /* of the worker */
 };
-
-struct holds { /* a snapshot: "campaign 12", "brand 3", "domain example.jp" */
-    struct mail_item item;
-    struct map names;
-};
-bool holds_has(const struct holds *holds, const struct lane_key *key);
 
 struct worker {
     struct engine *engine;
@@ -96,8 +91,10 @@ void worker_slot_gone(struct worker *worker); /* a connection less */
 
 /* flow.c: giving work to slots, no faster than the pace allows */
 void worker_pump(struct worker *worker, struct site *site);
-void worker_compose_ahead(struct worker *worker, struct site *site);
 void worker_serve_short(struct deferred *deferred);
+
+/* waiting.c: those of a site that its connections will soon take go to the pool */
+void worker_compose_ahead(struct worker *worker, struct site *site);
 
 /* batch.c: marks and outcomes on their way to the store */
 /* This recipient's fate is known: into the batch. Takes it. */
