@@ -13,6 +13,7 @@ class Receiver:
         self.mails, self.peers, self.greetings, self.lock, self.judge = [], [], [], threading.Lock(), judge
         self.visits = 0
         self.pause = 0 # s before each final dot is answered
+        self.drops = set() # addresses whose next mail is taken, and then the connection is closed instead of the answer
         keep = self
 
         class Conversation(socketserver.StreamRequestHandler):
@@ -55,6 +56,9 @@ class Receiver:
                                 keep.mails.append((sender, recipient, b"".join(lines)))
                                 keep.peers.append(self.client_address[0])
                         time.sleep(keep.pause)
+                        if keep.drops.intersection(recipients):
+                            keep.drops.difference_update(recipients)
+                            return
                         self.say("250 2.0.0 taken")
                     elif verb == b"QUIT":
                         self.say("221 2.0.0 bye")

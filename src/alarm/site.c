@@ -323,13 +323,13 @@ static bool held_read(struct alarm_watch *watch, struct db *db, struct fault *wh
     SCOPED(rows) rows = {0};
     *out = ARENA_ARRAY(arena, struct held, most);
     *count = 0;
-    if (!db_query(
-            db, why, &rows,
-            "SELECT h.bucket, h.delivery_id, h.is_owed, h.address, h.brand_id, h.campaign_id, h.rule, "
-            "d.contact_id, d.attempts, l.id, l.priority, l.domain, d.state, l.waives_tls FROM held_verdict h LEFT JOIN "
-            "delivery d ON d.bucket = h.bucket AND d.id = h.delivery_id LEFT JOIN lane l ON l.id = d.lane_id "
-            "WHERE h.site = $1 AND h.is_owed >= $2 ORDER BY h.since_ms, h.bucket, h.delivery_id",
-            VALUES(V_TEXT(site), V_INT(only_owed))))
+    if (!db_query(db, why, &rows,
+                  "SELECT h.bucket, h.delivery_id, h.is_owed, h.address, h.brand_id, h.campaign_id, h.rule, "
+                  "d.contact_id, d.attempts, l.id, l.priority, l.domain, d.state, l.waives_tls, l.source_id FROM "
+                  "held_verdict h LEFT JOIN "
+                  "delivery d ON d.bucket = h.bucket AND d.id = h.delivery_id LEFT JOIN lane l ON l.id = d.lane_id "
+                  "WHERE h.site = $1 AND h.is_owed >= $2 ORDER BY h.since_ms, h.bucket, h.delivery_id",
+                  VALUES(V_TEXT(site), V_INT(only_owed))))
         return false;
     while (*count < most && rows_next(&rows)) {
         struct held *held = &(*out)[*count];
@@ -352,6 +352,7 @@ static bool held_read(struct alarm_watch *watch, struct db *db, struct fault *wh
                                        .campaign_id = held->event.campaign_id,
                                        .priority = (int)rows_int(&rows, 10),
                                        .waives_tls = rows_int(&rows, 13) != 0,
+                                       .source_id = (uint64_t)rows_int(&rows, 14),
                                        .domain = held->event.domain};
     }
     return rows_end(&rows);

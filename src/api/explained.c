@@ -216,7 +216,7 @@ static struct text with_label(const struct rules *rules, const struct event *eve
                          arena_printf(arena, "%s: %.*s", en, SLICE_ARG(label.en))};
 }
 
-struct text timeline_text(const struct rules *rules, const struct event *event, struct arena *arena)
+static struct text kind_text(const struct rules *rules, const struct event *event, struct arena *arena)
 {
     bool is_mail = event->origin == EVENT_ORIGIN_MAIL;
     switch (event->kind) {
@@ -257,4 +257,43 @@ struct text timeline_text(const struct rules *rules, const struct event *event, 
     case EVENT_KIND_END: break;
     }
     return TEXT("", "");
+}
+
+/* An attempt by another source than the one by which the mail was in doubt (R22): which, and why not by that one. */
+static struct text other_source_text(const struct event *event)
+{
+    static const struct {
+        const char *word;
+        struct text text;
+    } whys[] = {
+        {"removed", {SLICE_INIT("もう登録されていない"), SLICE_INIT("was removed")}},
+        {"pool", {SLICE_INIT("このメールのプールのものではない"), SLICE_INIT("is not of this mail's pool")}},
+        {"unusable", {SLICE_INIT("ドレイン中、または異常がある"), SLICE_INIT("drains or is in trouble")}},
+        {"node",
+         {SLICE_INIT("そのノードが in_doubt.source_wait を過ぎても動いていない"),
+          SLICE_INIT("is a node's that has been gone for longer than in_doubt.source_wait")}},
+        {"day", {SLICE_INIT("その日の上限に達している"), SLICE_INIT("has used up its day")}},
+        {"address", {SLICE_INIT("そのアドレスを使えない"), SLICE_INIT("could not be bound")}},
+    };
+    struct slice rest = slice_from(event->note, sizeof(EVENT_NOTE_OTHER_SOURCE) - 1), word;
+    slice_split(&rest, ' ', &word);
+    for (size_t i = 0; i < COUNT_OF(whys); i++)
+        if (slice_equal(word, slice_str(whys[i].word)))
+            return whys[i].text;
+    return TEXT("そのとき使えなかった", "could not be used then");
+}
+
+struct text timeline_text(const struct rules *rules, const struct event *event, struct arena *arena)
+{
+    struct text text = kind_text(rules, event, arena);
+    ptrdiff_t space = slice_find_last_byte(event->note, ' ');
+    if (!slice_starts(event->note, SLICE(EVENT_NOTE_OTHER_SOURCE)) || space == SLICE_NPOS)
+        return text;
+    struct text why = other_source_text(event);
+    struct slice ip = slice_from(event->note, (size_t)space + 1);
+    return (struct text){arena_printf(arena, "%.*s(別の送信元から。届いたか不明になったときの送信元 %.*s は%.*sため)",
+                                      SLICE_ARG(text.ja), SLICE_ARG(ip), SLICE_ARG(why.ja)),
+                         arena_printf(arena, "%.*s (by another source: %.*s, by which it was in doubt, %.*s)",
+                                      SLICE_ARG(text.en), SLICE_ARG(ip.len ? ip : SLICE("the one")),
+                                      SLICE_ARG(why.en))};
 }

@@ -50,13 +50,17 @@ static bool source_read(struct db *db, struct fault *why, struct arena *arena, s
     if (!db_query(
             db, why, &rows,
             "SELECT s.ip, s.pool, CASE WHEN s.state = 'active' AND s.trouble = '' AND (s.node = 0 OR EXISTS (SELECT 1 "
-            "FROM node n WHERE n.node = s.node AND n.until_ms > $3)) THEN 1 ELSE 0 END FROM delivery d JOIN source s "
-            "ON s.id = d.source_id WHERE d.bucket = $1 AND d.id = $2 AND d.source_id <> 0",
+            "FROM node n WHERE n.node = s.node AND n.until_ms > $3)) THEN 1 ELSE 0 END, CASE WHEN s.state = 'active' "
+            "AND s.trouble = '' AND EXISTS (SELECT 1 FROM node n WHERE n.node = s.node AND n.until_ms <= $3) THEN "
+            "s.node ELSE 0 END FROM delivery d JOIN source s ON s.id = d.source_id WHERE d.bucket = $1 AND d.id = $2 "
+            "AND d.source_id <> 0",
             VALUES(V_INT(id_bucket(story->id)), V_INT((int64_t)story->id), V_INT(story->now))))
         return false;
     if (rows_next(&rows)) {
         story->source = arena_copy(arena, rows_text(&rows, 0));
-        story->is_source_there = slice_equal(rows_text(&rows, 1), story->way.pool) && rows_int(&rows, 2);
+        bool is_of_pool = slice_equal(rows_text(&rows, 1), story->way.pool);
+        story->is_source_there = is_of_pool && rows_int(&rows, 2);
+        story->source_node = is_of_pool ? rows_int(&rows, 3) : 0;
     }
     return rows_end(&rows);
 }
@@ -182,6 +186,16 @@ struct slice mail_story_source(const struct mail_story *story, enum lang lang, s
     if (story->state == DELIVERY_ON_WIRE)
         return arena_printf(arena, SAY(lang, "送信元 %.*s から送っています", "by the source %.*s"),
                             SLICE_ARG(story->source));
+    if (story->source_node)
+        return arena_printf(
+            arena,
+            SAY(lang,
+                "届いたか不明になったときの送信元 %.*s を持つノード %lld が動いていません。in_doubt.source_wait "
+                "の間待ち、"
+                "それでも動かなければ同じプールの別の送信元から送ります",
+                "the node of %.*s, the source by which it was in doubt, is gone (node %lld): it waits for that node "
+                "for in_doubt.source_wait, then any other of the pool will do"),
+            SLICE_ARG(story->source), (long long)story->source_node);
     return arena_printf(
         arena,
         story->is_source_there

@@ -20,7 +20,8 @@ struct mail_story {
         spent[DELIVERY_STATE_COUNT]; /* ms; the mark writes no event: what is on the wire counts as before */
     bool is_guarded, holds_doubts;   /* held by a receiver's guard; the brand wants doubtful ones held */
     struct slice source;             /* by which it was in doubt, and goes again; "": it was not */
-    bool is_source_there;            /* it may be used now; otherwise any other of the pool is */
+    bool is_source_there;            /* it may be used now; otherwise any other of the pool is, */
+    int64_t source_node;             /* but while this node, which has it, is gone for a while only; 0: none is */
     struct slice hold;               /* "domain example.jp: why"; "" : none */
     struct way_story way;            /* can it leave at all? */
     struct event_page page;

@@ -259,6 +259,7 @@ static bool engine_begin(struct service *service, struct fault *why)
         .ehlo_name = slice_str(service->ehlo_name),
         .retry = {.scale = options->retry_scale},
         .in_doubt_wait = options->config->in_doubt_wait.duration,
+        .source_wait = options->config->in_doubt_source_wait.duration,
         .workers = (unsigned)options->config->workers.number,
         .timeouts = {.factor = options->timeout_factor},
     };

@@ -169,6 +169,7 @@ void worker_mark(struct worker *worker, struct recipient *recipient)
         wait_for_company(worker, MARKS_WAIT_MS);
     grow((void **)&batch->marks, sizeof(*batch->marks), &batch->mark_of, batch->mark_count, &batch->mark_room);
     batch->marks[batch->mark_count] = mark_of(recipient);
+    recipient->marked_id = batch->marks[batch->mark_count].source_id;
     batch->mark_of[batch->mark_count++] = recipient;
     recipient->mark_is_pending = true;
 }

@@ -103,5 +103,8 @@ void destination_routed(struct destination *destination, struct route_kept *kept
 void destination_free(struct destination *destination);
 /* The only way that its recipients go by; NULL: any of the site's. */
 struct egress *destination_egress(const struct destination *destination, time_ms now);
+/* Did it leave by another source than the one by which it was in doubt? Then why, for the note of its event, in the
+ * arena; "" otherwise. */
+struct slice pinned_note(struct worker *worker, const struct recipient *recipient, struct arena *arena);
 
 #endif

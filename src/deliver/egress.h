@@ -54,7 +54,7 @@ struct source_set {
         struct ip ip;
         struct slice ehlo_name, pool;
         unsigned weight;
-        bool is_usable, is_everywhere; /* every node has it */
+        bool is_ours, is_usable, is_everywhere; /* every node has it */
     } * list;
     size_t count;
 };

@@ -39,8 +39,9 @@ struct engine_options {
     size_t own_address_count;
     struct slice ehlo_name; /* must live as long as the engine */
     struct retry_settings retry;
-    time_ms in_doubt_wait;       /* before a doubtful one is tried again; scaled like retries */
-    time_ms idle_ms;             /* an idle connection is kept this long; 0: 5 s */
+    time_ms in_doubt_wait; /* before a doubtful one is tried again; scaled like retries */
+    time_ms source_wait;   /* so long it waits for a node that is gone and has its source; likewise. 0: not at all */
+    time_ms idle_ms;       /* an idle connection is kept this long; 0: 5 s */
     unsigned workers, composers; /* 0: one for each core */
     int connections_most;        /* of all sites of one worker together; 0: 2,000 */
     /* So many routes, destinations and sites stay in memory though nobody is owed mail there, of each; and those that a

@@ -1,11 +1,13 @@
 /* nodes.c - the engine among its like: which buckets are ours, and which mail of others' buckets was handed to us
  *
  * The dispatcher looks each second whether a keep (store/lease.h) has anything to do, and renews in time; what comes of
- * it changes the lanes' share (queue/lanes.h). What one node tells the others stands in nodes_news.c. */
+ * it changes the lanes' share (queue/lanes.h). What one node tells the others stands in nodes_news.c, what goes by
+ * another one's sources in nodes_given.c. */
 #include "deliver/directions.h"
 #include "deliver/engine_inside.h"
 
 #include "base/log.h"
+#include "queue/lane_pin.h"
 #include <stdio.h>
 
 enum {
@@ -16,21 +18,38 @@ enum {
 
 /* ── what we serve ── */
 
+/* What was handed to us by this name. */
+static struct bucket_set handed_by_name(const struct nodes *nodes, struct slice name)
+{
+    const struct handed_pool *handed = map_get(&nodes->handed, name);
+    return handed ? handed->buckets : (struct bucket_set){0};
+}
+
 /* Which buckets of this lane are ours to claim. */
 static void lane_served(void *context, const struct lane_key *key, struct bucket_set *set)
 {
-    const struct nodes *nodes = &((struct dispatcher *)context)->nodes;
+    struct dispatcher *dispatcher = context;
+    struct nodes *nodes = &dispatcher->nodes;
+    bool is_pinned = key->source_id && store_has_others(dispatcher->engine->options.store);
+    char name[LANE_PIN_NAME_ROOM];
+    struct bucket_set handed = {0};
     *set = nodes->held;
-    if (nodes->handed.count == 0 && nodes->given.count == 0) /* whatever its pool is */
+    if (nodes->handed.count == 0 && nodes->given.count == 0 && !is_pinned) /* whatever its pool is */
         return;
-    const char *pool = directions_lane_pool(((struct dispatcher *)context)->directions, key);
-    if (!pool)
+    const char *pool = directions_lane_pool(dispatcher->directions, key);
+    if (is_pinned)
+        handed = handed_by_name(nodes, lane_pin_name(key->source_id, name));
+    if (is_pinned && nodes_pin_leads_away(nodes, key->source_id, pool)) {
+        *set = handed;
         return;
-    const struct handed_pool *handed = map_get(&nodes->handed, slice_str(pool));
-    if (map_get(&nodes->given, slice_str(pool)))
+    }
+    if (pool && map_get(&nodes->given, slice_str(pool)))
         *set = (struct bucket_set){0};
-    if (handed)
-        *set = bucket_set_plus(*set, &handed->buckets);
+    if (pool) {
+        struct bucket_set of_pool = handed_by_name(nodes, slice_str(pool));
+        handed = bucket_set_plus(handed, &of_pool);
+    }
+    *set = bucket_set_plus(*set, &handed);
 }
 
 bool nodes_serve(struct dispatcher *dispatcher, const struct lane_key *key, unsigned bucket)
@@ -61,7 +80,7 @@ static struct bucket_set all_served(const struct nodes *nodes)
 }
 
 /* held, handed or given have changed: lanes forget what is not ours now, and read what is. */
-static void share_changed(struct dispatcher *dispatcher, bool is_more)
+void nodes_share_changed(struct dispatcher *dispatcher, bool is_more)
 {
     struct nodes *nodes = &dispatcher->nodes;
     struct bucket_set before = nodes->served;
@@ -116,63 +135,14 @@ static void read_handed(struct dispatcher *dispatcher)
     }
     pools_release(&nodes->handed);
     nodes->handed = fresh;
-    share_changed(dispatcher, true);
-}
-
-/* ── handing over ── */
-
-/* Which node is to send the mail of this pool? 0: we are, or there is none that could. */
-static unsigned pool_node(const struct dispatcher *dispatcher, const struct source *list, size_t count,
-                          struct slice pool)
-{
-    unsigned me = dispatcher->engine->options.ledger.node, others[16];
-    size_t found = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!slice_equal(list[i].pool, pool) || !source_is_usable(&list[i]))
-            continue;
-        if (!list[i].node || list[i].node == me)
-            return 0;
-        bool lives = list[i].node < LEASE_NODES && (dispatcher->nodes.live[list[i].node / 64] >> list[i].node % 64 & 1);
-        if (lives && found < COUNT_OF(others))
-            others[found++] = list[i].node;
-    }
-    return found ? others[me % found] : 0;
-}
-
-void nodes_sources(struct dispatcher *dispatcher, const struct source *list, size_t count)
-{
-    struct nodes *nodes = &dispatcher->nodes;
-    struct map given = {0};
-    if (!store_has_others(dispatcher->engine->options.store))
-        return;
-    for (size_t i = 0; i < count; i++) {
-        unsigned node = pool_node(dispatcher, list, count, list[i].pool);
-        if (node)
-            map_set(&given, list[i].pool, (void *)(uintptr_t)node);
-    }
-    bool is_same = given.count == nodes->given.count;
-    size_t at = 0;
-    for (struct map_entry *entry; is_same && (entry = map_walk(&given, &at));)
-        is_same = map_get(&nodes->given, entry->key) == entry->value;
-    if (is_same)
-        return map_release(&given);
-    at = 0;
-    for (struct map_entry *entry; (entry = map_walk(&given, &at));)
-        if (!map_get(&nodes->given, entry->key))
-            log_info("deliver", "mail of pool %.*s goes by node %u: its sources are there", SLICE_ARG(entry->key),
-                     (unsigned)(uintptr_t)entry->value);
-    bool is_more = nodes->given.count != 0; /* perhaps one less: its mail is ours again */
-    map_release(&nodes->given);
-    nodes->given = given;
-    share_changed(dispatcher, is_more);
-    nodes->is_asked = true;
+    nodes_share_changed(dispatcher, true);
 }
 
 void nodes_directions(struct dispatcher *dispatcher)
 {
     struct nodes *nodes = &dispatcher->nodes;
     if (nodes->given.count || nodes->handed.count)
-        share_changed(dispatcher, true);
+        nodes_share_changed(dispatcher, true);
 }
 
 /* ── keeping ── */
@@ -299,7 +269,7 @@ static void kept_arrived(struct mailbox *mailbox, struct mail_item *batch)
         if (!dispatcher->is_stopping && has_changed) {
             log_info("deliver", "%u buckets are ours, of %u nodes' 256", bucket_set_count(&nodes->held),
                      nodes->live_count);
-            share_changed(dispatcher, bucket_set_count(&gained) || item->others_ended);
+            nodes_share_changed(dispatcher, bucket_set_count(&gained) || item->others_ended);
             if (bucket_set_count(&gone))
                 nodes_tell(dispatcher, SLICE("keep"));
         } else if (!dispatcher->is_stopping && item->others_ended) {
@@ -449,6 +419,6 @@ void nodes_release(struct dispatcher *dispatcher)
     }
     deferred_clear(&nodes->flush);
     pools_release(&nodes->handed);
-    map_release(&nodes->given);
+    nodes_given_release(nodes);
     arena_release(&nodes->arena);
 }

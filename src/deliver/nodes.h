@@ -30,11 +30,19 @@ struct kept { /* what a keep of the leases has changed, for the dispatcher's thr
     unsigned live_count;
     uint64_t live[LEASE_NODES / 64];
 };
+/* A source of one node, to which mail of ours keeps that was in doubt by it (queue/lane_pin.h). */
+struct pin {
+    uint64_t source_id;
+    char pool[48];
+    bool is_away;    /* its node does not live, and the mail waits for it */
+    time_ms gone_at; /* since when we know that its node does not live, monotonic; 0: it lives */
+};
 /* The engine among the other nodes of its store (nodes.c): the dispatcher's. */
 struct nodes {
     struct bucket_set held;
-    struct map handed; /* pool -> struct handed_pool */
-    struct map given;  /* pool -> the node that our buckets' mail of it is handed to */
+    struct map handed;  /* pool, or lane_pin_name -> struct handed_pool */
+    struct map given;   /* likewise -> the node that our buckets' mail of it is handed to */
+    struct id_map pins; /* source -> struct pin, as lanes are met */
     struct bucket_set served;
     unsigned live_count;
     uint64_t live[LEASE_NODES / 64];
@@ -64,6 +72,15 @@ void nodes_sources(struct dispatcher *dispatcher, const struct source *list, siz
 /* Lanes go by other pools perhaps. */
 void nodes_directions(struct dispatcher *dispatcher);
 bool nodes_serve(struct dispatcher *dispatcher, const struct lane_key *key, unsigned bucket);
+
+/* nodes.c, for nodes_given.c: held, handed or given have changed: lanes forget what is not ours now, and read what is.
+ */
+void nodes_share_changed(struct dispatcher *dispatcher, bool is_more);
+
+/* nodes_given.c, for nodes.c: is mail of this pool that keeps to this source another node's to send, or does it wait
+ * for one? */
+bool nodes_pin_leads_away(struct nodes *nodes, uint64_t source_id, const char *pool);
+void nodes_given_release(struct nodes *nodes);
 
 /* nodes_news.c, for nodes.c: hear the others from here on, and say that we are here. */
 void nodes_listen(struct dispatcher *dispatcher);

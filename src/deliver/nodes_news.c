@@ -2,7 +2,8 @@
  *
  * News of deliveries that others serve are told to them in the words
  *
- *     news <lane> <brand> <campaign> <priority> <due> <domain> <bucket>...     a delivery is due there
+ *     news <lane> <brand> <campaign> <priority> <due> <domain> <bucket>...     a delivery is due there; behind the
+ *                                     priority `=` and the source that its lane keeps to, and `w`: it waives TLS
  *     look <64 hexadecimal digits>                                             in these buckets there may be something
  *     keep                                                                     a bucket or a share is free
  *     handed                                                                   the table handoff has changed
@@ -50,8 +51,11 @@ static int by_lane(const void *a, const void *b)
 static void news_words(const struct nodes_news *news, struct buf *out)
 {
     const struct lane_key *lane = &news->lane;
-    buf_printf(out, "news %llx %llx %llx %d%s %lld %.*s", (unsigned long long)lane->id,
-               (unsigned long long)lane->brand_id, (unsigned long long)lane->campaign_id, lane->priority,
+    char pin[24] = "";
+    if (lane->source_id)
+        snprintf(pin, sizeof(pin), "=%llx", (unsigned long long)lane->source_id);
+    buf_printf(out, "news %llx %llx %llx %d%s%s %lld %.*s", (unsigned long long)lane->id,
+               (unsigned long long)lane->brand_id, (unsigned long long)lane->campaign_id, lane->priority, pin,
                lane->waives_tls ? "w" : "", (long long)news->due, SLICE_ARG(lane->domain));
 }
 
@@ -152,17 +156,26 @@ static bool hex_take(struct slice *rest, uint64_t *number)
     return true;
 }
 
+/* "1", "0w", "1=4d2", "1=4d2w". */
+static bool hear_kind(struct slice word, struct lane_key *lane)
+{
+    struct slice first;
+    lane->priority = slice_starts(word, SLICE("0")) ? 0 : 1;
+    lane->waives_tls = slice_ends(word, SLICE("w"));
+    word.len -= lane->waives_tls;
+    slice_split(&word, '=', &first);
+    return word.len == 0 || hex_take(&word, &lane->source_id);
+}
+
 static void hear_news(struct dispatcher *dispatcher, struct slice rest)
 {
     struct lane_key lane = {0};
-    struct slice priority, due_text;
+    struct slice kind, due_text;
     uint64_t due, bucket;
     if (!hex_take(&rest, &lane.id) || !hex_take(&rest, &lane.brand_id) || !hex_take(&rest, &lane.campaign_id) ||
-        !slice_split(&rest, ' ', &priority) || !slice_split(&rest, ' ', &due_text) || !slice_to_u64(due_text, &due) ||
-        !slice_split(&rest, ' ', &lane.domain))
+        !slice_split(&rest, ' ', &kind) || !hear_kind(kind, &lane) || !slice_split(&rest, ' ', &due_text) ||
+        !slice_to_u64(due_text, &due) || !slice_split(&rest, ' ', &lane.domain))
         return;
-    lane.priority = slice_starts(priority, SLICE("0")) ? 0 : 1;
-    lane.waives_tls = slice_ends(priority, SLICE("w"));
     while (hex_take(&rest, &bucket))
         if (bucket < ID_BUCKETS && nodes_serve(dispatcher, &lane, (unsigned)bucket))
             lanes_added(dispatcher->lanes, &lane, (unsigned)bucket, (time_ms)due);

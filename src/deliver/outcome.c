@@ -17,9 +17,12 @@ static void status_words(struct arena *arena, const struct reply *reply, struct 
         *prefix = arena_printf(arena, "%d ", reply->code);
 }
 
-static struct ledger_move move_begin(struct worker *worker, const struct recipient *recipient, struct slice remote)
+/* has_left: by the source of its mark. */
+static struct ledger_move move_begin(struct worker *worker, const struct recipient *recipient, struct slice remote,
+                                     bool has_left)
 {
     struct arena *arena = worker_batch_arena(worker);
+    struct slice note = has_left ? pinned_note(worker, recipient, arena) : SLICE("");
     return (struct ledger_move){
         .event =
             {
@@ -35,19 +38,20 @@ static struct ledger_move move_begin(struct worker *worker, const struct recipie
                 .origin = EVENT_ORIGIN_REPLY,
                 .attempt = (int)recipient->attempts + 1,
                 .remote_mta = arena_copy(arena, remote),
+                .note = note,
             },
         .from = LEDGER_BIT(DELIVERY_WAITING) | LEDGER_BIT(DELIVERY_DEFERRED) | LEDGER_BIT(DELIVERY_ON_WIRE),
         .is_before_known = true,
         .is_attempt = true,
         .is_mine = true,
-        .pinned_id = recipient->source_id,
+        .pinned_id = note.len ? 0 : recipient->source_id,
     };
 }
 
 void outcome_delivered(struct worker *worker, struct recipient *recipient, struct egress *egress,
                        const struct reply *reply, struct slice remote, struct ledger_move *move)
 {
-    *move = move_begin(worker, recipient, remote);
+    *move = move_begin(worker, recipient, remote, true);
     move->event.kind = EVENT_DELIVERED;
     move->event.state_after = DELIVERY_DELIVERED;
     move->event.code = reply->code;
@@ -62,7 +66,7 @@ void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct
                       struct ledger_move *move)
 {
     const struct engine_options *options = &worker->engine->options;
-    *move = move_begin(worker, recipient, remote);
+    *move = move_begin(worker, recipient, remote, true);
     move->event.kind = EVENT_IN_DOUBT;
     move->event.state_after = DELIVERY_IN_DOUBT;
     move->event.stage = STAGE_DOT;
@@ -94,7 +98,7 @@ static void refused(struct worker *worker, struct recipient *recipient, struct e
 {
     const struct engine_options *options = &worker->engine->options;
     struct arena *arena = worker_batch_arena(worker);
-    *move = move_begin(worker, recipient, remote);
+    *move = move_begin(worker, recipient, remote, egress != NULL);
     struct event *event = &move->event;
     struct slice prefix;
     status_words(arena, reply, &prefix);

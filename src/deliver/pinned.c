@@ -3,7 +3,8 @@
  * A receiver that knows a mail again by its Message-ID looks at who brings it, too. So a recipient that was in doubt
  * has a destination of its own beside the one it was claimed for: the same hosts and the same site, with its pace and
  * its turns, and connections from that one source only. When the source drains, is in trouble, was taken away or has
- * used up its day, any source of the pool will do. Such destinations are the worker's, and go with the one they stand
+ * used up its day, any source of the pool will do, and the event of that attempt says why. One that another node alone
+ * has is that node's to use (nodes_given.c). Such destinations are the worker's, and go with the one they stand
  * beside. */
 #include "deliver/destination.h"
 #include "deliver/egress.h"
@@ -66,4 +67,39 @@ struct egress *destination_egress(const struct destination *destination, time_ms
         if (egress->source_id == destination->source_id)
             return egress->is_usable && now >= egress->bad_until && !egress->allowance.is_used_up ? egress : NULL;
     return NULL;
+}
+
+/* Why it cannot be used, as a word; "then": it could by now. */
+static const char *why_not(const struct worker *worker, const struct site *site, uint64_t source_id,
+                           const struct set_source *source)
+{
+    if (!source)
+        return "removed";
+    if (!slice_equal(source->pool, site->pool))
+        return "pool";
+    if (!source->is_usable)
+        return "unusable";
+    if (!source->is_ours)
+        return "node";
+    for (const struct egress *egress = site->egresses; egress; egress = egress->next)
+        if (egress->source_id == source_id)
+            return egress->allowance.is_used_up                 ? "day"
+                   : loop_now(worker->loop) < egress->bad_until ? "address"
+                                                                : "then";
+    return "then";
+}
+
+struct slice pinned_note(struct worker *worker, const struct recipient *recipient, struct arena *arena)
+{
+    const struct source_set *set = worker->sources;
+    const struct set_source *source = NULL;
+    char ip[IP_TEXT_ROOM] = "";
+    if (!recipient->source_id || recipient->marked_id == recipient->source_id)
+        return SLICE("");
+    for (size_t i = 0; set && i < set->count && !source; i++)
+        source = set->list[i].id == recipient->source_id ? &set->list[i] : NULL;
+    if (source)
+        ip_text(&source->ip, ip);
+    return arena_printf(arena, EVENT_NOTE_OTHER_SOURCE "%s %s",
+                        why_not(worker, recipient->destination->site, recipient->source_id, source), ip);
 }

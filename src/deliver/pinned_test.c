@@ -73,15 +73,16 @@ static void a_retry_comes_from_the_same_source(void **state)
 static void without_it_another_source_does(void **state)
 {
     static const struct {
-        const char *name, *sql;
+        const char *name, *sql, *note;
     } rows[] = {
-        {"drained", "UPDATE source SET state = 'draining' WHERE ip = '127.88.0.1'"},
-        {"of another pool", "UPDATE source SET pool = 'news' WHERE ip = '127.88.0.1'"},
-        {"another node's that does not live", "UPDATE source SET node = 9 WHERE ip = '127.88.0.1'"},
+        {"drained", "UPDATE source SET state = 'draining' WHERE ip = '127.88.0.1'", "unusable 127.88.0.1"},
+        {"of another pool", "UPDATE source SET pool = 'news' WHERE ip = '127.88.0.1'", "pool 127.88.0.1"},
+        {"removed", "DELETE FROM source WHERE ip = '127.88.0.1'", "removed "},
+        {"another node's that does not live", "UPDATE source SET node = 9 WHERE ip = '127.88.0.1'", "node 127.88.0.1"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         HOUSE(fixture, state, 1);
-        char sql[100];
+        char sql[200];
         snprintf(sql, sizeof(sql), "%s", rows[i].sql);
         doubtful_by_the_first_source(fixture);
         test_write(fixture->store.store, do_run, sql);
@@ -91,6 +92,11 @@ static void without_it_another_source_does(void **state)
         who_brought_it_again(fixture, 2, &other);
         assert_int_row(rows[i].name, other, DOUBTS);
         nobody_twice(fixture, rows[i].name);
+        snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM event WHERE kind = 3 AND note = 'other_source %s'",
+                 rows[i].note);
+        assert_int_row(rows[i].name, number(fixture, sql), DOUBTS); /* and it is told why */
+        assert_int_row(rows[i].name, number(fixture, "SELECT COUNT(*) FROM event WHERE kind = 3 AND note <> ''"),
+                       DOUBTS);
         leave(fixture);
     }
 }

@@ -30,14 +30,14 @@ static struct source_set *source_set_of(struct dispatcher *dispatcher, const str
     unsigned node = dispatcher->engine->options.ledger.node;
     set->list = ARENA_ARRAY(&set->arena, struct set_source, count + 1);
     for (size_t i = 0; i < count; i++) {
-        if (list[i].node && list[i].node != node)
-            continue;
+        bool is_ours = !list[i].node || list[i].node == node;
         set->list[set->count++] = (struct set_source){
             .id = list[i].id,
             .ip = list[i].ip,
             .ehlo_name = arena_copy(&set->arena, list[i].ehlo_name),
             .pool = arena_copy(&set->arena, list[i].pool),
             .weight = list[i].weight ? list[i].weight : 1,
+            .is_ours = is_ours,
             .is_usable = source_is_usable(&list[i]) && list[i].ip.family,
             .is_everywhere = list[i].node == 0,
         };
@@ -130,7 +130,7 @@ void egresses_update(struct worker *worker, struct site *site)
     const struct source_set *set = worker->sources;
     for (size_t i = 0; set && i < set->count; i++) {
         const struct set_source *source = &set->list[i];
-        if (!slice_equal(source->pool, site->pool))
+        if (!source->is_ours || !slice_equal(source->pool, site->pool))
             continue;
         struct egress *egress = egress_get(worker, site, source->id);
         egress->from = source->ip;

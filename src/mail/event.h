@@ -79,4 +79,8 @@ struct event {
 };
 enum { EVENT_DIAGNOSTIC_MAX = 2048 };
 
+/* The note of an attempt by another source than the one by which the mail was in doubt (R22): this, then why (removed,
+ * pool, unusable, node, day, address, then), a space and that one's address. */
+#define EVENT_NOTE_OTHER_SOURCE "other_source "
+
 #endif

@@ -1,6 +1,7 @@
 /* lanes.h - which deliveries to claim next, without ever looking at those that cannot go
  *
- * A lane is (priority, brand, campaign, recipient domain), and apart where its mails waive TLS. The store keeps what is
+ * A lane is (priority, brand, campaign, recipient domain), and apart where its mails waive TLS, or were in doubt by a
+ * source that one node alone has. The store keeps what is
  * owed (delivery rows, indexed by bucket, lane, due); memory keeps, for each lane, which buckets may have something due
  * and when the next one wakes. A million rows due for a site that is full are never scanned, and stand in nobody's way;
  * memory grows with lanes that are owed something, not with the backlog, nor with those of the past.
@@ -58,7 +59,8 @@ NODISCARD bool lanes_load(struct lanes *lanes, struct fault *why);
 struct lane_key {
     uint64_t id, brand_id, campaign_id;
     int priority;
-    bool waives_tls; /* its mails say TLS-Required: No (RFC 8689): receivers' policies do not hold for them */
+    bool waives_tls;    /* its mails say TLS-Required: No (RFC 8689): receivers' policies do not hold for them */
+    uint64_t source_id; /* one node's, by which its mails were in doubt and go again (queue/lane_pin.h); 0: any */
     struct slice domain;
 };
 void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucket, time_ms due);

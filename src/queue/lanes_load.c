@@ -41,7 +41,8 @@ static bool read_lanes(struct lanes *lanes, const struct met *fresh, size_t coun
     for (size_t i = 0; i < READ_TOGETHER; i++)
         ids[i] = V_INT((int64_t)fresh[i < count ? i : 0].id);
     if (!db_query(lanes->reader, why, &rows,
-                  "SELECT id, brand_id, campaign_id, priority, domain, waives_tls FROM lane WHERE id IN ($1, $2, $3, "
+                  "SELECT id, brand_id, campaign_id, priority, domain, waives_tls, source_id FROM lane WHERE id IN "
+                  "($1, $2, $3, "
                   "$4, $5, $6, $7, "
                   "$8, $9, $10, $11, $12, $13, $14, $15, $16)",
                   ids, READ_TOGETHER))
@@ -54,6 +55,7 @@ static bool read_lanes(struct lanes *lanes, const struct met *fresh, size_t coun
             .priority = (int)rows_int(&rows, 3),
             .domain = rows_text(&rows, 4),
             .waives_tls = rows_int(&rows, 5) != 0,
+            .source_id = (uint64_t)rows_int(&rows, 6),
         };
         lane_get(lanes, &key);
     }

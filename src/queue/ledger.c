@@ -1,6 +1,7 @@
 #include "queue/ledger.h"
 
 #include "base/id.h"
+#include "queue/lane_pin.h"
 #include "queue/owed_notice.h"
 
 /* What of `asked` may be moved: `held` are our buckets (without leases all), `served` those too of which mail was
@@ -460,14 +461,15 @@ static bool doubtful_of_bucket(struct db *db, struct fault *why, unsigned bucket
                                struct ledger_released *released, size_t *count)
 {
     SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows,
-                  "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id, l.id, l.priority, "
-                  "l.waives_tls FROM "
-                  "delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND ((28 >> d.state) & 1) = 1 "
-                  "AND d.state "
-                  "= 4 AND d.due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM brand b WHERE b.id = d.brand_id AND b.in_doubt "
-                  "= 'hold') ORDER BY d.due_ms LIMIT $3",
-                  VALUES(V_INT(bucket), V_INT(now), V_INT((int64_t)(most - *count)))))
+    if (!db_query(
+            db, why, &rows,
+            "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id, l.id, l.priority, "
+            "l.waives_tls, l.source_id, (SELECT s.id FROM source s WHERE s.id = d.source_id AND s.node <> 0) FROM "
+            "delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND ((28 >> d.state) & 1) = 1 "
+            "AND d.state "
+            "= 4 AND d.due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM brand b WHERE b.id = d.brand_id AND b.in_doubt "
+            "= 'hold') ORDER BY d.due_ms LIMIT $3",
+            VALUES(V_INT(bucket), V_INT(now), V_INT((int64_t)(most - *count)))))
         return false;
     for (; *count < most && rows_next(&rows); ++*count) {
         struct event *event = &moves[*count].event;
@@ -484,11 +486,25 @@ static bool doubtful_of_bucket(struct db *db, struct fault *why, unsigned bucket
                      .campaign_id = event->campaign_id,
                      .priority = (int)rows_int(&rows, 7),
                      .waives_tls = rows_int(&rows, 8) != 0,
+                     .source_id = (uint64_t)rows_int(&rows, 9),
                      .domain = event->domain},
             .bucket = bucket,
+            .source_id = (uint64_t)rows_int(&rows, 10),
         };
     }
     return rows_end(&rows);
+}
+
+/* By a source that one node alone has: in a lane that can be handed to that node. Before anything is settled: who
+ * appends events locks no other rows afterwards. */
+static bool pin_released(struct db *db, struct fault *why, const struct ledger_move *moves,
+                         struct ledger_released *released, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (released[i].lane.source_id != released[i].source_id &&
+            !lane_pin(db, why, moves[i].event.delivery_id, released[i].source_id, moves[i].event.at, &released[i].lane))
+            return false;
+    return true;
 }
 
 bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now, size_t most,
@@ -520,7 +536,7 @@ bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct 
         if ((!ledger->leases || bucket_set_has(&ledger->leases->held, bucket)) &&
             !doubtful_of_bucket(db, why, bucket, now, most, &like, arena, moves, *released, &found))
             return false;
-    if (!ledger_settle(ledger, db, why, moves, found))
+    if (!pin_released(db, why, moves, *released, found) || !ledger_settle(ledger, db, why, moves, found))
         return false;
     for (size_t i = 0; i < found; i++)
         if (moves[i].is_moved)

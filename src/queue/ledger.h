@@ -88,6 +88,7 @@ NODISCARD bool ledger_recover(const struct ledger *ledger, struct db *db, struct
 struct ledger_released {
     struct lane_key lane;
     unsigned bucket;
+    uint64_t source_id; /* of one node alone, by which it was in doubt and goes again; 0: any will do */
 };
 NODISCARD bool ledger_release_doubtful(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now,
                                        size_t most, struct arena *arena, struct ledger_released **released,

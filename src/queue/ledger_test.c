@@ -248,6 +248,60 @@ static void what_is_in_doubt_keeps_its_source(void **state)
     test_store_end(&fixture.store);
 }
 
+/* In doubt by `source`, then released: into which lane? */
+static int64_t lane_after_doubt(struct fixture *fixture, struct test_delivery *delivery, unsigned attempts,
+                                uint64_t source, struct ledger_released *released)
+{
+    struct ledger_mark mark = {.id = delivery->id, .attempts = attempts, .source_id = source};
+    go(&(struct call){.fixture = fixture, .what = MARK, .marks = &mark, .count = 1, .now = NOW});
+    assert_int_equal(mark.result, LEDGER_MARKED);
+    struct ledger_move lost = move_to(delivery, EVENT_IN_DOUBT, DELIVERY_IN_DOUBT);
+    lost.due = NOW;
+    assert_true(settle(fixture, &lost));
+    struct call release = {.fixture = fixture, .what = RELEASE, .now = NOW, .count = 10};
+    go(&release);
+    assert_int_equal(release.count, 1);
+    *released = release.released[0];
+    released->lane.domain = SLICE("");
+    arena_release(&release.arena);
+    return column(fixture, delivery, "lane_id");
+}
+
+/* R22: by a source that one node alone has it goes on in a lane of its own, which can be handed to that node; the
+ * claimer hears of that one. */
+static void what_was_in_doubt_by_one_nodes_source_gets_a_lane_of_its_own(void **state)
+{
+    FIXTURE(fixture, state);
+    struct test_delivery ann = add(&fixture, "ann@example.jp"), bob = add(&fixture, "bob@example.jp");
+    struct ledger_released released;
+    test_do(&fixture.store, (char[]){"UPDATE lane SET pool = 'news', waives_tls = 1"});
+    test_do(&fixture.store,
+            (char[]){"INSERT INTO source (id, ip, public_ip, ehlo_name, pool, weight, node, state, trouble, since_ms, "
+                     "created_ms) VALUES (70, '192.0.2.70', '', 'a.example', 'news', 1, 0, 'active', '', 1, 1), (72, "
+                     "'192.0.2.72', '', 'b.example', 'news', 1, 2, 'active', '', 1, 1), (73, '192.0.2.73', '', "
+                     "'c.example', 'news', 1, 3, 'active', '', 1, 1)"});
+    int64_t own = column(&fixture, &ann, "lane_id"), pinned;
+    assert_int_equal(lane_after_doubt(&fixture, &ann, 0, 70, &released), own); /* every node has it */
+    assert_true(released.lane.id == (uint64_t)own && released.lane.source_id == 0);
+    pinned = lane_after_doubt(&fixture, &ann, 1, 72, &released);
+    assert_true(pinned != own && released.lane.id == (uint64_t)pinned && released.lane.source_id == 72);
+    assert_int_equal(
+        number(
+            &fixture,
+            "SELECT COUNT(*) FROM lane l JOIN lane p ON p.campaign_id = l.campaign_id AND p.brand_id = l.brand_id AND "
+            "p.domain = l.domain AND p.priority = l.priority AND p.waives_tls = l.waives_tls AND p.pool = l.pool "
+            "WHERE l.id = $1 AND p.id = $2 AND p.source_id = 72 AND p.pool = 'news'",
+            VALUES(V_INT(own), V_INT(pinned))),
+        1);
+    assert_int_equal(lane_after_doubt(&fixture, &bob, 0, 72, &released), pinned); /* they share it */
+    assert_int_equal(lane_after_doubt(&fixture, &bob, 1, 72, &released), pinned);
+    assert_true(lane_after_doubt(&fixture, &bob, 2, 73, &released) != pinned && released.lane.source_id == 73);
+    assert_int_equal(lane_after_doubt(&fixture, &bob, 3, 70, &released), own); /* and back */
+    assert_int_equal(lane_after_doubt(&fixture, &bob, 4, 99, &released), own); /* one that is not there any more */
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM lane", NO_VALUES), 3);
+    test_store_end(&fixture.store);
+}
+
 /* R37: a node that has lost its leases moves nothing, and what it held is doubtful for the other */
 static void a_node_without_the_lease_moves_nothing(void **state)
 {
@@ -713,6 +767,7 @@ int main(void)
         ON_BOTH(a_suppressed_address_is_never_marked),
         ON_BOTH(an_unmark_gives_back_what_it_was),
         ON_BOTH(what_is_in_doubt_keeps_its_source),
+        ON_BOTH(what_was_in_doubt_by_one_nodes_source_gets_a_lane_of_its_own),
         ON_BOTH(a_node_without_the_lease_moves_nothing),
         ON_BOTH(a_bucket_changes_hands_while_a_mail_is_on_the_wire),
         ON_BOTH(every_outcome_writes_its_event),

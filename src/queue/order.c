@@ -222,7 +222,8 @@ static bool slice_read(struct db *db, struct fault *why, const struct queue_orde
     slice->count = 0;
     buf_printf(&sql,
                "SELECT d.id, d.address, d.campaign_id, d.contact_id, d.brand_id, d.attempts, l.id, l.priority, "
-               "l.domain, l.waives_tls FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $7 AND d.id > "
+               "l.domain, l.waives_tls, l.source_id FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = "
+               "$7 AND d.id > "
                "$8 AND d.state "
                "IN %s AND " FILTER "%s ORDER BY d.id LIMIT $9",
                moves_of[order->verb].states, moves_of[order->verb].more);
@@ -244,6 +245,7 @@ static bool slice_read(struct db *db, struct fault *why, const struct queue_orde
                                   .campaign_id = move->event.campaign_id,
                                   .priority = (int)rows_int(&rows, 7),
                                   .waives_tls = rows_int(&rows, 9) != 0,
+                                  .source_id = (uint64_t)rows_int(&rows, 10),
                                   .domain = move->event.domain};
     }
     return rows_end(&rows);

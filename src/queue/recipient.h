@@ -30,6 +30,7 @@ struct recipient {
     time_ms accepted, expires, due;
     unsigned attempts;                     /* ended ones */
     uint64_t source_id;                    /* by which it was in doubt, and goes again; 0: any */
+    uint64_t marked_id;                    /* the source by which it was marked last */
     enum delivery_state state;             /* as claimed: waiting or deferred */
     struct slice address, written, domain; /* identity, RCPT TO, A-label */
     struct slice name, fields;             /* of the contact: fields is a JSON object */

@@ -39,7 +39,7 @@ static inline bool test_delivery_run(struct db *db, struct fault *why, void *con
         !db_query_ints(
             db, why,
             "SELECT id FROM lane WHERE campaign_id = $1 AND domain = $2 AND brand_id = $3 AND priority = $4 AND "
-            "waives_tls = $5",
+            "waives_tls = $5 AND source_id = 0",
             lane, 5, &lane_id, 1, NULL))
         return false;
     unsigned bucket = address_bucket(address);

@@ -10,7 +10,7 @@ static bool lane_id(struct db *db, struct fault *why, const struct submit_order 
     const struct value key[] = {V_INT((int64_t)order->campaign_id), V_TEXT(domain), V_INT((int64_t)order->brand_id),
                                 V_INT(order->priority), V_INT(order->waives_tls)};
     static const char find[] = "SELECT id FROM lane WHERE campaign_id = $1 AND domain = $2 AND brand_id = $3 AND "
-                               "priority = $4 AND waives_tls = $5";
+                               "priority = $4 AND waives_tls = $5 AND source_id = 0";
     int64_t number = 0;
     bool found;
     if (!db_query_ints(db, why, find, key, COUNT_OF(key), &number, 1, &found))

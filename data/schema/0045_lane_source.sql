@@ -1,0 +1,23 @@
+-- What was in doubt by a source that one node alone has is tried again by that source (R22), so it has lanes of its own: they can be handed
+-- to that node (queue/handoff.h) while the rest of the pool's mail stays where it is. 0: any source.
+
+--postgres ALTER TABLE lane ADD COLUMN source_id BIGINT NOT NULL DEFAULT 0;
+--postgres ALTER TABLE lane DROP CONSTRAINT lane_campaign_id_domain_brand_id_priority_waives_tls_key;
+--postgres ALTER TABLE lane ADD UNIQUE (campaign_id, domain, brand_id, priority, waives_tls, source_id);
+
+--sqlite CREATE TABLE lane_pinned (
+--sqlite     id BIGINT PRIMARY KEY,
+--sqlite     priority INTEGER NOT NULL,
+--sqlite     brand_id BIGINT NOT NULL,
+--sqlite     campaign_id BIGINT NOT NULL,
+--sqlite     domain TEXT NOT NULL,
+--sqlite     pool TEXT NOT NULL DEFAULT '',
+--sqlite     waives_tls INTEGER NOT NULL DEFAULT 0,
+--sqlite     source_id BIGINT NOT NULL DEFAULT 0,
+--sqlite     UNIQUE (campaign_id, domain, brand_id, priority, waives_tls, source_id)
+--sqlite );
+--sqlite INSERT INTO lane_pinned (id, priority, brand_id, campaign_id, domain, pool, waives_tls) SELECT id, priority, brand_id,
+--sqlite     campaign_id, domain, pool, waives_tls FROM lane ORDER BY id;
+--sqlite DROP TABLE lane;
+--sqlite ALTER TABLE lane_pinned RENAME TO lane;
+--sqlite CREATE INDEX lane_pool ON lane (id) WHERE pool <> '';
