@@ -9,6 +9,7 @@
 #include "app/mailbox.h"
 #include "app/usage.h"
 #include "bounce/check.h"
+#include "bounce/phrase.h"
 #include "bounce/said.h"
 #include "bounce/scan.h"
 #include "mime/charset.h"

@@ -1,4 +1,5 @@
 /* Automatic answers: RFC 3834 says how to know one; many do not say. Never a bounce (S9). */
+#include "bounce/phrase.h"
 #include "bounce/read_private.h"
 #include "bounce/scan.h"
 

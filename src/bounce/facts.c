@@ -1,6 +1,6 @@
 #include "bounce/facts.h"
 
-#include "bounce/scan.h"
+#include "bounce/phrase.h"
 
 enum fact_kind {
     FACT_IP,

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "bounce/dsn.h"
+#include "bounce/phrase.h"
 #include "bounce/said.h"
 #include "bounce/scan.h"
 

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "bounce/dsn.h"
 #include "bounce/narrative.h"
+#include "bounce/phrase.h"
 #include "bounce/read_private.h"
 #include "bounce/said.h"
 #include "bounce/scan.h"

@@ -1,6 +1,6 @@
 /* report.c - mail that reports on mail: DMARC and TLS reports (feedback/ reads what is in them) */
+#include "bounce/phrase.h"
 #include "bounce/read_private.h"
-#include "bounce/scan.h"
 
 bool report_read(struct reading *r)
 {
