@@ -104,6 +104,7 @@ def story(tap, words, store):
         tap.ok(said["ways"][0]["connections"]["rule"] == 2 and said["ways"][0]["connections"]["open"] <= 2 and said["ways"][0]["rate"]["now"] < 4.4, f"{words}: connections and rate", str(said["ways"]))
         left = said["owed"]["waiting"] + said["owed"]["deferred"]
         tap.ok(0 < left <= 300 and said["done"]["at"] and said["done"]["rate"] < 4.4, f"{words}: what is owed, and when it will be done", str(said["done"]))
+        tap.ok(any("slowco.yaml line 6" in lane["waits_for"] for lane in todoke.json("explain", "queue")["lanes"]), f"{words}: explain queue tells what binds at the receiver")
         tap.ok("slowco.yaml line 6" in todoke.ok("explain", "site", "slowco", "--lang", "en"), f"{words}: the site's own name does too")
         tap.ok("slowco.yaml 6 行" in todoke.ok("explain", "site", "D1.Example", "--lang", "ja"), f"{words}: in Japanese too, whatever the case")
         other = site("never.example")
@@ -124,6 +125,8 @@ def story(tap, words, store):
         said = site("slowco")
         tap.equal([(hold["domain"], hold["why"]) for hold in said["holds"]], [("d2.example", "their server moves")], f"{words}: holds of its domains")
 
+        wrong = todoke.run("explain", "site", "slowcoo")
+        tap.ok(wrong.returncode == 2 and "slowcoo" in wrong.stderr, f"{words}: a name that is no receiver's is no answer", wrong.stdout + wrong.stderr)
         tap.equal(todoke.stop(), 0, f"{words}: it stops")
         said = site("d0.example")
         tap.ok(not said["is_live"] and not said["ways"] and said["owed"]["deferred"] + said["owed"]["waiting"] > 0, f"{words}: without a server, what the store knows", str(said))

@@ -61,6 +61,12 @@ def warm_up(tap):
         tap.ok(0 < count <= CAP, f"never more than {CAP} of {OWED} leave on the first day, whatever is killed (R28, S50)", str(count))
         tap.ok(count >= CAP // 5, "a kill wastes what was under way and a small block, not the day", str(count))
         tap.ok(plan["reserved"] <= CAP and plan["step"] == 1, "the plan says so too", str(plan))
+        said = todoke.json("explain", "site", "d.example")
+        tap.ok(said["binds"]["limit"] == "warm_up" and said["binds"]["value"] == CAP and said["binds"]["until"].endswith("T00:00:00.000Z"),
+               "the cap is what binds, though nothing of it waits in memory", str(said["binds"]))
+        tap.ok(f"{FROM}.1: {CAP}" in said["lanes"][0]["waits_for"]["en"] and f"and {CAP * 2} tomorrow" in said["done"]["text"]["en"],
+               "what waits says so, and what may go tomorrow", f"{said['lanes']} {said['done']}")
+        tap.ok("used up" in todoke.json("explain", "queue")["lanes"][0]["waits_for"], "so does explain queue")
         doubtful = [todoke.json("explain", "message", row["delivery"]) for row in todoke.rows("queue", "list", "--state", "in_doubt")]
         tap.ok(all(mail["source"] == f"{FROM}.1" for mail in doubtful), f"{len(doubtful)} in doubt keep to the source they went by (R22)", str(doubtful[:2]))
         todoke.ok("source", "add", f"{FROM}.2", "--ehlo", "out2.shop.example")

@@ -1,30 +1,11 @@
 #include "api/mail_story.h"
 
 #include "mail/message_id.h"
+#include "report/site_story.h"
 
 enum { TIMELINE_MAX = 500 };
 
 #define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))
-
-bool mail_hold_read(struct db *db, struct fault *why, uint64_t brand_id, uint64_t campaign_id, struct slice domain,
-                    struct arena *arena, struct slice *hold)
-{
-    SCOPED(buf) brand = BUF(24);
-    SCOPED(buf) campaign = BUF(24);
-    SCOPED(rows) rows = {0};
-    buf_u64(&brand, brand_id);
-    buf_u64(&campaign, campaign_id);
-    *hold = SLICE("");
-    if (!db_query(db, why, &rows,
-                  "SELECT kind, name, why FROM hold WHERE (kind = 'brand' AND name = $1) OR (kind = 'campaign' AND "
-                  "name = $2) OR (kind = 'domain' AND name = $3) ORDER BY kind LIMIT 1",
-                  VALUES(V_TEXT(buf_slice(&brand)), V_TEXT(buf_slice(&campaign)), V_TEXT(domain))))
-        return false;
-    if (rows_next(&rows))
-        *hold = arena_printf(arena, "%.*s %.*s: %.*s", SLICE_ARG(rows_text(&rows, 0)), SLICE_ARG(rows_text(&rows, 1)),
-                             SLICE_ARG(rows_text(&rows, 2)));
-    return rows_end(&rows);
-}
 
 /* How long it was in each state, by what moved it. */
 static void spend(struct mail_story *story, time_ms now)
@@ -69,7 +50,6 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
                      struct mail_story *story, bool *found)
 {
     int64_t guarded;
-    uint64_t lane_id = 0;
     *story = (struct mail_story){.id = id, .now = now};
     {
         SCOPED(rows) rows = {0};
@@ -93,7 +73,7 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
             story->changed = rows_int(&rows, 8);
             story->attempts = rows_int(&rows, 9);
             story->holds_doubts = slice_equal(rows_text(&rows, 10), SLICE("hold"));
-            lane_id = (uint64_t)rows_int(&rows, 11);
+            story->lane_id = (uint64_t)rows_int(&rows, 11);
         }
         if (!rows_end(&rows))
             return false;
@@ -101,8 +81,9 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
     if (!*found)
         return true;
     if (!event_timeline(db, why, id, TIMELINE_MAX, arena, &story->page) ||
-        !mail_hold_read(db, why, story->brand_id, story->campaign_id, story->domain, arena, &story->hold) ||
-        !way_story_read(db, why, lane_id, now, arena, &story->way) || !source_read(db, why, arena, story) ||
+        !hold_story_read(db, why, story->brand_id, story->campaign_id, story->domain, arena, &story->hold) ||
+        !way_story_read(db, why, story->lane_id, SLICE(""), now, arena, &story->way) ||
+        !source_read(db, why, arena, story) ||
         !db_query_ints(db, why, "SELECT COUNT(*) FROM held_verdict WHERE bucket = $1 AND delivery_id = $2",
                        VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id)), &guarded, 1, NULL))
         return false;
@@ -111,47 +92,45 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
     return true;
 }
 
-/* "2026-11-22 22:30"; "-" for 0. */
-static struct slice minute(struct arena *arena, time_ms at)
+bool mail_story_is_due(const struct mail_story *story)
 {
-    SCOPED(buf) text = BUF(64);
-    if (!at)
-        return SLICE("-");
-    time_rfc3339(&text, at);
-    text.ptr[10] = ' ';
-    return arena_copy(arena, slice_head(buf_slice(&text), 16));
+    return story->state <= DELIVERY_DEFERRED && story->due <= story->now && !story->hold.kind.len && !story->way.lack;
 }
 
 struct slice mail_story_next(const struct mail_story *story, enum lang lang, struct arena *arena)
 {
     time_ms now = story->now;
-    struct slice due = minute(arena, story->due), expires = minute(arena, story->expires);
+    struct slice due = minute_text(arena, story->due), expires = minute_text(arena, story->expires);
     switch (story->state) {
     case DELIVERY_WAITING:
     case DELIVERY_DEFERRED:
-        if (story->hold.len)
+        if (story->hold.kind.len)
             return arena_printf(arena,
-                                SAY(lang, "保留が解かれるまで送りません(%.*s)。期限 %.*s UTC",
-                                    "not before its hold is released (%.*s); given up at %.*s UTC"),
-                                SLICE_ARG(story->hold), SLICE_ARG(expires));
+                                SAY(lang, "解除されるまで送りません: %.*s。期限 %.*s",
+                                    "not before it is released: %.*s; given up at %.*s"),
+                                SLICE_ARG(hold_story_text(&story->hold, lang, arena)), SLICE_ARG(expires));
         if (story->way.lack)
             return arena_printf(
-                arena,
-                SAY(lang, "いまは送れません: %.*s。期限 %.*s UTC", "cannot leave now: %.*s; given up at %.*s UTC"),
+                arena, SAY(lang, "いまは送れません: %.*s。期限 %.*s", "cannot leave now: %.*s; given up at %.*s"),
                 SLICE_ARG(way_story_text(&story->way, lang, arena)), SLICE_ARG(expires));
+        if (story->due <= now && story->pace)
+            return arena_printf(arena,
+                                SAY(lang, "順番待ちです。受信先で効いている制限: %.*s。期限 %.*s",
+                                    "due now; at its receiver binds: %.*s; given up at %.*s"),
+                                SLICE_ARG(way_binding_text(story->pace, now, lang, arena)), SLICE_ARG(expires));
         if (story->due <= now)
             return arena_printf(arena,
-                                SAY(lang, "いつでも送れます。受信先に空きができ次第です。期限 %.*s UTC",
-                                    "due now: as soon as its receiver has room; given up at %.*s UTC"),
+                                SAY(lang, "いつでも送れます。受信先に空きができ次第です。期限 %.*s",
+                                    "due now: as soon as its receiver has room; given up at %.*s"),
                                 SLICE_ARG(expires));
-        return arena_printf(
-            arena,
-            story->attempts ? SAY(lang, "%.*s UTC に再送します(最後の応答への再送間隔、%lld 回試行済み)。期限 %.*s UTC",
-                                  "tried again at %.*s UTC: the retry hours of its last reply, after %lld attempts; "
-                                  "given up at %.*s UTC")
-                            : SAY(lang, "%.*s UTC に送ります(予約、%lld 回試行済み)。期限 %.*s UTC",
-                                  "scheduled for %.*s UTC, after %lld attempts; given up at %.*s UTC"),
-            SLICE_ARG(due), (long long)story->attempts, SLICE_ARG(expires));
+        return arena_printf(arena,
+                            story->attempts
+                                ? SAY(lang, "%.*s に再送します(最後の応答への再送間隔、%lld 回試行済み)。期限 %.*s",
+                                      "tried again at %.*s: the retry hours of its last reply, after %lld attempts; "
+                                      "given up at %.*s")
+                                : SAY(lang, "%.*s に送ります(予約、%lld 回試行済み)。期限 %.*s",
+                                      "scheduled for %.*s, after %lld attempts; given up at %.*s"),
+                            SLICE_ARG(due), (long long)story->attempts, SLICE_ARG(expires));
     case DELIVERY_HELD:
         return story->is_guarded ? slice_str(SAY(lang, "受信先の応答が信用できないため止めています(todoke guard)",
                                                  "held because its receiver is not believed now (todoke guard)"))
@@ -164,16 +143,16 @@ struct slice mail_story_next(const struct mail_story *story, enum lang lang, str
             return slice_str(SAY(lang, "届いたか不明なため、人の判断を待っています(ブランドの設定)",
                                  "waits for a person: its brand wants doubtful mails held"));
         return arena_printf(arena,
-                            SAY(lang, "届いたか不明です。%.*s UTC に同じメールとして再送します",
-                                "not known whether it arrived: tried again at %.*s UTC as the same mail"),
+                            SAY(lang, "届いたか不明です。%.*s に同じメールとして再送します",
+                                "not known whether it arrived: tried again at %.*s as the same mail"),
                             SLICE_ARG(due));
     case DELIVERY_DELIVERED:
     case DELIVERY_BOUNCED:
     case DELIVERY_EXPIRED:
     case DELIVERY_SUPPRESSED:
     case DELIVERY_CANCELLED:
-        return arena_printf(arena, SAY(lang, "%.*s UTC に終わりました", "ended at %.*s UTC"),
-                            SLICE_ARG(minute(arena, story->changed)));
+        return arena_printf(arena, SAY(lang, "%.*s に終わりました", "ended at %.*s"),
+                            SLICE_ARG(minute_text(arena, story->changed)));
     case DELIVERY_STATE_COUNT: break;
     }
     return SLICE("");
@@ -256,7 +235,7 @@ void mail_story_json(struct json *json, const struct rules *rules, const struct 
     json_put_time(json, "accepted_at", story->accepted);
     json_put_time(json, "due_at", delivery_is_owed(story->state) ? story->due : 0);
     json_put_time(json, "expires_at", story->expires);
-    json_put_string(json, "hold", story->hold);
+    json_put_string(json, "hold", hold_story_plain(&story->hold, arena));
     json_put_both(json, "next", next);
     json_put_string(json, "source", story->source);
     json_put_both(json, "source_text", source);

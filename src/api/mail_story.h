@@ -5,14 +5,14 @@
 #define TODOKE_API_MAIL_STORY_H
 
 #include "api/explained.h"
-#include "api/way_story.h"
 #include "event/event.h"
 #include "mail/delivery.h"
+#include "report/lane_wait.h"
 
 enum { MAIL_STORY_SHOWN_MOST = 20 /* deliveries of one Message-ID */ };
 
 struct mail_story {
-    uint64_t id, brand_id, campaign_id;
+    uint64_t id, lane_id, brand_id, campaign_id;
     struct slice address, domain;
     enum delivery_state state;
     time_ms now, due, accepted, expires, changed;
@@ -22,8 +22,9 @@ struct mail_story {
     struct slice source;             /* by which it was in doubt, and goes again; "": it was not */
     bool is_source_there;            /* it may be used now; otherwise any other of the pool is, */
     int64_t source_node;             /* but while this node, which has it, is gone for a while only; 0: none is */
-    struct slice hold;               /* "domain example.jp: why"; "" : none */
-    struct way_story way;            /* can it leave at all? */
+    struct hold_story hold;
+    struct way_story way;         /* can it leave at all? */
+    const struct board_way *pace; /* at its receiver, by its pool; NULL: nobody asked, or nothing goes there */
     struct event_page page;
 };
 
@@ -32,15 +33,13 @@ NODISCARD bool mail_story_ids(struct db *db, struct fault *why, struct slice nam
                               size_t *count);
 NODISCARD bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now, struct arena *arena,
                                struct mail_story *story, bool *found);
+/* Does it wait for its receiver's pace alone? Then who asks the board (lane_wait_at) may fill `pace`. */
+bool mail_story_is_due(const struct mail_story *story);
 /* What will happen next, and why then. */
 struct slice mail_story_next(const struct mail_story *story, enum lang lang, struct arena *arena);
 /* By which source, where that is settled; "": it is not. */
 struct slice mail_story_source(const struct mail_story *story, enum lang lang, struct arena *arena);
 /* In both languages, as the contract's explained_message. */
 void mail_story_json(struct json *json, const struct rules *rules, const struct mail_story *story, struct arena *arena);
-
-/* Why is this brand's, campaign's or domain's mail not sent at all? "": no hold. The three in this order. */
-NODISCARD bool mail_hold_read(struct db *db, struct fault *why, uint64_t brand_id, uint64_t campaign_id,
-                              struct slice domain, struct arena *arena, struct slice *hold);
 
 #endif

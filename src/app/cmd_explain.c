@@ -43,15 +43,17 @@ static void queue_json(struct desk *desk, const struct queue_story *story, enum 
     json_end(&json);
     json_put_array(&json, "lanes");
     for (size_t i = 0; i < story->lane_count; i++) {
-        const struct queue_lane *lane = &story->lanes[i];
+        const struct lane_wait *lane = &story->lanes[i];
         json_object_begin(&json);
         json_put_string(&json, "domain", lane->domain);
+        json_put_string(&json, "brand_name", lane->brand);
+        json_put_string(&json, "campaign_name", lane->campaign);
         json_put_string(&json, "brand", arena_printf(&desk->arena, "%llu", (unsigned long long)lane->brand_id));
         json_put_string(&json, "campaign", arena_printf(&desk->arena, "%llu", (unsigned long long)lane->campaign_id));
         json_put_int(&json, "owed", lane->owed);
         json_put_int(&json, "due", lane->due_now);
-        json_put_string(&json, "hold", lane->hold);
-        json_put_string(&json, "waits_for", queue_lane_waits(lane, lang, &desk->arena));
+        json_put_string(&json, "hold", hold_story_plain(&lane->hold, &desk->arena));
+        json_put_string(&json, "waits_for", lane_wait_text(lane, story->now, lang, &desk->arena));
         json_end(&json);
     }
     json_end(&json);
@@ -59,25 +61,55 @@ static void queue_json(struct desk *desk, const struct queue_story *story, enum 
     printf("%.*s\n", (int)out.len, out.ptr);
 }
 
+static void print_state(struct desk *desk, enum delivery_state state, const struct queue_story *story, enum lang lang)
+{
+    desk_cell(state_label(state, lang), 15);
+    printf(" %9lld", (long long)story->states[state]);
+    if (story->states[state])
+        printf(SAY(lang, "  最も古いのは %.*s に受付", "  the oldest accepted at %.*s"),
+               SLICE_ARG(minute_text(&desk->arena, story->oldest[state])));
+    puts("");
+}
+
+/* What binds at the receivers of these lanes: the running servers are asked. */
+static bool paces_read(struct desk *desk, struct queue_story *story, struct fault *why)
+{
+    struct slice names[QUEUE_LANES_SHOWN];
+    struct board board;
+    size_t count = 0;
+    for (size_t i = 0; i < story->lane_count; i++)
+        if (story->lanes[i].due_now && !story->lanes[i].hold.kind.len)
+            names[count++] = story->lanes[i].domain;
+    if (!count)
+        return true;
+    if (!desk_board(desk, names, count, &board, why))
+        return false;
+    for (size_t i = 0; i < story->lane_count; i++)
+        if (!lane_wait_at(desk->reader, why, &board, story->now, &desk->arena, &story->lanes[i]))
+            return false;
+    return true;
+}
+
 static bool explain_queue(struct desk *desk, enum lang lang, bool is_json, struct fault *why)
 {
     const struct brands all = {0};
     struct queue_story story;
-    if (!queue_story_read(desk->reader, why, &all, world_wall(&desk->world), &desk->arena, &story))
+    if (!queue_story_read(desk->reader, why, &all, world_wall(&desk->world), &desk->arena, &story) ||
+        !paces_read(desk, &story, why))
         return false;
     if (is_json) {
         queue_json(desk, &story, lang);
         return true;
     }
     for (int state = 0; state <= DELIVERY_IN_DOUBT; state++)
-        printf("%-9.*s %9lld  %s %.*s\n", SLICE_ARG(delivery_word((enum delivery_state)state)),
-               (long long)story.states[state], SAY(lang, "最古", "oldest"),
-               SLICE_ARG(desk_time(desk, story.oldest[state])));
-    for (size_t i = 0; i < story.lane_count; i++) {
-        desk_cell(story.lanes[i].domain, 32);
-        printf(" %9lld  %.*s\n", (long long)story.lanes[i].owed,
-               SLICE_ARG(queue_lane_waits(&story.lanes[i], lang, &desk->arena)));
-    }
+        print_state(desk, (enum delivery_state)state, &story, lang);
+    for (size_t i = 0; i < story.lane_count; i++)
+        printf("%9lld %.*s, %.*s\n          %.*s\n", (long long)story.lanes[i].owed, SLICE_ARG(story.lanes[i].domain),
+               SLICE_ARG(lane_wait_whose(&story.lanes[i], lang, &desk->arena)),
+               SLICE_ARG(lane_wait_text(&story.lanes[i], story.now, lang, &desk->arena)));
+    if (story.lanes_left_out)
+        printf(SAY(lang, "%9lld 通: ほか %lld 組\n", "%9lld in %lld smaller ones\n"), (long long)story.left_out_owed,
+               (long long)story.lanes_left_out);
     return true;
 }
 
@@ -103,7 +135,7 @@ int cmd_explain(int argc, char **argv)
     bool ok = rules_open(&rules, &why) && desk_look(&desk, store, &why);
     if (ok)
         ok = is_queue  ? explain_queue(&desk, lang, is_json, &why)
-             : is_site ? explain_site(&desk, words.words[1], lang, is_json, &why)
+             : is_site ? explain_site(&desk, rules, words.words[1], lang, is_json, &why)
                        : explain_message(&desk, rules, words.words[1], lang, is_json, &why);
     rules_free(rules);
     return ok ? 0 : command_fail("explain", &why);

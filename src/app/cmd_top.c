@@ -58,7 +58,7 @@ static bool sample_take(struct desk *desk, bool asks, struct sample *sample, str
     arena_reset(&sample->arena);
     struct desk here = *desk; /* what is read lives in the sample's arena */
     here.arena = sample->arena;
-    bool ok = asks ? desk_board(&here, SLICE(""), &sample->board, why)
+    bool ok = asks ? desk_board(&here, &(struct slice){0}, 1, &sample->board, why)
                    : board_read(desk->reader, why, world_wall(&desk->world), &here.arena, &sample->board);
     sample->arena = here.arena;
     sample->at = world_monotonic(&desk->world);
@@ -176,7 +176,7 @@ static void sites_lines(struct frame *frame, const struct sample *sample, time_m
     size_t count;
     sites_busy(&sample->board, frame->arena, &sites, &count);
     frame_line(frame, SLICE(""));
-    frame_line(frame, slice_str(SAY(lang, "受信先                  いまの速度  上限    接続  メモリ  律速",
+    frame_line(frame, slice_str(SAY(lang, "受信先                  いまの速度  上限    接続  メモリ  いまの制限",
                                     "SITE                   RATE NOW   ALLOWED   CONN  MEMORY  BINDS")));
     for (size_t i = 0; i < count; i++)
         site_line(frame, &sites[i], now, lang);
@@ -210,14 +210,15 @@ static void frame_make(struct frame *frame, const struct sample *sample, const s
                                    SLICE_ARG(slice_head(buf_slice(&time), 19)), SLICE_ARG(nodes),
                                    (long long)figures.open_connections, (long long)figures.claimed));
     frame_line(frame, arena_printf(frame->arena,
-                                   SAY(lang, "毎秒: 受付 %.1f  配信 %.1f  再送待ちへ %.1f  エラー %.1f",
+                                   SAY(lang, "毎秒: 受付 %.1f  配信 %.1f  保留へ %.1f  エラー %.1f",
                                        "a second: accepted %.1f  delivered %.1f  deferred %.1f  refused %.1f"),
                                    rates->accepted, rates->delivered, rates->deferred, rates->refused));
-    frame_line(frame, arena_printf(frame->arena,
-                                   SAY(lang, "未完了: 待機 %lld  再送待ち %lld  保留 %lld  不明 %lld",
-                                       "owed: waiting %lld  deferred %lld  held %lld  in doubt %lld"),
-                                   (long long)states[DELIVERY_WAITING], (long long)states[DELIVERY_DEFERRED],
-                                   (long long)states[DELIVERY_HELD], (long long)states[DELIVERY_IN_DOUBT]));
+    frame_line(frame,
+               arena_printf(frame->arena,
+                            SAY(lang, "未完了: 待機中 %lld  保留(再送待ち) %lld  停止中 %lld  届いたか確認中 %lld",
+                                "owed: waiting %lld  deferred %lld  held %lld  in doubt %lld"),
+                            (long long)states[DELIVERY_WAITING], (long long)states[DELIVERY_DEFERRED],
+                            (long long)states[DELIVERY_HELD], (long long)states[DELIVERY_IN_DOUBT]));
     frame_line(frame,
                arena_printf(frame->arena,
                             SAY(lang, "完了: 配信済み %lld  エラー %lld  期限切れ %lld  (集計の遅れ %llu 件)",

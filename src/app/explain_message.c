@@ -1,6 +1,7 @@
 #include "app/explain_message.h"
 
 #include "api/mail_story.h"
+#include "app/explain_site.h"
 #include "base/json.h"
 #include <stdio.h>
 
@@ -26,7 +27,7 @@ static void print_json(struct desk *desk, const struct rules *rules, const struc
     json_put_string(&json, "accepted_at", stamp(desk, story->accepted));
     json_put_string(&json, "due_at", delivery_is_owed(story->state) ? stamp(desk, story->due) : SLICE(""));
     json_put_string(&json, "expires_at", stamp(desk, story->expires));
-    json_put_string(&json, "hold", story->hold);
+    json_put_string(&json, "hold", hold_story_plain(&story->hold, &desk->arena));
     json_put_string(&json, "next", mail_story_next(story, lang, &desk->arena));
     json_put_string(&json, "source", story->source);
     json_put_string(&json, "source_text", mail_story_source(story, lang, &desk->arena));
@@ -58,10 +59,23 @@ static void print_json(struct desk *desk, const struct rules *rules, const struc
     printf("%.*s\n", (int)out.len, out.ptr);
 }
 
+/* "0.2 s", "3 min 20 s", "2 d 4 h": two units say enough. */
+static struct slice time_span(struct arena *arena, time_ms ms, enum lang lang)
+{
+    long long s = (long long)(ms / 1000);
+    if (s < 60)
+        return arena_printf(arena, SAY(lang, "%.1f 秒", "%.1f s"), (double)ms / 1000);
+    if (s < 3600)
+        return arena_printf(arena, SAY(lang, "%lld 分 %lld 秒", "%lld min %lld s"), s / 60, s % 60);
+    if (s < 86400)
+        return arena_printf(arena, SAY(lang, "%lld 時間 %lld 分", "%lld h %lld min"), s / 3600, s / 60 % 60);
+    return arena_printf(arena, SAY(lang, "%lld 日 %lld 時間", "%lld d %lld h"), s / 86400, s / 3600 % 24);
+}
+
 static void print_story(struct desk *desk, const struct rules *rules, const struct mail_story *story, enum lang lang)
 {
     printf("%llu  %.*s  %.*s  %s %lld\n", (unsigned long long)story->id, SLICE_ARG(story->address),
-           SLICE_ARG(delivery_word(story->state)), SAY(lang, "試行", "attempts"), (long long)story->attempts);
+           SLICE_ARG(state_label(story->state, lang)), SAY(lang, "試行", "attempts"), (long long)story->attempts);
     struct slice next = mail_story_next(story, lang, &desk->arena);
     printf("%s: %.*s\n", SAY(lang, "次", "next"), SLICE_ARG(next));
     struct slice source = mail_story_source(story, lang, &desk->arena);
@@ -70,8 +84,8 @@ static void print_story(struct desk *desk, const struct rules *rules, const stru
     printf("%s:", SAY(lang, "各状態の時間", "time spent"));
     for (int state = 0; state < DELIVERY_STATE_COUNT; state++)
         if (story->spent[state])
-            printf(" %.*s %.1f s", SLICE_ARG(delivery_word((enum delivery_state)state)),
-                   (double)story->spent[state] / 1000);
+            printf(" %.*s %.*s", SLICE_ARG(state_label((enum delivery_state)state, lang)),
+                   SLICE_ARG(time_span(&desk->arena, story->spent[state], lang)));
     puts("");
     for (size_t i = 0; i < story->page.count; i++) {
         const struct event *event = &story->page.events[i];
@@ -89,6 +103,21 @@ static void print_story(struct desk *desk, const struct rules *rules, const stru
     }
 }
 
+/* What binds at its receiver: the running servers are asked. */
+static bool pace_read(struct desk *desk, struct mail_story *story, struct fault *why)
+{
+    struct board board;
+    struct lane_wait lane = {
+        .id = story->lane_id, .brand_id = story->brand_id, .campaign_id = story->campaign_id, .domain = story->domain};
+    if (!desk_board(desk, &story->domain, 1, &board, why) ||
+        !lane_wait_at(desk->reader, why, &board, story->now, &desk->arena, &lane))
+        return false;
+    if (lane.way.pool.len)
+        story->way = lane.way;
+    story->pace = lane.pace;
+    return true;
+}
+
 bool explain_message(struct desk *desk, const struct rules *rules, const char *name, enum lang lang, bool is_json,
                      struct fault *why)
 {
@@ -103,6 +132,8 @@ bool explain_message(struct desk *desk, const struct rules *rules, const char *n
             return false;
         if (!found)
             return fault_set(why, FAULT_INPUT, "there is no delivery %llu", (unsigned long long)ids[i]);
+        if (mail_story_is_due(&story) && !pace_read(desk, &story, why))
+            return false;
         if (is_json)
             print_json(desk, rules, &story, lang);
         else

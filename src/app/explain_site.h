@@ -6,11 +6,13 @@
 #include "bounce/words.h"
 #include "deliver/board.h"
 
-/* Ask the nodes about a name ("": whatever is busy) and read what they say. Without a living node, or when one does not
- * answer within ANSWER_MS, what there is. */
-NODISCARD bool desk_board(struct desk *desk, struct slice name, struct board *board, struct fault *why);
+/* Ask the nodes about some names ("": whatever is busy) and read what they say. Without a living node, or when one does
+ * not answer within ANSWER_MS, what there is. */
+NODISCARD bool desk_board(struct desk *desk, const struct slice *names, size_t count, struct board *board,
+                          struct fault *why);
 
 /* name: a domain, or a site. */
-NODISCARD bool explain_site(struct desk *desk, const char *name, enum lang lang, bool is_json, struct fault *why);
+NODISCARD bool explain_site(struct desk *desk, const struct rules *rules, const char *given, enum lang lang,
+                            bool is_json, struct fault *why);
 
 #endif

@@ -97,6 +97,9 @@ void egress_lowered(struct egress *egress, const struct reply *reply, enum stage
 /* Its address could not be bound: not used for a while. */
 void egress_is_bad(struct egress *egress, const char *why, time_ms now);
 const struct pace_binding *egress_binding(struct egress *egress, time_ms now);
+/* Nothing may go that way now, whether something waits in memory or was given back for it: no source, a day that is used
+ * up, a suspension, an open breaker. */
+bool egress_is_shut(const struct egress *egress, time_ms now);
 void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
 bool allowances_return(struct worker *worker);
 /* What was reserved and not used, or not told yet, goes to the store: false, there was nothing. */

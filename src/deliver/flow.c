@@ -425,7 +425,7 @@ void worker_pump(struct worker *worker, struct site *site)
     worker_compose_ahead(worker, site);
     wake_again(site, now);
     for (struct egress *egress = site->egresses; egress; egress = egress->next) {
-        if (site->first_busy)
+        if (site->first_busy || egress_is_shut(egress, now))
             egress_binding(egress, now);
         else if (egress->pace.binding.limit != PACE_NOTHING)
             egress->pace.binding = (struct pace_binding){.since = now};

@@ -377,6 +377,24 @@ static void say_binding(const struct egress *egress, const struct pace_binding *
                  binding->value);
 }
 
+static bool is_day_used_up(const struct egress *egress)
+{
+    const struct world *world = egress->site->worker->engine->options.world;
+    return egress->allowance.is_used_up && egress->allowance.day == allowance_day(world_wall(world));
+}
+
+bool egress_is_shut(const struct egress *egress, time_ms now)
+{
+    return !egress->is_usable || now < egress->bad_until || is_day_used_up(egress) || pace_reopens(&egress->pace, now);
+}
+
+/* The day ends at midnight, UTC. */
+static time_ms day_ends(const struct egress *egress, time_ms now)
+{
+    time_ms wall = world_wall(egress->site->worker->engine->options.world);
+    return now + (allowance_day(wall) + 1) * DAYS_MS(1) - wall;
+}
+
 const struct pace_binding *egress_binding(struct egress *egress, time_ms now)
 {
     struct pace_binding before = egress->pace.binding, fresh = *pace_binding(&egress->pace, egress->slots, now);
@@ -384,11 +402,14 @@ const struct pace_binding *egress_binding(struct egress *egress, time_ms now)
     const struct site_rule *rule = egress->site->rule;
     if (!egress->is_usable || now < egress->bad_until)
         fresh = (struct pace_binding){.limit = PACE_NO_SOURCE, .until = egress->is_usable ? egress->bad_until : 0};
-    else if (allowance->is_used_up && allowance->bound == ALLOWANCE_WARM_UP)
-        fresh = (struct pace_binding){.limit = PACE_WARM_UP, .value = (double)allowance->cap};
-    else if (allowance->is_used_up)
+    else if (is_day_used_up(egress) && allowance->bound == ALLOWANCE_WARM_UP)
         fresh = (struct pace_binding){
-            .limit = PACE_DAILY, .value = (double)allowance->cap, .at = rule->at[SITE_LIMIT_DAILY]};
+            .limit = PACE_WARM_UP, .value = (double)allowance->cap, .until = day_ends(egress, now)};
+    else if (is_day_used_up(egress))
+        fresh = (struct pace_binding){.limit = PACE_DAILY,
+                                      .value = (double)allowance->cap,
+                                      .until = day_ends(egress, now),
+                                      .at = rule->at[SITE_LIMIT_DAILY]};
     else if (fresh.limit == PACE_NOTHING && allowance->is_asked && !allowance->have && allowance->bound)
         fresh = (struct pace_binding){.limit = PACE_RESERVING, .value = (double)allowance->cap};
     else if (fresh.limit == PACE_NOTHING && egress->site->totals && egress->site->totals->waits_for_turn)

@@ -127,6 +127,10 @@ static void way_tell(struct worker *worker, const struct site *site, struct egre
 {
     time_ms now = loop_now(worker->loop);
     struct pace *pace = &egress->pace;
+    if (site->first_busy || egress_is_shut(egress, now))
+        egress_binding(egress, now);
+    else if (pace->binding.limit != PACE_NOTHING) /* what shut it is over, and nothing has come since */
+        pace->binding = (struct pace_binding){.since = now};
     const struct pace_binding *binding = &pace->binding;
     const struct pace_lowering *lowering = &pace->lowering;
     char ip[IP_TEXT_ROOM];
@@ -185,9 +189,16 @@ static bool is_asked(const struct telling *telling, const struct site *site)
     return false;
 }
 
-static bool is_busy(const struct site *site, const struct egress *egress)
+/* 0: it was named; 1: it works, or would; 2: it is shut and nothing waits in memory; 3: nobody asks. */
+static int turn_of(const struct telling *telling, const struct site *site, const struct egress *egress)
 {
-    return egress->slots || site->first_busy || site->composing || egress->pace.binding.limit != PACE_NOTHING;
+    if (is_asked(telling, site))
+        return 0;
+    if (!telling->wants_busy)
+        return 3;
+    return egress->slots || site->first_busy || site->composing ? 1
+           : egress->pace.binding.limit != PACE_NOTHING         ? 2
+                                                                : 3;
 }
 
 void telling_worker(struct worker *worker, struct telling *telling)
@@ -197,10 +208,10 @@ void telling_worker(struct worker *worker, struct telling *telling)
     for (struct site *site = worker->sites; site; site = site->next_of_worker)
         if (!site->egresses && is_asked(telling, site))
             egresses_update(worker, site);
-    for (int busy = 0; busy < 2; busy++) /* those that were named come first */
+    for (int turn = 0; turn < 3; turn++)
         for (struct site *site = worker->sites; site; site = site->next_of_worker)
             for (struct egress *egress = site->egresses; egress && part->count < BOARD_WAYS_MOST; egress = egress->next)
-                if (is_asked(telling, site) ? !busy : busy && telling->wants_busy && is_busy(site, egress))
+                if (turn_of(telling, site, egress) == turn)
                     way_tell(worker, site, egress, &part->arena, &part->ways[part->count++]);
     if (atomic_fetch_sub(&telling->left, 1) == 1)
         store_write(worker->engine->options.store, &telling->job);

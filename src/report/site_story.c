@@ -1,6 +1,7 @@
 #include "report/site_story.h"
 
 #include "base/map.h"
+#include "report/reckon.h"
 #include "shape/allowance.h"
 #include "shape/source.h"
 #include "shape/stand_in.h"
@@ -97,9 +98,24 @@ static bool owed_read(struct db *db, struct fault *why, const struct map *domain
     return rows_end(&rows);
 }
 
+/* The words without whom they are about: a hundred greylisted people are one reply, not a hundred. */
+static struct slice words_of(struct slice words, struct slice address, struct arena *arena)
+{
+    SCOPED(buf) text = BUF(8192);
+    struct slice rest = words;
+    ptrdiff_t at;
+    while (address.len && (at = slice_find_caseless(rest, address)) != SLICE_NPOS) {
+        buf_append(&text, slice_head(rest, (size_t)at));
+        buf_text(&text, "...");
+        rest = slice_from(rest, (size_t)at + address.len);
+    }
+    buf_append(&text, rest);
+    return buf_ok(&text) ? arena_copy(arena, buf_slice(&text)) : words;
+}
+
 static void reply_take(struct site_story *story, const struct rows *row, struct arena *arena)
 {
-    struct slice words = rows_text(row, 0);
+    struct slice words = words_of(rows_text(row, 0), rows_text(row, 4), arena);
     time_ms at = rows_int(row, 2);
     for (size_t i = 0; i < story->reply_count; i++)
         if (slice_equal(story->replies[i].words, words)) {
@@ -119,7 +135,8 @@ static bool replies_read(struct db *db, struct fault *why, struct slice domain, 
 {
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows,
-                  "SELECT e.diagnostic, e.remote_mta, e.at_ms, e.site FROM (SELECT d.bucket, d.last_seq FROM lane l "
+                  "SELECT e.diagnostic, e.remote_mta, e.at_ms, e.site, e.address FROM (SELECT d.bucket, d.last_seq "
+                  "FROM lane l "
                   "CROSS JOIN lease b JOIN delivery d ON d.bucket = b.bucket AND d.lane_id = l.id WHERE l.domain = $1 "
                   "AND d.state <= 1 AND d.state = 1 LIMIT $2) "
                   "w JOIN event e ON e.bucket = w.bucket AND e.seq = w.last_seq WHERE e.diagnostic <> '' ORDER BY "
@@ -177,7 +194,9 @@ static bool plans_read(struct db *db, struct fault *why, struct arena *arena, st
                 (!slice_equal(plans[p].group, SLICE("*")) && !slice_equal(plans[p].group, story->site)))
                 continue;
             story->plans[story->plan_count++] = (struct story_plan){
+                .source_id = sources[i].id,
                 .source = arena_copy(arena, slice_str(ip_text(&sources[i].ip, ip))),
+                .caps = plans[p].caps,
                 .group = plans[p].group,
                 .cap = plans[p].cap,
                 .reserved = plans[p].reserved,
@@ -224,35 +243,152 @@ static bool stand_ins_read(struct db *db, struct fault *why, struct arena *arena
     return true;
 }
 
+/* ── what each brand's and campaign's mail waits for ── */
+
+static int most_owed_first(const void *a, const void *b)
+{
+    const struct lane_wait *left = a, *right = b;
+    return left->owed != right->owed ? (left->owed < right->owed ? 1 : -1) : slice_compare(left->domain, right->domain);
+}
+
+static void lanes_sum(struct site_story *story)
+{
+    for (size_t i = 0; i < story->lane_count; i++) {
+        const struct lane_wait *lane = &story->lanes[i];
+        if (lane->hold.kind.len) {
+            story->held += lane->owed;
+            continue;
+        }
+        if (lane->way.lack && lane->way.lack != WAY_USED_UP) {
+            story->stuck += lane->owed;
+            continue;
+        }
+        story->due_now += lane->due_now;
+        if (lane->next && (!story->next_retry || lane->next < story->next_retry))
+            story->next_retry = lane->next;
+        if (lane->last > story->last_retry)
+            story->last_retry = lane->last;
+    }
+}
+
+static bool lanes_read(struct db *db, struct fault *why, struct arena *arena, struct site_story *story)
+{
+    size_t count = 0, most = STORY_DOMAINS_ASKED * STORY_LANES_MOST;
+    struct lane_wait *lanes = ARENA_ARRAY(arena, struct lane_wait, most);
+    for (size_t i = 0; i < story->domain_count && i < STORY_DOMAINS_ASKED; i++) {
+        size_t found;
+        if (!lane_waits_count(db, why, story->domains[i], "", story->now, most - count, arena, &lanes[count], &found))
+            return false;
+        count += found;
+    }
+    qsort(lanes, count, sizeof(lanes[0]), most_owed_first);
+    story->lanes = lanes;
+    story->lane_count = count < STORY_LANES_MOST ? count : STORY_LANES_MOST;
+    story->lanes_left_out = (int64_t)(count - story->lane_count);
+    for (size_t i = 0; i < story->lane_count; i++) {
+        if (!lane_wait_fill(db, why, story->site, story->now, arena, &lanes[i]))
+            return false;
+        lane_wait_pace(&lanes[i], story->ways, story->way_count);
+    }
+    lanes_sum(story);
+    return true;
+}
+
 /* ── when it will be done ── */
 
-static void reckon(struct site_story *story)
+static const struct story_plan *plan_of(const struct site_story *story, uint64_t source_id)
 {
-    double now = 0, allowed = 0, a_day = 0;
-    bool is_unlimited = false, all_used_up = story->way_count > 0;
-    time_ms opens = INT64_MAX;
-    for (size_t i = 0; i < story->way_count; i++) {
-        const struct board_way *way = story->ways[i];
-        if (!way->is_usable)
-            continue;
-        time_ms until = way->suspended_until > way->guarded_until ? way->suspended_until : way->guarded_until;
-        if (way->breaker_until > until)
-            until = way->breaker_until;
-        opens = until < opens ? until : opens;
-        now += way->rate_now;
-        allowed += way->rate_allowed;
-        is_unlimited = is_unlimited || way->rate_allowed <= 0;
-        a_day += (double)way->cap / 86400;
-        all_used_up = all_used_up && way->is_used_up;
+    const struct story_plan *plan = NULL;
+    for (size_t i = 0; i < story->plan_count; i++)
+        if (story->plans[i].source_id == source_id && (!plan || !slice_equal(story->plans[i].group, SLICE("*"))))
+            plan = &story->plans[i];
+    return plan;
+}
+
+static bool use_today(struct db *db, struct fault *why, const struct site_story *story, const struct board_way *way,
+                      struct arena *arena, int64_t *used)
+{
+    bool found;
+    *used = 0;
+    return db_query_ints(db, why, "SELECT reserved FROM daily_use WHERE source_id = $1 AND grp = $2 AND day = $3",
+                         VALUES(V_INT(way->source_id), V_TEXT(arena_printf(arena, "site %.*s", SLICE_ARG(story->site))),
+                                V_INT(allowance_day(story->now))),
+                         used, 1, &found);
+}
+
+/* One way as the reckoning wants it. What is reserved and not sent yet may still go. */
+static bool way_reckon(struct db *db, struct fault *why, const struct site_story *story, const struct board_way *way,
+                       bool is_measured, struct arena *arena, struct reckon_source *source)
+{
+    time_ms until = way->suspended_until > way->guarded_until ? way->suspended_until : way->guarded_until;
+    const struct story_plan *plan = plan_of(story, (uint64_t)way->source_id);
+    int64_t used;
+    *source = (struct reckon_source){.opens = way->breaker_until > until ? way->breaker_until : until};
+    bool is_closed = source->opens > story->now; /* what it trickles meanwhile is not how it will go on */
+    double later =
+        way->rate_own > 0 && (way->rate_rule <= 0 || way->rate_own < way->rate_rule) ? way->rate_own : way->rate_rule;
+    source->rate = is_closed ? later : is_measured ? way->rate_now : way->rate_allowed;
+    if (slice_equal(way->cap_by, SLICE("warm_up")) && plan) {
+        source->is_capped = true;
+        source->left_today = way->is_used_up ? 0 : plan->cap - plan->reserved + way->cap_left;
+        source->caps = plan->caps;
+        source->step = plan->step - 1;
+    } else if (slice_equal(way->cap_by, SLICE("daily"))) {
+        if (!use_today(db, why, story, way, arena, &used))
+            return false;
+        source->is_capped = true;
+        source->left_today = way->is_used_up ? 0 : way->cap - used + way->cap_left;
+        source->a_day = way->cap;
     }
-    int64_t owed = story->owed[DELIVERY_WAITING] + story->owed[DELIVERY_DEFERRED];
-    story->is_rate_measured = now >= 0.05 && !all_used_up;
-    story->rate = all_used_up ? a_day : story->is_rate_measured ? now : is_unlimited ? 0 : allowed;
-    if (!owed || story->rate <= 0 || opens == INT64_MAX)
-        return;
-    time_ms start = opens > story->now ? opens : story->now;
-    double ms = (double)owed / story->rate * 1000;
-    story->done_at = ms < (double)DAYS_MS(10000) ? start + (time_ms)ms : 0;
+    return true;
+}
+
+static bool is_of_flowing_lane(const struct site_story *story, const struct board_way *way)
+{
+    bool any = false;
+    for (size_t i = 0; i < story->lane_count; i++) {
+        const struct lane_wait *lane = &story->lanes[i];
+        if (lane->hold.kind.len || (lane->way.lack && lane->way.lack != WAY_USED_UP))
+            continue;
+        any = true;
+        if (slice_equal(way->pool, lane->way.pool) || (!way->pool.len && lane->way.is_chosen_by_system))
+            return true;
+    }
+    return !any || story->lanes_left_out; /* nobody knows by which pools the rest goes */
+}
+
+static bool reckon(struct db *db, struct fault *why, struct arena *arena, struct site_story *story)
+{
+    struct reckon_source *sources = ARENA_ARRAY(arena, struct reckon_source, story->way_count + 1);
+    const struct board_way **ways = ARENA_ARRAY(arena, const struct board_way *, story->way_count + 1);
+    size_t count = 0;
+    double now = 0;
+    bool is_unlimited = false, is_any_open = false;
+    for (size_t i = 0; i < story->way_count; i++)
+        if (story->ways[i]->is_usable && is_of_flowing_lane(story, story->ways[i])) {
+            ways[count++] = story->ways[i];
+            now += story->ways[i]->rate_now;
+            is_any_open = is_any_open || !story->ways[i]->is_used_up;
+        }
+    story->is_rate_measured = now >= 0.05 && is_any_open;
+    for (size_t i = 0; i < count; i++) {
+        if (!way_reckon(db, why, story, ways[i], story->is_rate_measured && ways[i]->rate_now >= 0.05 / (double)count,
+                        arena, &sources[i]))
+            return false;
+        is_unlimited = is_unlimited || sources[i].rate <= 0;
+        story->rate += sources[i].rate;
+    }
+    if (is_unlimited)
+        story->rate = 0;
+    story->cap_today = count ? reckon_cap(sources, count, 0) : -1;
+    story->cap_tomorrow = count ? reckon_cap(sources, count, 1) : -1;
+    int64_t owed = story->owed[DELIVERY_WAITING] + story->owed[DELIVERY_DEFERRED] - story->held - story->stuck;
+    if (owed <= 0)
+        return true;
+    story->done_at = reckon_done(sources, count, owed, story->now);
+    if (story->done_at && story->last_retry > story->done_at)
+        story->done_at = story->last_retry;
+    return true;
 }
 
 static bool domains_read(struct db *db, struct fault *why, struct arena *arena, struct site_story *story,
@@ -284,17 +420,15 @@ bool site_story_read(struct db *db, struct fault *why, struct slice name, const 
         if (reasons[reason] > 0)
             story->retries[story->retry_count++] = (struct story_retry){(enum reason)reason, reasons[reason]};
     qsort(story->retries, story->retry_count, sizeof(story->retries[0]), most_first);
-    if (!plans_read(db, why, arena, story) || !stand_ins_read(db, why, arena, story))
-        return false;
-    reckon(story);
-    return true;
+    return plans_read(db, why, arena, story) && stand_ins_read(db, why, arena, story) &&
+           lanes_read(db, why, arena, story) && reckon(db, why, arena, story);
 }
 
-const struct board_way *site_story_best(const struct site_story *story)
+const struct board_way *ways_best(const struct board_way *const *ways, size_t count)
 {
     const struct board_way *best = NULL;
-    for (size_t i = 0; i < story->way_count; i++) {
-        const struct board_way *way = story->ways[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct board_way *way = ways[i];
         bool is_open = way->is_usable && !way->is_used_up;
         bool best_is_open = best && best->is_usable && !best->is_used_up;
         double rate = way->rate_allowed > 0 ? way->rate_allowed : 1e12,
@@ -305,4 +439,14 @@ const struct board_way *site_story_best(const struct site_story *story)
             best = way;
     }
     return best;
+}
+
+const struct board_way *site_story_best(const struct site_story *story)
+{
+    const struct lane_wait *most = NULL;
+    for (size_t i = 0; i < story->lane_count; i++)
+        if (story->lanes[i].pace && !story->lanes[i].hold.kind.len &&
+            (!most || story->lanes[i].due_now > most->due_now))
+            most = &story->lanes[i];
+    return most ? most->pace : ways_best(story->ways, story->way_count);
 }

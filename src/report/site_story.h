@@ -8,12 +8,10 @@
 #define TODOKE_REPORT_SITE_STORY_H
 
 #include "base/json.h"
-#include "bounce/words.h"
-#include "deliver/board.h"
-#include "mail/delivery.h"
 #include "mail/verdict.h"
+#include "report/lane_wait.h"
 
-enum { STORY_REPLIES_MOST = 5, STORY_DOMAINS_SHOWN = 100 };
+enum { STORY_REPLIES_MOST = 5, STORY_DOMAINS_SHOWN = 100, STORY_LANES_MOST = 20 };
 
 struct site_story {
     struct slice name; /* as asked */
@@ -44,8 +42,16 @@ struct site_story {
         time_ms since;
     } * holds; /* of its domains */
     size_t hold_count;
+    struct lane_wait *lanes; /* what is owed, by brand and campaign; those with most first */
+    size_t lane_count;
+    int64_t lanes_left_out; /* ... that owe something, too */
+    int64_t held, stuck,
+        due_now; /* by the lanes: owed and held by a person, without a way, those whose time has come */
+    time_ms next_retry, last_retry;  /* of the others; 0: none */
+    int64_t cap_today, cap_tomorrow; /* what the sources may send still, by limits of days; -1: no limit */
     struct story_plan {
-        struct slice source, group;
+        uint64_t source_id;
+        struct slice source, group, caps;
         int64_t cap, reserved, step;
     } * plans; /* warm-ups that hold for it */
     size_t plan_count;
@@ -56,15 +62,20 @@ struct site_story {
     size_t stand_in_count;
     double rate; /* messages a second that it will go on with; 0: not known */
     bool is_rate_measured;
-    time_ms done_at; /* of what is waiting or deferred, at that pace; 0: not known */
+    time_ms done_at; /* of what is not held and has a way, at that pace; 0: not known */
 };
 
 /* `name`: a domain or a site, lower-case. `board` as board_read gave it. */
 NODISCARD bool site_story_read(struct db *db, struct fault *why, struct slice name, const struct board *board,
                                time_ms now, struct arena *arena, struct site_story *story);
 
-/* The way that decides how fast the site goes: the most open one. NULL: there is none. */
+/* The way that decides how fast the site goes: the most open one of the pool by which most is due. NULL: there is none.
+ */
 const struct board_way *site_story_best(const struct site_story *story);
+/* The most open one of these. NULL: there is none. */
+const struct board_way *ways_best(const struct board_way *const *ways, size_t count);
+/* What the site waits for now, in one sentence: a person, a source, the next day, a retry's time, or its pace. */
+struct slice site_story_waits_text(const struct site_story *story, enum lang lang, struct arena *arena);
 
 /* "5 connections, as many as the rule allows (data/sites/google.yaml line 7)" */
 struct slice way_binding_text(const struct board_way *way, time_ms now, enum lang lang, struct arena *arena);

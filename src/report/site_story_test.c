@@ -77,8 +77,127 @@ static void which_pool_stands_in(void **state)
     test_store_end(&test);
 }
 
+/* ── what it waits for, and when it will be done ── */
+
+#define TODAY (NOW / DAYS_MS(1) * DAYS_MS(1))
+#define SLOW_WAY                                                                                                       \
+    {                                                                                                                  \
+        .binding = SLICE_INIT("nothing"), .rate_allowed = 2, .rate_rule = 2, .is_usable = 1                            \
+    }
+
+static void what_it_waits_for(void **state)
+{
+    static const struct {
+        const char *name, *change; /* added to what was before */
+        struct board_way way;
+        const char *waits, *done; /* part of it */
+        time_ms done_at, near;    /* near: so exactly */
+    } rows[] = {
+        {"three are due, and nothing but the rate is in the way: 1.5 s", NULL, SLOW_WAY, "3 are due: nothing limits",
+         "3 left, allowed 2.0/s)", NOW + 1500, 2},
+        {"the rule's rate binds",
+         NULL,
+         {.binding = SLICE_INIT("rule_rate"),
+          .binding_value = 2,
+          .file = SLICE_INIT("data/sites/x.yaml"),
+          .line = 6,
+          .rate_now = 1,
+          .rate_allowed = 2,
+          .is_usable = 1},
+         "rate: 2.0/s, the rule's ceiling (data/sites/x.yaml line 6)",
+         "3 left, going at 1.0/s)",
+         NOW + 3000,
+         2},
+        {"its breaker is open for a minute: then it goes on at the rule's rate, not at the trickle of now",
+         NULL,
+         {.binding = SLICE_INIT("breaker"),
+          .binding_until = NOW + 60000,
+          .breaker = SLICE_INIT("open"),
+          .breaker_until = NOW + 60000,
+          .rate_allowed = 1 / 60.0,
+          .rate_rule = 2,
+          .is_usable = 1},
+         "breaker: it cannot be reached or takes nothing",
+         "3 left, allowed 2.0/s)",
+         NOW + 61500,
+         2},
+        {"the day is used up: two tomorrow, one on the day after",
+         NULL,
+         {.binding = SLICE_INIT("daily"),
+          .binding_value = 2,
+          .cap_by = SLICE_INIT("daily"),
+          .cap = 2,
+          .is_used_up = 1,
+          .rate_allowed = 0,
+          .is_usable = 1},
+         "the rule's cap of 2 a day is used up",
+         "3 left, of which 0 may still go today and 2 tomorrow)",
+         TODAY + DAYS_MS(2),
+         2},
+        {"one is tried again in ten minutes",
+         "UPDATE delivery SET state = 1, due_ms = due_ms + 600000 WHERE address LIKE 'a%'", SLOW_WAY,
+         "2 are due: nothing limits; 1 wait for their time", "if they are taken then", NOW + 600000, 0},
+        {"all are; the last one in twenty minutes",
+         "UPDATE delivery SET state = 1, due_ms = due_ms + 1200000 WHERE state = 0", SLOW_WAY,
+         "3 wait for their time (the next at", "if they are taken then", NOW + 1200000, 0},
+        {"why: most of them for this",
+         "INSERT INTO count_reason (bucket, campaign_id, domain, reason, whose, state, n) SELECT "
+         "bucket, 0, 'd.example', 4, 0, 1, 1 FROM delivery WHERE address LIKE 'a%'",
+         SLOW_WAY, ", mostly for ", "3 left", NOW + 1200000, 0},
+        {"a person holds the brand",
+         "INSERT INTO hold (kind, name, why, since_ms) VALUES ('brand', '77', 'legal asks', 1)", SLOW_WAY,
+         "the brand Shop is on hold: legal asks, since 1970-01-01 00:00 UTC",
+         "3 are on hold and wait until they are released", 0, 0},
+        {"its pool's source is listed",
+         "DELETE FROM hold; UPDATE brand SET pool = 'news'; INSERT INTO source (id, ip, ehlo_name, pool, node, "
+         "trouble, since_ms, "
+         "created_ms) VALUES (1, '127.0.0.1', 'a', 'news', 0, 'listed by bl.example', 1, 1)",
+         SLOW_WAY, "every source of the pool news is draining or in trouble (127.0.0.1: listed by bl.example)",
+         "3 have no source that may be used", 0, 0},
+    };
+    TEST_STORE(test, state);
+    put(&test, "INSERT INTO brand (id, name, from_name, from_address, return_path_domain, link_base, footer, "
+               "created_ms) VALUES (77, 'Shop', 'n', 'a@b.example', 'r.example', 'https://b.example', 'f', 1)");
+    for (int i = 0; i < 3; i++) {
+        const char *const addresses[] = {"ann@d.example", "bob@d.example", "eve@d.example"};
+        struct test_delivery one = {.address = addresses[i], .priority = 0, .due = NOW};
+        test_delivery_add(&test, &one);
+    }
+    put(&test, "INSERT INTO lease (bucket, node, epoch, until_ms) SELECT DISTINCT bucket, 1, 1, 1 FROM delivery");
+    put(&test, "INSERT INTO count_state (bucket, campaign_id, domain, state, n) VALUES (0, 0, 'd.example', 0, 3)");
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        SCOPED(arena) arena = {0};
+        struct site_story story;
+        struct fault why;
+        struct board_way way = rows[i].way;
+        struct board_route route = {
+            .domain = SLICE("d.example"), .site = SLICE("mx.d.example"), .status = SLICE("found")};
+        struct board_node node = {.node = 1, .at = NOW};
+        struct slice rest = {0}, one;
+        way.site = SLICE("mx.d.example");
+        const struct board board = {&node, 1, .ways = &way, .way_count = 1, .routes = &route, .route_count = 1};
+        if (rows[i].change)
+            rest = slice_str(rows[i].change);
+        while (rest.ptr && slice_split(&rest, ';', &one))
+            put(&test, arena_str(&arena, slice_trim(one)));
+        if (!site_story_read(test.reader, &why, SLICE("d.example"), &board, NOW, &arena, &story))
+            fail_msg("%s: %s", rows[i].name, why.text);
+        struct slice waits = site_story_waits_text(&story, LANG_EN, &arena),
+                     done = site_story_done_text(&story, LANG_EN, &arena);
+        if (slice_find(waits, slice_str(rows[i].waits)) == SLICE_NPOS)
+            fail_msg("%s: waits \"%.*s\"", rows[i].name, SLICE_ARG(waits));
+        if (slice_find(done, slice_str(rows[i].done)) == SLICE_NPOS)
+            fail_msg("%s: done \"%.*s\"", rows[i].name, SLICE_ARG(done));
+        if (story.done_at < rows[i].done_at - rows[i].near || story.done_at > rows[i].done_at + rows[i].near)
+            fail_msg("%s: done %lld ms from now", rows[i].name, (long long)(story.done_at - NOW));
+        assert_row(rows[i].name, site_story_waits_text(&story, LANG_JA, &arena).len);
+        assert_row(rows[i].name, site_story_done_text(&story, LANG_JA, &arena).len);
+    }
+    test_store_end(&test);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ON_BOTH(which_pool_stands_in)};
+    const struct CMUnitTest tests[] = {ON_BOTH(which_pool_stands_in), ON_BOTH(what_it_waits_for)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

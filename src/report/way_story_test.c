@@ -1,5 +1,5 @@
 /* Issue 4.5: what can leave by no source says so, and why */
-#include "api/way_story.h"
+#include "report/way_story.h"
 
 #include "store/testing.h"
 
@@ -30,15 +30,28 @@ static void what_a_lane_lacks(void **state)
          "'news', 0, 1, 1)",
          WAY_IS_THERE, ""},
         {"it drains", "UPDATE source SET state = 'draining'", WAY_NO_GOOD_SOURCE,
-         "every source of the pool news is draining or in trouble"},
+         "every source of the pool news is draining or in trouble (127.0.0.1: draining)"},
         {"it is in trouble", "UPDATE source SET state = 'active', trouble = 'listed'", WAY_NO_GOOD_SOURCE,
-         "in trouble"},
+         "in trouble (127.0.0.1: listed)"},
         {"it is on a node that never was", "UPDATE source SET trouble = '', node = 3", WAY_NO_LIVING_NODE,
          "no living node has a source of the pool news"},
         {"that has stopped", "INSERT INTO node (node, life, until_ms) VALUES (3, 1, 0)", WAY_NO_LIVING_NODE,
          "no living node"},
         {"that has died", "UPDATE node SET until_ms = 999999", WAY_NO_LIVING_NODE, "no living node"},
         {"that lives", "UPDATE node SET until_ms = 1000001", WAY_IS_THERE, ""},
+        {"its warm-up has something left",
+         "INSERT INTO warm_up (source_id, grp, caps, created_ms) VALUES (1, '*', '2,100', 1)", WAY_IS_THERE, ""},
+        {"its day is used up", "INSERT INTO daily_use (source_id, grp, day, reserved) VALUES (1, 'warm *', 0, 2)",
+         WAY_USED_UP, "used up in the pool news (127.0.0.1: 2); the next day's begins at 1970-01-02 00:00 UTC"},
+        {"a plan for this site alone has something left",
+         "INSERT INTO warm_up (source_id, grp, caps, created_ms) VALUES (1, 'google', '5,100', 1)", WAY_IS_THERE, ""},
+        {"that day is used up, too",
+         "INSERT INTO daily_use (source_id, grp, day, reserved) VALUES (1, 'warm google', 0, 5)", WAY_USED_UP,
+         "127.0.0.1: 5"},
+        {"another source of the pool has no plan",
+         "INSERT INTO source (id, ip, ehlo_name, pool, node, since_ms, created_ms) VALUES (2, '127.0.0.2', 'b', "
+         "'news', 0, 1, 1)",
+         WAY_IS_THERE, ""},
         {"the lane was moved to a pool without any", "UPDATE lane SET pool = 'reserve'", WAY_NO_SOURCE,
          "the pool reserve has no source"},
         {"a pool stands in that has none either",
@@ -59,7 +72,7 @@ static void what_a_lane_lacks(void **state)
         struct fault why;
         if (rows[i].change)
             put(&test, rows[i].change);
-        if (!way_story_read(test.reader, &why, 5, NOW, &arena, &story))
+        if (!way_story_read(test.reader, &why, 5, SLICE("google"), NOW, &arena, &story))
             fail_msg("%s: %s", rows[i].name, why.text);
         assert_int_row(rows[i].name, story.lack, rows[i].lack);
         struct slice en = way_story_text(&story, LANG_EN, &arena), ja = way_story_text(&story, LANG_JA, &arena);

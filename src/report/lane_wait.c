@@ -1,0 +1,263 @@
+#include "report/lane_wait.h"
+
+#include "report/site_story.h"
+
+#define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))
+
+struct slice state_label(enum delivery_state state, enum lang lang)
+{
+    static const struct slice ja[DELIVERY_STATE_COUNT] = {
+        [DELIVERY_WAITING] = SLICE_INIT("待機中"),
+        [DELIVERY_DEFERRED] = SLICE_INIT("保留(再送待ち)"),
+        [DELIVERY_HELD] = SLICE_INIT("停止中"),
+        [DELIVERY_ON_WIRE] = SLICE_INIT("送信中"),
+        [DELIVERY_IN_DOUBT] = SLICE_INIT("届いたか確認中"),
+        [DELIVERY_DELIVERED] = SLICE_INIT("届いた"),
+        [DELIVERY_BOUNCED] = SLICE_INIT("エラー"),
+        [DELIVERY_EXPIRED] = SLICE_INIT("期限切れ"),
+        [DELIVERY_SUPPRESSED] = SLICE_INIT("配信停止リストにより送らず"),
+        [DELIVERY_CANCELLED] = SLICE_INIT("取り消し"),
+    };
+    return lang == LANG_JA ? ja[state] : delivery_word(state);
+}
+
+struct slice minute_text(struct arena *arena, time_ms at)
+{
+    SCOPED(buf) text = BUF(64);
+    if (!at)
+        return SLICE("-");
+    time_rfc3339(&text, at);
+    text.ptr[10] = ' ';
+    return arena_printf(arena, "%.16s UTC", text.ptr);
+}
+
+/* ── what a person holds ── */
+
+bool hold_story_read(struct db *db, struct fault *why, uint64_t brand_id, uint64_t campaign_id, struct slice domain,
+                     struct arena *arena, struct hold_story *hold)
+{
+    SCOPED(buf) brand = BUF(24);
+    SCOPED(buf) campaign = BUF(24);
+    SCOPED(rows) rows = {0};
+    buf_u64(&brand, brand_id);
+    buf_u64(&campaign, campaign_id);
+    *hold = (struct hold_story){0};
+    if (!db_query(db, why, &rows,
+                  "SELECT h.kind, h.name, h.why, h.since_ms, CASE h.kind WHEN 'brand' THEN (SELECT b.name FROM brand b "
+                  "WHERE b.id = $4) WHEN 'campaign' THEN (SELECT c.name FROM campaign c WHERE c.id = $5) END FROM hold "
+                  "h WHERE (h.kind = 'brand' AND h.name = $1) OR (h.kind = 'campaign' AND h.name = $2) OR (h.kind = "
+                  "'domain' AND h.name = $3) ORDER BY h.kind LIMIT 1",
+                  VALUES(V_TEXT(buf_slice(&brand)), V_TEXT(buf_slice(&campaign)), V_TEXT(domain),
+                         V_INT((int64_t)brand_id), V_INT((int64_t)campaign_id))))
+        return false;
+    if (rows_next(&rows))
+        *hold = (struct hold_story){
+            .kind = arena_copy(arena, rows_text(&rows, 0)),
+            .name = arena_copy(arena, rows_text(&rows, 4).len ? rows_text(&rows, 4) : rows_text(&rows, 1)),
+            .why = arena_copy(arena, rows_text(&rows, 2)),
+            .since = rows_int(&rows, 3),
+        };
+    return rows_end(&rows);
+}
+
+struct slice hold_story_plain(const struct hold_story *hold, struct arena *arena)
+{
+    if (!hold->kind.len)
+        return SLICE("");
+    return arena_printf(arena, "%.*s %.*s: %.*s", SLICE_ARG(hold->kind), SLICE_ARG(hold->name), SLICE_ARG(hold->why));
+}
+
+struct slice hold_story_text(const struct hold_story *hold, enum lang lang, struct arena *arena)
+{
+    struct slice kind = hold->kind;
+    if (!kind.len)
+        return SLICE("");
+    if (lang == LANG_JA)
+        kind = slice_equal(kind, SLICE("brand"))      ? SLICE("ブランド")
+               : slice_equal(kind, SLICE("campaign")) ? SLICE("キャンペーン")
+                                                      : SLICE("ドメイン");
+    return arena_printf(
+        arena,
+        SAY(lang, "%.*s %.*s を止めています(理由: %.*s、%.*s から)", "the %.*s %.*s is on hold: %.*s, since %.*s"),
+        SLICE_ARG(kind), SLICE_ARG(hold->name), SLICE_ARG(hold->why), SLICE_ARG(minute_text(arena, hold->since)));
+}
+
+/* ── lanes ── */
+
+bool lane_waits_count(struct db *db, struct fault *why, struct slice domain, const char *condition, time_ms now,
+                      size_t most, struct arena *arena, struct lane_wait *list, size_t *count)
+{
+    SCOPED(buf) sql = BUF(16384);
+    SCOPED(rows) rows = {0};
+    /* of one domain by the index of each lane; of all in one look at what is owed */
+    buf_text(&sql, "SELECT l.id, l.brand_id, l.campaign_id, l.domain, COUNT(*), CAST(SUM(CASE WHEN d.due_ms <= $1 THEN "
+                   "1 ELSE 0 END) AS BIGINT), MIN(CASE WHEN d.due_ms > $1 THEN d.due_ms END), MAX(CASE WHEN d.due_ms "
+                   "> $1 THEN d.due_ms END) FROM ");
+    buf_append(&sql,
+               slice_str(domain.len
+                             ? "lane l CROSS JOIN lease b JOIN delivery d ON d.bucket = b.bucket AND d.lane_id = l.id "
+                               "WHERE l.domain = $3 AND d.state <= 1"
+                             : "delivery d JOIN lane l ON l.id = d.lane_id WHERE d.state <= 1 AND $3 = ''"));
+    buf_append(&sql, slice_str(condition));
+    buf_text(&sql,
+             " GROUP BY l.id, l.brand_id, l.campaign_id, l.domain ORDER BY COUNT(*) DESC, l.domain, l.id LIMIT $2");
+    if (!db_query(db, why, &rows, buf_cstr(&sql), VALUES(V_INT(now), V_INT((int64_t)most), V_TEXT(domain))))
+        return false;
+    for (*count = 0; *count < most && rows_next(&rows); (*count)++)
+        list[*count] = (struct lane_wait){
+            .id = (uint64_t)rows_int(&rows, 0),
+            .brand_id = (uint64_t)rows_int(&rows, 1),
+            .campaign_id = (uint64_t)rows_int(&rows, 2),
+            .domain = arena_copy(arena, rows_text(&rows, 3)),
+            .owed = rows_int(&rows, 4),
+            .due_now = rows_int(&rows, 5),
+            .next = rows_int(&rows, 6),
+            .last = rows_int(&rows, 7),
+        };
+    return rows_end(&rows);
+}
+
+/* Why most of those that are tried again are. */
+static bool reason_read(struct db *db, struct fault *why, struct lane_wait *lane)
+{
+    int64_t found[2] = {0};
+    bool any = false;
+    lane->reason = REASON_UNDEFINED;
+    if (!db_query_ints(db, why,
+                       "SELECT r.reason, CAST(SUM(r.n) AS BIGINT) FROM lease b JOIN count_reason r ON r.bucket = "
+                       "b.bucket AND r.campaign_id = $1 AND r.domain = $2 WHERE r.state = 1 AND r.n > 0 GROUP BY "
+                       "r.reason ORDER BY 2 DESC, 1 LIMIT 1",
+                       VALUES(V_INT((int64_t)lane->campaign_id), V_TEXT(lane->domain)), found, 2, &any))
+        return false;
+    if (any && found[0] >= 0 && found[0] < REASON_COUNT)
+        lane->reason = (enum reason)found[0];
+    return true;
+}
+
+bool lane_wait_fill(struct db *db, struct fault *why, struct slice site, time_ms now, struct arena *arena,
+                    struct lane_wait *lane)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "SELECT (SELECT name FROM brand WHERE id = $1), (SELECT name FROM campaign WHERE id = $2)",
+                  VALUES(V_INT((int64_t)lane->brand_id), V_INT((int64_t)lane->campaign_id))))
+        return false;
+    if (rows_next(&rows)) {
+        lane->brand = arena_copy(arena, rows_text(&rows, 0));
+        lane->campaign = arena_copy(arena, rows_text(&rows, 1));
+    }
+    return rows_end(&rows) && reason_read(db, why, lane) &&
+           hold_story_read(db, why, lane->brand_id, lane->campaign_id, lane->domain, arena, &lane->hold) &&
+           way_story_read(db, why, lane->id, site, now, arena, &lane->way);
+}
+
+void lane_wait_pace(struct lane_wait *lane, const struct board_way *const *ways, size_t count)
+{
+    const struct board_way **own = NULL;
+    size_t found = 0;
+    struct arena arena = {0};
+    lane->pace = NULL;
+    own = ARENA_ARRAY(&arena, const struct board_way *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        if (slice_equal(ways[i]->pool, lane->way.pool) || (!ways[i]->pool.len && lane->way.is_chosen_by_system))
+            own[found++] = ways[i];
+    lane->pace = ways_best(own, found);
+    arena_release(&arena);
+}
+
+bool lane_wait_at(struct db *db, struct fault *why, const struct board *board, time_ms now, struct arena *arena,
+                  struct lane_wait *lane)
+{
+    const struct board_route *route = NULL;
+    const struct board_way **ways = ARENA_ARRAY(arena, const struct board_way *, board->way_count + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < board->route_count; i++) /* its brand's own route before everybody's */
+        if (slice_equal(board->routes[i].domain, lane->domain) &&
+            ((!route && !board->routes[i].brand_id) || (uint64_t)board->routes[i].brand_id == lane->brand_id))
+            route = &board->routes[i];
+    if (!route || !route->site.len)
+        return true;
+    for (size_t i = 0; i < board->way_count; i++)
+        if (slice_equal(board->ways[i].site, route->site))
+            ways[count++] = &board->ways[i];
+    if (!lane_wait_fill(db, why, route->site, now, arena, lane))
+        return false;
+    lane_wait_pace(lane, ways, count);
+    return true;
+}
+
+struct slice lane_wait_whose(const struct lane_wait *lane, enum lang lang, struct arena *arena)
+{
+    if (lane->campaign_id)
+        return arena_printf(arena, SAY(lang, "キャンペーン %.*s(%.*s)", "campaign %.*s (%.*s)"),
+                            SLICE_ARG(lane->campaign), SLICE_ARG(lane->brand));
+    return arena_printf(arena, SAY(lang, "%.*s の個別メール", "transactional mail of %.*s"), SLICE_ARG(lane->brand));
+}
+
+static struct slice retry_text(const struct lane_wait *lane, enum lang lang, struct arena *arena)
+{
+    struct slice next = minute_text(arena, lane->next), last = minute_text(arena, lane->last);
+    struct slice reason = lane->reason != REASON_UNDEFINED
+                              ? arena_printf(arena, SAY(lang, "、理由は主に %.*s", ", mostly for %.*s"),
+                                             SLICE_ARG(reason_word(lane->reason)))
+                              : SLICE("");
+    return arena_printf(arena,
+                        SAY(lang, "%lld 通は送る時刻を待っています(次は %.*s、最後は %.*s%.*s)",
+                            "%lld wait for their time (the next at %.*s, the last at %.*s%.*s)"),
+                        (long long)(lane->owed - lane->due_now), SLICE_ARG(next), SLICE_ARG(last), SLICE_ARG(reason));
+}
+
+static struct slice due_text(const struct lane_wait *lane, time_ms now, enum lang lang, struct arena *arena)
+{
+    if (lane->pace)
+        return arena_printf(arena, SAY(lang, "%lld 通が順番待ち。%.*s", "%lld are due: %.*s"), (long long)lane->due_now,
+                            SLICE_ARG(way_binding_text(lane->pace, now, lang, arena)));
+    return arena_printf(arena,
+                        SAY(lang, "%lld 通はいつでも送れます(受信先のペース次第: todoke explain site %.*s)",
+                            "%lld are due: as fast as the receiver's pace allows (todoke explain site %.*s)"),
+                        (long long)lane->due_now, SLICE_ARG(lane->domain));
+}
+
+struct slice lane_wait_text(const struct lane_wait *lane, time_ms now, enum lang lang, struct arena *arena)
+{
+    if (lane->hold.kind.len)
+        return hold_story_text(&lane->hold, lang, arena);
+    if (lane->way.lack)
+        return way_story_text(&lane->way, lang, arena);
+    if (!lane->due_now)
+        return retry_text(lane, lang, arena);
+    if (lane->due_now == lane->owed)
+        return due_text(lane, now, lang, arena);
+    return arena_printf(arena, SAY(lang, "%.*s。%.*s", "%.*s; %.*s"), SLICE_ARG(due_text(lane, now, lang, arena)),
+                        SLICE_ARG(retry_text(lane, lang, arena)));
+}
+
+static void put_id(struct json *json, const char *key, uint64_t id, struct arena *arena)
+{
+    json_key_slice(json, slice_str(key));
+    if (id)
+        json_text(json, arena_printf(arena, "%llu", (unsigned long long)id));
+    else
+        json_nothing(json);
+}
+
+void lane_wait_json(struct json *json, const struct lane_wait *lane, time_ms now, struct arena *arena)
+{
+    json_object_begin(json);
+    json_put_string(json, "domain", lane->domain);
+    put_id(json, "brand_id", lane->brand_id, arena);
+    json_put_string(json, "brand", lane->brand);
+    put_id(json, "campaign_id", lane->campaign_id, arena);
+    json_put_string(json, "campaign", lane->campaign);
+    json_put_int(json, "owed", lane->owed);
+    json_put_int(json, "due", lane->due_now);
+    json_put_time(json, "next_due_at", lane->next);
+    json_put_time(json, "last_due_at", lane->last);
+    json_put_string(json, "hold", hold_story_plain(&lane->hold, arena));
+    json_key(json, "waits_for");
+    json_object_begin(json);
+    json_put_string(json, "ja", lane_wait_text(lane, now, LANG_JA, arena));
+    json_put_string(json, "en", lane_wait_text(lane, now, LANG_EN, arena));
+    json_end(json);
+    json_end(json);
+}

@@ -1,0 +1,314 @@
+/* site_json.c - a site's story as JSON, and the sites that are busy */
+#include "report/site_story.h"
+
+#include <stdlib.h>
+
+static void put_both(struct json *json, struct slice key, struct slice ja, struct slice en)
+{
+    json_key_slice(json, key);
+    json_object_begin(json);
+    json_put_string(json, "ja", ja);
+    json_put_string(json, "en", en);
+    json_end(json);
+}
+
+static void put_number(struct json *json, struct slice key, double number)
+{
+    json_key_slice(json, key);
+    json_double(json, number);
+}
+
+static void binding_json(struct json *json, const struct board_way *way, time_ms now, struct arena *arena)
+{
+    json_object_begin(json);
+    json_put_string(json, "limit", way->binding);
+    put_number(json, SLICE("value"), way->binding_value);
+    json_put_time(json, "since", way->binding_since);
+    json_put_time(json, "until", way->binding_until);
+    json_put_string(json, "reaction", way->reaction);
+    json_put_string(json, "file", way->file);
+    json_put_int(json, "line", way->line);
+    put_both(json, SLICE("text"), way_binding_text(way, now, LANG_JA, arena),
+             way_binding_text(way, now, LANG_EN, arena));
+    json_end(json);
+}
+
+static void lowered_json(struct json *json, const struct board_way *way)
+{
+    if (!way->lowered_at)
+        return json_nothing(json);
+    json_object_begin(json);
+    json_put_string(json, "by", way->lowered_by);
+    json_put_time(json, "at", way->lowered_at);
+    json_put_int(json, "times", way->lowered_times);
+    put_number(json, SLICE("from"), way->lowered_from);
+    put_number(json, SLICE("to"), way->lowered_to);
+    json_put_string(json, "words", way->lowered_words);
+    json_end(json);
+}
+
+void way_json(struct json *json, const struct board_way *way, time_ms now, struct arena *arena)
+{
+    json_object_begin(json);
+    json_put_int(json, "node", way->node);
+    json_put_string(json, "source", way->source);
+    json_put_string(json, "pool", way->pool);
+    json_put_bool(json, "is_usable", way->is_usable != 0);
+    json_key(json, "connections");
+    json_object_begin(json);
+    json_put_int(json, "open", way->connections);
+    json_put_int(json, "talking", way->talking);
+    json_put_int(json, "allowed", way->connections_allowed);
+    json_put_int(json, "rule", way->connections_rule);
+    json_end(json);
+    json_key(json, "rate");
+    json_object_begin(json);
+    put_number(json, SLICE("now"), way->rate_now);
+    put_number(json, SLICE("allowed"), way->rate_allowed);
+    put_number(json, SLICE("rule"), way->rate_rule);
+    put_number(json, SLICE("own"), way->rate_own);
+    put_number(json, SLICE("refused_at"), way->rate_limit);
+    json_end(json);
+    json_put_int(json, "in_memory", way->in_memory);
+    json_put_int(json, "sent", way->sent);
+    json_key(json, "binds");
+    binding_json(json, way, now, arena);
+    json_key(json, "lowered");
+    lowered_json(json, way);
+    json_put_time(json, "suspended_until", way->suspended_until);
+    json_put_time(json, "guarded_until", way->guarded_until);
+    json_put_time(json, "slowed_until", way->slowed_until);
+    json_put_time(json, "narrowed_until", way->narrowed_until);
+    json_put_string(json, "breaker", way->breaker.len ? way->breaker : SLICE("closed"));
+    json_put_time(json, "breaker_until", way->breaker_until);
+    json_key(json, "cap");
+    if (way->cap_by.len) {
+        json_object_begin(json);
+        json_put_string(json, "by", way->cap_by);
+        json_put_int(json, "a_day", way->cap);
+        json_put_bool(json, "is_used_up", way->is_used_up != 0);
+        json_end(json);
+    } else {
+        json_nothing(json);
+    }
+    json_end(json);
+}
+
+static void route_json(struct json *json, const struct board_route *route)
+{
+    if (!route)
+        return json_nothing(json);
+    json_object_begin(json);
+    json_put_string(json, "domain", route->domain);
+    json_put_string(json, "status", route->status);
+    json_put_string(json, "hosts", route->hosts);
+    json_put_string(json, "rule", route->rule);
+    json_put_string(json, "file", route->file);
+    json_put_string(json, "tls", route->tls);
+    json_put_string(json, "relay", route->relay);
+    json_put_time(json, "good_until", route->good_until);
+    json_end(json);
+}
+
+static void owed_json(struct json *json, const struct site_story *story)
+{
+    json_object_begin(json);
+    for (int state = 0; state <= DELIVERY_IN_DOUBT; state++) {
+        json_key_slice(json, delivery_word((enum delivery_state)state));
+        json_int(json, story->owed[state]);
+    }
+    json_end(json);
+}
+
+static void lanes_json(struct json *json, const struct site_story *story, struct arena *arena)
+{
+    json_key(json, "lanes");
+    json_array_begin(json);
+    for (size_t i = 0; i < story->lane_count; i++)
+        lane_wait_json(json, &story->lanes[i], story->now, arena);
+    json_end(json);
+    json_put_int(json, "lanes_left_out", story->lanes_left_out);
+}
+
+static void waiting_json(struct json *json, const struct site_story *story)
+{
+    json_key(json, "retries");
+    json_array_begin(json);
+    for (size_t i = 0; i < story->retry_count; i++) {
+        json_object_begin(json);
+        json_put_string(json, "reason", reason_word(story->retries[i].reason));
+        json_put_int(json, "n", story->retries[i].n);
+        json_end(json);
+    }
+    json_end(json);
+    json_key(json, "replies");
+    json_array_begin(json);
+    for (size_t i = 0; i < story->reply_count; i++) {
+        json_object_begin(json);
+        json_put_string(json, "words", story->replies[i].words);
+        json_put_string(json, "remote", story->replies[i].remote);
+        json_put_time(json, "at", story->replies[i].at);
+        json_put_int(json, "n", story->replies[i].n);
+        json_end(json);
+    }
+    json_end(json);
+    json_key(json, "holds");
+    json_array_begin(json);
+    for (size_t i = 0; i < story->hold_count; i++) {
+        json_object_begin(json);
+        json_put_string(json, "domain", story->holds[i].name);
+        json_put_string(json, "why", story->holds[i].why);
+        json_put_time(json, "since", story->holds[i].since);
+        json_end(json);
+    }
+    json_end(json);
+    json_key(json, "warm_ups");
+    json_array_begin(json);
+    for (size_t i = 0; i < story->plan_count; i++) {
+        json_object_begin(json);
+        json_put_string(json, "source", story->plans[i].source);
+        json_put_string(json, "site", story->plans[i].group);
+        json_put_int(json, "step", story->plans[i].step);
+        json_put_int(json, "cap", story->plans[i].cap);
+        json_put_int(json, "reserved", story->plans[i].reserved);
+        json_end(json);
+    }
+    json_end(json);
+}
+
+static void stand_ins_json(struct json *json, const struct site_story *story, struct arena *arena)
+{
+    json_key(json, "stand_ins");
+    json_array_begin(json);
+    for (size_t i = 0; i < story->stand_in_count; i++) {
+        const struct story_stand_in *stand_in = &story->stand_ins[i];
+        json_object_begin(json);
+        json_put_string(json, "pool", stand_in->pool);
+        json_put_string(json, "by", stand_in->by);
+        json_put_bool(json, "is_used_up", stand_in->is_capped);
+        put_both(json, SLICE("text"), stand_in_text(stand_in, LANG_JA, arena), stand_in_text(stand_in, LANG_EN, arena));
+        json_end(json);
+    }
+    json_end(json);
+}
+
+void site_story_json(struct json *json, const struct site_story *story, struct arena *arena)
+{
+    const struct board_way *best = site_story_best(story);
+    const struct board_route *route = story->route;
+    json_object_begin(json);
+    json_put_string(json, "name", story->name);
+    json_put_string(json, "site", story->site);
+    json_put_string(json, "label", route ? route->label : best ? best->label : SLICE(""));
+    json_put_bool(json, "is_live", story->is_live);
+    json_put_time(json, "at", story->now);
+    json_key(json, "binds");
+    if (best)
+        binding_json(json, best, story->now, arena);
+    else
+        json_nothing(json);
+    json_key(json, "route");
+    route_json(json, route);
+    json_key(json, "domains");
+    json_array_begin(json);
+    for (size_t i = 0; i < story->domain_count && i < STORY_DOMAINS_SHOWN; i++)
+        json_text(json, story->domains[i]);
+    json_end(json);
+    json_put_int(json, "domain_count", (int64_t)story->domain_count + story->domains_left_out);
+    json_key(json, "owed");
+    owed_json(json, story);
+    put_both(json, SLICE("waits_for"), site_story_waits_text(story, LANG_JA, arena),
+             site_story_waits_text(story, LANG_EN, arena));
+    lanes_json(json, story, arena);
+    waiting_json(json, story);
+    stand_ins_json(json, story, arena);
+    json_key(json, "ways");
+    json_array_begin(json);
+    for (size_t i = 0; i < story->way_count; i++)
+        way_json(json, story->ways[i], story->now, arena);
+    json_end(json);
+    json_key(json, "done");
+    json_object_begin(json);
+    json_put_time(json, "at", story->done_at);
+    put_number(json, SLICE("rate"), story->rate);
+    json_put_bool(json, "is_measured", story->is_rate_measured);
+    json_put_int(json, "held", story->held);
+    json_put_int(json, "without_way", story->stuck);
+    json_put_time(json, "next_retry_at", story->next_retry);
+    json_put_time(json, "last_retry_at", story->last_retry);
+    put_both(json, SLICE("text"), site_story_done_text(story, LANG_JA, arena),
+             site_story_done_text(story, LANG_EN, arena));
+    json_end(json);
+    json_end(json);
+}
+
+static int by_site(const void *a, const void *b)
+{
+    const struct board_way *left = *(const struct board_way *const *)a, *right = *(const struct board_way *const *)b;
+    int order = slice_compare(left->site, right->site);
+    return order                       ? order
+           : left->node != right->node ? (left->node < right->node ? -1 : 1)
+                                       : slice_compare(left->source, right->source);
+}
+
+static int busiest_first(const void *a, const void *b)
+{
+    const struct busy_site *left = a, *right = b;
+    if (left->rate != right->rate)
+        return left->rate < right->rate ? 1 : -1;
+    if (left->in_memory != right->in_memory)
+        return left->in_memory < right->in_memory ? 1 : -1;
+    return slice_compare(left->ways[0]->site, right->ways[0]->site);
+}
+
+void sites_busy(const struct board *board, struct arena *arena, struct busy_site **list, size_t *count)
+{
+    const struct board_way **ways = ARENA_ARRAY(arena, const struct board_way *, board->way_count + 1);
+    struct busy_site *sites = ARENA_ARRAY(arena, struct busy_site, board->way_count + 1);
+    *list = sites;
+    *count = 0;
+    for (size_t i = 0; i < board->way_count; i++)
+        ways[i] = &board->ways[i];
+    qsort(ways, board->way_count, sizeof(ways[0]), by_site);
+    for (size_t i = 0; i < board->way_count; i++) {
+        if (!i || !slice_equal(ways[i]->site, ways[i - 1]->site))
+            sites[(*count)++] = (struct busy_site){.ways = &ways[i]};
+        struct busy_site *site = &sites[*count - 1];
+        site->way_count++;
+        site->rate += ways[i]->rate_now;
+        site->connections += ways[i]->connections;
+        if (ways[i]->in_memory > site->in_memory) /* each way of a worker's site says the whole site's */
+            site->in_memory = ways[i]->in_memory;
+    }
+    for (size_t i = 0; i < *count; i++) {
+        const struct site_story story = {.ways = sites[i].ways, .way_count = sites[i].way_count};
+        sites[i].best = site_story_best(&story);
+    }
+    qsort(sites, *count, sizeof(sites[0]), busiest_first);
+}
+
+void sites_json(struct json *json, const struct board *board, time_ms now, struct arena *arena)
+{
+    struct busy_site *sites;
+    size_t count;
+    sites_busy(board, arena, &sites, &count);
+    json_key(json, "items");
+    json_array_begin(json);
+    for (size_t i = 0; i < count; i++) {
+        json_object_begin(json);
+        json_put_string(json, "site", sites[i].best->site);
+        json_put_string(json, "label", sites[i].best->label);
+        put_number(json, SLICE("rate"), sites[i].rate);
+        json_put_int(json, "connections", sites[i].connections);
+        json_put_int(json, "in_memory", sites[i].in_memory);
+        json_key(json, "binds");
+        binding_json(json, sites[i].best, now, arena);
+        json_key(json, "ways");
+        json_array_begin(json);
+        for (size_t w = 0; w < sites[i].way_count; w++)
+            way_json(json, sites[i].ways[w], now, arena);
+        json_end(json);
+        json_end(json);
+    }
+    json_end(json);
+}
