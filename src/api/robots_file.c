@@ -15,31 +15,7 @@ struct reader {
 
 /* ── maps of words ── */
 
-struct field {
-    const char *name;
-    const yaml_node_t *value; /* NULL: not there */
-};
-
-/* Each "key: value" to the field of that name; twice or unknown is an error. */
-static bool read_map(struct reader *reader, const yaml_node_t *map, struct field *fields, size_t count)
-{
-    const yaml_node_t *key, *value;
-    if (!tree_is_map(map))
-        return tree_complain(reader->tree, map, "\"key: value\" lines are wanted here");
-    for (size_t at = 0; tree_pair(reader->tree, map, at, &key, &value); at++) {
-        size_t i = 0;
-        while (i < count && !slice_equal(tree_text(key), slice_str(fields[i].name)))
-            i++;
-        if (i == count)
-            return tree_complain(reader->tree, key, "unknown key \"%.*s\"", SLICE_ARG(tree_text(key)));
-        if (fields[i].value)
-            return tree_complain(reader->tree, key, "\"%s\" is written twice", fields[i].name);
-        fields[i].value = value;
-    }
-    return true;
-}
-
-static bool read_text(struct reader *reader, const yaml_node_t *map, const struct field *field, struct slice *text)
+static bool read_text(struct reader *reader, const yaml_node_t *map, const struct tree_field *field, struct slice *text)
 {
     if (!field->value)
         return tree_complain(reader->tree, map, "\"%s\" is missing", field->name);
@@ -51,7 +27,8 @@ static bool read_text(struct reader *reader, const yaml_node_t *map, const struc
     return true;
 }
 
-static bool read_who(struct reader *reader, const yaml_node_t *map, const struct field *field, enum event_origin *who)
+static bool read_who(struct reader *reader, const yaml_node_t *map, const struct tree_field *field,
+                     enum event_origin *who)
 {
     struct slice text;
     if (!read_text(reader, map, field, &text))
@@ -65,7 +42,7 @@ static bool read_who(struct reader *reader, const yaml_node_t *map, const struct
 }
 
 /* Calls `each` for every item of a list that may be absent; room for all of them is `*to`. */
-static bool read_list(struct reader *reader, const struct field *field, size_t size, void **to, size_t *count,
+static bool read_list(struct reader *reader, const struct tree_field *field, size_t size, void **to, size_t *count,
                       bool (*each)(struct reader *reader, const yaml_node_t *item, void *to))
 {
     const yaml_node_t *node = field->value;
@@ -87,9 +64,9 @@ static bool read_list(struct reader *reader, const struct field *field, size_t s
 static bool read_agent(struct reader *reader, const yaml_node_t *item, void *to)
 {
     struct robot_agent *agent = to;
-    struct field fields[] = {{"part", 0}, {"is", 0}, {"who", 0}, {"about", 0}};
+    struct tree_field fields[] = {{"part"}, {"is"}, {"who"}, {"about"}};
     struct slice about;
-    if (!read_map(reader, item, fields, COUNT_OF(fields)))
+    if (!tree_fields(reader->tree, item, fields, COUNT_OF(fields)))
         return false;
     agent->is_whole = fields[1].value != NULL;
     agent->line = tree_line(item);
@@ -114,10 +91,10 @@ static bool read_agent(struct reader *reader, const yaml_node_t *item, void *to)
 static bool read_network(struct reader *reader, const yaml_node_t *item, void *to)
 {
     struct robot_network *network = to;
-    struct field fields[] = {{"network", 0}, {"who", 0}, {"about", 0}};
+    struct tree_field fields[] = {{"network"}, {"who"}, {"about"}};
     struct slice text, about, address;
     uint64_t bits;
-    if (!read_map(reader, item, fields, COUNT_OF(fields)) || !read_text(reader, item, &fields[0], &text) ||
+    if (!tree_fields(reader->tree, item, fields, COUNT_OF(fields)) || !read_text(reader, item, &fields[0], &text) ||
         !read_who(reader, item, &fields[1], &network->who) ||
         (fields[2].value && !read_text(reader, item, &fields[2], &about)))
         return false;
@@ -136,11 +113,11 @@ static bool read_network(struct reader *reader, const yaml_node_t *item, void *t
 static bool read_example(struct reader *reader, const yaml_node_t *item, void *to)
 {
     struct robot_example *example = to;
-    struct field fields[] = {{"agent", 0}, {"ip", 0}, {"who", 0}};
+    struct tree_field fields[] = {{"agent"}, {"ip"}, {"who"}};
     struct slice ip;
     example->line = tree_line(item);
-    if (!read_map(reader, item, fields, COUNT_OF(fields)) || !read_text(reader, item, &fields[0], &example->agent) ||
-        !read_who(reader, item, &fields[2], &example->who) ||
+    if (!tree_fields(reader->tree, item, fields, COUNT_OF(fields)) ||
+        !read_text(reader, item, &fields[0], &example->agent) || !read_who(reader, item, &fields[2], &example->who) ||
         (fields[1].value && !read_text(reader, item, &fields[1], &ip)))
         return false;
     return !fields[1].value || ip_parse(ip, &example->ip) ||
@@ -153,9 +130,10 @@ static bool read_example(struct reader *reader, const yaml_node_t *item, void *t
 static bool read_root(struct reader *reader, const yaml_node_t *root)
 {
     struct robot_file *file = reader->file;
-    struct field fields[] = {{"name", 0}, {"about", 0}, {"agents", 0}, {"networks", 0}, {"examples", 0}};
+    struct tree_field fields[] = {{"name"}, {"about"}, {"agents"}, {"networks"}, {"examples"}};
     struct slice about;
-    if (!read_map(reader, root, fields, COUNT_OF(fields)) || !read_text(reader, root, &fields[0], &file->name) ||
+    if (!tree_fields(reader->tree, root, fields, COUNT_OF(fields)) ||
+        !read_text(reader, root, &fields[0], &file->name) ||
         (fields[1].value && !read_text(reader, root, &fields[1], &about)) ||
         !read_list(reader, &fields[2], sizeof(*file->agents), (void **)&file->agents, &file->agent_count, read_agent) ||
         !read_list(reader, &fields[3], sizeof(*file->networks), (void **)&file->networks, &file->network_count,

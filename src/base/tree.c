@@ -90,6 +90,29 @@ const yaml_node_t *tree_member(const struct tree *tree, const yaml_node_t *map, 
     return NULL;
 }
 
+bool tree_fields(const struct tree *tree, const yaml_node_t *map, struct tree_field *fields, size_t count)
+{
+    const yaml_node_t *key, *value;
+    if (!tree_is_map(map))
+        return tree_complain(tree, map, "\"key: value\" lines are wanted here");
+    for (size_t i = 0; i < count; i++)
+        fields[i].value = NULL;
+    for (size_t at = 0; tree_pair(tree, map, at, &key, &value); at++) {
+        size_t i = 0;
+        while (i < count && !slice_equal(tree_text(key), slice_str(fields[i].name)))
+            i++;
+        if (i == count)
+            return tree_complain(tree, key, "unknown key \"%.*s\"", SLICE_ARG(tree_text(key)));
+        if (fields[i].value)
+            return tree_complain(tree, key, "\"%s\" is written twice", fields[i].name);
+        fields[i].value = value;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].is_wanted && !fields[i].value)
+            return tree_complain(tree, map, "\"%s\" is missing", fields[i].name);
+    return true;
+}
+
 size_t tree_count(const yaml_node_t *list)
 {
     if (tree_is_list(list))

@@ -35,6 +35,14 @@ const yaml_node_t *tree_member(const struct tree *tree, const yaml_node_t *map, 
 /* for (size_t i = 0; tree_pair(tree, map, i, &key, &value); i++) */
 bool tree_pair(const struct tree *tree, const yaml_node_t *map, size_t i, const yaml_node_t **key,
                const yaml_node_t **value);
+/* Each "key: value" of a map that is wanted here goes to the field of that name. Fault: no map, an unknown key, one
+ * that is written twice, or a wanted one that is missing. */
+struct tree_field {
+    const char *name;
+    bool is_wanted;
+    const yaml_node_t *value; /* NULL: it is not there */
+};
+NODISCARD bool tree_fields(const struct tree *tree, const yaml_node_t *map, struct tree_field *fields, size_t count);
 /* A list's items; a scalar is the only item of itself. NULL behind the last one. */
 size_t tree_count(const yaml_node_t *list);
 const yaml_node_t *tree_item(const struct tree *tree, const yaml_node_t *list, size_t i);

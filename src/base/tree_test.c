@@ -46,6 +46,34 @@ static void test_walk(void **state)
     assert_string_equal(why.text, "x.yaml line 3: 7 too many");
 }
 
+static void test_fields(void **state)
+{
+    static const struct {
+        const char *thought, *yaml, *fault; /* NULL: none */
+    } rows[] = {
+        {"all", "name: a\nabout: b\n", NULL},
+        {"in any order", "about: b\nname: a\n", NULL},
+        {"what may be absent", "name: a\n", NULL},
+        {"what may not", "about: b\n", "x.yaml line 1: \"name\" is missing"},
+        {"an unknown key", "name: a\nnmae: b\n", "x.yaml line 2: unknown key \"nmae\""},
+        {"a key that is no word", "name: a\n[b]: c\n", "x.yaml line 2: unknown key \"\""},
+        {"twice", "name: a\nabout: b\nname: a\n", "x.yaml line 3: \"name\" is written twice"},
+        {"twice, and empty", "name:\nname:\n", "x.yaml line 2: \"name\" is written twice"},
+        {"a list", "- a\n", "x.yaml line 1: \"key: value\" lines are wanted here"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        SCOPED(tree) tree = {0};
+        struct fault why;
+        struct tree_field fields[] = {{"name", true}, {"about"}};
+        assert_true(tree_read(&tree, "x.yaml", slice_str(rows[i].yaml), &why));
+        assert_int_row(rows[i].thought, tree_fields(&tree, tree_root(&tree), fields, COUNT_OF(fields)), !rows[i].fault);
+        if (rows[i].fault)
+            assert_slice(rows[i].thought, slice_str(why.text), slice_str(rows[i].fault));
+        else
+            assert_slice(rows[i].thought, tree_text(fields[0].value), SLICE("a"));
+    }
+}
+
 static void test_nothing(void **state)
 {
     static const char *const empty[] = {"", "# only a comment\n", "---\n...\n"};
@@ -69,6 +97,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_walk),
+        cmocka_unit_test(test_fields),
         cmocka_unit_test(test_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,8 @@ struct field {
     void *to;
     bool is_wanted;
 };
-/* Each "key: value" of the map goes to the row of that name; twice or unknown is an error. Bits of *given by row. */
+/* Each "key: value" of the map goes to the row of that name (tree_fields), in the order of the rows. Bits of *given by
+ * row. */
 bool file_read_fields(struct site_reader *reader, const yaml_node_t *map, const struct field *fields, size_t count,
                       unsigned *given);
 /* A list, or the only one of it. Calls `each` for every scalar. */

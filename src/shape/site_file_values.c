@@ -1,6 +1,10 @@
 /* site_file_values.c - the maps, lists and values that files of data/sites are made of */
 #include "shape/site_file_inside.h"
 
+#include <assert.h>
+
+enum { FIELDS_MOST = 32 /* bits of *given */ };
+
 struct site_place site_place_at(const struct site_reader *reader, const yaml_node_t *node)
 {
     return (struct site_place){reader->tree->path, tree_line(node)};
@@ -9,25 +13,20 @@ struct site_place site_place_at(const struct site_reader *reader, const yaml_nod
 bool file_read_fields(struct site_reader *reader, const yaml_node_t *map, const struct field *fields, size_t count,
                       unsigned *given)
 {
-    const yaml_node_t *key, *value;
-    if (!tree_is_map(map))
-        return tree_complain(reader->tree, map, "\"key: value\" lines are wanted here");
+    struct tree_field there[FIELDS_MOST] = {0};
+    assert(count <= FIELDS_MOST);
+    for (size_t i = 0; i < count; i++)
+        there[i] = (struct tree_field){fields[i].name, fields[i].is_wanted, NULL};
+    if (!tree_fields(reader->tree, map, there, count))
+        return false;
     *given = 0;
-    for (size_t at = 0; tree_pair(reader->tree, map, at, &key, &value); at++) {
-        size_t i = 0;
-        while (i < count && !slice_equal(tree_text(key), slice_str(fields[i].name)))
-            i++;
-        if (i == count)
-            return tree_complain(reader->tree, key, "unknown key \"%.*s\"", SLICE_ARG(tree_text(key)));
-        if (*given >> i & 1)
-            return tree_complain(reader->tree, key, "\"%s\" is written twice", fields[i].name);
-        if (!fields[i].read(reader, value, fields[i].to))
+    for (size_t i = 0; i < count; i++) {
+        if (!there[i].value)
+            continue;
+        if (!fields[i].read(reader, there[i].value, fields[i].to))
             return false;
         *given |= 1u << i;
     }
-    for (size_t i = 0; i < count; i++)
-        if (fields[i].is_wanted && !(*given >> i & 1))
-            return tree_complain(reader->tree, map, "\"%s\" is missing", fields[i].name);
     return true;
 }
 
