@@ -1,5 +1,7 @@
 #include "base/base64.h"
 
+#include "base/percent.h"
+
 static const char standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char url_safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -184,10 +186,10 @@ bool hex_decode(struct buf *out, struct slice text)
     if (text.len % 2)
         return false;
     for (size_t i = 0; i < text.len; i += 2) {
-        int high = ascii_hex_value(text.ptr[i]), low = ascii_hex_value(text.ptr[i + 1]);
-        if (high < 0 || low < 0)
+        int byte = percent_digits(text, i);
+        if (byte < 0)
             return false;
-        buf_byte(out, (char)(high << 4 | low));
+        buf_byte(out, (char)byte);
     }
     return true;
 }

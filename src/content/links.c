@@ -1,5 +1,6 @@
 #include "content/links.h"
 
+#include "base/percent.h"
 #include "content/markup.h"
 
 static const struct slice VARIABLE = SLICE_INIT("click_url_");
@@ -7,7 +8,6 @@ static const struct slice VARIABLE = SLICE_INIT("click_url_");
 /* The address is fit to be a Location header: http or https, a host, at most LINK_LENGTH_MAX. */
 static bool target_read(struct slice written, struct buf *url)
 {
-    static const char digits[] = "0123456789ABCDEF";
     SCOPED(buf) text = BUF(LINK_LENGTH_MAX);
     markup_text(&text, slice_trim(written));
     struct slice all = buf_slice(&text);
@@ -21,13 +21,10 @@ static bool target_read(struct slice written, struct buf *url)
         unsigned char c = (unsigned char)all.ptr[i];
         if (c < ' ' || c == 0x7f)
             return false;
-        if (c > ' ' && c < 0x7f && !memchr("\"<>\\^`{|}", c, 9)) {
+        if (c > ' ' && c < 0x7f && !memchr("\"<>\\^`{|}", c, 9))
             buf_byte(url, (char)c);
-        } else {
-            buf_byte(url, '%');
-            buf_byte(url, digits[c >> 4]);
-            buf_byte(url, digits[c & 15]);
-        }
+        else
+            percent_byte(url, (char)c);
     }
     return buf_ok(url);
 }

@@ -1,6 +1,8 @@
 /* Filters that make HTML, or take it away. */
 #include "content/liquid_filter.h"
 
+#include "base/percent.h"
+
 static struct slice html_entity(char c)
 {
     switch (c) {
@@ -136,19 +138,10 @@ bool filter_strip_html(struct liquid_run *run, struct liquid_value *value, const
 bool filter_url_encode(struct liquid_run *run, struct liquid_value *value, const struct liquid_value *args,
                        size_t count)
 {
-    static const char hex[] = "0123456789ABCDEF";
     struct slice text;
     SCOPED(buf) out = BUF(LIQUID_OUTPUT_MAX);
     if (!liquid_text_of(run, value, &text))
         return false;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (ascii_is_alnum((char)c) || (c && strchr("-_.~", c))) {
-            buf_byte(&out, (char)c);
-        } else {
-            char three[3] = {'%', hex[c >> 4], hex[c & 15]};
-            buf_append(&out, slice_of(three, 3));
-        }
-    }
+    percent_encode(&out, text);
     return filter_keep(run, value, &out);
 }

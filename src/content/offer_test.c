@@ -1,5 +1,6 @@
 /* S27: files for download in a mail: by name in a template, and as the block of attachments that go as links */
 #include "base/base64.h"
+#include "base/percent.h"
 #include "base/test.h"
 #include "content/compose.h"
 #include "mailauth/testing.h"
@@ -27,14 +28,13 @@ static const struct content_link links[] = {{5, SLICE_INIT("見積 <b>.pdf"), 64
 static void quoted_decode(struct slice text, struct buf *out)
 {
     for (size_t i = 0; i < text.len; i++) {
-        int high = i + 2 < text.len ? ascii_hex_value(text.ptr[i + 1]) : -1,
-            low = i + 2 < text.len ? ascii_hex_value(text.ptr[i + 2]) : -1;
+        int byte = percent_digits(text, i + 1);
         if (text.ptr[i] != '=') {
             buf_byte(out, text.ptr[i]);
         } else if (i + 2 < text.len && text.ptr[i + 1] == '\r') {
             i += 2;
-        } else if (high >= 0 && low >= 0) {
-            buf_byte(out, (char)(high * 16 + low));
+        } else if (byte >= 0) {
+            buf_byte(out, (char)byte);
             i += 2;
         }
     }

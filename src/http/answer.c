@@ -1,6 +1,8 @@
 /* answer.c - what handlers call: reading a request, writing its answer, suspending it */
 #include "http/inside.h"
 
+#include "base/percent.h"
+
 #include <assert.h>
 
 /* --- reading --- */
@@ -25,10 +27,10 @@ static bool find_pair(struct http_request *request, struct slice pairs, const ch
     while (slice_split(&pairs, '&', &pair)) {
         char *to = arena_alloc(&request->arena, pair.len + 1);
         size_t len;
-        if (!slice_split(&pair, '=', &key) || !http_percent_decode(key, true, to, &len) ||
+        if (!slice_split(&pair, '=', &key) || !percent_decode(key, true, to, &len) ||
             !slice_equal(slice_of(to, len), slice_str(name)))
             continue;
-        if (!http_percent_decode(pair.ptr ? pair : SLICE(""), true, to, &len))
+        if (!percent_decode(pair.ptr ? pair : SLICE(""), true, to, &len))
             return false;
         *value = slice_of(to, len);
         return true;

@@ -1,5 +1,6 @@
 #include "http/disposition.h"
 
+#include "base/percent.h"
 #include "base/utf8.h"
 
 static bool is_plain(int32_t c)
@@ -32,6 +33,6 @@ void http_disposition(struct slice name, struct buf *out)
         if (is_attribute(whole.ptr[i]))
             buf_byte(out, whole.ptr[i]);
         else
-            buf_printf(out, "%%%02X", (unsigned char)whole.ptr[i]);
+            percent_byte(out, whole.ptr[i]);
     }
 }

@@ -341,26 +341,3 @@ enum http_step http_chunks_read(struct http_chunks *chunks, struct slice bytes, 
     }
     return HTTP_BAD;
 }
-
-bool http_percent_decode(struct slice text, bool plus_is_space, char *to, size_t *len)
-{
-    size_t out = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        if (c == '%') {
-            int high = i + 2 < text.len ? ascii_hex_value(text.ptr[i + 1]) : -1;
-            int low = high >= 0 ? ascii_hex_value(text.ptr[i + 2]) : -1;
-            if (low < 0)
-                return false;
-            c = (char)(high << 4 | low);
-            i += 2;
-        } else if (c == '+' && plus_is_space) {
-            c = ' ';
-        }
-        if (c == '\0')
-            return false;
-        to[out++] = c;
-    }
-    *len = out;
-    return true;
-}

@@ -67,8 +67,4 @@ struct http_chunks {
  * rest until MORE with nothing used, DONE or BAD. */
 enum http_step http_chunks_read(struct http_chunks *chunks, struct slice bytes, size_t *used, struct slice *data);
 
-/* %XX decoding, strict; `plus_is_space` for form and query values. False: a broken escape, or NUL. `to` has room for
- * text.len bytes. */
-NODISCARD bool http_percent_decode(struct slice text, bool plus_is_space, char *to, size_t *len);
-
 #endif

@@ -1,6 +1,8 @@
 /* A head in one piece and the same head in two must mean the same; then the rest as chunks; and percent-decoding */
 #include "http/head.h"
 
+#include "base/percent.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -27,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     char *decoded = malloc(size + 1);
     size_t len;
-    if (http_percent_decode(bytes, true, decoded, &len))
+    if (percent_decode(bytes, true, decoded, &len))
         assert(len <= size);
     free(decoded);
     return 0;

@@ -226,29 +226,9 @@ static void chunks(void **state)
         }
 }
 
-static void percent(void **state)
-{
-    static const struct {
-        const char *text, *plain; /* NULL: refused */
-    } rows[] = {
-        {"a%20b+c", "a b c"}, {"%E3%81%82", "\xe3\x81\x82"},
-        {"%2f%2F", "//"},     {"", ""},
-        {"%", NULL},          {"%2", NULL},
-        {"%zz", NULL},        {"a%00b", NULL},
-    };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        char to[100];
-        size_t len;
-        bool ok = http_percent_decode(slice_str(rows[i].text), true, to, &len);
-        assert_int_row(rows[i].text, ok, rows[i].plain != NULL);
-        if (ok)
-            assert_slice(rows[i].text, slice_of(to, len), slice_str(rows[i].plain));
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(good_heads), cmocka_unit_test(bad_heads),
-                                       cmocka_unit_test(bounds), cmocka_unit_test(chunks), cmocka_unit_test(percent)};
+                                       cmocka_unit_test(bounds), cmocka_unit_test(chunks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,7 @@
 #include "http/router.h"
 
+#include "base/percent.h"
+
 #include <assert.h>
 
 enum { SEGMENTS_MOST = 16 };
@@ -94,7 +96,7 @@ static bool decode(struct arena *arena, struct slice text, struct slice *decoded
         return true;
     char *to = arena_alloc(arena, text.len);
     decoded->ptr = to;
-    return http_percent_decode(text, false, to, &decoded->len);
+    return percent_decode(text, false, to, &decoded->len);
 }
 
 static bool path_split(struct slice path, struct arena *arena, struct path *split)

@@ -1,6 +1,8 @@
 /* Macros of RFC 7208 7: %{d}, %{ir}, %{l2r-} ... */
 #include "mailauth/spf_private.h"
 
+#include "base/percent.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 
@@ -139,17 +141,6 @@ static bool append_value(struct spf_check *check, char letter, struct slice doma
     return true;
 }
 
-static void append_escaped(struct buf *out, struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        if (ascii_is_alnum(c) || (c && strchr("-._~", c)))
-            buf_byte(out, c);
-        else
-            buf_printf(out, "%%%02X", (unsigned char)c);
-    }
-}
-
 /* Cut at the delimiters, turn round, keep the right-hand parts, join with dots. */
 static void transform(const struct macro *macro, struct slice value, struct buf *out)
 {
@@ -177,7 +168,7 @@ static bool append_macro(struct spf_check *check, const struct macro *macro, str
         return false;
     transform(macro, buf_slice(&value), &changed);
     if (macro->letter >= 'A' && macro->letter <= 'Z')
-        append_escaped(out, buf_slice(&changed));
+        percent_encode(out, buf_slice(&changed));
     else
         buf_append(out, buf_slice(&changed));
     return true;

@@ -1,5 +1,6 @@
 /* The words inside fields and bodies: parameters, encoded words, addresses, transfer encodings. */
 #include "base/base64.h"
+#include "base/percent.h"
 #include "base/utf8.h"
 #include "mime/charset.h"
 #include "mime/read.h"
@@ -22,10 +23,9 @@ static size_t quoted_printable_decode(struct slice text, bool is_word, char *to)
             out += run;
             i += run - 1;
         } else {
-            int high = i + 2 < text.len + 0 ? ascii_hex_value(text.ptr[i + 1]) : -1;
-            int low = high >= 0 ? ascii_hex_value(text.ptr[i + 2]) : -1;
-            if (low >= 0) {
-                *out++ = (char)(high * 16 + low);
+            int byte = percent_digits(text, i + 1);
+            if (byte >= 0) {
+                *out++ = (char)byte;
                 i += 2;
                 continue;
             }
@@ -125,22 +125,6 @@ static struct slice unquoted(struct slice value, struct arena *arena)
     return slice_of(to, (size_t)(out - to));
 }
 
-static struct slice percent_decoded(struct slice value, struct arena *arena)
-{
-    char *to = arena_alloc(arena, value.len + 1), *out = to;
-    for (size_t i = 0; i < value.len; i++) {
-        int high = value.ptr[i] == '%' && i + 2 < value.len + 0 ? ascii_hex_value(value.ptr[i + 1]) : -1;
-        int low = high >= 0 ? ascii_hex_value(value.ptr[i + 2]) : -1;
-        if (low >= 0) {
-            *out++ = (char)(high * 16 + low);
-            i += 2;
-        } else {
-            *out++ = value.ptr[i];
-        }
-    }
-    return slice_of(to, (size_t)(out - to));
-}
-
 /* What follows `name` in a parameter's own name: "*", "*0", "*12*"; -1: another parameter. */
 static int section_of(struct slice have, struct slice name, bool *is_extended)
 {
@@ -200,7 +184,8 @@ struct slice mime_param(struct slice value, struct slice name, struct arena *are
                 charset = slice_head(piece, (size_t)first);
                 piece = slice_from(piece, (size_t)(first + second) + 2);
             }
-            piece = percent_decoded(piece, arena);
+            char *to = arena_alloc(arena, piece.len + 1);
+            piece = slice_of(to, percent_decode_loose(piece, to));
         }
         buf_append(&joined, piece);
     }

@@ -3,6 +3,7 @@
 #include "mail/message_id.h"
 
 #include "base/base64.h"
+#include "base/percent.h"
 #include "base/utf8.h"
 
 enum { PART_DEPTH_MAX = 32, QUOTED_MAX = 60, VALUE_MAX = 64 * 1024, WORD_MAX = 900 };
@@ -193,7 +194,6 @@ static size_t parameter_break(struct buf *out, size_t column, size_t width)
 /* name*=UTF-8''%E6..., or name*0*=UTF-8''...; name*1*=... one to a line. A character's octets stay together. */
 static size_t parameter_extended(struct buf *out, struct slice name, struct slice value, size_t column)
 {
-    static const char hex[] = "0123456789ABCDEF";
     SCOPED(buf) piece = BUF(128);
     SCOPED(buf) whole = BUF(VALUE_MAX * 4);
     utf8_repair(&whole, value);
@@ -217,9 +217,10 @@ static size_t parameter_extended(struct buf *out, struct slice name, struct slic
             if (piece.len + width > ENCODED_LINE_COLUMNS - 3) /* room for " ", ";" */
                 break;
             for (size_t i = 0; i < character.len; i++) {
-                unsigned char c = (unsigned char)character.ptr[i];
-                char three[3] = {'%', hex[c >> 4], hex[c & 15]};
-                buf_append(&piece, width == 1 ? slice_head(character, 1) : slice_of(three, 3));
+                if (width == 1)
+                    buf_byte(&piece, character.ptr[i]);
+                else
+                    percent_byte(&piece, character.ptr[i]);
             }
             value = next;
         }

@@ -3,6 +3,7 @@
 #include "base/base64.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/percent.h"
 #include "mail/address.h"
 #include <zlib.h>
 
@@ -17,34 +18,17 @@ static bool is_record(struct slice text)
     return slice_split(&rest, ';', &version) && slice_equal(slice_trim(version), SLICE("v=TLSRPTv1"));
 }
 
-/* RFC 3986 2.1. False: a broken escape. */
-static bool percent_decode(struct slice text, struct buf *out)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        int high = i + 2 < text.len && text.ptr[i] == '%' ? ascii_hex_value(text.ptr[i + 1]) : -1;
-        int low = high >= 0 ? ascii_hex_value(text.ptr[i + 2]) : -1;
-        if (text.ptr[i] != '%') {
-            buf_byte(out, text.ptr[i]);
-        } else if (low < 0) {
-            return false;
-        } else {
-            buf_byte(out, (char)(high << 4 | low));
-            i += 2;
-        }
-    }
-    return buf_ok(out);
-}
-
 static bool mail_read(struct slice rest, struct arena *arena, struct tls_report_uri *uri)
 {
-    SCOPED(buf) decoded = BUF(TLS_REPORT_URI_MAX);
+    char decoded[TLS_REPORT_URI_MAX];
     struct slice path;
+    size_t len;
     struct address address;
     struct fault ignored;
-    if (!slice_split(&rest, '?', &path) || !percent_decode(path, &decoded) ||
-        !address_parse(slice_trim(buf_slice(&decoded)), arena, &address, &ignored))
+    if (!slice_split(&rest, '?', &path) || path.len > sizeof(decoded) || !percent_decode(path, false, decoded, &len) ||
+        !address_parse(slice_trim(slice_of(decoded, len)), arena, &address, &ignored))
         return false;
-    uri->address = arena_copy(arena, slice_trim(buf_slice(&decoded)));
+    uri->address = arena_copy(arena, slice_trim(slice_of(decoded, len)));
     return true;
 }
 

@@ -1,5 +1,6 @@
 #include "smtp/command.h"
 
+#include "base/percent.h"
 #include "base/utf8.h"
 
 static const char *path_refusal(enum smtp_path_fault fault, bool is_mail)
@@ -28,8 +29,7 @@ static bool is_xtext(struct slice text)
         char c = text.ptr[i];
         if (c < '!' || c > '~' || c == '=')
             return false;
-        if (c == '+' &&
-            (i + 2 >= text.len || ascii_hex_value(text.ptr[i + 1]) < 0 || ascii_hex_value(text.ptr[i + 2]) < 0))
+        if (c == '+' && percent_digits(text, i + 1) < 0)
             return false;
     }
     return text.len > 0;

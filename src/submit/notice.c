@@ -1,5 +1,6 @@
 #include "submit/notice.h"
 
+#include "base/percent.h"
 #include "mail/address.h"
 #include "mime/write.h"
 #include "queue/owed_notice.h"
@@ -35,14 +36,13 @@ bool notice_is_wanted(const struct message *message, struct slice address, enum 
 }
 
 /* "+3D" is "=" (RFC 3461 4). */
-static void xtext_write(struct buf *out, const char *text)
+static void xtext_write(struct buf *out, struct slice text)
 {
-    for (; text && *text; text++) {
-        int high = text[0] == '+' && text[1] ? ascii_hex_value(text[1]) : -1;
-        int low = high >= 0 && text[2] ? ascii_hex_value(text[2]) : -1;
-        char c = (char)(low >= 0 ? high << 4 | low : *text);
+    for (size_t i = 0; i < text.len; i++) {
+        int byte = text.ptr[i] == '+' ? percent_digits(text, i + 1) : -1;
+        char c = byte < 0 ? text.ptr[i] : (char)byte;
         buf_byte(out, c >= ' ' && c < 0x7f ? c : '?');
-        text += low >= 0 ? 2 : 0;
+        i += byte < 0 ? 0 : 2;
     }
 }
 
@@ -88,7 +88,7 @@ static void status_write(const struct notice *notice, const struct notice_option
     const char *orcpt = json_string_value(json_object_get(to, "orcpt"));
     if (envid && *envid) {
         buf_text(out, "Original-Envelope-Id: ");
-        xtext_write(out, envid);
+        xtext_write(out, slice_str(envid));
         buf_text(out, "\r\n");
     }
     field_write(out, SLICE("Reporting-MTA: dns; "), options->host_name);
@@ -97,7 +97,7 @@ static void status_write(const struct notice *notice, const struct notice_option
     buf_text(out, "\r\n\r\n");
     if (orcpt && *orcpt) {
         buf_text(out, "Original-Recipient: ");
-        xtext_write(out, orcpt);
+        xtext_write(out, slice_str(orcpt));
         buf_text(out, "\r\n");
     }
     field_write(out, SLICE("Final-Recipient: rfc822; "), notice->address);
