@@ -1,11 +1,13 @@
 """Issue 4.6: GET /metrics, read by a parser that forgives nothing of Prometheus' text format (0.0.4); its figures are those of the books;
 a proxy's request needs a key with queue:read."""
 import http.client
+import os
 import re
+import time
 
 from receiver import Receiver
 from tap import Tap
-from todoke import NET, PORT, Place, stores, until
+from todoke import NET, PORT, ROOT, Place, stores, until
 
 MX = f"{NET}.80"
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
@@ -35,7 +37,7 @@ def parse(text):
         name, labels, value = found.group(1), found.group(2) or "", float(found.group(3))
         assert name == current and name in kinds and name in helps, f"{name} without its head"
         assert (name, labels) not in values, f"twice: {line}"
-        assert name.startswith("todoke_") and name.endswith("_total") == (kinds[name] == "counter"), f"a bad name: {name} {kinds[name]}"
+        assert name.startswith(("todoke_", "process_")) and name.endswith("_total") == (kinds[name] == "counter"), f"a bad name: {name} {kinds[name]}"
         assert value >= 0, line
         values[name, labels] = value
     assert set(kinds) == {name for name, _ in values} == helps, "a head without samples"
@@ -58,6 +60,8 @@ def story(tap, words, store):
         todoke.brand()
         todoke.people([f"a{n}@good.example" for n in range(7)] + ["no@good.example"])
         todoke.campaign("autumn")
+        todoke.ok("source", "add", "127.88.1.1", "--ehlo", "out.shop.example", "--pool", "spare", "--warm-up", "50,100")
+        todoke.ok("queue", "hold", "--domain", "other.example")
         todoke.serve()
         status, kind, text = ask(todoke)
         before = parse(text)
@@ -73,6 +77,17 @@ def story(tap, words, store):
         tap.ok(after["todoke_store_commits_total", ""] > before["todoke_store_commits_total", ""], f"{words}: commits are counted")
         tap.ok(after["todoke_connections_total", ""] >= 1, f"{words}: connections too")
         tap.equal(("todoke_store_wal_bytes", "") in after, store is None, f"{words}: the WAL is SQLite's")
+        tap.equal([after["todoke_site_outcomes_total", f'rule="loopback",outcome="{one}"'] for one in ("delivered", "refused", "deferred")], [7, 1, 0],
+                  f"{words}: outcomes by the rule of data/sites, as many as there are rules")
+        tap.equal([after["todoke_source_usable", 'source="127.88.1.1",pool="spare"'], after["todoke_warm_up_cap", 'source="127.88.1.1",site="*"'],
+                   after["todoke_holds", 'kind="domain"'], after["todoke_nodes_alive", ""], after["todoke_alarms_open", ""]], [1, 50, 1, 1, 0],
+                  f"{words}: sources, warm-ups, holds, nodes, alarms")
+        tap.ok(abs(after["process_start_time_seconds", ""] - time.time()) < 600 and after["process_resident_memory_bytes", ""] > 1e6 and after["process_open_fds", ""] > 5
+               and after["process_cpu_seconds_total", ""] > before["process_cpu_seconds_total", ""], f"{words}: the process, by Prometheus' own names")
+        with open(os.path.join(ROOT, "docs", "metrics.md"), encoding="utf-8") as page:
+            told = set(re.findall(r"`((?:todoke|process)_[a-z_]+)`", page.read()))
+        here = {name for name, _ in after} | ({"todoke_store_wal_bytes"} if store else set())
+        tap.equal(told ^ here, set(), f"{words}: docs/metrics.md has them all, and none that is not there")
         tap.ok(any(name == "todoke_build_info" and "version=" in labels for name, labels in after), f"{words}: which program it is")
 
         proxied = {"X-Forwarded-For": "192.0.2.7"}

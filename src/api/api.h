@@ -46,6 +46,7 @@ struct api_setting {
     const char *key, *value, *fallback, *doc;
 };
 
+enum { API_METRICS_SITES_MOST = 300 };
 /* What the parts outside the api count, for GET /metrics. */
 struct api_metrics {
     uint64_t delivered, refused, deferred, in_doubt, connections; /* since the start */
@@ -54,6 +55,11 @@ struct api_metrics {
     uint64_t jail_read, jail_deaths, jail_started;
     int64_t wal_bytes; /* -1: not known */
     bool is_event_file_waiting;
+    size_t site_count;
+    struct api_site_metrics { /* outcomes by the rule of data/sites, since the start */
+        struct slice rule;
+        uint64_t delivered, refused, deferred;
+    } sites[API_METRICS_SITES_MOST];
 };
 
 struct api_options {

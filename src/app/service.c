@@ -210,6 +210,11 @@ static void on_metrics(void *owner, struct api_metrics *metrics)
         metrics->jail_deaths = jail.deaths;
         metrics->jail_started = jail.started;
     }
+    struct engine_site_figures sites[API_METRICS_SITES_MOST];
+    metrics->site_count = engine_site_figures(service->engine, sites, API_METRICS_SITES_MOST);
+    for (size_t i = 0; i < metrics->site_count; i++)
+        metrics->sites[i] =
+            (struct api_site_metrics){sites[i].rule, sites[i].delivered, sites[i].refused, sites[i].deferred};
     SCOPED(buf) path = BUF(4096);
     struct stat found;
     if (log_path(service, &path))

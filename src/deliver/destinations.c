@@ -8,7 +8,18 @@
 #include "deliver/site.h"
 #include "deliver/tls_seen.h"
 
+#include <assert.h>
 #include <stdio.h>
+
+static struct site_count *count_of_rule(const struct engine *engine, const struct site_rule *rule)
+{
+    size_t count, i = 0;
+    const struct site_rule *const *rules = sites_rules(engine->options.sites, &count);
+    while (i < count && rules[i] != rule)
+        i++;
+    assert(i < count);
+    return &engine->site_counts[i];
+}
 
 /* Found by what; known to people as name from its first day on: its worker reads that. */
 static struct site *site_get(struct dispatcher *dispatcher, struct slice what, struct slice name, struct slice pool,
@@ -29,6 +40,7 @@ static struct site *site_get(struct dispatcher *dispatcher, struct slice what, s
     site->name = slice_of(texts, name.len);
     site->pool = slice_of(texts + name.len, pool.len);
     site->rule = rule;
+    site->count = count_of_rule(dispatcher->engine, rule);
     if (rule->rate.count)
         site->appetite =
             (size_t)rule->rate.count * 2000 / (size_t)rule->rate.per + 4; /* until its worker knows better */

@@ -28,6 +28,9 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
         }
         engine->options.sites = engine->own_sites;
     }
+    size_t rules;
+    sites_rules(engine->options.sites, &rules);
+    engine->site_counts = NEW_ARRAY(struct site_count, rules + 1);
     engine->route_options = (struct route_options){
         .own_names = &engine->options.ehlo_name,
         .own_name_count = engine->options.ehlo_name.len ? 1 : 0,
@@ -42,6 +45,7 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
     if (!nodes_take_over(engine, why)) {
         free(engine->workers);
         sites_free(engine->own_sites);
+        free(engine->site_counts);
         free(engine);
         return false;
     }
@@ -55,6 +59,7 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
         pool_stop(engine);
         free(engine->workers);
         sites_free(engine->own_sites);
+        free(engine->site_counts);
         free(engine);
         return false;
     }
@@ -80,6 +85,7 @@ void engine_stop(struct engine *engine, time_ms drain_ms)
     dispatcher_stop(engine);
     free(engine->workers);
     sites_free(engine->own_sites);
+    free(engine->site_counts);
     free(engine);
 }
 
@@ -98,4 +104,18 @@ struct engine_figures engine_figures(const struct engine *engine)
         .sites = atomic_load(&engine->known_sites),
         .ways = atomic_load(&engine->ways),
     };
+}
+
+size_t engine_site_figures(const struct engine *engine, struct engine_site_figures *figures, size_t most)
+{
+    size_t count;
+    const struct site_rule *const *rules = sites_rules(engine->options.sites, &count);
+    for (size_t i = 0; i < count && i < most; i++)
+        figures[i] = (struct engine_site_figures){
+            .rule = rules[i]->name,
+            .delivered = atomic_load(&engine->site_counts[i].delivered),
+            .refused = atomic_load(&engine->site_counts[i].refused),
+            .deferred = atomic_load(&engine->site_counts[i].deferred),
+        };
+    return count < most ? count : most;
 }

@@ -79,4 +79,13 @@ struct engine_figures {
 /* From any thread. */
 struct engine_figures engine_figures(const struct engine *engine);
 
+/* Outcomes by the rule of data/sites that the receiver falls under, since the start: as many as there are rules,
+ * however many receivers. Mail that found no way to any receiver is in none. */
+struct engine_site_figures {
+    struct slice rule; /* "google"; lives as long as the engine's rules */
+    uint64_t delivered, refused, deferred;
+};
+/* From any thread. How many of `most` were filled. */
+size_t engine_site_figures(const struct engine *engine, struct engine_site_figures *figures, size_t most);
+
 #endif

@@ -22,6 +22,11 @@ struct composer_thread {
     struct recipients queue; /* jobs taken from the mailbox */
 };
 
+/* Of one rule's receivers together. */
+struct site_count {
+    _Atomic uint64_t delivered, refused, deferred;
+};
+
 struct engine {
     struct engine_options options;
     struct dispatcher dispatcher;
@@ -34,6 +39,7 @@ struct engine {
     _Atomic unsigned untold;      /* mails that composers have put aside, */
     _Atomic time_ms untold_until; /* and when they tell them; INT64_MAX: there are none */
     _Atomic uint64_t delivered, refused, deferred, in_doubt, connections;
+    struct site_count *site_counts; /* in the order of sites_rules */
     _Atomic size_t known_routes, known_destinations, known_sites, ways;
     _Atomic unsigned open_connections;
     _Atomic size_t claimed;

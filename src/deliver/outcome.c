@@ -60,6 +60,7 @@ void outcome_delivered(struct worker *worker, struct recipient *recipient, struc
     pace_delivered(&egress->pace, loop_now(worker->loop));
     egress->allowance.delivered++;
     atomic_fetch_add(&worker->engine->delivered, 1);
+    atomic_fetch_add(&egress->site->count->delivered, 1);
 }
 
 void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct slice why, struct slice remote,
@@ -138,6 +139,10 @@ static void refused(struct worker *worker, struct recipient *recipient, struct e
     if (egress && event->kind == EVENT_DEFERRED)
         egress->allowance.deferred++;
     atomic_fetch_add(event->kind == EVENT_DEFERRED ? &worker->engine->deferred : &worker->engine->refused, 1);
+    if (egress) {
+        struct site_count *count = egress->site->count;
+        atomic_fetch_add(event->kind == EVENT_DEFERRED ? &count->deferred : &count->refused, 1);
+    }
 }
 
 void outcome_of_reply(struct worker *worker, struct recipient *recipient, struct egress *egress,

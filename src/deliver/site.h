@@ -20,6 +20,7 @@ struct site {
     struct slice name; /* "google", or the first MX host's name */
     struct slice pool; /* of sources that it is reached by; "": the system chooses the address */
     const struct site_rule *rule;
+    struct site_count *count; /* its rule's */
     struct worker *worker;
     /* the dispatcher's */
     struct slice key; /* the map's */
