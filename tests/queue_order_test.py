@@ -43,6 +43,7 @@ def story(tap, words, store):
         row = next(row for row in todoke.rows("queue", "list", "--state", "deferred"))
         mail = todoke.json("explain", "message", row["delivery"])
         tap.ok(mail["state"] == "deferred" and mail["attempts"] >= 1 and mail["next"].startswith(("tried again", "due now")), f"{words}: a deferred mail says when next and why", str(mail))
+        tap.ok(len(mail["advice"]) > 20, f"{words}: and what to do", str(mail))
         tap.ok([event["kind"] for event in mail["timeline"]][:2] == ["accepted", "deferred"] and mail["timeline"][1]["site"], f"{words}: with its timeline", str(mail))
         tap.ok(mail["spent_ms"]["waiting"] + mail["spent_ms"]["deferred"] > 0, f"{words}: and the time in each state", str(mail))
         japanese = todoke.ok("explain", "message", row["delivery"], "--lang", "ja")

@@ -17,6 +17,8 @@ struct errand {
     struct http_request copy;
     struct http_aside answer;
     struct caller caller; /* as it was when it was admitted */
+    aside_then *then;     /* NULL: it was answered there */
+    struct slice text;
 };
 #define ERRAND_OF(ptr, member) ((struct errand *)(void *)((char *)(ptr)-offsetof(struct errand, member)))
 
@@ -57,11 +59,22 @@ static void errand_back(struct http_later *later, struct http_request *request)
 {
     struct errand *errand = ERRAND_OF(later, later);
     errand->aside->api->writes--;
-    if (request)
+    if (request && errand->then) {
+        request->user = &errand->caller;
+        errand->then(errand->aside->api, request, errand->text);
+    } else if (request) {
         http_respond_as(request, &errand->answer);
+    }
     http_aside_release(&errand->answer);
     arena_release(&errand->copy.arena);
     free(errand);
+}
+
+void aside_go_on(struct http_request *copy, aside_then *then, struct slice text)
+{
+    struct errand *errand = ERRAND_OF(copy, copy);
+    errand->then = then;
+    errand->text = arena_copy(&copy->arena, text);
 }
 
 void aside_handle(struct aside *aside, struct http_request *request, api_handler *handler)

@@ -20,4 +20,9 @@ bool may_read_aside(api_handler *handler);
 /* The request is suspended; `handler` answers it there. */
 void aside_handle(struct aside *aside, struct http_request *request, api_handler *handler);
 
+/* A handler there that has not answered: `then` goes on with the request on the api's thread, with this text (copied).
+ * It answers, or suspends the request again. */
+typedef void aside_then(struct api *api, struct http_request *request, struct slice text);
+void aside_go_on(struct http_request *copy, aside_then *then, struct slice text);
+
 #endif

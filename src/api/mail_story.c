@@ -97,6 +97,34 @@ bool mail_story_is_due(const struct mail_story *story)
     return story->state <= DELIVERY_DEFERRED && story->due <= story->now && !story->hold.kind.len && !story->way.lack;
 }
 
+bool mail_story_at(struct db *db, struct fault *why, const struct board *board, struct arena *arena,
+                   struct mail_story *story)
+{
+    struct lane_wait lane = {
+        .id = story->lane_id, .brand_id = story->brand_id, .campaign_id = story->campaign_id, .domain = story->domain};
+    if (!lane_wait_at(db, why, board, story->now, arena, &lane))
+        return false;
+    if (lane.way.pool.len)
+        story->way = lane.way;
+    story->pace = lane.pace;
+    return true;
+}
+
+struct text mail_story_advice(const struct mail_story *story, const struct rules *rules, struct arena *arena)
+{
+    bool is_owed = delivery_is_owed(story->state);
+    const struct text none = {SLICE(""), SLICE("")};
+    if (story->state == DELIVERY_DELIVERED || story->state == DELIVERY_CANCELLED)
+        return none;
+    for (size_t i = story->page.count; i > 0; i--) {
+        const struct event *event = &story->page.events[i - 1];
+        if (event->verdict.reason != REASON_UNDEFINED)
+            return words_both(rules, &event->verdict, is_owed ? STANDING_RETRYING : STANDING_RETURNED,
+                              offsetof(struct explanation, remedy));
+    }
+    return none;
+}
+
 struct slice mail_story_next(const struct mail_story *story, enum lang lang, struct arena *arena)
 {
     time_ms now = story->now;
@@ -123,14 +151,18 @@ struct slice mail_story_next(const struct mail_story *story, enum lang lang, str
                                 SAY(lang, "いつでも送れます。受信先に空きができ次第です。期限 %.*s",
                                     "due now: as soon as its receiver has room; given up at %.*s"),
                                 SLICE_ARG(expires));
-        return arena_printf(arena,
-                            story->attempts
-                                ? SAY(lang, "%.*s に再送します(最後の応答への再送間隔、%lld 回試行済み)。期限 %.*s",
-                                      "tried again at %.*s: the retry hours of its last reply, after %lld attempts; "
-                                      "given up at %.*s")
-                                : SAY(lang, "%.*s に送ります(予約、%lld 回試行済み)。期限 %.*s",
-                                      "scheduled for %.*s, after %lld attempts; given up at %.*s"),
-                            SLICE_ARG(due), (long long)story->attempts, SLICE_ARG(expires));
+        if (!story->attempts)
+            return arena_printf(arena,
+                                SAY(lang, "%.*s に送ります(予約)。期限 %.*s", "scheduled for %.*s; given up at %.*s"),
+                                SLICE_ARG(due), SLICE_ARG(expires));
+        return lang == LANG_JA
+                   ? arena_printf(arena, "%.*s に再送します(最後の応答への再送間隔、%lld 回試行済み)。期限 %.*s",
+                                  SLICE_ARG(due), (long long)story->attempts, SLICE_ARG(expires))
+                   : arena_printf(arena,
+                                  "tried again at %.*s: the retry hours of its last reply, after %lld attempt%s; given "
+                                  "up at %.*s",
+                                  SLICE_ARG(due), (long long)story->attempts, story->attempts == 1 ? "" : "s",
+                                  SLICE_ARG(expires));
     case DELIVERY_HELD:
         return story->is_guarded ? slice_str(SAY(lang, "受信先の応答が信用できないため止めています(todoke guard)",
                                                  "held because its receiver is not believed now (todoke guard)"))
@@ -237,6 +269,7 @@ void mail_story_json(struct json *json, const struct rules *rules, const struct 
     json_put_time(json, "expires_at", story->expires);
     json_put_string(json, "hold", hold_story_plain(&story->hold, arena));
     json_put_both(json, "next", next);
+    json_put_both(json, "advice", mail_story_advice(story, rules, arena));
     json_put_string(json, "source", story->source);
     json_put_both(json, "source_text", source);
     json_times(json, story);

@@ -1,6 +1,7 @@
 /* mail_story.h - one delivery's story: where it is, what was said, how long in each state, what comes next and why
  *
- * From the store alone; `todoke explain message` and GET /explain/message/{id} tell it. */
+ * From the store; what binds at the receiver from the board. `todoke explain message` and GET /explain/message/{id}
+ * tell it. */
 #ifndef TODOKE_API_MAIL_STORY_H
 #define TODOKE_API_MAIL_STORY_H
 
@@ -33,10 +34,16 @@ NODISCARD bool mail_story_ids(struct db *db, struct fault *why, struct slice nam
                               size_t *count);
 NODISCARD bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now, struct arena *arena,
                                struct mail_story *story, bool *found);
-/* Does it wait for its receiver's pace alone? Then who asks the board (lane_wait_at) may fill `pace`. */
+/* Does it wait for its receiver's pace alone? Then who asks the board has mail_story_at fill `pace`. */
 bool mail_story_is_due(const struct mail_story *story);
+/* What binds at its receiver, by what the nodes have told of its domain: `pace`, and a way that its site's plans shut.
+ */
+NODISCARD bool mail_story_at(struct db *db, struct fault *why, const struct board *board, struct arena *arena,
+                             struct mail_story *story);
 /* What will happen next, and why then. */
 struct slice mail_story_next(const struct mail_story *story, enum lang lang, struct arena *arena);
+/* What to do about its last error; "": nothing went wrong, or it has arrived meanwhile. */
+struct text mail_story_advice(const struct mail_story *story, const struct rules *rules, struct arena *arena);
 /* By which source, where that is settled; "": it is not. */
 struct slice mail_story_source(const struct mail_story *story, enum lang lang, struct arena *arena);
 /* In both languages, as the contract's explained_message. */

@@ -1,5 +1,6 @@
 /* queue_story.h - what the queue waits for: what is owed by state, and the largest lanes (`todoke explain queue`, GET
- * /explain/queue). From the store alone; looks at every row that is owed. */
+ * /explain/queue). From the store; looks at every row that is owed. What binds at
+ * the receivers is filled in by who has asked the board (lane_wait_at). */
 #ifndef TODOKE_API_QUEUE_STORY_H
 #define TODOKE_API_QUEUE_STORY_H
 

@@ -4,6 +4,7 @@
  * reading thread
  *
  * A request that waits holds no thread. deliver/board.h is where the nodes tell. */
+#include "api/sites.h"
 #include "api/aside.h"
 #include "api/body.h"
 #include "deliver/board.h"
@@ -20,7 +21,7 @@ struct site_ask {
     struct caller caller; /* as it was when it was admitted */
     api_handler *tell;
     struct arena arena;
-    struct slice name; /* "" : all that are busy */
+    struct slice names; /* with spaces between; "" : all that are busy */
     int64_t wish;
     time_ms until; /* monotonic */
     struct fault why;
@@ -53,7 +54,10 @@ static bool is_answered(struct site_ask *ask, bool *answered)
     struct arena arena = {0};
     struct board board;
     bool ok = board_read(ask->api->db, &ask->why, api_now(ask->api), &arena, &board);
-    *answered = ok && (!board.node_count || (board_is_answered(&board, ask->wish) && !is_awaited(&board, ask->name)));
+    struct slice rest = ask->names, name;
+    *answered = ok && (!board.node_count || board_is_answered(&board, ask->wish));
+    while (ok && board.node_count && *answered && slice_split(&rest, ' ', &name))
+        *answered = !is_awaited(&board, name);
     arena_release(&arena);
     return ok;
 }
@@ -96,7 +100,13 @@ static void ask_resumed(struct http_later *later, struct http_request *request)
 static bool ask_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct site_ask *ask = ASK_OF(job, job);
-    return board_ask(db, why, ask->name, api_now(ask->api), &ask->wish);
+    struct slice rest = ask->names, name;
+    if (!rest.len)
+        return board_ask(db, why, rest, api_now(ask->api), &ask->wish);
+    while (slice_split(&rest, ' ', &name))
+        if (!board_ask(db, why, name, api_now(ask->api), &ask->wish))
+            return false;
+    return true;
 }
 
 static void ask_done(struct write_job *job, const struct fault *why)
@@ -109,14 +119,14 @@ static void ask_done(struct write_job *job, const struct fault *why)
     http_resume(&ask->later);
 }
 
-static void ask_begin(struct api *api, struct http_request *request, struct slice name, api_handler *tell)
+void site_ask_begin(struct api *api, struct http_request *request, struct slice names, api_handler *tell)
 {
     struct site_ask *ask = NEW(struct site_ask);
-    ask->job = (struct write_job){.run = ask_run, .done = ask_done, .rows = 2, .fails_fast = true};
+    ask->job = (struct write_job){.run = ask_run, .done = ask_done, .rows = 12, .fails_fast = true};
     ask->api = api;
     ask->caller = *api_caller(request);
     ask->tell = tell;
-    ask->name = arena_copy(&ask->arena, name);
+    ask->names = arena_copy(&ask->arena, names);
     ask->until = loop_now(api->loop) + ANSWER_MS;
     timer_init(&ask->again, api->loop, look_again, ask);
     api->writes++;
@@ -176,7 +186,7 @@ static void site_tell(struct api *api, struct http_request *request)
 void api_site_list(struct api *api, struct http_request *request)
 {
     if (api_sees_all(request))
-        ask_begin(api, request, SLICE(""), sites_tell);
+        site_ask_begin(api, request, SLICE(""), sites_tell);
 }
 
 void api_site_show(struct api *api, struct http_request *request)
@@ -185,7 +195,7 @@ void api_site_show(struct api *api, struct http_request *request)
     if (!api_sees_all(request))
         return;
     if (site_name(request, &name))
-        ask_begin(api, request, name, site_tell);
+        site_ask_begin(api, request, name, site_tell);
     else
         answer_no_such(request, "site");
 }

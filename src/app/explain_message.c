@@ -29,6 +29,8 @@ static void print_json(struct desk *desk, const struct rules *rules, const struc
     json_put_string(&json, "expires_at", stamp(desk, story->expires));
     json_put_string(&json, "hold", hold_story_plain(&story->hold, &desk->arena));
     json_put_string(&json, "next", mail_story_next(story, lang, &desk->arena));
+    struct text advice = mail_story_advice(story, rules, &desk->arena);
+    json_put_string(&json, "advice", lang == LANG_JA ? advice.ja : advice.en);
     json_put_string(&json, "source", story->source);
     json_put_string(&json, "source_text", mail_story_source(story, lang, &desk->arena));
     json_key_slice(&json, SLICE("spent_ms"));
@@ -78,6 +80,10 @@ static void print_story(struct desk *desk, const struct rules *rules, const stru
            SLICE_ARG(state_label(story->state, lang)), SAY(lang, "試行", "attempts"), (long long)story->attempts);
     struct slice next = mail_story_next(story, lang, &desk->arena);
     printf("%s: %.*s\n", SAY(lang, "次", "next"), SLICE_ARG(next));
+    struct text both = mail_story_advice(story, rules, &desk->arena);
+    struct slice advice = lang == LANG_JA ? both.ja : both.en;
+    if (advice.len)
+        printf("%s: %.*s\n", SAY(lang, "対処", "to do"), SLICE_ARG(advice));
     struct slice source = mail_story_source(story, lang, &desk->arena);
     if (source.len)
         printf("%s: %.*s\n", SAY(lang, "送信元", "source"), SLICE_ARG(source));
@@ -107,15 +113,8 @@ static void print_story(struct desk *desk, const struct rules *rules, const stru
 static bool pace_read(struct desk *desk, struct mail_story *story, struct fault *why)
 {
     struct board board;
-    struct lane_wait lane = {
-        .id = story->lane_id, .brand_id = story->brand_id, .campaign_id = story->campaign_id, .domain = story->domain};
-    if (!desk_board(desk, &story->domain, 1, &board, why) ||
-        !lane_wait_at(desk->reader, why, &board, story->now, &desk->arena, &lane))
-        return false;
-    if (lane.way.pool.len)
-        story->way = lane.way;
-    story->pace = lane.pace;
-    return true;
+    return desk_board(desk, &story->domain, 1, &board, why) &&
+           mail_story_at(desk->reader, why, &board, &desk->arena, story);
 }
 
 bool explain_message(struct desk *desk, const struct rules *rules, const char *name, enum lang lang, bool is_json,
