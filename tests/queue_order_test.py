@@ -51,6 +51,13 @@ def story(tap, words, store):
         tap.equal(todoke.json("queue", "show", row["delivery"])["timeline"][0]["kind"], "accepted", f"{words}: queue show is the same story")
         tap.equal(todoke.run("explain", "message", "12345").returncode, 2, f"{words}: a mail that is not there")
 
+        found = todoke.json("explain", "address", mail["address"].upper())
+        tap.equal((found["excluded"], [(one["delivery"], one["state"], one["next"][:8]) for one in found["deliveries"]]), ("", [(row["delivery"], mail["state"], mail["next"][:8])]),
+                  f"{words}: an address finds its mails, whatever its case")
+        todoke.ok("suppress", "add", mail["address"])
+        tap.ok("by_hand" in todoke.ok("explain", "address", mail["address"]) and "このアドレスへのメールはありません" in todoke.ok("explain", "address", "nobody@good.example", "--lang", "ja"),
+               f"{words}: and whether it is excluded")
+        todoke.ok("suppress", "remove", mail["address"])
         tap.equal(count("purge", "--domain", "gone.example"), 300, f"{words}: a dry run counts")
         tap.equal(todoke.report("autumn")["counts"]["cancelled"], 0, f"{words}: and changes nothing")
         tap.equal(count("purge", "--campaign", "autumn", "--older-than", "1d"), 0, f"{words}: nothing is older than a day")

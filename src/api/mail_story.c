@@ -241,7 +241,9 @@ bool mail_story_ids(struct db *db, struct fault *why, struct slice name, uint64_
     while (*count < MAIL_STORY_SHOWN_MOST && rows_next(&rows))
         ids[(*count)++] = (uint64_t)rows_int(&rows, 0);
     return rows_end(&rows) &&
-           (*count || fault_set(why, FAULT_INPUT, "no mail has the Message-ID %.*s", SLICE_ARG(buf_slice(&bracketed))));
+           (*count ||
+            fault_set(why, FAULT_INPUT, "no mail has the Message-ID %.*s (mail to an address: todoke explain address)",
+                      SLICE_ARG(buf_slice(&bracketed))));
 }
 
 static void json_times(struct json *json, const struct mail_story *story)

@@ -1,6 +1,7 @@
 /* cmd_explain.c - `todoke explain`: where a mail is and what comes next; what the queue waits for */
 #include "app/arguments.h"
 #include "app/command.h"
+#include "app/explain_address.h"
 #include "app/explain_message.h"
 #include "app/explain_site.h"
 #include "app/usage.h"
@@ -10,12 +11,14 @@
 
 static const char usage[] =
     "usage: todoke explain message DELIVERY|MESSAGE-ID [--lang ja|en] [--json]\n"
+    "       todoke explain address ADDRESS [--lang ja|en] [--json]\n"
     "       todoke explain queue [--lang ja|en] [--json]\n"
     "       todoke explain site DOMAIN|SITE [--lang ja|en] [--json]\n"
     "\n"
     "message: its state, how long it was in each, everything that happened with the replies, and when it is tried next "
     "and "
     "why then.\n"
+    "address: is it excluded, and its newest mails with where each is.\n"
     "queue: what is owed by state, the oldest of it, and what the largest lanes (a brand's or campaign's mail to one "
     "domain) wait for.\n"
     "site: what binds at a receiver now (the limit, where it is written, since when, by whose words), its connections "
@@ -126,17 +129,19 @@ int cmd_explain(int argc, char **argv)
         return command_fail("explain", &why);
     const char *verb = words.word_count ? words.words[0] : "";
     bool is_message = strcmp(verb, "message") == 0 && words.word_count == 2;
+    bool is_address = strcmp(verb, "address") == 0 && words.word_count == 2;
     bool is_queue = strcmp(verb, "queue") == 0 && words.word_count == 1;
     bool is_site = strcmp(verb, "site") == 0 && words.word_count == 2;
-    if (words.wants_help || (!is_message && !is_queue && !is_site))
+    if (words.wants_help || (!is_message && !is_address && !is_queue && !is_site))
         return usage_tell("explain", usage, &words);
     struct rules *rules = NULL;
     SCOPED(desk) desk = {0};
     bool ok = rules_open(&rules, &why) && desk_look(&desk, store, &why);
     if (ok)
-        ok = is_queue  ? explain_queue(&desk, lang, is_json, &why)
-             : is_site ? explain_site(&desk, rules, words.words[1], lang, is_json, &why)
-                       : explain_message(&desk, rules, words.words[1], lang, is_json, &why);
+        ok = is_queue     ? explain_queue(&desk, lang, is_json, &why)
+             : is_address ? explain_address(&desk, words.words[1], lang, is_json, &why)
+             : is_site    ? explain_site(&desk, rules, words.words[1], lang, is_json, &why)
+                          : explain_message(&desk, rules, words.words[1], lang, is_json, &why);
     rules_free(rules);
     return ok ? 0 : command_fail("explain", &why);
 }
