@@ -251,7 +251,6 @@ static struct text kind_text(const struct rules *rules, const struct event *even
                              arena_printf(arena, "A file was downloaded: %.*s", SLICE_ARG(event->note))};
     case EVENT_UNVERIFIED:
         return TEXT("本物か確認できないエラーメールが届きました", "An error mail came that cannot be verified");
-    case EVENT_MOVED_TO_WIRE: return TEXT("送り始めました", "Sending began");
     case EVENT_CONTACT_RECOVERED:
         return TEXT("届いたので、エラーの回数を 0 に戻しました", "It arrived, so the count of errors is 0 again");
     case EVENT_KIND_END: break;

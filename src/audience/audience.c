@@ -44,20 +44,3 @@ bool audience_next_batch(struct db *db, struct fault *why, uint64_t list_id, uin
     }
     return rows_end(&found);
 }
-
-bool audience_count(struct db *db, struct fault *why, uint64_t list_id, uint64_t brand_id, time_ms now,
-                    int64_t *members, int64_t *suppressed)
-{
-    /* from the suppression side: there are far fewer of those */
-    static const char excluded[] =
-        "SELECT COUNT(*) FROM (SELECT DISTINCT c.bucket, c.id FROM suppression s JOIN contact c ON " SUPPRESSION_OF_C
-        " JOIN list_member m ON m.bucket = c.bucket AND m.list_id = $1 AND m.contact_id = c.id WHERE c.moved_to = 0 "
-        "AND c.unconfirmed = 0) "
-        "AS found";
-    static const char all[] =
-        "SELECT COUNT(*) FROM list_member m JOIN contact c ON c.bucket = m.bucket AND c.id = m.contact_id WHERE "
-        "m.list_id = $1 AND c.moved_to = 0 AND c.unconfirmed = 0";
-    return db_query_ints(db, why, all, VALUES(V_INT((int64_t)list_id)), members, 1, NULL) &&
-           db_query_ints(db, why, excluded, VALUES(V_INT((int64_t)list_id), V_INT((int64_t)brand_id), V_INT(now)),
-                         suppressed, 1, NULL);
-}

@@ -20,8 +20,5 @@ struct audience_row {
 NODISCARD bool audience_next_batch(struct db *db, struct fault *why, uint64_t list_id, uint64_t brand_id,
                                    unsigned bucket, uint64_t after_id, size_t max, time_ms now, struct arena *arena,
                                    struct audience_row **rows, size_t *count);
-/* How many are on the list, and how many of them are excluded now from this brand. */
-NODISCARD bool audience_count(struct db *db, struct fault *why, uint64_t list_id, uint64_t brand_id, time_ms now,
-                              int64_t *members, int64_t *suppressed);
 
 #endif

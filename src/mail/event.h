@@ -2,7 +2,7 @@
  *
  * Events are appended in the transaction that makes them true, numbered without gaps within their bucket, and never
  * changed. Readers (report, hook, journey, alarm) follow with cursors. The store keeps the numbers below: they never
- * change. */
+ * change (20 was never written). */
 #ifndef TODOKE_MAIL_EVENT_H
 #define TODOKE_MAIL_EVENT_H
 
@@ -27,10 +27,9 @@
     X(AUTOREPLY, autoreply, 14)                                                                                        \
     X(EXCLUDED, excluded, 15) /* an address went on the suppression list */                                            \
     X(UNSUBSCRIBED, unsubscribed, 16)                                                                                  \
-    X(OPENED, opened, 17)         /* remote_mta: the user agent */                                                     \
-    X(CLICKED, clicked, 18)       /* likewise; code: the link's number; note: where it leads */                        \
-    X(UNVERIFIED, unverified, 19) /* an error mail that proves nothing: counted, changes nobody */                     \
-    X(MOVED_TO_WIRE, moved_to_wire, 20)                                                                                \
+    X(OPENED, opened, 17)                       /* remote_mta: the user agent */                                       \
+    X(CLICKED, clicked, 18)                     /* likewise; code: the link's number; note: where it leads */          \
+    X(UNVERIFIED, unverified, 19)               /* an error mail that proves nothing: counted, changes nobody */       \
     X(CONTACT_RECOVERED, contact_recovered, 21) /* a success reset the error counter */                                \
     X(SUBSCRIBED, subscribed, 22)               /* a person is on a list by his own wish; note: "list:<id>" */         \
     X(DOWNLOADED, downloaded, 23)               /* as opened; note: the file's name */

@@ -115,7 +115,7 @@ enum authenticity { AUTHENTICITIES(AUTHENTICITY_ENUM) AUTHENTICITY_COUNT };
 enum retry { RETRIES(RETRY_ENUM) RETRY_COUNT };
 enum stage { STAGES(STAGE_ENUM) STAGE_COUNT };
 
-/* The words; each has its inverse, which is false for a word that is not in the table. */
+/* The words, and their inverses, which are false for a word that is not in the table. */
 struct slice reason_word(enum reason reason);
 struct slice action_word(enum action action);
 struct slice scope_word(enum scope scope);
@@ -128,8 +128,6 @@ NODISCARD bool reason_of(struct slice word, enum reason *reason);
 NODISCARD bool action_of(struct slice word, enum action *action);
 NODISCARD bool scope_of(struct slice word, enum scope *scope);
 NODISCARD bool whose_of(struct slice word, enum whose_fault *whose);
-NODISCARD bool kind_of(struct slice word, enum kind *kind);
-NODISCARD bool authenticity_of(struct slice word, enum authenticity *authenticity);
 NODISCARD bool retry_of(struct slice word, enum retry *retry);
 NODISCARD bool stage_of(struct slice word, enum stage *stage);
 

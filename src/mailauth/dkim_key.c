@@ -60,11 +60,6 @@ void dkim_key_free(struct dkim_key *key)
     free(key);
 }
 
-enum dkim_algorithm dkim_key_algorithm(const struct dkim_key *key)
-{
-    return key->algorithm;
-}
-
 void dkim_key_write(const struct dkim_key *key, struct buf *pem)
 {
     BIO *bio = BIO_new(BIO_s_secmem());

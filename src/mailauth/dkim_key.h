@@ -17,7 +17,6 @@ struct dkim_key *dkim_key_generate(enum dkim_algorithm algorithm);
 NODISCARD bool dkim_key_read(struct slice pem, struct dkim_key **key, struct fault *why);
 void dkim_key_free(struct dkim_key *key);
 
-enum dkim_algorithm dkim_key_algorithm(const struct dkim_key *key);
 /* PKCS#8 PEM. A secret: seal it, or a file of mode 0600. */
 void dkim_key_write(const struct dkim_key *key, struct buf *pem);
 /* The TXT record's text: "v=DKIM1; k=rsa; p=...". One string; split into pieces of 255 for a zone file by

@@ -159,7 +159,6 @@ static void keys_go_out_and_come_back(void **state)
         struct fault why;
         dkim_key_write(key, &pem);
         assert_true(dkim_key_read(buf_slice(&pem), &back, &why));
-        assert_int_equal(dkim_key_algorithm(back), algorithm);
         dkim_key_record(key, &record);
         dkim_key_record(back, &again);
         assert_slice("record", buf_slice(&again), buf_slice(&record));

@@ -41,7 +41,6 @@ static void accepts(void **state)
         stream_write(clients[i].stream, SLICE("hello"));
     }
     until(loop, door.count == 2 && door.peers[0].got.len == 5 && door.peers[1].got.len == 5);
-    assert_true(stream_peer(door.peers[0].stream)->port == stream_local(clients[0].stream).port);
 
     listener_pause(door.listener);
     peer_init(&clients[2]);

@@ -13,6 +13,8 @@ struct peer {
     struct stream *stream;
     struct buf got;
     size_t uses_at_most; /* of each offer; 0: everything */
+    bool uses_nothing;
+    size_t offered; /* at last */
     int opened, drained, closed, offers;
     bool is_secure;
     struct tls_info tls;
@@ -29,6 +31,9 @@ static inline size_t peer_on_bytes(void *owner, struct stream *stream, struct sl
     struct peer *peer = owner;
     size_t used = peer->uses_at_most && peer->uses_at_most < bytes.len ? peer->uses_at_most : bytes.len;
     peer->offers++;
+    peer->offered = bytes.len;
+    if (peer->uses_nothing)
+        return 0;
     buf_append(&peer->got, slice_head(bytes, used));
     if (peer->react)
         peer->react(peer);

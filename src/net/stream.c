@@ -199,25 +199,9 @@ void stream_leave(struct stream *stream, time_ms linger_ms)
     stream_end_writing(stream);
 }
 
-void stream_set_owner(struct stream *stream, const struct stream_events *events, void *owner)
-{
-    stream->events = events;
-    stream->owner = owner;
-}
-
-const struct endpoint *stream_peer(const struct stream *stream)
-{
-    return &stream->peer;
-}
-
 struct endpoint stream_local(struct stream *stream)
 {
     return stream->ops && stream->state != STREAM_ENDED ? stream->ops->local(stream) : (struct endpoint){0};
-}
-
-bool stream_is_tls(const struct stream *stream)
-{
-    return stream->is_tls;
 }
 
 void stream_deadline(struct stream *stream, time_ms in_ms, const char *what)

@@ -64,12 +64,8 @@ struct stream *stream_connect(struct loop *loop, const struct stream_target *to,
 struct stream *stream_adopt(struct loop *loop, int fd, const struct endpoint *peer, uint32_t in_limit,
                             uint32_t out_limit, const struct stream_events *events, void *owner);
 
-/* Let another owner have it from now on. */
-void stream_set_owner(struct stream *stream, const struct stream_events *events, void *owner);
-const struct endpoint *stream_peer(const struct stream *stream);
 /* Our own end, asked of the kernel; family 0 when unknown. */
 struct endpoint stream_local(struct stream *stream);
-bool stream_is_tls(const struct stream *stream);
 
 /* Queue bytes. */
 void stream_write(struct stream *stream, struct slice bytes);

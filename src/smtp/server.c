@@ -387,15 +387,6 @@ void smtp_server_answer(struct smtp_server *server, struct slice reply)
         server_finish(server);
 }
 
-void smtp_server_answer_raw(struct smtp_server *server, bool is_accepted, struct slice bytes)
-{
-    if (!server->is_asking)
-        return;
-    buf_append(&server->out, bytes);
-    buf_reset(&server->chunk_refusal);
-    answered(server, is_accepted);
-}
-
 bool smtp_server_is_asking(const struct smtp_server *server)
 {
     return server->is_asking;

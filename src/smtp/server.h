@@ -1,9 +1,9 @@
 /* server.h - one conversation with one client, without sockets: the receiving side (RFC 5321 and its extensions)
  *
  * The machine is fed with received bytes and gives reply bytes and *events*. An event that is_question waits for its
- * answer: smtp_server_accept(), smtp_server_answer() or smtp_server_answer_raw(), at once or much later; until then
- * smtp_server_next() is false and takes nothing, so pipelined input stays where it is: with the owner, in his bounded
- * read buffer. The owner's loop, whenever bytes arrived, an answer is there, or output has drained:
+ * answer: smtp_server_accept() or smtp_server_answer(), at once or much later; until then smtp_server_next() is false
+ * and takes nothing, so pipelined input stays where it is: with the owner, in his bounded read buffer. The owner's
+ * loop, whenever bytes arrived, an answer is there, or output has drained:
  *
  *     while (smtp_server_next(server, &received, &event))
  *         ... answer now or remember to answer later ...
@@ -113,11 +113,9 @@ void smtp_server_free(struct smtp_server *server);
 bool smtp_server_next(struct smtp_server *server, struct slice *received, struct smtp_server_event *event);
 
 /* Answer the open question. accept: the machine's own positive reply. answer: "550 5.1.1 no such user", one or several
- * lines joined by CRLF, without the last CRLF; its first digit decides (2, 3: accepted), 421 closes. raw: these bytes
- * as they are, maybe none. */
+ * lines joined by CRLF, without the last CRLF; its first digit decides (2, 3: accepted), 421 closes. */
 void smtp_server_accept(struct smtp_server *server);
 void smtp_server_answer(struct smtp_server *server, struct slice reply);
-void smtp_server_answer_raw(struct smtp_server *server, bool is_accepted, struct slice bytes);
 /* Answer the SCRAM question. Nobody of that name: is_known false and keys made from the name and a secret, so that
  * nobody can tell. */
 void smtp_server_scram(struct smtp_server *server, const struct scram_keys *keys, bool is_known);

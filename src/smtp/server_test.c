@@ -290,33 +290,35 @@ static void endless_lines(void **state)
     test_server_release(&server);
 }
 
-static void silence_and_raw_bytes(void **state)
+static void an_answer_is_given_once(void **state)
 {
     struct test_server server;
     test_server_init(&server, (struct smtp_server_settings){0});
     server.waits = true;
     test_server_feed(&server, SLICE(""));
     assert_int_equal(smtp_server_timeout_ms(server.machine), 0);
-    smtp_server_answer_raw(server.machine, true, SLICE("220-one\n220 two\n\n"));
+    smtp_server_answer(server.machine, SLICE("220-one\r\n220 two"));
     test_server_feed(&server, SLICE("EHLO x\r\n"));
-    assert_slice("raw", buf_slice(&server.out), SLICE("220-one\n220 two\n\n"));
-    smtp_server_answer_raw(server.machine, true, SLICE(""));
-    smtp_server_answer_raw(server.machine, false, SLICE("nobody asked"));
+    assert_slice("greeting", buf_slice(&server.out), SLICE("220-one\r\n220 two\r\n"));
+    buf_reset(&server.out);
+    smtp_server_answer(server.machine, SLICE("250 x"));
+    smtp_server_answer(server.machine, SLICE("550 nobody asked"));
     test_server_feed(&server, SLICE("MAIL FROM:<>\r\n"));
     assert_true(smtp_server_is_asking(server.machine));
     smtp_server_close(server.machine, SLICE("421 4.4.2 timeout"));
     test_server_feed(&server, SLICE("RCPT"));
     assert_true(server.is_closed);
-    assert_slice("said", buf_slice(&server.out), SLICE("220-one\n220 two\n\n421 4.4.2 timeout\r\n"));
+    assert_slice("said", buf_slice(&server.out), SLICE("250 x\r\n421 4.4.2 timeout\r\n"));
     test_server_release(&server);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_message_arrives),  cmocka_unit_test(wrong_commands),        cmocka_unit_test(out_of_turn),
-        cmocka_unit_test(answers_come_later), cmocka_unit_test(tls_and_auth),          cmocka_unit_test(bdat),
-        cmocka_unit_test(endless_lines),      cmocka_unit_test(silence_and_raw_bytes),
+        cmocka_unit_test(a_message_arrives), cmocka_unit_test(wrong_commands),
+        cmocka_unit_test(out_of_turn),       cmocka_unit_test(answers_come_later),
+        cmocka_unit_test(tls_and_auth),      cmocka_unit_test(bdat),
+        cmocka_unit_test(endless_lines),     cmocka_unit_test(an_answer_is_given_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

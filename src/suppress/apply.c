@@ -230,7 +230,6 @@ static bool apply_one(struct db *db, struct fault *why, struct event *event, con
     case EVENT_OPENED:
     case EVENT_CLICKED:
     case EVENT_UNVERIFIED:
-    case EVENT_MOVED_TO_WIRE:
     case EVENT_CONTACT_RECOVERED:
     case EVENT_SUBSCRIBED:
     case EVENT_DOWNLOADED:
