@@ -155,6 +155,8 @@ static void body_begin(struct http_connection *connection, int status, const cha
     buf_append(&out, framing);
     buf_text(&out, "\r\n");
     connection_queue(connection, buf_slice(&out));
+    if (connection->is_head) /* that was all: whoever would go on hears on_gone in the loop's next turn */
+        timer_set(&connection->timer, 0);
 }
 
 void http_begin(struct http_request *request, int status, const char *type)

@@ -140,6 +140,11 @@ static void on_timer(struct timer *timer)
             connection_drop(connection);
             return;
         }
+        if (connection->is_head && connection->state != CONNECTION_HANDLING) {
+            request_gone(connection);
+            connection_answered(connection);
+            return;
+        }
         if (connection->state == CONNECTION_EVENTS && stream_queued(connection->stream) == 0)
             connection_queue(connection, connection->is_chunked ? SLICE("3\r\n:\n\n\r\n") : SLICE(":\n\n"));
         timer_set(timer, HTTP_PING_MS);

@@ -109,10 +109,11 @@ bool http_cookie(const struct http_request *request, const char *name, struct sl
 void http_set(struct http_request *request, const char *name, struct slice value);
 /* The whole answer. The request is no more when this returns. type NULL: no Content-Type. */
 void http_respond(struct http_request *request, int status, const char *type, struct slice body);
-/* A body of unknown length: chunked (or until close, for HTTP/1.0), then http_send ..., http_end. */
+/* A body of unknown length: chunked (or until close, for HTTP/1.0), then http_send ..., http_end. To a HEAD only the
+ * head is sent, of this and of the two below; a handler that goes on in later turns is told that its client has gone.
+ */
 void http_begin(struct http_request *request, int status, const char *type);
-/* The same for a body whose length is known: Content-Length. All of it must be sent before http_end; less: http_cut. To
- * a HEAD nothing of it is sent, whatever http_send is given. */
+/* The same for a body whose length is known: Content-Length. All of it must be sent before http_end; less: http_cut. */
 void http_begin_sized(struct http_request *request, int status, const char *type, uint64_t length);
 /* False: the reader is slow and the queue is full; wait for on_room. Nothing was taken. */
 NODISCARD bool http_send(struct http_request *request, struct slice bytes);

@@ -120,6 +120,26 @@ static void events_flow_and_end(void **state)
     assert_int_equal(http_server_connections(f->server), 0);
 }
 
+/* RFC 9110 9.3.2: the head alone; and the connection goes on, though the handler would have told for ever */
+static void a_head_of_events_is_all(void **state)
+{
+    static const char *const paths[] = {"/events", "/stream"};
+    struct fixture *f = *state;
+    for (int i = 0; i < 2; i++) {
+        SCOPED(buf) asks = BUF(200);
+        buf_reset(&f->client.got);
+        buf_printf(&asks, "HEAD %s HTTP/1.1\r\nHost: a\r\n\r\n", paths[i]);
+        stream_write(f->client.stream, buf_slice(&asks));
+        until(f->loop, f->gone == i + 1 && has(f, "Transfer-Encoding: chunked\r\n\r\n"));
+        assert_true(slice_ends(buf_slice(&f->client.got), SLICE("\r\n\r\n"))); /* no body begins */
+        say(f, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        until(f->loop, has(f, "hello"));
+        pass(f, HTTP_PING_MS + 1);
+        assert_false(has(f, ":\n\n"));
+    }
+    assert_int_equal(http_server_connections(f->server), 1);
+}
+
 static void a_suspended_request(void **state)
 {
     struct fixture *f = *state;
@@ -286,6 +306,7 @@ int main(void)
         WITH(streamed_answers),
         WITH(old_clients_get_streams_until_close),
         WITH(events_flow_and_end),
+        WITH(a_head_of_events_is_all),
         WITH(a_suspended_request),
         WITH(the_server_goes_first),
         WITH(draining_finishes_what_is_under_way),
