@@ -111,9 +111,18 @@ bool hosted_type_of(struct slice given, struct slice name, struct slice *type)
 bool hosted_type_is_active(struct slice type)
 {
     static const char *const parts[] = {"html", "xml", "svg", "script", "xsl", "x-shockwave", "x-mhtml", "message/"};
+    static const struct slice office = SLICE_INIT("application/vnd.openxmlformats-officedocument.");
+    static const char *const packages[] = {
+        /* zip files: what is XML by itself ends with "+xml" */
+        "wordprocessingml.document",   "wordprocessingml.template", "spreadsheetml.sheet",  "spreadsheetml.template",
+        "presentationml.presentation", "presentationml.slideshow",  "presentationml.slide", "presentationml.template"};
+    if (slice_starts_caseless(type, office))
+        for (size_t i = 0; i < COUNT_OF(packages); i++)
+            if (slice_equal_caseless(slice_from(type, office.len), slice_str(packages[i])))
+                return false;
     for (size_t i = 0; i < COUNT_OF(parts); i++)
         if (slice_find_caseless(type, slice_str(parts[i])) != SLICE_NPOS)
-            return slice_find_caseless(type, SLICE("openxml")) == SLICE_NPOS;
+            return true;
     return false;
 }
 
