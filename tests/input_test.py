@@ -220,6 +220,10 @@ def bad_stores(tap, place, todoke):
     refused(tap, "a file that is no store", todoke.run("queue", "audit", "--store", path), ["letter.db"], (2, 3))
     refused(tap, "a store in a directory that is not there", todoke.run("queue", "audit", "--store", place.path("no/where.db")), ["where.db"], (2, 3))
     refused(tap, "a PostgreSQL that is not there", todoke.run("queue", "audit", "--store", "postgres://x@127.0.0.1:1/none"), ["127.0.0.1"], (2, 3))
+    paths = place.path("fresh.db"), place.path("fresh.key")
+    refused(tap, "a selector that is no name, and no store", todoke.run("brand", "add", "K", "--from", "X <x@k.example>", "--return-path", "b.k.example",
+                                                                       "--links", "https://k.example", "--selector", "s 1", "--store", paths[0], "--key-file", paths[1]), ["s 1"])
+    tap.ok(not any(os.path.exists(path) for path in paths), "and neither store nor key was made for it")
     path = place.write("short.key", b"abc")
     refused(tap, "a key file that is no key", todoke.run("brand", "add", "K", "--from", "X <x@k.example>", "--return-path", "b.k.example",
                                                         "--links", "https://k.example", "--key-file", path), ["short.key"], (2, 3))

@@ -11,6 +11,7 @@
 #include "audience/contact.h"
 #include "mail/address.h"
 #include "mailauth/dkim_key.h"
+#include "mailauth/dkim_sign.h"
 #include "net/world.h"
 #include <stdio.h>
 
@@ -323,7 +324,8 @@ int cmd_brand(int argc, char **argv)
         .now = world_wall(&world),
     };
     struct store *store = NULL;
-    bool ok = seal_key_load(&add.seal, arguments_key_file(key_file), &why) &&
+    bool ok = brand_check(&add.brand, &why) && dkim_names_check(brand_domain(&add.brand), slice_str(selector), &why) &&
+              seal_key_load(&add.seal, arguments_key_file(key_file), &why) &&
               (store = store_open(arguments_store(store_url), NULL, &why)) != NULL &&
               (add.key = dkim_key_generate(DKIM_RSA_SHA256)) != NULL && store_change(store, brand_add_run, &add, &why);
     if (ok) {

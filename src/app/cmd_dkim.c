@@ -50,17 +50,12 @@ static bool algorithm_named(const char *name, enum dkim_algorithm *algorithm, st
            fault_set(why, FAULT_INPUT, "--algorithm %s: rsa or ed25519", name);
 }
 
-/* Are these fit for a signature? The signer knows. */
-static bool names_are_good(const struct options *options, const struct dkim_key *key, struct fault *why)
+/* Are these fit for a signature? */
+static bool names_are_good(const struct options *options, struct fault *why)
 {
-    struct dkim_signer *signer;
-    const struct dkim_identity identity = {slice_str(options->domain), slice_str(options->selector), key};
     if (!options->domain || !options->selector)
         return fault_set(why, FAULT_INPUT, "--domain and --selector are needed");
-    if (!dkim_signer_new(&identity, 1, &signer, why))
-        return false;
-    dkim_signer_free(signer);
-    return true;
+    return dkim_names_check(slice_str(options->domain), slice_str(options->selector), why);
 }
 
 static bool write_secret(const char *path, struct slice pem, struct fault *why)
@@ -105,13 +100,12 @@ static bool keygen(const struct options *options, struct fault *why)
     enum dkim_algorithm algorithm;
     SCOPED(buf) pem = BUF(1 << 16);
     SCOPED(buf) record = BUF(1 << 14);
-    if (!algorithm_named(options->algorithm, &algorithm, why))
+    if (!algorithm_named(options->algorithm, &algorithm, why) || !names_are_good(options, why))
         return false;
     struct dkim_key *key = dkim_key_generate(algorithm);
     dkim_key_write(key, &pem);
     dkim_key_record(key, &record);
-    bool is_done =
-        names_are_good(options, key, why) && (!options->out || write_secret(options->out, buf_slice(&pem), why));
+    bool is_done = !options->out || write_secret(options->out, buf_slice(&pem), why);
     dkim_key_free(key);
     if (is_done)
         print_key(options, buf_slice(&pem), buf_slice(&record));
@@ -163,7 +157,7 @@ static bool sign(const struct options *options, const struct arguments *argument
     if (!dkim_key_read(buf_slice(&pem), &key, why))
         return fault_prefix(why, "%s: ", options->key);
     bool is_done =
-        names_are_good(options, key, why) && sign_with(options, key, strcmp(path, "-") == 0 ? "/dev/stdin" : path, why);
+        names_are_good(options, why) && sign_with(options, key, strcmp(path, "-") == 0 ? "/dev/stdin" : path, why);
     dkim_key_free(key);
     return is_done;
 }

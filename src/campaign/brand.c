@@ -36,10 +36,8 @@ static bool check_links(struct slice *base, struct fault *why)
     return true;
 }
 
-bool brand_create(struct db *db, struct fault *why, struct brand *brand, time_ms now)
+static bool check(struct brand *brand, struct arena *arena, struct slice *return_path, struct fault *why)
 {
-    SCOPED(arena) arena = {0};
-    struct slice return_path;
     if (!brand->name.len)
         return fault_set(why, FAULT_INPUT, "a brand has a name");
     if (!utf8_is_line(brand->name) || !utf8_is_line(brand->from_name))
@@ -48,8 +46,22 @@ bool brand_create(struct db *db, struct fault *why, struct brand *brand, time_ms
         (brand->reply_to.len && !check_address(brand->reply_to, "reply-to address", why)) ||
         !check_links(&brand->link_base, why))
         return false;
-    if (!domain_normalise(brand->return_path_domain, &arena, &return_path, why))
-        return fault_prefix(why, "return path: ");
+    return domain_normalise(brand->return_path_domain, arena, return_path, why) || fault_prefix(why, "return path: ");
+}
+
+bool brand_check(struct brand *brand, struct fault *why)
+{
+    SCOPED(arena) arena = {0};
+    struct slice return_path;
+    return check(brand, &arena, &return_path, why);
+}
+
+bool brand_create(struct db *db, struct fault *why, struct brand *brand, time_ms now)
+{
+    SCOPED(arena) arena = {0};
+    struct slice return_path;
+    if (!check(brand, &arena, &return_path, why))
+        return false;
     brand->id = id_make_anywhere(db_ids(db), now);
     brand->created = now;
     int64_t made = 0;

@@ -11,12 +11,14 @@ struct brand {
     struct slice from_name, from_address, reply_to; /* address: local@a-label */
     struct slice return_path_domain;                /* error mail comes back to b-<token>@this */
     struct slice link_base;                         /* "https://mail.shop.example", without the last slash */
-    struct slice footer; /* who sends, postal address; shown by templates as {{ brand.footer }} */
+    struct slice footer;                 /* who sends, postal address; shown by templates as {{ brand.footer }} */
     unsigned recipients_per_transaction; /* most of identical mail, 1 to 1000; below what sites and hosts take */
-    bool holds_doubtful; /* what is in doubt waits for a person instead of being tried again */
+    bool holds_doubtful;                 /* what is in doubt waits for a person instead of being tried again */
     time_ms created;
 };
 
+/* Is each field what it must be? INPUT: an address, domain or base that is none. The last slashes of link_base go. */
+NODISCARD bool brand_check(struct brand *brand, struct fault *why);
 /* Inside a write job. Fills id. INPUT: an address, domain or base that is none, a name already taken. */
 NODISCARD bool brand_create(struct db *db, struct fault *why, struct brand *brand, time_ms now);
 /* By name or decimal id; texts in the arena. INPUT: there is none. */

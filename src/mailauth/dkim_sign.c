@@ -67,6 +67,13 @@ static bool is_domain_text(struct slice s, size_t longest)
     return slice_find(s, SLICE("..")) == SLICE_NPOS;
 }
 
+bool dkim_names_check(struct slice domain, struct slice selector, struct fault *why)
+{
+    return (is_domain_text(domain, 253) && is_domain_text(selector, 63)) ||
+           fault_set(why, FAULT_INPUT, "DKIM domain \"%.*s\" or selector \"%.*s\" is not a domain name",
+                     SLICE_ARG(domain), SLICE_ARG(selector));
+}
+
 static void identity_init(struct signing_identity *own, const struct dkim_identity *given)
 {
     own->domain = slice_dup(given->domain);
@@ -89,9 +96,8 @@ bool dkim_signer_new(const struct dkim_identity *identities, size_t count, struc
     if (count > DKIM_SIGNATURES_MAX)
         return fault_set(why, FAULT_INPUT, "at most %d signatures on one mail", DKIM_SIGNATURES_MAX);
     for (size_t i = 0; i < count; i++)
-        if (!is_domain_text(identities[i].domain, 253) || !is_domain_text(identities[i].selector, 63))
-            return fault_set(why, FAULT_INPUT, "DKIM domain \"%.*s\" or selector \"%.*s\" is not a domain name",
-                             SLICE_ARG(identities[i].domain), SLICE_ARG(identities[i].selector));
+        if (!dkim_names_check(identities[i].domain, identities[i].selector, why))
+            return false;
     struct dkim_signer *made = NEW(struct dkim_signer);
     made->count = count;
     made->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);

@@ -22,6 +22,8 @@ struct dkim_identity {
 
 /* A signer belongs to one thread: it holds its own copies of the keys and its OpenSSL contexts. It copies the names. */
 struct dkim_signer;
+/* INPUT: a domain or selector that is none. */
+NODISCARD bool dkim_names_check(struct slice domain, struct slice selector, struct fault *why);
 /* INPUT: more than DKIM_SIGNATURES_MAX, a domain or selector that is none. */
 NODISCARD bool dkim_signer_new(const struct dkim_identity *identities, size_t count, struct dkim_signer **signer,
                                struct fault *why);
