@@ -60,6 +60,11 @@ def story(tap, words, store):
         todoke.ok("suppress", "remove", mail["address"])
         tap.equal(count("purge", "--domain", "gone.example"), 300, f"{words}: a dry run counts")
         tap.equal(todoke.report("autumn")["counts"]["cancelled"], 0, f"{words}: and changes nothing")
+        waits = until(lambda: count("retry", "--domain", "gone.example"), 30, "some are deferred")
+        again = carried_out(todoke.json("queue", "retry", "--domain", "gone.example", "--why", "their server is back"))
+        tap.ok(waits > 0 and again["moved"] > 0, f"{words}: what is deferred is due again at once", f"{waits} {again}")
+        tap.ok(any(event["note"] == "retry" and "at once" in event["text"] for event in todoke.json("explain", "message", row["delivery"])["timeline"]) or again["moved"] < waits,
+               f"{words}: and its story says so")
         tap.equal(count("purge", "--campaign", "autumn", "--older-than", "1d"), 0, f"{words}: nothing is older than a day")
         done = carried_out(todoke.json("queue", "hold", "--domain", "gone.example", "--campaign", "autumn"))
         tap.equal(done["moved"], 300, f"{words}: two filters hold what is owed now")

@@ -236,7 +236,10 @@ static struct text kind_text(const struct rules *rules, const struct event *even
         return TEXT("届いたかどうか分かりません(途中で接続が切れました)",
                     "Not known whether it arrived (the connection broke)");
     case EVENT_HELD: return TEXT("止めてあります", "Held");
-    case EVENT_RELEASED: return TEXT("送信を再開しました", "Released");
+    case EVENT_RELEASED:
+        if (slice_equal(event->note, SLICE("retry")))
+            return TEXT("すぐに再送するよう指示されました", "Told to be tried again at once");
+        return TEXT("送信を再開しました", "Released");
     case EVENT_DELAY_NOTICE:
         return with_label(rules, event, "まだ届いていないという知らせが来ました", "A notice says it is delayed", arena);
     case EVENT_COMPLAINT: return TEXT("迷惑メールとして報告されました", "Reported as spam");

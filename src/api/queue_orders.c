@@ -199,7 +199,7 @@ static enum order_verb verb_read(struct body *body)
         if (slice_equal(word, order_verb_word((enum order_verb)i)))
             return (enum order_verb)i;
     if (word.len)
-        body_wrong(body, "verb", "verb is hold, release, purge or move");
+        body_wrong(body, "verb", "verb is hold, release, retry, purge or move");
     return ORDER_HOLD;
 }
 

@@ -31,7 +31,8 @@ static int filters(const struct queue_order *order)
 
 bool order_is_standing(const struct queue_order *order)
 {
-    return filters(order) == 1 && order->verb != ORDER_MOVE && (order->brand_id || order->domain.len);
+    bool may_stand = order->verb == ORDER_HOLD || order->verb == ORDER_RELEASE;
+    return may_stand && filters(order) == 1 && (order->brand_id || order->domain.len);
 }
 
 /* ── which deliveries an order speaks of: $1 .. $6 ── */
@@ -56,6 +57,7 @@ static const struct {
     [ORDER_HOLD] = {"(0, 1)", "", LEDGER_BIT(DELIVERY_WAITING) | LEDGER_BIT(DELIVERY_DEFERRED)},
     [ORDER_RELEASE] = {"(2)", NOT_THE_GUARDS, LEDGER_BIT(DELIVERY_HELD)},
     [ORDER_MOVE] = {"(0, 1, 2, 3, 4)", "", 0},
+    [ORDER_RETRY] = {"(1)", "", LEDGER_BIT(DELIVERY_DEFERRED)},
     [ORDER_PURGE] = {"(0, 1, 2, 4)", "", LEDGER_OWED & ~LEDGER_BIT(DELIVERY_ON_WIRE)},
 };
 
@@ -121,7 +123,7 @@ bool order_give(struct db *db, struct fault *why, struct queue_order *order)
 {
     if (!filters(order))
         return fault_set(why, FAULT_INPUT, "say of which mails: by brand, campaign, domain, site, source, pool or age");
-    bool is_standing = order_is_standing(order) && order->verb != ORDER_PURGE;
+    bool is_standing = order_is_standing(order);
     bool moves_nothing = is_standing && order->verb == ORDER_HOLD;
     order->id = id_make_anywhere(db_ids(db), order->at);
     if ((is_standing && !stand(db, why, order)) ||
@@ -197,6 +199,11 @@ static struct ledger_move move_of(const struct queue_order *order, time_ms now, 
     case ORDER_PURGE:
         move.event.kind = EVENT_CANCELLED;
         move.event.state_after = DELIVERY_CANCELLED;
+        break;
+    case ORDER_RETRY:
+        move.event.kind = EVENT_RELEASED;
+        move.event.state_after = DELIVERY_DEFERRED;
+        move.event.note = SLICE("retry");
         break;
     case ORDER_MOVE: /* of lanes */
     case ORDER_VERB_COUNT: break;
@@ -304,7 +311,7 @@ static bool slice_run(const struct ledger *ledger, struct db *db, struct fault *
     *is_over = slice->count < SLICE_ROWS;
     slice->after = *is_over ? 0 : slice->moves[slice->count - 1].event.delivery_id;
     step->moved += moved;
-    if (order->verb == ORDER_RELEASE)
+    if (order->verb == ORDER_RELEASE || order->verb == ORDER_RETRY)
         tell(step, slice);
     if (*is_over && !on_wire(db, why, order, slice->bucket, &comes_back))
         return false;

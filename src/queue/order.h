@@ -1,4 +1,4 @@
-/* order.h - what a person tells the queue to do: hold, release, purge, move
+/* order.h - what a person tells the queue to do: hold, release, retry, purge, move
  *
  *     given --slices, bucket by bucket, each by the node that owns it--> done
  *
@@ -7,10 +7,11 @@
  *              row of `hold`): nothing is moved, and what comes later is held too
  *     release  held -> deferred or waiting, due now; and the standing hold of that brand or domain goes. What the site
  *              guard holds stays: `todoke guard retry` is for that
- *     purge    owed -> cancelled. What is on the wire ends as it ends; if it comes back deferred, it is cancelled then
- *     move     lanes (mail of one brand or campaign to one domain) that owe anything of it leave by another pool of
- *              sources from now on, what comes to them later too; what is in memory or on the wire goes as it goes. A
- *              lane moves as a whole, so `moved` counts lanes
+ *     retry    what is deferred is due now, instead of at its hour: their server is back. Its receiver's pace,
+ * suspension and breaker hold as before, and so does a hold purge    owed -> cancelled. What is on the wire ends as it
+ * ends; if it comes back deferred, it is cancelled then move     lanes (mail of one brand or campaign to one domain)
+ * that owe anything of it leave by another pool of sources from now on, what comes to them later too; what is in memory
+ * or on the wire goes as it goes. A lane moves as a whole, so `moved` counts lanes
  *
  * The order stays as the record of who did what, when, to how many. The moves are ledger.h's, each with its event. */
 #ifndef TODOKE_QUEUE_ORDER_H
@@ -22,7 +23,8 @@
     X(HOLD, hold)                                                                                                      \
     X(RELEASE, release)                                                                                                \
     X(PURGE, purge)                                                                                                    \
-    X(MOVE, move)
+    X(MOVE, move)                                                                                                      \
+    X(RETRY, retry)
 #define ORDER_VERB_ENUM(NAME, word) ORDER_##NAME,
 enum order_verb { ORDER_VERBS(ORDER_VERB_ENUM) ORDER_VERB_COUNT };
 struct slice order_verb_word(enum order_verb verb);

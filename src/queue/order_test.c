@@ -195,6 +195,32 @@ static void held_and_released_again(void **state)
     END(fixture);
 }
 
+static void what_is_deferred_is_tried_again_at_once(void **state)
+{
+    FIXTURE(fixture, state);
+    uint64_t late = add(&fixture, "late@example.jp", CAMPAIGN), new = add(&fixture, "new@example.jp", CAMPAIGN),
+             elsewhere = add(&fixture, "late@other.jp", CAMPAIGN);
+    char defer[] = "UPDATE delivery SET state = 1, due_ms = due_ms + 4000000000000 WHERE address LIKE 'late%'";
+    test_do(&fixture.store, defer);
+    give(&fixture, (struct queue_order){.verb = ORDER_HOLD, .domain = SLICE("example.jp")});
+    uint64_t id = give(&fixture, (struct queue_order){.verb = ORDER_RETRY, .domain = SLICE("example.jp")});
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM hold WHERE $1 = 0", 0), 1); /* it lifts no hold */
+    struct order_step done = step(&fixture, 1000);
+    assert_int_equal(done.released_count, 1); /* the claimer hears of it */
+    assert_int_equal(the_order(&fixture, id).moved, 1);
+    assert_true(the_order(&fixture, id).done);
+    assert_int_equal(state_of(&fixture, late), DELIVERY_DEFERRED);
+    assert_int_equal(number(&fixture, "SELECT due_ms FROM delivery WHERE id = $1", late), NOW);
+    assert_int_equal(state_of(&fixture, new), DELIVERY_WAITING);
+    assert_true(number(&fixture, "SELECT due_ms FROM delivery WHERE id = $1", elsewhere) > NOW);
+    assert_int_equal(number(&fixture,
+                            "SELECT COUNT(*) FROM event WHERE delivery_id = $1 AND kind = 11 AND state_before = 1 AND "
+                            "state_after = 1 AND note = 'retry'",
+                            late),
+                     1);
+    END(fixture);
+}
+
 static void a_hold_of_a_domain_alone_stands(void **state)
 {
     FIXTURE(fixture, state);
@@ -259,6 +285,7 @@ int main(void)
         ON_BOTH(what_is_on_the_wire_is_purged_when_it_comes_back),
         ON_BOTH(what_came_after_the_order_is_not_its_business),
         ON_BOTH(held_and_released_again),
+        ON_BOTH(what_is_deferred_is_tried_again_at_once),
         ON_BOTH(a_hold_of_a_domain_alone_stands),
         ON_BOTH(buckets_of_another_node_are_left_to_it),
         ON_BOTH(an_order_without_any_filter_is_refused),
