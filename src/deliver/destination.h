@@ -25,6 +25,14 @@ struct route_kept {
     struct security_policy policy;
     time_ms *seen_until;   /* of each host, wall: it had TLS lately; NULL: nobody wants to know (tls_seen.h) */
     time_ms vanished_said; /* that it has it no more */
+    time_ms *clear_until;  /* of each host: a handshake failed, in clear until then (R31); NULL: none did */
+};
+
+/* Until whose claim recipients of this domain were claimed for the destination, before its route led elsewhere. */
+struct left_domain {
+    struct left_domain *next;
+    uint64_t turn;
+    struct slice domain; /* behind it; "": all of the destination */
 };
 
 struct destination {
@@ -55,18 +63,18 @@ struct destination {
     int failures;                  /* connections in a row that came to nothing, without a word from the host */
     unsigned recipients_most;      /* its hosts took so many in one transaction and no more (452); */
     time_ms recipients_most_until; /* believed until then */
-    time_ms *clear_until; /* of each host of the route: a handshake failed, in clear until then (R31); NULL: none did */
+    struct left_domain *left;      /* while some of them may still be composed or under way */
 };
 
-static inline time_ms destination_clear_until(const struct destination *destination, size_t host)
+static inline time_ms route_clear_until(const struct route_kept *kept, size_t host)
 {
-    return destination->clear_until ? destination->clear_until[host] : 0;
+    return kept->clear_until ? kept->clear_until[host] : 0;
 }
-static inline void destination_clear(struct destination *destination, size_t host, time_ms until)
+static inline void route_clear(struct route_kept *kept, size_t host, time_ms until)
 {
-    if (!destination->clear_until)
-        destination->clear_until = NEW_ARRAY(time_ms, ROUTE_HOSTS_MOST);
-    destination->clear_until[host] = until;
+    if (!kept->clear_until)
+        kept->clear_until = arena_zero(&kept->arena, sizeof(*kept->clear_until) * kept->route.host_count);
+    kept->clear_until[host] = until;
 }
 static inline bool destination_waits(const struct destination *destination)
 {
@@ -80,6 +88,10 @@ void route_kept_drop(struct route_kept *kept); /* one holder less */
 /* waiting.c: its worker meets it, and leaves it; who waits in it */
 void destination_meet(struct worker *worker, struct destination *destination);
 void destination_leave(struct destination *destination);
+/* The route of this domain leads elsewhere ("": of all): whoever waits in it goes home to be claimed for that, and who
+ * is composed or under way now will not wait in it again. */
+void destination_is_left(struct worker *worker, struct destination *destination, struct slice domain);
+void destination_left_free(struct destination *destination);
 void raw_push(struct destination *destination, struct recipient *recipient);
 struct recipient *raw_pop(struct destination *destination);
 void ready_push(struct destination *destination, struct recipient *recipient);
@@ -98,7 +110,8 @@ void destination_failed(struct worker *worker, struct destination *destination, 
 /* pinned.c: those beside it that one source alone serves */
 /* Where those go who are claimed for `destination`, and were in doubt by this source; 0: there. */
 struct destination *destination_for(struct worker *worker, struct destination *destination, uint64_t source_id);
-/* Its hosts are these now, and of those beside it. Takes `kept`. */
+/* Its hosts are these now, and of those beside it: connections that began otherwise than TLS must be from now on take
+ * nothing more. Takes `kept`. */
 void destination_routed(struct destination *destination, struct route_kept *kept);
 void destination_free(struct destination *destination);
 /* The only way that its recipients go by; NULL: any of the site's. */

@@ -118,13 +118,25 @@ static uint64_t route_addresses(const struct route *route)
     return sum;
 }
 
+/* Do TLSA records of its hosts count? Of the same hosts, for a domain whose MX are signed; not for another one whose
+ * are not (RFC 7672 2.2.1). */
+static bool has_dane(const struct route *route)
+{
+    for (size_t i = 0; i < route->host_count; i++)
+        if (route->hosts[i].dane != ROUTE_DANE_NONE)
+            return true;
+    return false;
+}
+
 /* What tells apart destinations of one MX set: what TLS must be, for whose recipients, by which smart host. */
-static void policy_key(const struct security_policy *policy, struct buf *key)
+static void policy_key(const struct security_policy *policy, bool is_signed, struct buf *key)
 {
     if (policy->rule != TLS_RULE_OPPORTUNISTIC)
         buf_printf(key, "!%.*s ", SLICE_ARG(tls_rule_word(policy->rule)));
     if (policy->is_waived)
         buf_text(key, "!waived ");
+    if (is_signed)
+        buf_text(key, "!signed ");
     if (policy->domain.len)
         buf_printf(key, "!for %.*s ", SLICE_ARG(policy->domain));
     if (policy->relay)
@@ -164,7 +176,7 @@ struct destination *destination_get(struct dispatcher *dispatcher, struct domain
     if (known->is_waived && !known->tls[0])
         known->tls = "TLS-Required: No";
     buf_append(&key, buf_slice(&site_key));
-    policy_key(&kept->policy, &key);
+    policy_key(&kept->policy, has_dane(route), &key);
     if (known->pool.len)
         buf_printf(&key, " !pool %.*s", SLICE_ARG(known->pool));
     uint64_t addresses = route_addresses(route) + hash_bytes(kept->policy.sts_text, 2) + seen;

@@ -70,8 +70,9 @@ static time_ms destination_goes(struct worker *worker, struct destination *desti
     time_ms until = destination->closed_until;
     for (size_t i = 0; i < COUNT_OF(destination->dead_until); i++)
         until = destination->dead_until[i] > until ? destination->dead_until[i] : until;
-    for (size_t host = 0; destination->clear_until && host < ROUTE_HOSTS_MOST; host++)
-        until = destination->clear_until[host] > until ? destination->clear_until[host] : until;
+    const struct route_kept *kept = destination->kept;
+    for (size_t host = 0; host < kept->route.host_count; host++)
+        until = route_clear_until(kept, host) > until ? route_clear_until(kept, host) : until;
     if (until > now && !is_pressed)
         return 1;
     leave(destination);

@@ -10,6 +10,7 @@
 #include "deliver/egress.h"
 #include "deliver/engine_inside.h"
 #include "deliver/site.h"
+#include "deliver/slot.h"
 
 static struct destination *beside(struct worker *worker, struct destination *of, uint64_t source_id)
 {
@@ -40,8 +41,11 @@ void destination_routed(struct destination *destination, struct route_kept *kept
 {
     route_kept_drop(destination->kept);
     destination->kept = kept;
-    free(destination->clear_until);
-    destination->clear_until = NULL;
+    for (struct slot *slot = destination->slots; slot; slot = slot->next) {
+        slot->is_outdated |= slot_is_outdated(slot);
+        if (slot->is_outdated)
+            slot_leave_if_idle(slot);
+    }
     for (struct destination *pinned = destination->pinned; pinned; pinned = pinned->next_pinned) {
         kept->held++;
         destination_routed(pinned, kept);
@@ -55,7 +59,7 @@ void destination_free(struct destination *destination)
         destination_free(pinned);
     }
     route_kept_drop(destination->kept);
-    free(destination->clear_until);
+    destination_left_free(destination);
     free(destination);
 }
 

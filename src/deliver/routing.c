@@ -37,6 +37,8 @@ static void lead_to(struct domain_route *known, struct destination *destination)
         destination->routes++;
         destination_used(known->dispatcher, destination);
     }
+    if (before && destination && before != destination && before->outstanding) /* who waits there waits no longer */
+        worker_control_leave(before->site->worker, before, known->domain);
     if (before) {
         before->routes--;
         destination_rests(known->dispatcher, before);

@@ -183,7 +183,7 @@ static bool should_close(const struct slot *slot)
     const struct site *site = slot->destination->site;
     const struct egress *only = destination_egress(slot->destination, loop_now(slot->worker->loop));
     bool others_wait = site->is_crowded || slot->worker->first_short;
-    return slot->sent >= (int)site->rule->messages_per_connection ||
+    return slot->is_outdated || slot->sent >= (int)site->rule->messages_per_connection ||
            (others_wait && slot->sent >= (site->urgent_waits ? 1 : TURN)) ||
            egress_has_too_many(slot->egress, loop_now(slot->worker->loop)) || !slot->egress->is_usable ||
            (only && slot->egress != only) || slot->worker->is_stopping;
@@ -345,6 +345,12 @@ void slot_marked(struct slot *slot, struct recipient *recipient, enum ledger_mar
         slot->hangs_up = true;
     recipient->wants_drop = result != LEDGER_MARKED;
     slot_run(slot);
+}
+
+void slot_leave_if_idle(struct slot *slot)
+{
+    if (slot->state == SLOT_OPEN && slot->under_way_count == 0)
+        timer_set(&slot->idle, 0);
 }
 
 void slot_abort(struct slot *slot)

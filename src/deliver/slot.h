@@ -27,6 +27,7 @@ struct slot {
     bool has_stood;       /* counted in egress->standing */
     bool is_source_fault; /* our own address could not be used: nobody else's fault */
     bool has_turn;        /* while the site is gated: it may take one now */
+    bool is_outdated;     /* the route wants other TLS by now: it takes nothing more */
     struct route_kept *kept;
     struct slot *next, *before; /* of the destination */
     enum slot_state state;
@@ -107,6 +108,8 @@ void slot_stream_ended(struct slot *slot, const char *why);
 /* It is over, for whatever reason. */
 void slot_end(struct slot *slot);
 void slot_marked(struct slot *slot, struct recipient *recipient, enum ledger_marked result);
+/* With nothing under way it ends in the next turn of the loop. */
+void slot_leave_if_idle(struct slot *slot);
 /* End it now: what is under way becomes unsent or in doubt. The slot is gone afterwards. */
 void slot_abort(struct slot *slot);
 /* The conversation ended before this recipient's dot: another connection takes it, unless that goes on and on
@@ -134,5 +137,7 @@ void slot_tls_settled(struct slot *slot);
 bool slot_tls_failed(struct slot *slot);
 /* This host may not be used; counted. */
 void slot_tls_refused(struct slot *slot);
+/* Would its destination's route, as it is known now, not have this connection as it is (R18)? */
+bool slot_is_outdated(const struct slot *slot);
 
 #endif

@@ -46,7 +46,7 @@ static void on_open(void *owner, struct stream *stream)
 {
     struct slot *slot = owner;
     slot->is_in_clear = slot->security.level == TLS_LEVEL_MAY &&
-                        loop_now(slot->worker->loop) < destination_clear_until(slot->destination, slot->host);
+                        loop_now(slot->worker->loop) < route_clear_until(slot->kept, slot->host);
     if (slot_begins_with_tls(slot))
         slot_start_tls(slot);
     else
@@ -202,7 +202,7 @@ void slot_failed(struct slot *slot)
 {
     bool is_tls = slot->was_tls_failure && !slot->is_in_clear;
     if (is_tls && slot_tls_failed(slot)) { /* R31: the same host again, in clear, remembered for a while */
-        destination_clear(slot->destination, slot->host, loop_now(slot->worker->loop) + CLEAR_MS);
+        route_clear(slot->kept, slot->host, loop_now(slot->worker->loop) + CLEAR_MS);
         if (connect_again(slot))
             return;
     } else if (!is_tls && slot_other_family(slot)) {

@@ -225,3 +225,38 @@ bool slot_relay_failed(struct slot *slot)
     slot_keep_last_words(slot, &reply, slot->last_words.stage ? slot->last_words.stage : STAGE_CONNECT);
     return true;
 }
+
+static bool has_same_tlsa(const struct route_host *one, const struct route_host *other)
+{
+    if (one->tlsa_count != other->tlsa_count)
+        return false;
+    for (size_t i = 0; i < one->tlsa_count; i++) {
+        const struct tlsa *tlsa = &one->tlsa[i];
+        bool found = false;
+        for (size_t k = 0; k < other->tlsa_count && !found; k++)
+            found = tlsa->usage == other->tlsa[k].usage && tlsa->selector == other->tlsa[k].selector &&
+                    tlsa->matching == other->tlsa[k].matching && slice_equal(tlsa->data, other->tlsa[k].data);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+bool slot_is_outdated(const struct slot *slot)
+{
+    const struct route_kept *fresh = slot->destination->kept;
+    const struct route *route = &slot->kept->route;
+    if (fresh == slot->kept || slot->host >= route->host_count)
+        return false;
+    const struct route_host *host = &route->hosts[slot->host];
+    for (size_t i = 0; i < fresh->route.host_count; i++) {
+        const struct route_host *now = &fresh->route.hosts[i];
+        if (!slice_equal(now->name, host->name))
+            continue;
+        bool was_seen = tls_was_seen(fresh, i, world_wall(slot->worker->engine->options.world));
+        enum tls_level level = security_of(&fresh->policy, now, was_seen).level;
+        return level != TLS_LEVEL_MAY &&
+               (level != slot->security.level || (level == TLS_LEVEL_DANE && !has_same_tlsa(now, host)));
+    }
+    return true; /* no host of it any more */
+}

@@ -151,12 +151,9 @@ void sources_arrived(struct worker *worker, struct source_set *set)
             continue;
         egresses_update(worker, site);
         for (struct destination *destination = site->destinations; destination; destination = destination->of_site) {
-            struct slot *next;
-            for (struct slot *slot = destination->slots; slot; slot = next) { /* idle ones leave at once */
-                next = slot->next;
-                if (!slot->egress->is_usable && slot->state == SLOT_OPEN && slot->under_way_count == 0)
-                    slot_run(slot);
-            }
+            for (struct slot *slot = destination->slots; slot; slot = slot->next)
+                if (!slot->egress->is_usable)
+                    slot_leave_if_idle(slot);
         }
         worker_pump(worker, site);
     }

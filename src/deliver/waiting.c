@@ -87,8 +87,7 @@ void destination_leave(struct destination *destination)
         destination->of_site;
     if (destination->of_site)
         destination->of_site->of_site_before = destination->of_site_before;
-    free(destination->clear_until);
-    destination->clear_until = NULL;
+    destination_left_free(destination);
     destination->raw = destination->ready = (struct recipients){0};
     destination->failures = 0;
     destination->has_doubts = false;
@@ -136,16 +135,69 @@ struct recipient *raw_pop(struct destination *destination)
     return recipient;
 }
 
+/* Has its route led elsewhere since it was claimed? */
+static bool is_left_by(const struct destination *destination, const struct recipient *recipient)
+{
+    for (const struct left_domain *left = destination->left; left; left = left->next)
+        if (recipient->turn <= left->turn && (!left->domain.len || slice_equal(left->domain, recipient->domain)))
+            return true;
+    return false;
+}
+
 void ready_push(struct destination *destination, struct recipient *recipient)
 {
+    if (is_left_by(destination, recipient))
+        return worker_give_back(destination->site->worker, recipient);
     recipients_push(&destination->ready, recipient);
     becomes_busy(destination);
 }
 
 void ready_push_front(struct destination *destination, struct recipient *recipient)
 {
+    if (is_left_by(destination, recipient))
+        return worker_give_back(destination->site->worker, recipient);
     recipients_push_front(&destination->ready, recipient);
     becomes_busy(destination);
+}
+
+void destination_left_free(struct destination *destination)
+{
+    for (struct left_domain *left; (left = destination->left);) {
+        destination->left = left->next;
+        free(left);
+    }
+}
+
+static void leave_queue(struct worker *worker, struct destination *destination, struct recipients *queue)
+{
+    for (struct recipient **at = &queue->first; *at;) {
+        if (!is_left_by(destination, *at)) {
+            at = &(*at)->next;
+            continue;
+        }
+        if (queue == &destination->raw)
+            destination->site->raw--;
+        worker_give_back(worker, recipients_take(queue, at));
+    }
+}
+
+void destination_is_left(struct worker *worker, struct destination *destination, struct slice domain)
+{
+    if (!destination->raw.last) /* never met */
+        return;
+    if (!destination->composing && !destination->slot_count) /* of those that left before, nobody comes back any more */
+        destination_left_free(destination);
+    struct left_domain *left = memory_zero(1, sizeof(*left) + domain.len);
+    left->turn = worker->turns;
+    left->domain = slice_of(left + 1, domain.len);
+    if (domain.len)
+        memcpy(left + 1, domain.ptr, domain.len);
+    left->next = destination->left;
+    destination->left = left;
+    leave_queue(worker, destination, &destination->raw);
+    leave_queue(worker, destination, &destination->ready);
+    for (struct destination *pinned = destination->pinned; pinned; pinned = pinned->next_pinned)
+        destination_is_left(worker, pinned, domain);
 }
 
 /* How many of a site are composed ahead: enough for its connections, and, while nothing else keeps the pool busy, for

@@ -218,7 +218,15 @@ void worker_slot_gone(struct worker *worker)
 
 /* ── the thread ── */
 
-enum control_what { CONTROL_HOLDS, CONTROL_ROUTE, CONTROL_SOURCES, CONTROL_TELL, CONTROL_FORGET, CONTROL_STOP };
+enum control_what {
+    CONTROL_HOLDS,
+    CONTROL_ROUTE,
+    CONTROL_LEAVE,
+    CONTROL_SOURCES,
+    CONTROL_TELL,
+    CONTROL_FORGET,
+    CONTROL_STOP
+};
 struct control {
     struct mail_item item;
     enum control_what what;
@@ -226,6 +234,7 @@ struct control {
     struct source_set *sources;
     struct destination *destination;
     struct route_kept *kept;
+    struct slice domain; /* behind it */
     struct telling *telling;
     struct leaving *leaving;
 };
@@ -276,6 +285,11 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
             worker->holds = control->holds;
             break;
         case CONTROL_ROUTE: destination_routed(control->destination, control->kept); break;
+        case CONTROL_LEAVE: /* those who were claimed before that have arrived */
+            recipients_arrived(&worker->recipients, mailbox_take(&worker->recipients));
+            if (!worker->is_stopping)
+                destination_is_left(worker, control->destination, control->domain);
+            break;
         case CONTROL_SOURCES: sources_arrived(worker, control->sources); break;
         case CONTROL_TELL: telling_worker(worker, control->telling); break;
         case CONTROL_FORGET: forget_asked(worker, control->leaving); break;
@@ -287,8 +301,11 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
 
 static void control_post(struct worker *worker, const struct control *what)
 {
-    struct control *control = NEW(struct control);
+    struct control *control = memory_zero(1, sizeof(*control) + what->domain.len);
     *control = *what;
+    control->domain = slice_of(control + 1, what->domain.len);
+    if (what->domain.len)
+        memcpy(control + 1, what->domain.ptr, what->domain.len);
     mailbox_post(&worker->control, &control->item);
 }
 
@@ -300,6 +317,11 @@ void worker_control_holds(struct worker *worker, struct holds *holds)
 void worker_control_route(struct worker *worker, struct destination *destination, struct route_kept *kept)
 {
     control_post(worker, &(struct control){.what = CONTROL_ROUTE, .destination = destination, .kept = kept});
+}
+
+void worker_control_leave(struct worker *worker, struct destination *destination, struct slice domain)
+{
+    control_post(worker, &(struct control){.what = CONTROL_LEAVE, .destination = destination, .domain = domain});
 }
 
 void worker_control_sources(struct worker *worker, struct source_set *set)

@@ -78,7 +78,9 @@ void worker_start(struct engine *engine, unsigned index);
 void worker_send_home(struct worker *worker, struct recipient *recipient);
 void worker_control_holds(struct worker *worker, struct holds *holds); /* from the dispatcher's thread; takes them */
 void worker_control_route(struct worker *worker, struct destination *destination,
-                          struct route_kept *kept);                         /* likewise */
+                          struct route_kept *kept); /* likewise */
+/* From the dispatcher's: the route of this domain leads elsewhere; "": of all that led there. */
+void worker_control_leave(struct worker *worker, struct destination *destination, struct slice domain);
 void worker_control_stop(struct worker *worker);                            /* from any thread */
 void worker_control_forget(struct worker *worker, struct leaving *leaving); /* from the dispatcher's; takes it */
 void worker_control_sources(struct worker *worker, struct source_set *set); /* from the dispatcher's; takes it */
