@@ -1,6 +1,7 @@
 """Small commands that look at a store, on both: which servers there are (node list); what happens, from a place on (event tail); its schema (migrate). And one that
 needs none: what an address looks like (check address; S22, D17)."""
 import json
+import re
 import subprocess
 
 from tap import Tap
@@ -52,6 +53,8 @@ def events(tap, words, place, todoke):
     tap.ok(len(last) == 7 and [event["at"] for event in last] == sorted(event["at"] for event in last), f"{words}: the newest seven, oldest first", str(last)[:1000])
     table = todoke.ok("event", "tail", "--type", "bounced", "--brand", "Hanamaru").splitlines()
     tap.ok(len(table) == 20 and all("bounced" in line and "@shut.example" in line for line in table), f"{words}: as a table", "\n".join(table))
+    codes = [re.findall(r"\b556\b", line) for line in table]
+    tap.equal({len(found) for found in codes}, {1}, f"{words}: a code is told once: {table[0]}")
     wrong = todoke.run("event", "tail", "--type", "delivred")
     tap.ok(wrong.returncode == 2 and "delivred" in wrong.stderr, f"{words}: a kind that is none is named", wrong.stderr)
     place.write("cursor", "nonsense")

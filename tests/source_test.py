@@ -1,6 +1,7 @@
 """Sources: a warm-up's cap holds whatever is killed (R28, S50, S51), a listed source drains, a pool serves its brand (S77).
 
 FULL=1 tells the first story with 100,000 owed and a cap of 500."""
+import json
 import os
 import time
 
@@ -81,7 +82,7 @@ def warm_up(tap):
 def listed(tap):
     with Place("listed") as place:
         place.sink(SINK, "--record", place.path("record.tsv"), "--delay", "20")
-        todoke = place.installation(zone=ZONE, sources__blocklists="bl.example")
+        todoke = place.installation(zone=ZONE, sources__blocklists="bl.example", log__format="json")
         todoke.brand()
         todoke.people([f"p{number}@d.example" for number in range(4000)])
         todoke.campaign("big")
@@ -90,12 +91,16 @@ def listed(tap):
         todoke.ok("campaign", "send", "big")
         trouble = until(lambda: todoke.json("source", "show", f"{FROM}.1")["trouble"], 60, "the list is noticed")
         tap.equal(trouble, "listed by bl.example", "a listed source is in trouble within 60 s")
+        lines = [json.loads(line) for line in todoke.server.said().splitlines() if line.startswith("{")]
+        tap.equal([(line["level"], line["source"]) for line in lines if line.get("trouble") == "listed by bl.example"], [("warn", f"{FROM}.1")], "the log has it with fields for a machine")
         count = quiet(place)
         tap.ok(count < 4000, "nothing new leaves it", str(count))
         todoke.ok("source", "add", f"{FROM}.2", "--ehlo", "out2.shop.example", "--pool", "news")
         tap.equal(quiet(place), count, "a source of another pool is none of this brand's")
+        said = todoke.ok("source", "assign", "Hanamaru", "--pool", "nwes")
+        tap.ok("the pool nwes has no source yet" in said, "a slip in a pool's name is seen", said)
         said = todoke.ok("source", "assign", "Hanamaru", "--pool", "news", "--weight", "3")
-        tap.ok("pool news, weight 3" in said, "a brand is assigned to a pool", said)
+        tap.ok("pool news, weight 3" in said and "no source" not in said, "a brand is assigned to a pool", said)
         todoke.settled("big", 4000, 120)
         tap.ok(True, "and all of its mail leaves by that")
         tap.equal(todoke.run("source", "remove", f"{FROM}.2").returncode, 2, "a source in use is not removed")

@@ -62,9 +62,13 @@ static void line_table(struct buf *line, const struct event *event)
                SLICE_ARG(buf_slice(&address)));
     if (event->kind == EVENT_ACCEPTED && event->n > 1)
         buf_printf(line, " %u deliveries", event->n);
+    SCOPED(buf) code = BUF(64); /* a reply says it itself, error mail may not */
     if (event->code)
+        buf_printf(&code, "%d", event->code);
+    bool is_said = code.len && slice_starts(event->diagnostic, buf_slice(&code));
+    if (event->code && !is_said)
         buf_printf(line, " %d", event->code);
-    if (event->status[0])
+    if (event->status[0] && !is_said)
         buf_printf(line, " %u.%u.%u", event->status[0], event->status[1], event->status[2]);
     buf_byte(line, ' ');
     quiet(line, event->diagnostic.len ? event->diagnostic : event->note);

@@ -131,6 +131,19 @@ static bool warm_up(struct source_change *change, struct fault *why)
     return true;
 }
 
+/* A pool may be named before its sources are there; but a slip of the pen should be seen. */
+static bool pool_tell(struct desk *desk, struct slice pool, const char *what_follows, struct fault *why)
+{
+    int64_t one;
+    bool found;
+    if (!db_query_ints(desk->reader, why, "SELECT 1 FROM source WHERE pool = $1 LIMIT 1", VALUES(V_TEXT(pool)), &one, 1,
+                       &found))
+        return false;
+    if (!found)
+        printf("the pool %.*s has no source yet: %s\n", SLICE_ARG(pool), what_follows);
+    return true;
+}
+
 static bool assign_run(struct db *db, struct fault *why, void *context)
 {
     struct source_change *change = context;
@@ -155,7 +168,8 @@ static bool assign(struct source_change *change, struct fault *why)
         return false;
     printf("pool %.*s, weight %u, recipients a transaction %u\n",
            SLICE_ARG(way->pool.len ? way->pool : SLICE("default")), way->weight, way->recipients_per_transaction);
-    return true;
+    return !way->pool.len || slice_equal(way->pool, SLICE(SOURCE_POOL_DEFAULT)) ||
+           pool_tell(desk, way->pool, "the brand's mail waits until it has one", why);
 }
 
 static bool stand_in_run(struct db *db, struct fault *why, void *context)
@@ -175,7 +189,8 @@ static bool stand_in(struct source_change *change, struct fault *why)
     if (!store_change(change->desk->store, stand_in_run, change, why))
         return false;
     printf("%s: %.*s stands in\n", pool, SLICE_ARG(change->pool.len ? change->pool : SLICE("nobody")));
-    return true;
+    return pool_tell(change->desk, slice_str(pool), "there is nothing to stand in for", why) &&
+           (!change->pool.len || pool_tell(change->desk, change->pool, "it cannot stand in until it has one", why));
 }
 
 /* ── showing ── */

@@ -36,8 +36,8 @@ static void orders_done(struct write_job *job, const struct fault *why)
     if (why)
         log_warn("app", "what was ordered of the queue waits: %s", why->text);
     if (!why && step->moved)
-        log_info("app", "orders of the queue: %lld moved%s (todoke queue orders)", (long long)step->moved,
-                 step->has_open ? ", more to come" : "");
+        log_info("app", "orders of the queue are carried out%s moved=%lld", step->has_open ? ", more to come" : "",
+                 (long long)step->moved);
     for (size_t i = 0; !why && i < step->released_count; i++) {
         const struct submit_news news = {.lane = step->released[i].lane,
                                          .bucket = step->released[i].bucket,

@@ -106,10 +106,10 @@ static void check_ends(struct health *health)
     if ((health->is_unsure && !health->found[0]) || strcmp(health->found, health->trouble) == 0)
         return;
     if (health->found[0])
-        log_warn("deliver", "source %s is in trouble, nothing new leaves it: %s", ip_text(&health->ip, ip),
-                 health->found);
+        log_warn("deliver", "a source is in trouble, nothing new leaves it source=%s trouble=%s",
+                 ip_text(&health->ip, ip), health->found);
     else
-        log_info("deliver", "source %s is well again", ip_text(&health->ip, ip));
+        log_info("deliver", "a source is well again source=%s", ip_text(&health->ip, ip));
     struct opinion_job *opinion = NEW(struct opinion_job);
     opinion->job.run = opinion_run;
     opinion->job.done = opinion_done;

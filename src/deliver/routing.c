@@ -296,12 +296,12 @@ static void say_stand_ins(const struct directions *old, const struct directions 
     size_t at = 0;
     for (struct map_entry *entry; (entry = map_walk(&fresh->stand_ins, &at));)
         if (!old || !map_get(&old->stand_ins, entry->key))
-            log_info("deliver", "pool %.*s has no way now: pool %s stands in", SLICE_ARG(entry->key),
+            log_info("deliver", "a pool has no way now, another stands in pool=%.*s by=%s", SLICE_ARG(entry->key),
                      (const char *)entry->value);
     at = 0;
     for (struct map_entry *entry; old && (entry = map_walk(&old->stand_ins, &at));)
         if (!map_get(&fresh->stand_ins, entry->key))
-            log_info("deliver", "pool %.*s has its own way again", SLICE_ARG(entry->key));
+            log_info("deliver", "a pool has its own way again pool=%.*s", SLICE_ARG(entry->key));
 }
 
 bool routing_directions(struct dispatcher *dispatcher, struct fault *why)

@@ -363,15 +363,18 @@ static void say_binding(const struct egress *egress, const struct pace_binding *
 {
     struct slice site = egress->site->name, word = pace_limit_word(binding->limit);
     long long seconds = binding->until > now ? (long long)(binding->until - now) / 1000 : 0;
+    char ip[IP_TEXT_ROOM];
+    const char *source = egress->source_id ? ip_text(&egress->from, ip) : "any";
     if (binding->reaction)
-        log_info("deliver", "site %.*s: %.*s for %lld s by %.*s (%s line %u)", SLICE_ARG(site), SLICE_ARG(word),
-                 seconds, SLICE_ARG(binding->reaction->id), binding->at.file, binding->at.line);
+        log_info("deliver", "a reaction to its words site=%.*s source=%s limit=%.*s reaction=%.*s for=%llds rule=%s:%u",
+                 SLICE_ARG(site), source, SLICE_ARG(word), SLICE_ARG(binding->reaction->id), seconds, binding->at.file,
+                 binding->at.line);
     else if (binding->limit == PACE_GUARD)
-        log_warn("deliver", "site %.*s: too many unknown users, left alone for %lld s (%s line %u)", SLICE_ARG(site),
-                 seconds, binding->at.file, binding->at.line);
+        log_warn("deliver", "too many unknown users, left alone site=%.*s source=%s limit=%.*s for=%llds rule=%s:%u",
+                 SLICE_ARG(site), source, SLICE_ARG(word), seconds, binding->at.file, binding->at.line);
     else if (binding->limit == PACE_WARM_UP || binding->limit == PACE_DAILY)
-        log_info("deliver", "site %.*s: %.*s, its %.0f of the day are used", SLICE_ARG(site), SLICE_ARG(word),
-                 binding->value);
+        log_info("deliver", "what may go today is used up site=%.*s source=%s limit=%.*s cap=%.0f for=%llds",
+                 SLICE_ARG(site), source, SLICE_ARG(word), binding->value, seconds);
 }
 
 static bool is_day_used_up(const struct egress *egress)
