@@ -13,27 +13,21 @@ static struct counted *row_of(struct counted *rows, size_t count, int64_t campai
     return NULL;
 }
 
-/* Rows of (campaign, `what`, n) of these campaigns, whoever asks adds up. A campaign has some thousand rows until they
- * are folded (report/fold.h): a server in another process sums them where they are; SQLite would sort all of them
- * first, and so gives them as they come. Ids are numbers of ours, and may stand in the text. */
-static void ask(struct buf *sql, struct db *db, const char *what, const char *table, const char *where,
-                const struct counted *rows, size_t count)
+/* Rows of (campaign, `what`, n), summed over the nodes. Ids are numbers of ours, and may stand in the text. */
+static void ask(struct buf *sql, const char *what, const char *where, const struct counted *rows, size_t count)
 {
-    bool sums = db_is_postgres(db);
-    buf_printf(sql, "SELECT campaign_id, %s, %s", what, sums ? "CAST(SUM(n) AS BIGINT)" : "n");
-    buf_printf(sql, " FROM %s WHERE %s AND campaign_id IN (", table, where);
+    buf_printf(sql, "SELECT campaign_id, %s, CAST(SUM(n) AS BIGINT) FROM count_total WHERE %s AND campaign_id IN (",
+               what, where);
     for (size_t i = 0; i < count; i++)
         buf_printf(sql, "%s%llu", i ? "," : "", (unsigned long long)rows[i].campaign_id);
-    buf_byte(sql, ')');
-    if (sums)
-        buf_printf(sql, " GROUP BY campaign_id, %s", what);
+    buf_printf(sql, ") GROUP BY campaign_id, %s", what);
 }
 
 static bool load_totals(struct db *db, struct fault *why, struct counted *counted, size_t count)
 {
     SCOPED(buf) sql = BUF(SQL_MAX);
     SCOPED(rows) rows = {0};
-    ask(&sql, db, "state", "count_state", "n <> 0", counted, count);
+    ask(&sql, "state", "reason = -1", counted, count);
     if (!db_query(db, why, &rows, buf_cstr(&sql), NO_VALUES))
         return false;
     while (rows_next(&rows)) {
@@ -53,7 +47,7 @@ static bool load_faults(struct db *db, struct fault *why, struct counted *counte
 {
     SCOPED(buf) sql = BUF(SQL_MAX);
     SCOPED(rows) rows = {0};
-    ask(&sql, db, "whose", "count_reason", IS_TROUBLE, counted, count);
+    ask(&sql, "whose", "reason >= 0 AND " IS_TROUBLE, counted, count);
     if (!db_query(db, why, &rows, buf_cstr(&sql), NO_VALUES))
         return false;
     while (rows_next(&rows)) {

@@ -4,7 +4,7 @@
 #include "base/random.h"
 #include "report/engaged.h"
 #include "report/report.h"
-#include "store/testing.h"
+#include "report/testing.h"
 #include <stdio.h>
 
 enum { DOMAINS = 260, SHOWN = 50, OVER = 1, RUNNING = 2, ROWS = 12000 };
@@ -56,7 +56,14 @@ static bool counters_make(struct db *db, struct fault *why, void *context)
                    engaged, 4, NULL))
             return false;
     }
-    return true;
+    return db_do(db, why,
+                 "INSERT INTO count_total SELECT campaign_id, 0, state, -1, 0, CAST(SUM(n) AS BIGINT) FROM count_state "
+                 "GROUP BY campaign_id, state",
+                 NO_VALUES, NULL) &&
+           db_do(db, why,
+                 "INSERT INTO count_total SELECT campaign_id, 0, state, reason, whose, CAST(SUM(n) AS BIGINT) FROM "
+                 "count_reason GROUP BY campaign_id, state, reason, whose",
+                 NO_VALUES, NULL);
 }
 
 /* All that reports ask, as one text. */
@@ -68,6 +75,7 @@ static struct slice story(struct test_store *test, uint64_t campaign_id, struct 
     struct report_domain *domains = NULL;
     struct report_reason *reasons = NULL;
     int64_t engaged[ENGAGED_COUNT];
+    assert_totals_agree(test);
     size_t domain_count = 0, reason_count = 0;
     assert_true(report_totals(test->reader, &why, campaign_id, &totals) &&
                 report_by_domain(test->reader, &why, campaign_id, SHOWN, arena, &domains, &domain_count) &&

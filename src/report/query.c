@@ -14,13 +14,18 @@ static void totals_add(struct report_totals *totals, int64_t state, int64_t n)
     totals->accepted += n;
 }
 
+/* The statement for one campaign, or for all (0): $1 is the campaign in both. One for both would be no use to an index.
+ */
+#define OF_CAMPAIGN(campaign_id, select, tail)                                                                         \
+    ((campaign_id) ? select " AND campaign_id = $1" tail : select " AND $1 = 0" tail)
+
 bool report_totals(struct db *db, struct fault *why, uint64_t campaign_id, struct report_totals *totals)
 {
     *totals = (struct report_totals){0};
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows,
-                  "SELECT state, CAST(SUM(n) AS BIGINT) FROM count_state WHERE (campaign_id = $1 OR $1 = 0) GROUP BY "
-                  "state",
+                  OF_CAMPAIGN(campaign_id, "SELECT state, CAST(SUM(n) AS BIGINT) FROM count_total WHERE reason = -1",
+                              " GROUP BY state"),
                   VALUES(V_INT((int64_t)campaign_id))))
         return false;
     while (rows_next(&rows))
@@ -69,8 +74,8 @@ bool report_by_domain(struct db *db, struct fault *why, uint64_t campaign_id, si
     struct report_domain *all = NEW_ARRAY(struct report_domain, room);
     *count = 0;
     if (!db_query(db, why, &rows,
-                  "SELECT domain, state, CAST(SUM(n) AS BIGINT) FROM count_state WHERE (campaign_id = $1 OR $1 = 0) "
-                  "GROUP BY domain, state ORDER BY domain, state",
+                  OF_CAMPAIGN(campaign_id, "SELECT domain, state, CAST(SUM(n) AS BIGINT) FROM count_state WHERE TRUE",
+                              " GROUP BY domain, state ORDER BY domain, state"),
                   VALUES(V_INT((int64_t)campaign_id)))) {
         free(all);
         return false;
@@ -106,10 +111,12 @@ bool report_by_reason(struct db *db, struct fault *why, uint64_t campaign_id, st
     SCOPED(rows) rows = {0};
     struct report_reason *table = ARENA_ARRAY(arena, struct report_reason, REASON_COUNT * WHOSE_COUNT);
     *count = 0;
-    if (!db_query(db, why, &rows,
-                  "SELECT reason, whose, state, CAST(SUM(n) AS BIGINT) FROM count_reason WHERE (campaign_id = $1 OR $1 "
-                  "= 0) AND (domain = $2 OR $2 = '') GROUP BY reason, whose, state",
-                  VALUES(V_INT((int64_t)campaign_id), V_TEXT(domain))))
+#define BY_REASON(from) "SELECT reason, whose, state, CAST(SUM(n) AS BIGINT) FROM " from
+    const char *sql = domain.len ? OF_CAMPAIGN(campaign_id, BY_REASON("count_reason WHERE domain = $2"),
+                                               " GROUP BY reason, whose, state")
+                                 : OF_CAMPAIGN(campaign_id, BY_REASON("count_total WHERE reason >= 0 AND $2 = ''"),
+                                               " GROUP BY reason, whose, state");
+    if (!db_query(db, why, &rows, sql, VALUES(V_INT((int64_t)campaign_id), V_TEXT(domain))))
         return false;
     while (rows_next(&rows)) {
         int64_t reason = rows_int(&rows, 0), whose = rows_int(&rows, 1), state = rows_int(&rows, 2);
@@ -138,8 +145,8 @@ bool report_left_out(struct db *db, struct fault *why, uint64_t campaign_id, str
     struct report_left_out *table = ARENA_ARRAY(arena, struct report_left_out, LEFT_OUT_MAX);
     *count = 0;
     if (!db_query(db, why, &rows,
-                  "SELECT COALESCE(note, ''), COUNT(*) FROM event WHERE kind = 2 AND (campaign_id = $1 OR $1 = 0) "
-                  "GROUP BY note ORDER BY 2 DESC LIMIT 64",
+                  OF_CAMPAIGN(campaign_id, "SELECT COALESCE(note, ''), COUNT(*) FROM event WHERE kind = 2",
+                              " GROUP BY note ORDER BY 2 DESC LIMIT 64"),
                   VALUES(V_INT((int64_t)campaign_id))))
         return false;
     while (*count < LEFT_OUT_MAX && rows_next(&rows)) {
@@ -156,7 +163,7 @@ static bool audit_rows(struct db *db, struct fault *why, uint64_t campaign_id, s
 {
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows,
-                  "SELECT state, COUNT(*) FROM delivery WHERE (campaign_id = $1 OR $1 = 0) GROUP BY state",
+                  OF_CAMPAIGN(campaign_id, "SELECT state, COUNT(*) FROM delivery WHERE TRUE", " GROUP BY state"),
                   VALUES(V_INT((int64_t)campaign_id))))
         return false;
     while (rows_next(&rows)) {
@@ -172,9 +179,10 @@ static bool audit_rows(struct db *db, struct fault *why, uint64_t campaign_id, s
 static bool audit_retired(struct db *db, struct fault *why, uint64_t campaign_id, struct report_audit *audit)
 {
     SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows,
-                  "SELECT state, CAST(SUM(n) AS BIGINT) FROM retired WHERE (campaign_id = $1 OR $1 = 0) GROUP BY state",
-                  VALUES(V_INT((int64_t)campaign_id))))
+    if (!db_query(
+            db, why, &rows,
+            OF_CAMPAIGN(campaign_id, "SELECT state, CAST(SUM(n) AS BIGINT) FROM retired WHERE TRUE", " GROUP BY state"),
+            VALUES(V_INT((int64_t)campaign_id))))
         return false;
     while (rows_next(&rows)) {
         int64_t state = rows_int(&rows, 0), n = rows_int(&rows, 1);

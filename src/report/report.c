@@ -1,9 +1,10 @@
-/* report.c - the reader that keeps count_state and count_reason
+/* report.c - the reader that keeps count_state and count_reason, and count_total, what they add up to
  *
- * A batch of events becomes differences (a map of counter -> change), and the differences that are not 0 become one
- * statement for each table. A delivery counts under its latest reason (deferred, bounced or expired events carry one)
- * in the state it is in now: so an event takes it out of (reason before, state before) and puts it into (reason now,
- * state after). The reason before is asked of the event table, and only where there can be one. */
+ * A batch of events becomes differences (a map of counter -> change, for the first two and for the third), and the
+ * differences that are not 0 become one statement for each table. A delivery counts under its latest reason (deferred,
+ * bounced or expired events carry one) in the state it is in now: so an event takes it out of (reason before, state
+ * before) and puts it into (reason now, state after). The reason before is asked of the event table, and only where
+ * there can be one. */
 #include "report/report.h"
 
 #include "base/map.h"
@@ -41,27 +42,64 @@ struct difference {
 };
 struct differences {
     struct arena arena;
-    struct map by_key;
+    struct map by_key, totals; /* totals: bucket 0, no domain */
 };
+
+static void differ_in(struct map *map, struct arena *arena, const struct difference *what, int64_t n)
+{
+    char key[32 + DOMAIN_MAX];
+    int64_t numbers[2] = {(int64_t)what->campaign_id, (int64_t)what->bucket << 32 | (what->state + 1) << 16 |
+                                                          (what->reason + 1) << 8 | what->whose};
+    memcpy(key, numbers, sizeof(numbers));
+    if (what->domain.len)
+        memcpy(key + sizeof(numbers), what->domain.ptr, what->domain.len);
+    struct slice whole = slice_of(key, sizeof(numbers) + what->domain.len);
+    struct difference *difference = map_get(map, whole);
+    if (!difference) {
+        difference = ARENA_NEW(arena, struct difference);
+        *difference = *what;
+        map_set(map, whole, difference);
+    }
+    difference->n += n;
+}
 
 static void differ(struct differences *differences, const struct event *event, int state, int reason, int whose,
                    int64_t n)
 {
-    char key[32 + DOMAIN_MAX];
-    int64_t numbers[2] = {(int64_t)event->campaign_id,
-                          (int64_t)event->bucket << 32 | (state + 1) << 16 | (reason + 1) << 8 | whose};
-    struct slice domain = slice_head(event->domain, DOMAIN_MAX);
-    memcpy(key, numbers, sizeof(numbers));
-    if (domain.len)
-        memcpy(key + sizeof(numbers), domain.ptr, domain.len);
-    struct slice whole = slice_of(key, sizeof(numbers) + domain.len);
-    struct difference *difference = map_get(&differences->by_key, whole);
-    if (!difference) {
-        difference = ARENA_NEW(&differences->arena, struct difference);
-        *difference = (struct difference){event->bucket, event->campaign_id, domain, state, reason, whose, 0};
-        map_set(&differences->by_key, whole, difference);
+    struct difference what = {.bucket = event->bucket,
+                              .campaign_id = event->campaign_id,
+                              .domain = slice_head(event->domain, DOMAIN_MAX),
+                              .state = state,
+                              .reason = reason,
+                              .whose = whose};
+    differ_in(&differences->by_key, &differences->arena, &what, n);
+    what.bucket = 0;
+    what.domain = (struct slice){0};
+    differ_in(&differences->totals, &differences->arena, &what, n);
+}
+
+static bool totals_write(struct db *db, struct fault *why, struct differences *differences)
+{
+    enum { WIDTH = 6 };
+    struct value *values = ARENA_ARRAY(&differences->arena, struct value, differences->totals.count * WIDTH + 1);
+    size_t rows = 0, at = 0;
+    for (struct map_entry *entry; (entry = map_walk(&differences->totals, &at));) {
+        const struct difference *total = entry->value;
+        if (!total->n)
+            continue;
+        struct value *row = &values[rows++ * WIDTH];
+        row[0] = V_INT((int64_t)total->campaign_id);
+        row[1] = V_INT(db_ids(db)->node);
+        row[2] = V_INT(total->state);
+        row[3] = V_INT(total->reason);
+        row[4] = V_INT(total->whose);
+        row[5] = V_INT(total->n);
     }
-    difference->n += n;
+    return db_do_many(db, why,
+                      "INSERT INTO count_total (campaign_id, node, state, reason, whose, n) VALUES ($1, $2, $3, $4, "
+                      "$5, $6) ON CONFLICT (campaign_id, node, state, reason, whose) DO UPDATE SET n = count_total.n + "
+                      "excluded.n",
+                      values, WIDTH, rows, NULL);
 }
 
 static bool differences_write(struct db *db, struct fault *why, struct differences *differences)
@@ -206,8 +244,10 @@ bool report_take(void *context, struct db *db, struct fault *why, const struct e
     bool ok = reasons_before(db, why, events, count, &differences.arena, before);
     for (size_t i = 0; ok && i < count; i++)
         count_event(&differences, &events[i], &before[i]);
-    ok = ok && differences_write(db, why, &differences) && engaged_take(db, why, events, count);
+    ok = ok && differences_write(db, why, &differences) && totals_write(db, why, &differences) &&
+         engaged_take(db, why, events, count);
     map_release(&differences.by_key);
+    map_release(&differences.totals);
     arena_release(&differences.arena);
     if (context)
         tally_rates(context, events, count);

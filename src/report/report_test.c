@@ -2,7 +2,7 @@
  * accepted = the sum of the ten; R34), by reason and receiver (S8, S80). */
 #include "base/random.h"
 #include "report/report.h"
-#include "store/testing.h"
+#include "report/testing.h"
 
 static const time_ms NOW = 1795000000000;
 enum { DELIVERIES = 400, CAMPAIGNS = 2 };
@@ -116,6 +116,7 @@ static bool read_some(struct db *db, struct fault *why, void *context)
 
 static void check_against_truth(struct test_store *test, const struct history *history, uint64_t campaign_id)
 {
+    assert_totals_agree(test);
     struct fault why = {0};
     struct arena arena = {0};
     struct report_totals want = {0}, got;
