@@ -116,39 +116,46 @@ static void nobody_stands_in_anothers_way(void **state)
     leave(fixture);
 }
 
+static int accepted_by_both(const struct receiver *receivers)
+{
+    return atomic_load(&receivers[0].accepted) + atomic_load(&receivers[1].accepted);
+}
+static void wait_for_both(const struct receiver *receivers, int more)
+{
+    for (int i = 0, from = accepted_by_both(receivers); i < 15000 && accepted_by_both(receivers) < from + more; i++)
+        receiver_pause(2);
+}
 /* Two brands on one full site, one of them first and with many more mails: half each once both are there. Then three
  * to one. */
 static void two_brands_share_a_full_site(void **state)
 {
+    enum { RATE = 40 }; /* far below what a busy machine does: where nothing is full, nobody shares */
     HOUSE(fixture, state, 2);
-    struct sites *sites = open_house_with(fixture, "connections: 3\nrate: 100/s\n");
-    crowd(fixture, 1300, "google0.example");
+    struct sites *sites = open_house_with(fixture, "connections: 3\nrate: 40/s\n");
+    crowd(fixture, 800, "google0.example");
     submit_as(fixture, 71, 5);
-    wait_until_accepted(&receivers[0], 50);
+    wait_until_accepted(&receivers[0], RATE);
     fixture->count = 0;
-    crowd(fixture, 1200, "google1.example");
+    crowd(fixture, 700, "google1.example");
     submit_as(fixture, 72, 6);
-    wait_until_accepted(&receivers[1], 10);
+    wait_until_accepted(&receivers[1], RATE / 8);
+    wait_for_both(receivers, 2 * RATE); /* what was claimed before has gone */
     for (int weight = 1; weight <= 3; weight += 2) {
-        /* many claims long: on a busy machine one of them comes late. Turns are up to LANE_TURN and three times that:
-         * what the window cuts off one of them is at most 0.05 of the share */
-        int a = atomic_load(&receivers[0].accepted), b = atomic_load(&receivers[1].accepted),
-            window = weight == 1 ? 450 : 640;
-        for (int i = 0;
-             i < 8000 && atomic_load(&receivers[0].accepted) + atomic_load(&receivers[1].accepted) < a + b + window;
-             i++)
-            receiver_pause(2);
+        /* Turns are up to LANE_TURN mails and three times that: whole rounds are looked at, several, for on a busy
+         * machine a claim comes late */
+        int a = atomic_load(&receivers[0].accepted), b = atomic_load(&receivers[1].accepted);
+        wait_for_both(receivers, (weight + 1) * LANE_TURN * (weight == 1 ? 3 : 2));
         a = atomic_load(&receivers[0].accepted) - a;
         b = atomic_load(&receivers[1].accepted) - b;
         double share = (double)b / (a + b), want = weight / (weight + 1.0);
-        if (share < want - 0.06 || share > want + 0.06)
+        if (share < want - 0.1 || share > want + 0.1)
             fail_msg("weight %d: %d and %d", weight, a, b);
         if (weight == 3)
             break;
         test_write(fixture->store.store, do_run,
                    (char[]){"INSERT INTO brand (id, name, from_name, from_address, return_path_domain, link_base, "
                             "created_ms, weight) VALUES (72, 'b', '', '', '', '', 1, 3) ON CONFLICT DO NOTHING"});
-        receiver_pause(3500); /* the weight is read, and what was claimed before has gone */
+        wait_for_both(receivers, 7 * RATE / 2); /* the weight is read, and likewise */
     }
     engine_stop(fixture->engine, 2000);
     fixture->engine = NULL;
