@@ -1,6 +1,7 @@
 """Small commands that look at a store, on both: which servers there are (node list); what happens, from a place on (event tail); its schema (migrate). And one that
 needs none: what an address looks like (check address; S22, D17)."""
 import json
+import os
 import re
 import subprocess
 
@@ -29,6 +30,17 @@ def nodes(tap, words, todoke):
     tap.equal(todoke.run("node", "kill").returncode, 2, f"{words}: there is no other verb")
     checked, done = todoke.json("migrate", "--check"), todoke.json("migrate")
     tap.ok(checked["steps"] == done["steps"] == [] and checked["from"] == done["to"] > 40, f"{words}: there is nothing to migrate", f"{checked} {done}")
+
+
+def settings(tap, words, place, todoke):
+    """Who works at the server's machine need not say where the store is: its settings do."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TODOKE_")}
+    env["TODOKE_CONFIG"] = place.write("todoke.yaml", f"store: {todoke.store}\nkey_file: {todoke.key}\n")
+    said = subprocess.run([TODOKE, "source", "list"], capture_output=True, text=True, env=env, cwd=place.dir, timeout=60, check=False)
+    tap.ok(said.returncode == 0 and "127.66.0.9" in said.stdout, f"{words}: the server's settings say where the store is", said.stdout + said.stderr)
+    env["TODOKE_STORE"] = place.path("elsewhere.db")
+    said = subprocess.run([TODOKE, "queue", "list"], capture_output=True, text=True, env=env, cwd=place.dir, timeout=60, check=False)
+    tap.ok(said.returncode == 2 and "elsewhere.db" in said.stderr, f"{words}: $TODOKE_STORE goes before", said.stdout + said.stderr)
 
 
 def events(tap, words, place, todoke):
@@ -85,5 +97,6 @@ with Tap() as shown:
         with Place("commands") as place:
             todoke = place.installation(store=store_url, zone=ZONE)
             nodes(shown, store_name, todoke)
+            settings(shown, store_name, place, todoke)
             events(shown, store_name, place, todoke)
             todoke.stop()

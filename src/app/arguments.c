@@ -1,5 +1,6 @@
 #include "app/arguments.h"
 
+#include "app/config.h"
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -75,6 +76,27 @@ static const char *first_of(const char *given, const char *variable, const char 
 {
     const char *set = getenv(variable);
     return given ? given : set && *set ? set : fallback;
+}
+
+static void settle(const char *variable, const char *value, const char *fallback)
+{
+    if (strcmp(value, fallback) != 0)
+        setenv(variable, value, 0);
+}
+
+void arguments_from_settings(void)
+{
+    const char *store = getenv("TODOKE_STORE"), *key = getenv("TODOKE_KEY_FILE");
+    const char *file = store && *store && key && *key ? NULL : arguments_config(NULL);
+    SCOPED(config) config = {0};
+    struct fault ignored;
+    if (!file)
+        return;
+    config_init(&config);
+    if (!config_load(&config, file, &ignored))
+        return;
+    settle("TODOKE_STORE", config.store.text, "todoke.db");
+    settle("TODOKE_KEY_FILE", config.key_file.text, "todoke.key");
 }
 
 const char *arguments_store(const char *given)

@@ -26,6 +26,10 @@ NODISCARD bool arguments_only(const struct argument *table, const char *verb, co
 
 /* --lang, else the locale's, else English. INPUT: neither ja nor en. */
 NODISCARD bool arguments_lang(const char *given, enum lang *lang, struct fault *why);
+/* Where the environment says nothing, the settings file of this machine's server does (arguments_config): its store and
+ * key_file become $TODOKE_STORE and $TODOKE_KEY_FILE. Before there are threads. A file that cannot be read says
+ * nothing. */
+void arguments_from_settings(void);
 /* --store, else $TODOKE_STORE, else ./todoke.db. */
 const char *arguments_store(const char *given);
 /* --key-file, else $TODOKE_KEY_FILE, else ./todoke.key. */

@@ -19,7 +19,7 @@ static const char usage[] =
     "hands),\n"
     "when a receiver's answers are not believed, and 21 days before a certificate of ours expires. --open: not "
     "acknowledged yet.\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct alarm_arguments {
     const char *store, *limit, *lang, *by;

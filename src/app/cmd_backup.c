@@ -34,8 +34,8 @@ static const char usage[] =
     "  --plain          not sealed: whoever gets FILE reads everybody's addresses. DKIM keys and other secrets stay "
     "sealed\n"
     "  --force          FILE is there already: replace it\n"
-    "  --key-file FILE  default $TODOKE_KEY_FILE, else ./todoke.key\n"
-    "  --store URL      the store; default $TODOKE_STORE, else ./todoke.db\n"
+    "  --key-file FILE  default $TODOKE_KEY_FILE, the server's settings, ./todoke.key\n"
+    "  --store URL      the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n"
     "\n"
     "Exit status 1: written, but the books of the store do not balance (todoke queue audit).\n";
 

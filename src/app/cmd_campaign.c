@@ -25,7 +25,7 @@ static const char campaign_usage[] =
     "--count: links lead through the brand's --links, a pixel tells of opens; people and machines are counted apart.\n"
     "NAME is the campaign's name or id. A running server sends; these commands only say what is wanted. cancel ends a\n"
     "campaign for good: nothing of it starts any more, and what it still owes becomes cancelled.\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct campaign_arguments {
     const char *store, *brand, *list, *subject, *html, *text, *lang, *reason, *count;
@@ -267,7 +267,7 @@ static const char brand_usage[] =
     "Makes a brand and its DKIM key, and prints the DNS record to publish.\n"
     "  --return-path DOMAIN  error mail comes back to b-<token>@DOMAIN: its MX must be this server\n"
     "  --links URL           in front of every public link\n"
-    "  --store URL, --key-file FILE   defaults: $TODOKE_STORE or ./todoke.db, $TODOKE_KEY_FILE or ./todoke.key\n";
+    "  --store URL, --key-file FILE   defaults: $TODOKE_STORE, $TODOKE_KEY_FILE, the server's settings, files here\n";
 
 struct brand_add {
     struct brand brand;

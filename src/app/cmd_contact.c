@@ -27,7 +27,7 @@ static const char usage[] = "usage: todoke contact import FILE --list NAME [--br
                             "broken changes nothing; rows that are\n"
                             "no people go to FILE.rejected.csv with their line and why. --check only looks. The same "
                             "command goes on after a crash.\n"
-                            "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+                            "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct contact_arguments {
     const char *store, *list, *brand, *encoding, *email_column, *consent, *rejects, *search, *limit;

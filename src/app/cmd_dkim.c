@@ -35,7 +35,7 @@ static const char usage[] =
     "  --domain DOMAIN  default: the domain of the brand's sender\n"
     "  --selector NAME  of the new key; default: todoke and the month, todoke202611\n"
     "  --dns FILE       answers from data instead of the DNS\n"
-    "  --store URL, --key-file FILE   defaults: $TODOKE_STORE or ./todoke.db, $TODOKE_KEY_FILE or ./todoke.key\n";
+    "  --store URL, --key-file FILE   defaults: $TODOKE_STORE, $TODOKE_KEY_FILE, the server's settings, files here\n";
 
 struct options {
     const char *domain, *selector, *algorithm, *out, *key, *now, *store, *key_file, *dns;

@@ -28,7 +28,7 @@ static const char usage[] =
     "                  A FILE that is not there yet begins with the first event of all\n"
     "  --type KIND     only these: bounced, or delivered,opened,clicked\n"
     "  --last 0        only what happens from now on\n"
-    "  --store URL     the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL     the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 enum { LAST_USUAL = 20, LAST_MOST = 200, PAGE = 500, FOLLOW_MS = 500, LINE_MAX_BYTES = 64 * 1024 };
 

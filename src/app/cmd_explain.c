@@ -25,7 +25,7 @@ static const char usage[] =
     "and rates by\n"
     "source, what waits there and why, and when it will be done. Asks the running servers; without one it tells what "
     "the store knows.\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 #define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))
 

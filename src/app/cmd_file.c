@@ -27,7 +27,7 @@ static const char usage[] =
     "  --days N      so long it can be downloaded, 1 to 399; default 30\n"
     "  --type TYPE   its media type; default by the name's ending\n"
     "  --brand B     whose templates find it; default the only brand there is\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 enum { DAYS_MOST = 399, LIST_STEP = 500 };
 

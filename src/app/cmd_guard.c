@@ -19,7 +19,7 @@ static const char usage[] =
     "nobody\n"
     "is excluded, and a few mails are tried again from time to time (docs/policy.md). The server carries out the "
     "wish.\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 static bool held_count(struct desk *desk, struct slice site, int64_t *count, struct fault *why)
 {

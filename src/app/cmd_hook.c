@@ -22,8 +22,8 @@ static const char usage[] =
     "shown\n"
     "once. Only a 2xx counts; anything else is tried again for three days, then the webhook is given up with an "
     "alarm.\n"
-    "  --store URL       the store; default $TODOKE_STORE, else ./todoke.db\n"
-    "  --key-file FILE   the key that seals secrets; default $TODOKE_KEY_FILE, else ./todoke.key\n";
+    "  --store URL       the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n"
+    "  --key-file FILE   the key that seals secrets; default $TODOKE_KEY_FILE, the server's settings, ./todoke.key\n";
 
 struct given {
     const char *store, *key_file, *kinds, *brand, *from, *limit;

@@ -14,7 +14,7 @@ static const char usage[] =
     "\n"
     "A mail is put aside when its reader died of it, or when what it means cannot be written; the others never wait "
     "for it.\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 static const struct slice states[] = {SLICE_INIT("new"), SLICE_INIT("read"), SLICE_INIT("put_aside")};
 

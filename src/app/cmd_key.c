@@ -37,12 +37,12 @@ static const char usage[] =
     "all)\n"
     "  --per-hour N   recipients an hour at most by SMTP (default: no limit)\n"
     "  --days N     it expires after so many days (default: never)\n"
-    "  --store URL  default: $TODOKE_STORE or ./todoke.db\n"
+    "  --store URL  default: $TODOKE_STORE, the server's settings, ./todoke.db\n"
     "\n"
     "rotate: KIND is return_path, shared_path, link (unsubscribe), click, open, preferences, confirm or file. A "
     "running\n"
     "server reads the new key within a minute and signs with it after five; the eight newest keys of a kind verify.\n"
-    "  --key-file FILE  the key that seals secrets; default $TODOKE_KEY_FILE, else ./todoke.key\n";
+    "  --key-file FILE  the key that seals secrets; default $TODOKE_KEY_FILE, the server's settings, ./todoke.key\n";
 
 struct key_arguments {
     const char *store, *days, *scope, *brand, *rate, *from, *per_hour, *key_file;

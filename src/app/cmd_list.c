@@ -19,7 +19,7 @@ static const char usage[] = "usage: todoke list [--json]                        
                             "                                           preferences, and on a form where anybody may\n"
                             "                                           ask to be on it and confirms by mail\n"
                             "\n"
-                            "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+                            "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct list_change {
     struct desk *desk;

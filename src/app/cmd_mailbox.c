@@ -23,8 +23,8 @@ static const char usage[] =
     "them\n"
     "(docs/mailboxes.md). The password is read from the file's first line and kept sealed.\n"
     "  --loopback        of test: nothing but this machine may be connected to\n"
-    "  --store URL       the store; default $TODOKE_STORE, else ./todoke.db\n"
-    "  --key-file FILE   the key that seals secrets; default $TODOKE_KEY_FILE, else ./todoke.key\n";
+    "  --store URL       the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n"
+    "  --key-file FILE   the key that seals secrets; default $TODOKE_KEY_FILE, the server's settings, ./todoke.key\n";
 
 struct given {
     const char *store, *key_file, *kind, *host, *user, *password_file, *tls, *port, *folder, *ca, *after, *every;

@@ -18,7 +18,7 @@ static const char usage[] =
     "backup).\n"
     "\n"
     "  --check       only says what would be done; exit status 1 when there is something\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 static void print_json(const struct migration *migration, bool is_check)
 {

@@ -18,7 +18,7 @@ static const char usage[] =
     "not said so in time, and others take over at any moment) or stopped. One of them leads: what must be done by one "
     "only is its\n"
     "work. A source of no node is everybody's (docs/nodes.md).\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n"
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n"
     "\n"
     "Exit status 1: none is alive.\n";
 

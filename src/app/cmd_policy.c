@@ -22,7 +22,7 @@ static const char usage[] =
     "The setting `policy` of the server chooses for all brands that have none of their own. docs/policy.md explains "
     "the keys.\n"
     "  --folder DIR  policies of your own; default /etc/todoke/policy\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct policy_arguments {
     const char *store, *folder, *brand, *threshold, *days, *preset, *lang;

@@ -40,7 +40,7 @@ static const char usage[] =
     "delivery's last reply. --dry-run only counts. The running server carries an order out "
     "in slices; without one it waits for\n"
     "its start. orders: who ordered what, and how far it is.\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct queue_arguments {
     const char *store, *state, *campaign, *limit;

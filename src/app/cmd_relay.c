@@ -20,7 +20,7 @@ static const char usage[] =
     "no password is sent. Port 587 (the default) and others speak STARTTLS, 465 is TLS from the first byte. A running\n"
     "server follows within a few seconds.\n"
     "  --password-file FILE  its first line; \"-\" reads standard input. Kept sealed by the key file\n"
-    "  --store URL, --key-file FILE   defaults: $TODOKE_STORE or ./todoke.db, $TODOKE_KEY_FILE or ./todoke.key\n";
+    "  --store URL, --key-file FILE   defaults: $TODOKE_STORE, $TODOKE_KEY_FILE, the server's settings, files here\n";
 
 enum { PASSWORD_MOST = 1000 };
 

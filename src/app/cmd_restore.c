@@ -35,8 +35,8 @@ static const char usage[] =
     "\n"
     "  --owed send      what was owed is simply due: for a backup after which nothing was sent\n"
     "  --force          the store is not empty: replace it\n"
-    "  --key-file FILE  that sealed the backup; default $TODOKE_KEY_FILE, else ./todoke.key\n"
-    "  --store URL      the store; default $TODOKE_STORE, else ./todoke.db\n"
+    "  --key-file FILE  that sealed the backup; default $TODOKE_KEY_FILE, the server's settings, ./todoke.key\n"
+    "  --store URL      the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n"
     "\n"
     "Exit status 1: restored, but the books of the store do not balance (todoke queue audit).\n";
 

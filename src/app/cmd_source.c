@@ -39,7 +39,7 @@ static const char usage[] =
     "  --ehlo NAME       the name said in EHLO: should resolve to the address, and the address back to it\n"
     "  --public-ip IP    what receivers see, when it is another one (NAT): health checks are about that\n"
     "  --site S          a plan for one site (google, docomo ...); without it for all sites together\n"
-    "  --store URL       the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL       the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct source_arguments {
     const char *store, *ehlo, *pool, *weight, *public_ip, *node, *warm_up, *site, *recipients;

@@ -17,7 +17,7 @@ static const char usage[] =
     "       todoke suppress list [--why WHY] [--search TEXT] [--limit N] [--json]\n"
     "\n"
     "Without --brand it is for all brands.\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct suppress_arguments {
     const char *store, *why, *brand, *search, *limit;

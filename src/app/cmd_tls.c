@@ -38,7 +38,7 @@ static const char usage[] =
     "seen lists the MX hosts that were met in TLS where that rule holds; forget HOST when one has really given TLS "
     "up.\n"
     "  --config FILE  the server's settings; default: $TODOKE_CONFIG, or /etc/todoke/todoke.yaml when it is there\n"
-    "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
+    "  --store URL  default: $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct rule_change {
     const char *kind;
@@ -225,7 +225,7 @@ static const char report_usage[] =
     "tlsrpt.from), or why "
     "they did not.\n"
     "Days are kept until they are deleted with the rest of the statistics.\n"
-    "  --store URL  default: $TODOKE_STORE or ./todoke.db\n";
+    "  --store URL  default: $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 static bool print_report(void *context, struct slice domain, struct slice json, struct fault *why)
 {

@@ -34,7 +34,7 @@ static const char usage[] =
     "the store together.\n"
     "  --once        one frame, without control characters; so too when the output is no terminal\n"
     "  --json        one frame, as JSON\n"
-    "  --store URL   the store; default $TODOKE_STORE, else ./todoke.db\n";
+    "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 enum { SECOND_MS = 1000, WISH_EVERY = 5 /* frames */, COLUMNS = 80, LINES = 24, LINES_MOST = 200, ALARMS_SHOWN = 5 };
 #define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))

@@ -1,4 +1,5 @@
 /* main.c - find the command and run it */
+#include "app/arguments.h"
 #include "app/command.h"
 #include "app/libraries.h"
 
@@ -48,6 +49,8 @@ int main(int argc, char **argv)
         puts("todoke " TODOKE_VERSION);
         return 0;
     }
+    if (!slice_equal(word, SLICE("serve"))) /* it reads its settings itself, all of them, in its own time */
+        arguments_from_settings();
     for (size_t i = 0; commands[i].name; i++)
         if (slice_equal(word, slice_str(commands[i].name)))
             return commands[i].run(argc - 1, argv + 1);
