@@ -6,9 +6,10 @@
 const uint64_t EVENT_PROBLEMS = EVENT_BIT(EVENT_DEFERRED) | EVENT_BIT(EVENT_BOUNCED) | EVENT_BIT(EVENT_EXPIRED) |
                                 EVENT_BIT(EVENT_DELAY_NOTICE) | EVENT_BIT(EVENT_COMPLAINT) |
                                 EVENT_BIT(EVENT_AUTOREPLY) | EVENT_BIT(EVENT_UNVERIFIED);
-/* word for word the condition of the partial indexes, or SQLite does not use them */
-/* EVENT_PROBLEMS, in the words of the indexes (data/schema/0020_predicate.sql) */
+/* Word for word the conditions of the partial indexes, or SQLite does not use them: EVENT_PROBLEMS
+ * (data/schema/0020_predicate.sql), and the few among them that are asked for by themselves (0047_event_rare.sql). */
 #define IS_PROBLEM "((553072 >> kind) & 1) = 1"
+#define IS_RARE    "((532480 >> kind) & 1) = 1"
 
 /* ── statements put together from conditions ── */
 
@@ -73,6 +74,11 @@ static size_t page_limit(size_t limit)
 
 static void ask_kinds(struct question *question, uint64_t kinds)
 {
+    if (kinds == EVENT_BIT(EVENT_COMPLAINT) || kinds == EVENT_BIT(EVENT_UNVERIFIED)) {
+        buf_text(&question->sql, " AND " IS_RARE);
+        ask(question, "kind = ?", V_INT(kinds == EVENT_BIT(EVENT_COMPLAINT) ? EVENT_COMPLAINT : EVENT_UNVERIFIED));
+        return;
+    }
     if (!kinds || (kinds & EVENT_PROBLEMS) == EVENT_PROBLEMS)
         return;
     buf_text(&question->sql, " AND kind IN (0"); /* no kind has number 0 */
@@ -107,8 +113,10 @@ static void ask_problems(struct question *question, struct db *db, const struct 
         ask(question, "site = ?", V_TEXT(filter->site));
     if (filter->status.len)
         ask(question, "status = ?", V_TEXT(filter->status));
-    if (filter->since)
+    if (filter->since) {
         ask(question, "at_ms >= ?", V_INT(filter->since));
+        ask(question, "id >= ?", V_INT((int64_t)id_first_of(filter->since))); /* an event is written when it is over */
+    }
     if (filter->until)
         ask(question, "at_ms < ?", V_INT(filter->until));
     if (filter->text.len)

@@ -136,11 +136,12 @@ static bool plan_read(struct db *db, struct fault *why, const struct allowance_a
 static bool complaints_lately(struct db *db, struct fault *why, struct slice group, time_ms now, int64_t *complaints)
 {
     bool is_all = slice_equal(group, SLICE("*"));
+    time_ms from = (allowance_day(now) - 1) * DAYS_MS(1);
     return db_query_ints(db, why,
-                         "SELECT COUNT(*) FROM event WHERE kind = 13 AND ((553072 >> kind) & 1) = 1 AND at_ms >= "
-                         "$1 AND at_ms < $2 AND ($3 = 1 OR site = $4)",
-                         VALUES(V_INT((allowance_day(now) - 1) * DAYS_MS(1)), V_INT(allowance_day(now) * DAYS_MS(1)),
-                                V_INT(is_all), V_TEXT(group)),
+                         "SELECT COUNT(*) FROM event WHERE kind = 13 AND ((532480 >> kind) & 1) = 1 AND id >= $5 AND "
+                         "at_ms >= $1 AND at_ms < $2 AND ($3 = 1 OR site = $4)",
+                         VALUES(V_INT(from), V_INT(allowance_day(now) * DAYS_MS(1)), V_INT(is_all), V_TEXT(group),
+                                V_INT((int64_t)id_first_of(from))),
                          complaints, 1, NULL);
 }
 
