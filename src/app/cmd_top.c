@@ -36,7 +36,15 @@ static const char usage[] =
     "  --json        one frame, as JSON\n"
     "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
-enum { SECOND_MS = 1000, WISH_EVERY = 5 /* frames */, COLUMNS = 80, LINES = 24, LINES_MOST = 200, ALARMS_SHOWN = 5 };
+enum {
+    SECOND_MS = 1000,
+    WISH_EVERY = 5 /* frames */,
+    COLUMNS = 80,
+    COLUMNS_UNCUT = 1000,
+    LINES = 24,
+    LINES_MOST = 200,
+    ALARMS_SHOWN = 5
+};
 #define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))
 
 struct sample {
@@ -366,7 +374,11 @@ static bool live(struct desk *desk, enum lang lang, struct fault *why)
 static bool once(struct desk *desk, enum lang lang, bool is_json, struct fault *why)
 {
     struct sample samples[2] = {{{0}}, {{0}}};
-    struct frame frame = {.arena = &desk->arena, .columns = COLUMNS, .most = LINES_MOST};
+    struct frame frame = {.arena = &desk->arena, .columns = COLUMNS_UNCUT, .most = LINES_MOST}; /* for scripts: whole */
+    if (isatty(STDOUT_FILENO)) {
+        screen_size(&frame);
+        frame.most = LINES_MOST;
+    }
     bool ok = sample_take(desk, true, &samples[0], why);
     if (ok) {
         world_pause(&desk->world, SECOND_MS);
