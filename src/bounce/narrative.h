@@ -43,4 +43,11 @@ bool narrative_is_role(struct slice address);
 void narrative_read(struct slice text, struct slice own, struct slice to, struct arena *arena,
                     struct narrative *narrative);
 
+/* A line that says that the original mail follows; the first line of one: a header field that only a mail that has
+ * travelled carries. */
+bool narrative_announces_original(struct slice line);
+bool narrative_begins_original(struct slice line);
+/* What rules and frames are drawn with. */
+bool narrative_is_rule(char c);
+
 #endif

@@ -54,6 +54,14 @@ struct evidence {
 /* `text`: the words of the diagnostic. */
 void row_judge(struct reading *r, struct bounce_row *row, struct slice text, const struct evidence *evidence);
 
+/* The part of an entry's lines that says why: from the reply on, or its first paragraph. Raw: its lines are still
+ * apart. */
+struct slice entry_words(struct slice text);
+
+/* read_dsn.c: a row for each recipient of a delivery status. False: it has none. */
+struct narrative;
+bool dsn_rows(struct reading *r, struct slice fields, const struct narrative *n);
+
 /* One kind each: false when the mail is not of that kind. */
 bool complaint_read(struct reading *r);
 bool notify_read(struct reading *r, struct slice text); /* Amazon SES notifications in JSON */

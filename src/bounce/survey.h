@@ -40,5 +40,7 @@ bool survey_tells_failure(struct slice text);
 bool survey_tells_delay(struct slice text);
 /* Words of automatic answers: absent, on holiday, no longer here. */
 bool survey_tells_absence(struct slice text);
+/* Words that want the reader to click, sign in, or confirm something. */
+bool survey_tells_lure(struct slice text);
 
 #endif

@@ -1,4 +1,5 @@
-/* survey_tells.c - what the text of a mail tells in words that programs use: failure, delay, absence (RFC 3834) */
+/* survey_tells.c - what the text of a mail tells in words that programs use: failure, delay, absence (RFC 3834); or
+ * that thieves use */
 #include "bounce/survey.h"
 
 #include "bounce/phrase.h"
@@ -279,6 +280,22 @@ bool survey_tells_absence(struct slice text)
         {SLICE_INIT("不在のため、メール"), 1},
         {SLICE_INIT("不在となり"), 1},
         {SLICE_INIT("不在です"), 1},
+    };
+    static struct phrases set = PHRASES(rows);
+    return scan_any(text, &set);
+}
+
+bool survey_tells_lure(struct slice text)
+{
+    static const struct phrase rows[] = {
+        {SLICE_INIT("release message"), 1},  {SLICE_INIT("release pending"), 1},  {SLICE_INIT("verify your"), 1},
+        {SLICE_INIT("confirm your"), 1},     {SLICE_INIT("update your"), 1},      {SLICE_INIT("password"), 1},
+        {SLICE_INIT("upgrade your"), 1},     {SLICE_INIT("increase your"), 1},    {SLICE_INIT("review message"), 1},
+        {SLICE_INIT("retrieve message"), 1}, {SLICE_INIT("recover message"), 1},  {SLICE_INIT("view message"), 1},
+        {SLICE_INIT("sign in"), 1},          {SLICE_INIT("log in"), 1},           {SLICE_INIT("login"), 1},
+        {SLICE_INIT("click here"), 1},       {SLICE_INIT("deactivated"), 1},      {SLICE_INIT("your account will"), 1},
+        {SLICE_INIT("パスワード"), 1},       {SLICE_INIT("アカウントを確認"), 1}, {SLICE_INIT("こちらをクリック"), 1},
+        {SLICE_INIT("ログインして"), 1},
     };
     static struct phrases set = PHRASES(rows);
     return scan_any(text, &set);
