@@ -3,7 +3,7 @@
  * UTF-8 is parsed where it lies. Anything else is converted piece by piece into `window`; when the window ends inside a
  * record, what is left moves to its front and more is converted behind it, and the record is parsed again (it is at
  * most CSV_RECORD_MAX long and a piece is as long as that, so this happens once for each piece). */
-#include "audience/csv.h"
+#include "audience/csv_inside.h"
 
 #include "base/utf8.h"
 #include "mime/charset.h"
@@ -30,109 +30,6 @@ struct csv {
     struct buf scratch; /* unescaped fields of the current record */
     struct slice fields[CSV_COLUMNS_MAX];
 };
-
-/* ── encodings ── */
-
-/* Names that people use, as ours and as iconv's. */
-static const struct {
-    struct slice word, encoding;
-} encodings[] = {
-    {SLICE_INIT("utf-8"), SLICE_INIT("utf-8")},
-    {SLICE_INIT("utf8"), SLICE_INIT("utf-8")},
-    {SLICE_INIT("us-ascii"), SLICE_INIT("utf-8")},
-    {SLICE_INIT("cp932"), SLICE_INIT("cp932")},
-    {SLICE_INIT("shift_jis"), SLICE_INIT("cp932")},
-    {SLICE_INIT("shift-jis"), SLICE_INIT("cp932")},
-    {SLICE_INIT("sjis"), SLICE_INIT("cp932")},
-    {SLICE_INIT("windows-31j"), SLICE_INIT("cp932")},
-    {SLICE_INIT("euc-jp"), SLICE_INIT("euc-jp")},
-    {SLICE_INIT("iso-2022-jp"), SLICE_INIT("iso-2022-jp")},
-    {SLICE_INIT("jis"), SLICE_INIT("iso-2022-jp")},
-    {SLICE_INIT("utf-16"), SLICE_INIT("utf-16le")},
-    {SLICE_INIT("utf-16le"), SLICE_INIT("utf-16le")},
-    {SLICE_INIT("utf-16be"), SLICE_INIT("utf-16be")},
-    {SLICE_INIT("windows-1252"), SLICE_INIT("windows-1252")},
-    {SLICE_INIT("iso-8859-1"), SLICE_INIT("windows-1252")},
-    {SLICE_INIT("latin1"), SLICE_INIT("windows-1252")},
-};
-
-static const char *iconv_name(struct slice encoding)
-{
-    if (slice_equal(encoding, SLICE("cp932")))
-        return "CP932";
-    if (slice_equal(encoding, SLICE("euc-jp")))
-        return "EUC-JP-MS";
-    if (slice_equal(encoding, SLICE("iso-2022-jp")))
-        return "EUC-JP-MS"; /* what unescape makes of it */
-    if (slice_equal(encoding, SLICE("utf-16le")))
-        return "UTF-16LE";
-    if (slice_equal(encoding, SLICE("utf-16be")))
-        return "UTF-16BE";
-    return "CP1252";
-}
-
-static bool encoding_of(struct slice word, struct slice *encoding)
-{
-    for (size_t i = 0; i < COUNT_OF(encodings); i++) {
-        if (slice_equal_caseless(word, encodings[i].word)) {
-            *encoding = encodings[i].encoding;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Files that are no CSV, by their first bytes. */
-static bool is_other_file(struct slice bytes, const char *name, struct fault *why)
-{
-    static const struct {
-        struct slice magic;
-        const char *what;
-    } files[] = {
-        {SLICE_INIT("PK\x03\x04"), "an Excel workbook (.xlsx) or zip archive: in Excel choose Save As, \"CSV UTF-8\""},
-        {SLICE_INIT("\xd0\xcf\x11\xe0"), "an old Excel workbook (.xls): in Excel choose Save As, \"CSV UTF-8\""},
-        {SLICE_INIT("%PDF-"), "a PDF: export the table as CSV"},
-        {SLICE_INIT("\x1f\x8b"), "compressed by gzip: unpack it first"},
-    };
-    for (size_t i = 0; i < COUNT_OF(files); i++) {
-        if (slice_starts(bytes, files[i].magic)) {
-            fault_set(why, FAULT_INPUT, "%s: this is not CSV but %s", name, files[i].what);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* ISO-2022-JP is EUC-JP with escapes instead of high bits. Done by hand because iconv's strict tables lack the NEC and
- * IBM characters (a circled 1, the company sign) that real files have between the same escapes. */
-static void unescape(struct slice bytes, struct buf *out)
-{
-    enum { ASCII, KANJI, KANA } set = ASCII;
-    for (size_t i = 0; i < bytes.len;) {
-        unsigned char c = (unsigned char)bytes.ptr[i];
-        struct slice rest = slice_from(bytes, i);
-        if (slice_starts(rest, SLICE("\x1b$B")) || slice_starts(rest, SLICE("\x1b$@"))) {
-            set = KANJI;
-            i += 3;
-        } else if (c == 0x1b && rest.len >= 3 && rest.ptr[1] == '(') {
-            set = rest.ptr[2] == 'I' ? KANA : ASCII;
-            i += 3;
-        } else if (c == '\r' || c == '\n' || set == ASCII || c < 0x21 || c > 0x7e) {
-            if (c == '\n')
-                set = ASCII; /* each line begins in ASCII (RFC 1468) */
-            buf_byte(out, (char)c);
-            i++;
-        } else if (set == KANA || i + 1 == bytes.len) {
-            buf_byte(out, (char)0x8e);
-            buf_byte(out, (char)(c | 0x80));
-            i++;
-        } else {
-            buf_byte(out, (char)(c | 0x80));
-            buf_byte(out, (char)(bytes.ptr[i + 1] | 0x80));
-            i += 2;
-        }
-    }
-}
 
 /* ── the window ── */
 
@@ -389,6 +286,27 @@ bool csv_next(struct csv *csv, struct csv_record *record, struct fault *why)
 
 /* ── opening ── */
 
+/* Files that are no CSV, by their first bytes. */
+static bool is_other_file(struct slice bytes, const char *name, struct fault *why)
+{
+    static const struct {
+        struct slice magic;
+        const char *what;
+    } files[] = {
+        {SLICE_INIT("PK\x03\x04"), "an Excel workbook (.xlsx) or zip archive: in Excel choose Save As, \"CSV UTF-8\""},
+        {SLICE_INIT("\xd0\xcf\x11\xe0"), "an old Excel workbook (.xls): in Excel choose Save As, \"CSV UTF-8\""},
+        {SLICE_INIT("%PDF-"), "a PDF: export the table as CSV"},
+        {SLICE_INIT("\x1f\x8b"), "compressed by gzip: unpack it first"},
+    };
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        if (slice_starts(bytes, files[i].magic)) {
+            fault_set(why, FAULT_INPUT, "%s: this is not CSV but %s", name, files[i].what);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Delimiters of the header line, outside quotes. */
 static char guess_delimiter(struct slice text)
 {
@@ -430,7 +348,7 @@ struct csv *csv_open(struct slice bytes, const char *name, struct slice encoding
         return NULL;
     size_t bom_len;
     struct slice detected = csv_detect(bytes, &bom_len), wanted = detected;
-    if (encoding.len && !slice_equal_caseless(encoding, SLICE("auto")) && !encoding_of(encoding, &wanted)) {
+    if (encoding.len && !slice_equal_caseless(encoding, SLICE("auto")) && !csv_encoding_of(encoding, &wanted)) {
         fault_set(
             why, FAULT_INPUT,
             "%s: there is no encoding \"%.*s\"; say auto, utf-8, cp932, euc-jp, iso-2022-jp, utf-16le, utf-16be or "
@@ -444,17 +362,17 @@ struct csv *csv_open(struct slice bytes, const char *name, struct slice encoding
     csv->has_bom = bom_len > 0 && slice_equal(wanted, detected);
     csv->bytes = slice_from(bytes, csv->has_bom ? bom_len : 0);
     csv->is_utf8 = slice_equal(wanted, SLICE("utf-8"));
-    csv->converter = csv->is_utf8 ? (iconv_t)-1 : charset_converter("UTF-8", iconv_name(wanted));
+    csv->converter = csv->is_utf8 ? (iconv_t)-1 : charset_converter("UTF-8", csv_iconv_name(wanted));
     buf_init(&csv->unescaped, bytes.len * 2);
     if (slice_equal(wanted, SLICE("iso-2022-jp"))) {
-        unescape(csv->bytes, &csv->unescaped);
+        csv_unescape_jis(csv->bytes, &csv->unescaped);
         csv->bytes = buf_slice(&csv->unescaped);
     }
     buf_init(&csv->window, WINDOW_MAX);
     buf_init(&csv->scratch, 4 * CSV_RECORD_MAX);
     if (!csv->is_utf8 && csv->converter == (iconv_t)-1) {
         fault_set(why, FAULT_WORLD, "%s: this system's iconv does not know %s (package libc-bin)", name,
-                  iconv_name(wanted));
+                  csv_iconv_name(wanted));
         csv_free(csv);
         return NULL;
     }
