@@ -34,8 +34,10 @@ struct egress {
         unsigned have;        /* reserved and not used */
         int64_t day, cap;
         enum allowance_bound bound;
-        bool is_asked, is_used_up;
-        time_ms ask_at;
+        bool is_asked;
+        bool has_no_more; /* the store has given out all of it, */
+        bool is_used_up;  /* and we have used what we had */
+        time_ms ask_at, give_back_at;
         unsigned delivered, deferred; /* not reported yet */
     } allowance;
     struct share *share, *opening; /* of mails and connections; of new connections. NULL: the address is ours alone */
@@ -92,13 +94,16 @@ void egress_opened(struct egress *egress, time_ms now);
 /* More connections than it may have now: those that end are not replaced. */
 bool egress_has_too_many(struct egress *egress, time_ms now);
 void egress_sent(struct egress *egress, time_ms now);
+/* Behind a pump of its site: what is reserved of the day and nobody waits for goes back, so that others may use it. 0:
+ * nothing of that kind; otherwise ms until then. */
+time_ms egress_settle(struct egress *egress, time_ms now);
 /* After anything that the pace was told: if it was lowered, these words did it. */
 void egress_lowered(struct egress *egress, const struct reply *reply, enum stage stage, struct slice remote);
 /* Its address could not be bound: not used for a while. */
 void egress_is_bad(struct egress *egress, const char *why, time_ms now);
 const struct pace_binding *egress_binding(struct egress *egress, time_ms now);
-/* Nothing may go that way now, whether something waits in memory or was given back for it: no source, a day that is used
- * up, a suspension, an open breaker. */
+/* Nothing may go that way now, whether something waits in memory or was given back for it: no source, a day that is
+ * used up, a suspension, an open breaker. */
 bool egress_is_shut(const struct egress *egress, time_ms now);
 void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
 bool allowances_return(struct worker *worker);

@@ -431,8 +431,12 @@ void worker_pump(struct worker *worker, struct site *site)
             egress->pace.binding = (struct pace_binding){.since = now};
     }
     share_settle(site->totals, now);
-    for (struct egress *egress = site->egresses; egress; egress = egress->next)
+    for (struct egress *egress = site->egresses; egress; egress = egress->next) {
         share_settle(egress->share, now);
+        time_ms wait = egress_settle(egress, now);
+        if (wait)
+            wake_in(site, wait);
+    }
     publish_appetite(site, now);
     give_back_surplus(worker, site);
     rest(worker, site, now);

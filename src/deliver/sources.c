@@ -4,8 +4,9 @@
  * one egress for each source of its pool. An egress goes with its site (forget.c) and never before: a source that
  * drains, is in trouble or was removed is not usable, opens nothing, and its connections end behind the mail under way.
  *
- * Daily limits (shape/allowance.h) are asked for in blocks through the store's writer; what a worker holds when it ends
- * goes back. */
+ * Daily limits (shape/allowance.h) are asked for in blocks through the store's writer, for those that wait and no more;
+ * what is left when nobody waits goes back, and so does what a worker holds when it ends. So a day ends with nothing
+ * unsent of its cap while mail waits for it, but for what was lost in a crash. */
 #include "deliver/engine_inside.h"
 #include "deliver/site.h"
 #include "deliver/slot.h"
@@ -18,6 +19,7 @@ enum {
     BLOCK_MOST = 100,
     BLOCKS_A_DAY = 50,
     ASK_AGAIN_MS = 15000, /* a cap that is used up, or a source without one: has somebody changed it? */
+    GIVE_BACK_MS = 2000,  /* nobody has waited for what is reserved */
     BAD_MS = 30000,       /* an address that cannot be bound */
     SAY_AGAIN_MS = 300000,
 };
@@ -261,7 +263,8 @@ void allowances_arrived(struct mailbox *mailbox, struct mail_item *items)
             allowance->day = asked->ask.day;
             allowance->bound = asked->ask.bound;
             allowance->cap = asked->ask.cap;
-            allowance->is_used_up = allowance->bound != ALLOWANCE_NONE && asked->ask.want && !asked->ask.granted;
+            allowance->has_no_more = allowance->bound != ALLOWANCE_NONE && asked->ask.want && !asked->ask.granted;
+            allowance->is_used_up = allowance->has_no_more && !allowance->have;
         }
         allowance->ask_at = now + ASK_AGAIN_MS;
         free(asked);
@@ -277,6 +280,31 @@ static unsigned block_of(const struct egress_allowance *allowance)
     return block < 1 ? 1 : block > BLOCK_MOST ? BLOCK_MOST : (unsigned)block;
 }
 
+/* How many of its site wait in memory. */
+static size_t waiting(const struct site *site)
+{
+    size_t count = site->raw + site->composing;
+    for (const struct destination *destination = site->first_busy; destination; destination = destination->next_busy)
+        count += destination->ready.count;
+    return count;
+}
+
+/* What to ask the store for now; 0: nothing. */
+static unsigned allowance_want(const struct egress *egress, bool is_known, time_ms now)
+{
+    const struct egress_allowance *allowance = &egress->allowance;
+    unsigned block = block_of(allowance);
+    bool is_bound = is_known && allowance->bound != ALLOWANCE_NONE && !allowance->has_no_more;
+    if (!is_bound && is_known && now < allowance->ask_at) /* free, or used up: somebody may change that */
+        return 0;
+    if (is_bound && allowance->have > block / 4)
+        return 0;
+    size_t demand = waiting(egress->site);
+    if (demand <= allowance->have)
+        return is_bound ? 0 : 1; /* one, for the question alone */
+    return demand - allowance->have < block ? (unsigned)(demand - allowance->have) : block;
+}
+
 /* 0: the next mail may count; otherwise ms to wait. */
 static time_ms allowance_wait(struct egress *egress, time_ms now)
 {
@@ -288,16 +316,15 @@ static time_ms allowance_wait(struct egress *egress, time_ms now)
     int64_t today = allowance_day(wall);
     if (allowance->day != today && !allowance->is_asked) {
         allowance->have = 0;
-        allowance->is_used_up = false;
+        allowance->has_no_more = allowance->is_used_up = false;
         allowance->bound = ALLOWANCE_NONE;
         allowance->day = 0; /* nothing is known of today yet */
     }
     bool is_known = allowance->day == today;
-    unsigned block = block_of(allowance);
     bool is_free = is_known && allowance->bound == ALLOWANCE_NONE;
-    bool wants_more = !is_free && !allowance->is_used_up && allowance->have <= block / 4;
-    if (!allowance->is_asked && !worker->is_stopping && (wants_more || now >= allowance->ask_at))
-        allowance_ask_for(egress, block, now);
+    unsigned want = allowance->is_asked || worker->is_stopping ? 0 : allowance_want(egress, is_known, now);
+    if (want)
+        allowance_ask_for(egress, want, now);
     if (is_free || (is_known && allowance->have))
         return 0;
     time_ms tomorrow = (today + 1) * DAYS_MS(1) - wall + 1;
@@ -354,8 +381,24 @@ void egress_sent(struct egress *egress, time_ms now)
     egress->sent++;
     share_turn_use(egress->share);
     share_turn_use(egress->site->totals);
-    if (egress->allowance.have)
-        egress->allowance.have--;
+    if (egress->allowance.have && --egress->allowance.have == 0)
+        egress->allowance.is_used_up = egress->allowance.has_no_more;
+}
+
+time_ms egress_settle(struct egress *egress, time_ms now)
+{
+    struct egress_allowance *allowance = &egress->allowance;
+    if (!allowance->have || allowance->is_asked || egress->site->first_busy || egress->site->composing) {
+        allowance->give_back_at = 0;
+        return 0;
+    }
+    if (!allowance->give_back_at)
+        allowance->give_back_at = now + GIVE_BACK_MS;
+    if (now < allowance->give_back_at)
+        return allowance->give_back_at - now;
+    allowance->give_back_at = 0;
+    egress_returns(egress);
+    return 0;
 }
 
 /* What the receiver made us do is worth a line. */

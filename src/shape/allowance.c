@@ -220,17 +220,19 @@ static bool reserve(struct db *db, struct fault *why, struct allowance_ask *ask,
         caps[count] = (struct cap){.most = warm, .bound = ALLOWANCE_WARM_UP};
         snprintf(caps[count++].group, GROUP_ROOM, "warm %.*s", SLICE_ARG(plan->group));
     }
-    int64_t granted = ask->want;
+    enum { PART = 8 };
+    int64_t least = INT64_MAX;
     for (size_t i = 0; i < count; i++) {
         if (!cap_open(db, why, ask, &caps[i]))
             return false;
         int64_t left = caps[i].most - caps[i].reserved;
-        if (ask->bound == ALLOWANCE_NONE || left < granted) {
-            ask->bound = caps[i].bound;
-            ask->cap = caps[i].most;
-        }
-        granted = left < granted ? left : granted;
+        if (left >= least)
+            continue;
+        least = left;
+        ask->bound = caps[i].bound;
+        ask->cap = caps[i].most;
     }
+    int64_t part = least > PART ? least / PART : least > 0, granted = part < ask->want ? part : ask->want;
     ask->granted = granted > 0 && count ? (unsigned)granted : 0;
     for (size_t i = 0; i < count && ask->granted; i++)
         if (!cap_take(db, why, ask, &caps[i]))

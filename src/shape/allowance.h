@@ -2,7 +2,8 @@
  *
  * Two limits of this kind: a rule's `daily` for each (source, site), and a source's warm-up plan for a site or for all
  * sites together. Both are given out in blocks that are written down before they are used: a crash loses what was left
- * of a block, and never sends more than the cap. Days are UTC.
+ * of a block, and never sends more than the cap. A block is an eighth of what is left at most, one of the last eight:
+ * so the end of a day is for whoever has mail, and not for who asked first. Days are UTC.
  *
  * A warm-up plan is a row: caps, one for each step. At the first use of a new day it goes a step on when the day before
  * used at least half of its cap, less than 5 % of its answers were deferrals, and less than one in 1,000 of its mails
@@ -26,7 +27,7 @@ struct allowance_ask {
     uint64_t source_id; /* 0: the system's choice of address */
     struct slice site;
     unsigned daily;  /* of the rule; 0: none */
-    unsigned want;   /* a block of so many; 0: only report */
+    unsigned want;   /* a block of so many at most; 0: only report */
     unsigned unused; /* of an earlier block of `unused_day`, given back */
     int64_t unused_day;
     unsigned delivered, deferred; /* since the last report, for the warm-up's judgement */
