@@ -46,6 +46,10 @@ class Story:
         return late
 
 
+def gone(todoke):
+    return [alarm for alarm in todoke.rows("alarm", "list") if alarm["kind"] == "tls_gone" and not alarm["ended"]]
+
+
 def story(tap, place):
     tale = Story(place, tap)
     for ip in (KEEPER, OTHER):
@@ -65,6 +69,8 @@ def story(tap, place):
     said = todoke.ok("explain", "message", str(late["delivery_id"]))
     tap.ok("Encryption has vanished" in said, "explain message says what happened", said)
     tap.ok("mx.k.example had TLS lately and offers it no more" in todoke.server.said(), "the log names the host")
+    alarm = until(lambda: gone(todoke), 10, "the alarm")[0]
+    tap.ok("mx.k.example" in alarm["title"]["en"] and "todoke tls forget mx.k.example" in alarm["text"]["en"] and "mx.k.example が暗号化" in alarm["title"]["ja"], "an alarm says so, and what to do (R32)", str(alarm))
     todoke.stop()
     todoke.serve()
     number = tale.send(todoke)
@@ -74,6 +80,7 @@ def story(tap, place):
     tale.receive(KEEPER, "--tls")
     until(lambda: {f"p{one}@k.example" for one in (1, 2, 3)} <= set(tale.taken(KEEPER)), 60, "all of it has gone by TLS")
     tap.ok(True, "with TLS back everything goes")
+    until(lambda: not gone(todoke), 10, "the alarm ends when TLS is back, after a restart, too")
     tale.receive(KEEPER)
     todoke.ok("tls", "forget", "mx.k.example")
     number = tale.send(todoke)

@@ -37,7 +37,9 @@
     X(UNVERIFIED_MAIL, unverified_mail)                                                                                \
     X(SITE_GUARD, site_guard)                                                                                          \
     X(CERTIFICATE, certificate)                                                                                        \
-    X(WEBHOOK, webhook) X(CREDENTIAL, credential) X(STORE_LOG, store_log) X(EVENT_FILE, event_file) X(REPLAY, replay)
+    X(WEBHOOK, webhook)                                                                                                \
+    X(CREDENTIAL, credential) X(STORE_LOG, store_log) X(EVENT_FILE, event_file) X(REPLAY, replay)                      \
+        X(TLS_GONE, tls_gone)
 #define ALARM_ENUM(NAME, word) ALARM_##NAME,
 enum alarm_kind { ALARM_KINDS(ALARM_ENUM) ALARM_KIND_COUNT };
 struct slice alarm_word(enum alarm_kind kind);
@@ -46,7 +48,7 @@ struct alarm_row {
     uint64_t id;
     enum alarm_kind kind;
     struct slice about; /* the site; the certificate's name; the webhook's id; the key's name and number; "events.file";
-                           the domain; empty: the installation */
+                           the domain; the host; empty: the installation */
     int64_t n,
         normal; /* how many when last looked at (site: percent; certificate: days left; log: MB); how many are usual */
     struct slice detail;                       /* JSON */

@@ -236,6 +236,18 @@ struct alarm_words alarm_words_ja(const struct alarm_row *row, struct arena *are
                 "から消してください。消すと、送り直されたメールの署名は無効になります。あわせて、だれでも"
                 "自由な文面のメールを送れるフォームやお試しのアカウントがないかも確かめてください。",
                 mails_of(row), SLICE_ARG(row->about))};
+    case ALARM_TLS_GONE:
+        return (struct alarm_words){
+            SAY("%.*s が暗号化(STARTTLS)を受け付けなくなりました", SLICE_ARG(row->about)),
+            SAY("最近まで TLS で送れていた受信先です。途中の何者かが STARTTLS "
+                "を隠して、メールを盗み見ようとしているおそれが"
+                "あります。TLS のルールが seen "
+                "なので、平文では送らず、メールは待たせています。回線やファイアウォール(SMTP "
+                "を書き換える機器)に心当たりがないか、ほかの回線からも STARTTLS が見えないかを確かめてください。"
+                "受信先が本当に TLS をやめたのなら todoke tls forget %.*s で平文の送信に戻せます。TLS "
+                "が戻れば、待たせた"
+                "メールは自動で送られ、この警告も消えます。",
+                SLICE_ARG(row->about))};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};
@@ -312,6 +324,17 @@ struct alarm_words alarm_words_en(const struct alarm_row *row, struct arena *are
                 "take the old selector out of your DNS: the copies then pass no more. And look for forms or trial "
                 "accounts by which strangers get a mail with words of their own signed.",
                 mails_of(row), SLICE_ARG(row->about))};
+    case ALARM_TLS_GONE:
+        return (struct alarm_words){SAY("%.*s takes no encryption (STARTTLS) any more", SLICE_ARG(row->about)),
+                                    SAY("Until lately mail went there by TLS. Somebody in between may hide STARTTLS, "
+                                        "to read the mail. The TLS rule "
+                                        "`seen` holds, so nothing goes in clear: the mail waits. Look for a device on "
+                                        "the way that rewrites SMTP, "
+                                        "and whether STARTTLS is offered to you elsewhere. If the receiver has really "
+                                        "given TLS up, `todoke tls "
+                                        "forget %.*s` lets mail go in clear. When TLS is back, what waits is sent by "
+                                        "itself, and this alarm ends.",
+                                        SLICE_ARG(row->about))};
     case ALARM_KIND_COUNT: break;
     }
     return (struct alarm_words){SLICE(""), SLICE("")};

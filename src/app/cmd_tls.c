@@ -1,4 +1,5 @@
 /* cmd_tls.c - todoke tls: rules about TLS to receivers; todoke tlsrpt: how it went, as reports have it (RFC 8460) */
+#include "alarm/alarm.h"
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
@@ -167,7 +168,8 @@ struct forgetting {
 static bool forget_run(struct db *db, struct fault *why, void *context)
 {
     struct forgetting *forgetting = context;
-    return tls_seen_forget(db, why, forgetting->host, forgetting->now, &forgetting->changed);
+    return tls_seen_forget(db, why, forgetting->host, forgetting->now, &forgetting->changed) &&
+           alarm_end(db, why, ALARM_TLS_GONE, forgetting->host, forgetting->now);
 }
 
 static bool seen_forget(struct desk *desk, const char *host, struct fault *why)

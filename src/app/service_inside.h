@@ -16,6 +16,7 @@
 #include "app/retention.h"
 #include "app/service.h"
 #include "app/sweeper.h"
+#include "app/tls_alarm.h"
 #include "app/tls_reporter.h"
 #include "app/transport.h"
 #include "campaign/canceller.h"
@@ -61,6 +62,7 @@ struct service {
     struct hook_runner *hooks;
     struct event_file *event_file;
     struct file_alarm file_alarm;
+    struct tls_alarm tls_alarm;
     struct api *api;
     char ehlo_name[256];
     char store_shown[1024];

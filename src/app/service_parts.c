@@ -62,7 +62,10 @@ bool service_engine_begin(struct service *service, struct fault *why)
         .source_wait = options->config->in_doubt_source_wait.duration,
         .workers = (unsigned)options->config->workers.number,
         .timeouts = {.factor = options->timeout_factor},
+        .tls_told = tls_alarm_tell,
+        .owner = &service->tls_alarm,
     };
+    service->tls_alarm = (struct tls_alarm){service->store, options->world};
     return engine_start(&engine, &service->engine, why);
 }
 

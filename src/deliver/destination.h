@@ -25,6 +25,7 @@ struct route_kept {
     struct security_policy policy;
     time_ms *seen_until;   /* of each host, wall: it had TLS lately; NULL: nobody wants to know (tls_seen.h) */
     time_ms vanished_said; /* that it has it no more */
+    bool is_back_said;     /* that it has it */
     time_ms *clear_until;  /* of each host: a handshake failed, in clear until then (R31); NULL: none did */
 };
 

@@ -53,6 +53,9 @@ struct engine_options {
     } timeouts; /* multiplies the waits of M5; 0: 1.0 */
     /* A campaign whose rendering fails too often; called on a worker's thread. May be NULL. */
     void (*rendering_failed)(void *owner, uint64_t campaign_id, const struct fault *why);
+    /* R32: a host that had TLS lately offers it no more, and mail waits for it; or it has it again. On a worker's
+     * thread, seldom (tls_seen.h). May be NULL. */
+    void (*tls_told)(void *owner, struct slice host, bool is_gone);
     void *owner;
 };
 

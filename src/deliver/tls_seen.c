@@ -70,11 +70,25 @@ static void seen_done(struct write_job *job, const struct fault *why)
     free(job);
 }
 
+/* An alarm of it may stand, perhaps of an earlier run. */
+static void say_back(struct slot *slot)
+{
+    struct route_kept *kept = slot->kept;
+    const struct engine_options *options = &slot->worker->engine->options;
+    if (!kept->seen_until || !kept->seen_until[slot->host] || (kept->is_back_said && !kept->vanished_said))
+        return;
+    kept->is_back_said = true;
+    kept->vanished_said = 0;
+    if (options->tls_told)
+        options->tls_told(options->owner, kept->route.hosts[slot->host].name, false);
+}
+
 void tls_seen_note(struct slot *slot)
 {
     struct route_kept *kept = slot->kept;
     const struct engine_options *options = &slot->worker->engine->options;
     time_ms now = world_wall(options->world);
+    say_back(slot);
     if (!kept->seen_until || now + options->tls_remember - kept->seen_until[slot->host] < NOTED_MS)
         return;
     struct slice host = kept->route.hosts[slot->host].name;
@@ -91,6 +105,7 @@ void tls_seen_note(struct slot *slot)
 void tls_seen_vanished(struct slot *slot)
 {
     struct route_kept *kept = slot->kept;
+    const struct engine_options *options = &slot->worker->engine->options;
     time_ms now = loop_now(slot->worker->loop);
     struct slice host = kept->route.hosts[slot->host].name;
     if (!tls_was_seen(kept, slot->host, world_wall(slot->worker->engine->options.world)) ||
@@ -102,6 +117,8 @@ void tls_seen_vanished(struct slot *slot)
         "%.*s had TLS lately and offers it no more: its mail waits (rule: seen). Somebody may be in between; if the "
         "receiver has really given TLS up: todoke tls forget %.*s",
         SLICE_ARG(host), SLICE_ARG(host));
+    if (options->tls_told)
+        options->tls_told(options->owner, host, true);
 }
 
 bool tls_seen_forget(struct db *db, struct fault *why, struct slice host, time_ms now, int64_t *changed)
