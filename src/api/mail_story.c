@@ -2,6 +2,7 @@
 
 #include "mail/message_id.h"
 #include "report/site_story.h"
+#include "submit/message.h"
 
 enum { TIMELINE_MAX = 500 };
 
@@ -232,15 +233,7 @@ bool mail_story_ids(struct db *db, struct fault *why, struct slice name, uint64_
         return fault_set(why, FAULT_INPUT, "a Message-ID has at most 998 octets");
     bool has_brackets = text.len && text.ptr[0] == '<';
     buf_printf(&bracketed, has_brackets ? "%.*s" : "<%.*s>", SLICE_ARG(text));
-    SCOPED(rows) rows = {0};
-    if (!db_query(db, why, &rows,
-                  "SELECT d.id FROM message m JOIN delivery d ON d.message_id = m.id WHERE m.message_id = $1 ORDER BY "
-                  "d.id LIMIT $2",
-                  VALUES(V_TEXT(buf_slice(&bracketed)), V_INT(MAIL_STORY_SHOWN_MOST))))
-        return false;
-    while (*count < MAIL_STORY_SHOWN_MOST && rows_next(&rows))
-        ids[(*count)++] = (uint64_t)rows_int(&rows, 0);
-    return rows_end(&rows) &&
+    return message_named(db, why, buf_slice(&bracketed), ids, MAIL_STORY_SHOWN_MOST, count) &&
            (*count ||
             fault_set(why, FAULT_INPUT, "no mail has the Message-ID %.*s (mail to an address: todoke explain address)",
                       SLICE_ARG(buf_slice(&bracketed))));

@@ -27,19 +27,29 @@ static uint64_t id_get(const char *from)
     return id;
 }
 
+/* FNV-1a, 63 bits of it, never 0: it stands in the store (message.name_hash) and must stay what it is. */
+static int64_t name_hash(struct slice message_id)
+{
+    uint64_t hash = 14695981039346656037U;
+    for (size_t i = 0; i < message_id.len; i++)
+        hash = (hash ^ (unsigned char)message_id.ptr[i]) * 1099511628211U;
+    return (int64_t)(hash >> 1) | 1;
+}
+
 static bool insert_message(struct db *db, struct fault *why, const struct message *message, struct slice deliveries)
 {
     return db_do(db, why,
                  "INSERT INTO message (bucket, id, brand_id, key_id, mail_from, from_domain, message_id, subject, "
-                 "tags, label, envelope, flags, size_bytes, created_ms, due_ms, keep_until_ms, deliveries, body) "
-                 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                 "tags, label, envelope, flags, size_bytes, created_ms, due_ms, keep_until_ms, deliveries, body, "
+                 "name_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
+                 "$19)",
                  VALUES(V_INT(id_bucket(message->id)), V_INT((int64_t)message->id), V_INT((int64_t)message->brand_id),
                         V_INT((int64_t)message->key_id), V_TEXT(message->mail_from), V_TEXT(message->from_domain),
                         V_TEXT(message->message_id), V_TEXT(message->subject), V_TEXT(message->tags),
                         V_TEXT(message->label), V_TEXT(message->envelope), V_INT(message->flags),
                         V_INT((int64_t)message->body.len), V_INT(message->now), V_INT(message->due),
                         V_INT(message->keep_until > 0 ? message->keep_until : message->due + 1), V_BYTES(deliveries),
-                        V_BYTES(message->body)),
+                        V_BYTES(message->body), V_INT(name_hash(message->message_id))),
                  NULL);
 }
 
@@ -155,6 +165,27 @@ bool message_deliveries(struct db *db, struct fault *why, uint64_t id, struct ar
     if (!rows_next(&rows))
         return rows_end(&rows) && fault_set(why, FAULT_INPUT, "there is no message %llu", (unsigned long long)id);
     ids_read(rows_bytes(&rows, 0), arena, ids, count);
+    return rows_end(&rows);
+}
+
+bool message_named(struct db *db, struct fault *why, struct slice message_id, uint64_t *ids, size_t most, size_t *count)
+{
+    SCOPED(arena) arena = {0};
+    SCOPED(rows) rows = {0};
+    *count = 0;
+#define NAMED "WHERE name_hash IN ($1, 0) AND message_id = $2 ORDER BY id LIMIT $3"
+    if (!db_query(db, why, &rows,
+                  db_pick(db, "SELECT id, deliveries FROM message INDEXED BY message_name " NAMED,
+                          "SELECT id, deliveries FROM message " NAMED),
+                  VALUES(V_INT(name_hash(message_id)), V_TEXT(message_id), V_INT((int64_t)most))))
+        return false;
+    while (*count < most && rows_next(&rows)) {
+        uint64_t *found;
+        size_t n;
+        ids_read(rows_bytes(&rows, 1), &arena, &found, &n);
+        for (size_t i = 0; i < n && *count < most; i++)
+            ids[(*count)++] = found[i];
+    }
     return rows_end(&rows);
 }
 

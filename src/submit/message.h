@@ -89,6 +89,10 @@ NODISCARD bool message_usage(struct db *db, struct fault *why, time_ms since,
 /* Its deliveries' ids. */
 NODISCARD bool message_deliveries(struct db *db, struct fault *why, uint64_t id, struct arena *arena, uint64_t **ids,
                                   size_t *count);
+/* The deliveries of the mails with this Message-ID (as its header has it, with brackets), oldest mail first, at most
+ * `most`; none is no fault. On SQLite a search reads an entry of 20 octets for each mail that is kept. */
+NODISCARD bool message_named(struct db *db, struct fault *why, struct slice message_id, uint64_t *ids, size_t most,
+                             size_t *count);
 
 /* Inside a write job: look at no more than `most` bodies whose keep_until has come; those that no delivery needs go,
  * the others are looked at again an hour later. *looked: how many; as many as `most`: there may be more. */

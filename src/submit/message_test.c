@@ -98,6 +98,41 @@ static void a_body_is_kept_once(void **state)
     test_store_end(&test);
 }
 
+static bool older_run(struct db *db, struct fault *why, void *context)
+{
+    return db_do(db, why, "UPDATE message SET name_hash = 0 WHERE message_id = '<b@shop.example>'", NO_VALUES, NULL);
+}
+
+static void a_mail_is_found_by_its_message_id(void **state)
+{
+    TEST_STORE(test, state);
+    static const char *const names[] = {"<a@shop.example>", "<b@shop.example>", "<a@shop.example>", ""};
+    struct fault why = {0};
+    uint64_t ids[8], first[COUNT_OF(names)];
+    size_t count;
+    struct sending *sending = sending_of(&test, 2);
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        sending->message.id = id_make_anywhere(store_ids(test.store), NOW);
+        sending->message.message_id = slice_str(names[i]);
+        test_write(test.store, sending_run, sending);
+        first[i] = sending->rows[0].delivery_id;
+    }
+    assert_true(message_named(test.reader, &why, SLICE("<a@shop.example>"), ids, COUNT_OF(ids), &count));
+    assert_int_equal(count, 4);
+    assert_true(ids[0] == first[0] && ids[2] == first[2]); /* oldest mail first */
+    assert_true(message_named(test.reader, &why, SLICE("<a@shop.example>"), ids, 3, &count));
+    assert_int_equal(count, 3);
+    assert_true(message_named(test.reader, &why, SLICE("<A@shop.example>"), ids, COUNT_OF(ids), &count));
+    assert_int_equal(count, 0);
+    /* one that came before the column did */
+    test_write(test.store, older_run, NULL);
+    assert_true(message_named(test.reader, &why, SLICE("<b@shop.example>"), ids, COUNT_OF(ids), &count));
+    assert_int_equal(count, 2);
+    assert_true(ids[0] == first[1]);
+    sending_free(sending);
+    test_store_end(&test);
+}
+
 /* RFC 8689: a mail that waives TLS policies has lanes of its own, and finds them again */
 static void who_waives_tls_has_lanes_of_his_own(void **state)
 {
@@ -194,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_body_is_kept_once),
+        ON_BOTH(a_mail_is_found_by_its_message_id),
         ON_BOTH(who_waives_tls_has_lanes_of_his_own),
         ON_BOTH(all_of_it_or_nothing),
         ON_BOTH(a_body_goes_when_nobody_needs_it),
