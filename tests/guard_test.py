@@ -68,6 +68,8 @@ def story(case, place):
     case("an alarm was raised", [a["kind"] for a in alarms] == ["site_guard"] and alarms[0]["about"] == "mx.keitai.example", f"{alarms}")
     todoke.stop()
     todoke.serve()
+    said = todoke.json("explain", "site", "mx.keitai.example")
+    case("explain site says who holds them", said["held_by_guard"] == 180 and "todoke guard list" in todoke.ok("explain", "queue"), f"{said['held_by_guard']}")
     case("a restart forgets nothing", todoke.rows("guard", "list")[0]["held"] == 180 and todoke.audit()["agrees"])
 
     blocked.judge = unknown(lambda to: number(to) % 33 == 7)

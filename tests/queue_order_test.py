@@ -69,6 +69,7 @@ def story(tap, words, store):
         done = carried_out(todoke.json("queue", "hold", "--domain", "gone.example", "--campaign", "autumn"))
         tap.equal(done["moved"], 300, f"{words}: two filters hold what is owed now")
         tap.equal(len(todoke.rows("queue", "list", "--state", "held")), 300, f"{words}: they are listed as held")
+        tap.ok("300 by people's orders" in todoke.ok("explain", "queue", "--lang", "en") and todoke.json("explain", "queue")["held_by_guard"] == 0, f"{words}: and by whom")
         done = carried_out(todoke.json("queue", "purge", "--domain", "gone.example"))
         tap.equal(done["moved"], 300, f"{words}: all of them are cancelled")
         tap.ok(done["who"].startswith("user ") and done["verb"] == "purge" and done["domain"] == "gone.example" and done["at"],

@@ -20,6 +20,14 @@ static bool states_read(struct db *db, struct fault *why, const struct brands *b
     return rows_end(&rows);
 }
 
+static bool guarded_read(struct db *db, struct fault *why, const struct brands *brands, struct queue_story *story)
+{
+    SCOPED(buf) sql = BUF(8192);
+    buf_text(&sql, "SELECT COUNT(*) FROM held_verdict WHERE is_owed = 1");
+    brands_condition(brands, "brand_id", &sql);
+    return db_query_ints(db, why, buf_cstr(&sql), NO_VALUES, &story->guarded, 1, NULL);
+}
+
 static bool lanes_read(struct db *db, struct fault *why, const struct brands *brands, struct arena *arena,
                        struct queue_story *story)
 {
@@ -44,7 +52,8 @@ bool queue_story_read(struct db *db, struct fault *why, const struct brands *bra
                       struct queue_story *story)
 {
     *story = (struct queue_story){.now = now};
-    if (!states_read(db, why, brands, story) || !lanes_read(db, why, brands, arena, story))
+    if (!states_read(db, why, brands, story) || !guarded_read(db, why, brands, story) ||
+        !lanes_read(db, why, brands, arena, story))
         return false;
     for (size_t i = 0; i < story->lane_count; i++)
         if (!lane_wait_fill(db, why, SLICE(""), now, arena, &story->lanes[i]))
@@ -64,6 +73,7 @@ void queue_story_json(struct json *json, const struct queue_story *story, struct
         json_end(json);
     }
     json_end(json);
+    json_put_int(json, "held_by_guard", story->guarded);
     json_put_array(json, "lanes");
     for (size_t i = 0; i < story->lane_count; i++)
         lane_wait_json(json, &story->lanes[i], story->now, arena);

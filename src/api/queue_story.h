@@ -16,7 +16,8 @@ struct queue_story {
     time_ms now;
     int64_t states[DELIVERY_STATE_COUNT];
     time_ms oldest[DELIVERY_STATE_COUNT]; /* accepted then; 0: none */
-    struct lane_wait *lanes;              /* the largest */
+    int64_t guarded;         /* of the held ones, those whose receiver is not believed; the others people hold */
+    struct lane_wait *lanes; /* the largest */
     size_t lane_count;
     int64_t lanes_left_out, left_out_owed; /* that are not among them, and what they owe */
 };

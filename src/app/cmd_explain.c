@@ -44,6 +44,7 @@ static void queue_json(struct desk *desk, const struct queue_story *story, enum 
         json_end(&json);
     }
     json_end(&json);
+    json_put_int(&json, "held_by_guard", story->guarded);
     json_put_array(&json, "lanes");
     for (size_t i = 0; i < story->lane_count; i++) {
         const struct lane_wait *lane = &story->lanes[i];
@@ -71,6 +72,9 @@ static void print_state(struct desk *desk, enum delivery_state state, const stru
     if (story->states[state])
         printf(SAY(lang, "  最も古いのは %.*s に受付", "  the oldest accepted at %.*s"),
                SLICE_ARG(minute_text(&desk->arena, story->oldest[state])));
+    if (state == DELIVERY_HELD && story->states[state])
+        printf(SAY(lang, "。%.*s", "; %.*s"),
+               SLICE_ARG(held_text(story->states[state], story->guarded, lang, &desk->arena)));
     puts("");
 }
 

@@ -157,6 +157,9 @@ static void print_story(struct desk *desk, const struct site_story *story, const
             printf(" %.*s %lld", SLICE_ARG(state_label((enum delivery_state)state, lang)),
                    (long long)story->owed[state]);
     puts("");
+    if (story->owed[DELIVERY_HELD])
+        printf("%s: %.*s\n", SAY(lang, "停止中の理由", "held"),
+               SLICE_ARG(held_text(story->owed[DELIVERY_HELD], story->guarded, lang, &desk->arena)));
     if (waits.len)
         printf("%s: %.*s\n", SAY(lang, "いま待っている理由", "binds"), SLICE_ARG(waits));
     printf("%s: %.*s\n", SAY(lang, "完了見込み", "done"), SLICE_ARG(site_story_done_text(story, lang, &desk->arena)));

@@ -31,6 +31,23 @@ struct slice minute_text(struct arena *arena, time_ms at)
     return arena_printf(arena, "%.16s UTC", text.ptr);
 }
 
+struct slice held_text(int64_t held, int64_t guarded, enum lang lang, struct arena *arena)
+{
+    int64_t by_people = held > guarded ? held - guarded : 0;
+    SCOPED(buf) text = BUF(1024);
+    if (guarded)
+        buf_printf(&text,
+                   SAY(lang, "%lld 通は受信先の「宛先なし」が信用できないため(todoke guard list)",
+                       "%lld because their receiver's \"no such user\" is not believed (todoke guard list)"),
+                   (long long)guarded);
+    if (by_people)
+        buf_printf(&text,
+                   SAY(lang, "%s%lld 通は人の指示で(todoke queue orders、再開は todoke queue release)",
+                       "%s%lld by people's orders (todoke queue orders; todoke queue release lets them go)"),
+                   text.len ? SAY(lang, "、", ", ") : "", (long long)by_people);
+    return arena_copy(arena, buf_slice(&text));
+}
+
 /* ── what a person holds ── */
 
 bool hold_story_read(struct db *db, struct fault *why, uint64_t brand_id, uint64_t campaign_id, struct slice domain,

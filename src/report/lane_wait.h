@@ -54,6 +54,9 @@ struct slice lane_wait_text(const struct lane_wait *lane, time_ms now, enum lang
 /* An object: the contract's lane. */
 void lane_wait_json(struct json *json, const struct lane_wait *lane, time_ms now, struct arena *arena);
 
+/* Who holds what is in state held, and how it is released. guarded: of them, by a receiver's guard. */
+struct slice held_text(int64_t held, int64_t guarded, enum lang lang, struct arena *arena);
+
 /* "waiting" or "待機": a state for people. */
 struct slice state_label(enum delivery_state state, enum lang lang);
 /* "2026-11-23 14:26 UTC"; "-" for 0. */

@@ -217,6 +217,7 @@ void site_story_json(struct json *json, const struct site_story *story, struct a
     json_put_int(json, "domain_count", (int64_t)story->domain_count + story->domains_left_out);
     json_key(json, "owed");
     owed_json(json, story);
+    json_put_int(json, "held_by_guard", story->guarded);
     put_both(json, SLICE("waits_for"), site_story_waits_text(story, LANG_JA, arena),
              site_story_waits_text(story, LANG_EN, arena));
     lanes_json(json, story, arena);

@@ -271,6 +271,12 @@ static void lanes_sum(struct site_story *story)
     }
 }
 
+static bool guarded_read(struct db *db, struct fault *why, struct site_story *story)
+{
+    return db_query_ints(db, why, "SELECT COUNT(*) FROM held_verdict WHERE site = $1 AND is_owed = 1",
+                         VALUES(V_TEXT(story->site)), &story->guarded, 1, NULL);
+}
+
 static bool lanes_read(struct db *db, struct fault *why, struct arena *arena, struct site_story *story)
 {
     size_t count = 0, most = STORY_DOMAINS_ASKED * STORY_LANES_MOST;
@@ -420,7 +426,7 @@ bool site_story_read(struct db *db, struct fault *why, struct slice name, const 
         if (reasons[reason] > 0)
             story->retries[story->retry_count++] = (struct story_retry){(enum reason)reason, reasons[reason]};
     qsort(story->retries, story->retry_count, sizeof(story->retries[0]), most_first);
-    return plans_read(db, why, arena, story) && stand_ins_read(db, why, arena, story) &&
+    return plans_read(db, why, arena, story) && stand_ins_read(db, why, arena, story) && guarded_read(db, why, story) &&
            lanes_read(db, why, arena, story) && reckon(db, why, arena, story);
 }
 

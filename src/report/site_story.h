@@ -25,6 +25,7 @@ struct site_story {
     int64_t domains_left_out;
     const struct board_way **ways;
     size_t way_count;
+    int64_t guarded;                     /* of those in state held: by the site's guard */
     int64_t owed[DELIVERY_IN_DOUBT + 1]; /* by the counters: what is on the wire is what it was before */
     struct story_retry {
         enum reason reason;
