@@ -10,6 +10,7 @@
  * of some tries, so that a busy machine changes little; small things are read again and again until they can be
  * measured. Status 1: a row did not hold. */
 #include "audience/csv.h"
+#include "base/percent.h"
 #include "bounce/likeness.h"
 #include "content/links.h"
 #include "content/liquid.h"
@@ -275,7 +276,7 @@ static void read_chunks(struct kit *kit, struct slice bytes)
         if (step != HTTP_MORE)
             chunks = (struct http_chunks){0};
     }
-    (void)!http_percent_decode(bytes, true, kit->room, &len);
+    (void)!percent_decode(bytes, true, kit->room, &len);
 }
 
 static void read_json(struct kit *kit, struct slice bytes)
