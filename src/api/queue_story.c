@@ -31,15 +31,14 @@ static bool guarded_read(struct db *db, struct fault *why, const struct brands *
 static bool lanes_read(struct db *db, struct fault *why, const struct brands *brands, struct arena *arena,
                        struct queue_story *story)
 {
-    enum { MOST = 5000 };
     SCOPED(buf) condition = BUF(8192);
-    size_t count;
+    int64_t all;
     brands_condition(brands, "d.brand_id", &condition);
-    story->lanes = ARENA_ARRAY(arena, struct lane_wait, MOST);
-    if (!lane_waits_count(db, why, SLICE(""), buf_cstr(&condition), story->now, MOST, arena, story->lanes, &count))
+    story->lanes = ARENA_ARRAY(arena, struct lane_wait, QUEUE_LANES_SHOWN);
+    if (!lane_waits_count(db, why, SLICE(""), buf_cstr(&condition), story->now, QUEUE_LANES_SHOWN, arena, story->lanes,
+                          &story->lane_count, &all))
         return false;
-    story->lane_count = count < QUEUE_LANES_SHOWN ? count : QUEUE_LANES_SHOWN;
-    story->lanes_left_out = (int64_t)(count - story->lane_count);
+    story->lanes_left_out = all - (int64_t)story->lane_count;
     story->left_out_owed = story->states[DELIVERY_WAITING] + story->states[DELIVERY_DEFERRED];
     for (size_t i = 0; i < story->lane_count; i++)
         story->left_out_owed -= story->lanes[i].owed;

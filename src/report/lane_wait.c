@@ -102,14 +102,14 @@ struct slice hold_story_text(const struct hold_story *hold, enum lang lang, stru
 /* ── lanes ── */
 
 bool lane_waits_count(struct db *db, struct fault *why, struct slice domain, const char *condition, time_ms now,
-                      size_t most, struct arena *arena, struct lane_wait *list, size_t *count)
+                      size_t most, struct arena *arena, struct lane_wait *list, size_t *count, int64_t *all)
 {
     SCOPED(buf) sql = BUF(16384);
     SCOPED(rows) rows = {0};
     /* of one domain by the index of each lane; of all in one look at what is owed */
     buf_text(&sql, "SELECT l.id, l.brand_id, l.campaign_id, l.domain, COUNT(*), CAST(SUM(CASE WHEN d.due_ms <= $1 THEN "
                    "1 ELSE 0 END) AS BIGINT), MIN(CASE WHEN d.due_ms > $1 THEN d.due_ms END), MAX(CASE WHEN d.due_ms "
-                   "> $1 THEN d.due_ms END) FROM ");
+                   "> $1 THEN d.due_ms END), COUNT(*) OVER () FROM ");
     buf_append(&sql,
                slice_str(domain.len
                              ? "lane l CROSS JOIN lease b JOIN delivery d ON d.bucket = b.bucket AND d.lane_id = l.id "
@@ -120,7 +120,11 @@ bool lane_waits_count(struct db *db, struct fault *why, struct slice domain, con
              " GROUP BY l.id, l.brand_id, l.campaign_id, l.domain ORDER BY COUNT(*) DESC, l.domain, l.id LIMIT $2");
     if (!db_query(db, why, &rows, buf_cstr(&sql), VALUES(V_INT(now), V_INT((int64_t)most), V_TEXT(domain))))
         return false;
-    for (*count = 0; *count < most && rows_next(&rows); (*count)++)
+    if (all)
+        *all = 0;
+    for (*count = 0; *count < most && rows_next(&rows); (*count)++) {
+        if (all)
+            *all = rows_int(&rows, 8);
         list[*count] = (struct lane_wait){
             .id = (uint64_t)rows_int(&rows, 0),
             .brand_id = (uint64_t)rows_int(&rows, 1),
@@ -131,6 +135,7 @@ bool lane_waits_count(struct db *db, struct fault *why, struct slice domain, con
             .next = rows_int(&rows, 6),
             .last = rows_int(&rows, 7),
         };
+    }
     return rows_end(&rows);
 }
 

@@ -283,14 +283,17 @@ static bool lanes_read(struct db *db, struct fault *why, struct arena *arena, st
     struct lane_wait *lanes = ARENA_ARRAY(arena, struct lane_wait, most);
     for (size_t i = 0; i < story->domain_count && i < STORY_DOMAINS_ASKED; i++) {
         size_t found;
-        if (!lane_waits_count(db, why, story->domains[i], "", story->now, most - count, arena, &lanes[count], &found))
+        int64_t all;
+        if (!lane_waits_count(db, why, story->domains[i], "", story->now, most - count, arena, &lanes[count], &found,
+                              &all))
             return false;
         count += found;
+        story->lanes_left_out += all - (int64_t)found;
     }
     qsort(lanes, count, sizeof(lanes[0]), most_owed_first);
     story->lanes = lanes;
     story->lane_count = count < STORY_LANES_MOST ? count : STORY_LANES_MOST;
-    story->lanes_left_out = (int64_t)(count - story->lane_count);
+    story->lanes_left_out += (int64_t)(count - story->lane_count);
     for (size_t i = 0; i < story->lane_count; i++) {
         if (!lane_wait_fill(db, why, story->site, story->now, arena, &lanes[i]))
             return false;
