@@ -10,6 +10,7 @@
 #include "base/thread.h"
 #include "net/loop_inside.h"
 #include "net/schedule.h"
+#include "net/stream.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -265,7 +266,9 @@ void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
-    call_deferred(loop); /* streams closed in the last turn */
+    while (loop->leaving)
+        stream_close(loop->leaving);
+    call_deferred(loop); /* streams closed in the last turn, and just now */
     assert(!loop->mailboxes && "mailboxes go before their loop");
     if (loop->base) {
         watch_clear(&loop->wake);

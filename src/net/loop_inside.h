@@ -5,6 +5,7 @@
 #include "net/mailbox.h"
 
 struct event;
+struct stream;
 
 enum {
     LOOP_SCRATCH_BYTES = 65536, /* what one read takes at most */
@@ -22,6 +23,7 @@ struct loop {
     size_t heap_count, heap_room;
     struct event *tick;       /* ends a wait when the next timer is due */
     struct deferred deferred; /* ring's head */
+    struct stream *leaving;   /* streams that have no owner any more: stream_leave */
     struct mailbox *mailboxes;
     struct mailbox *walking; /* the next one while batches are delivered */
     bool mailboxes_due;

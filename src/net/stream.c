@@ -121,6 +121,12 @@ static void let_go(struct stream *stream, bool is_polite)
 {
     stream->state = STREAM_ENDED;
     timer_clear(&stream->deadline);
+    if (stream->leaving_at) {
+        *stream->leaving_at = stream->leaving_next;
+        if (stream->leaving_next)
+            stream->leaving_next->leaving_at = stream->leaving_at;
+        stream->leaving_at = NULL;
+    }
     if (stream->ops)
         stream->ops->release(stream, is_polite);
     stream->ops = NULL;
@@ -185,7 +191,7 @@ void stream_close(struct stream *stream)
 
 void stream_leave(struct stream *stream, time_ms linger_ms)
 {
-    if (!stream)
+    if (!stream || stream->is_leaving)
         return;
     if (stream->state != STREAM_OPEN) {
         stream_close(stream);
@@ -193,6 +199,11 @@ void stream_leave(struct stream *stream, time_ms linger_ms)
     }
     stream->is_leaving = true;
     stream->is_paused = false;
+    stream->leaving_at = &stream->loop->leaving;
+    stream->leaving_next = stream->loop->leaving;
+    if (stream->leaving_next)
+        stream->leaving_next->leaving_at = &stream->leaving_next;
+    stream->loop->leaving = stream;
     buf_release(&stream->in);
     stream_deadline(stream, linger_ms, "goodbye");
     stream->ops->want(stream);

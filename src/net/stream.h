@@ -97,7 +97,8 @@ void stream_end_writing(struct stream *stream);
 /* Gone now, without a callback; what is queued is lost. NULL is fine. */
 void stream_close(struct stream *stream);
 /* Say goodbye properly: the owner is out at once; the queue is written, our side ended, what still comes is thrown
- * away until the peer ends too, for linger_ms at most (so that a last reply is not destroyed by a reset). */
+ * away until the peer ends too, for linger_ms at most (so that a last reply is not destroyed by a reset). A loop that
+ * is freed takes those that leave with it. */
 void stream_leave(struct stream *stream, time_ms linger_ms);
 
 #endif

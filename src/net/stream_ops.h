@@ -48,6 +48,7 @@ struct stream {
     enum stream_state state;
     bool is_open; /* was OPEN once */
     bool is_tls, is_paused, is_leaving, is_orphan;
+    struct stream *leaving_next, **leaving_at; /* in loop->leaving; NULL: it does not leave */
     bool has_offer, has_drained, has_unsent;
     bool ends_writing, has_ended_writing;
     struct timer deadline;

@@ -147,6 +147,40 @@ static void leave_writes_what_is_queued(void **state)
     assert_int_equal(f->a.closed + f->a.offers, 0);
 }
 
+/* Who is still leaving when the loop goes, goes with it: no descriptor and no memory stays behind. */
+static void who_leaves_goes_with_the_loop(void **state)
+{
+    enum { STREAMS = 3 };
+    struct world world;
+    world_init(&world, NETWORK_LOOPBACK);
+    struct loop *loop = loop_new(&world);
+    struct peer peers[STREAMS];
+    int fds[STREAMS][2];
+    for (int i = 0; i < STREAMS; i++) {
+        peer_init(&peers[i]);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds[i]), 0);
+        peers[i].stream = stream_adopt(loop, fds[i][0], NULL, 0, 0, &peer_events, &peers[i]);
+        stream_write(peers[i].stream, SLICE("bye"));
+        stream_leave(peers[i].stream, 5000);
+        peers[i].stream = NULL;
+    }
+    loop_turn(loop, 0);
+    close(fds[1][1]); /* one has left in time, from the middle */
+    loop_turn(loop, 0);
+    loop_free(loop);
+    for (int i = 0; i < STREAMS; i++) {
+        char said[10];
+        assert_int_equal(fcntl(fds[i][0], F_GETFD), -1);
+        if (i != 1) {
+            assert_int_equal(read(fds[i][1], said, sizeof(said)), 3);
+            assert_int_equal(read(fds[i][1], said, sizeof(said)), 0);
+            close(fds[i][1]);
+        }
+        assert_int_equal(peers[i].closed, 0);
+        peer_release(&peers[i]);
+    }
+}
+
 static void a_full_queue_ends_the_stream(void **state)
 {
     struct fixture *f = *state;
@@ -330,6 +364,7 @@ int main(void)
         WITH(close_says_nothing_to_its_owner),
         WITH(close_from_inside_a_callback),
         WITH(leave_writes_what_is_queued),
+        cmocka_unit_test(who_leaves_goes_with_the_loop),
         WITH(a_full_queue_ends_the_stream),
         cmocka_unit_test(a_deadline_is_kept_by_the_worlds_clock),
         WITH(connects_from_the_source_it_is_told),
