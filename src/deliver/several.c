@@ -320,6 +320,8 @@ void several_told(struct slot *slot, const struct smtp_client_event *event)
         return;
     }
     recipient->slot = NULL;
+    if (slot_has_had_enough(slot, event))
+        return slot_unsent(slot, recipient, &event->reply, event->stage, false);
     switch (event->outcome) {
     case SMTP_DELIVERED:
         slot->any_delivered = true;

@@ -80,6 +80,15 @@ static void mark_next(struct slot *slot)
         worker_mark(slot->worker, slot->under_way[0]);
 }
 
+bool slot_has_had_enough(struct slot *slot, const struct smtp_client_event *event)
+{
+    bool is_early = event->stage == STAGE_MAIL || event->stage == STAGE_RCPT;
+    if (!slot->any_delivered || event->outcome != SMTP_REFUSED || !is_early || !reply_is_of_session(&event->reply))
+        return false;
+    slot->has_had_enough = true;
+    return true;
+}
+
 static void recipient_told(struct slot *slot, const struct smtp_client_event *event)
 {
     struct worker *worker = slot->worker;
@@ -89,6 +98,10 @@ static void recipient_told(struct slot *slot, const struct smtp_client_event *ev
     struct slice remote = buf_slice(&slot->remote);
     struct ledger_move move;
     remove_under_way(slot, recipient);
+    if (slot_has_had_enough(slot, event)) {
+        slot_unsent(slot, recipient, &event->reply, event->stage, false);
+        return mark_next(slot);
+    }
     switch (event->outcome) {
     case SMTP_DELIVERED:
         slot->any_delivered = true;
@@ -183,7 +196,7 @@ static bool should_close(const struct slot *slot)
     const struct site *site = slot->destination->site;
     const struct egress *only = destination_egress(slot->destination, loop_now(slot->worker->loop));
     bool others_wait = site->is_crowded || slot->worker->first_short;
-    return slot->is_outdated || slot->sent >= (int)site->rule->messages_per_connection ||
+    return slot->is_outdated || slot->has_had_enough || slot->sent >= (int)site->rule->messages_per_connection ||
            (others_wait && slot->sent >= (site->urgent_waits ? 1 : TURN)) ||
            egress_has_too_many(slot->egress, loop_now(slot->worker->loop)) || !slot->egress->is_usable ||
            (only && slot->egress != only) || slot->worker->is_stopping;

@@ -28,6 +28,7 @@ struct slot {
     bool is_source_fault; /* our own address could not be used: nobody else's fault */
     bool has_turn;        /* while the site is gated: it may take one now */
     bool is_outdated;     /* the route wants other TLS by now: it takes nothing more */
+    bool has_had_enough;  /* the host takes no more on this connection, and may on another */
     struct route_kept *kept;
     struct slot *next, *before; /* of the destination */
     enum slot_state state;
@@ -108,6 +109,9 @@ void slot_stream_ended(struct slot *slot, const char *why);
 /* It is over, for whatever reason. */
 void slot_end(struct slot *slot);
 void slot_marked(struct slot *slot, struct recipient *recipient, enum ledger_marked result);
+/* R25: the host refused this one because the connection has had its share: then it closes, and the pace hears nothing.
+ */
+bool slot_has_had_enough(struct slot *slot, const struct smtp_client_event *event);
 /* With nothing under way it ends in the next turn of the loop. */
 void slot_leave_if_idle(struct slot *slot);
 /* End it now: what is under way becomes unsent or in doubt. The slot is gone afterwards. */

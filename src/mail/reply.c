@@ -71,3 +71,26 @@ void reply_parse(struct slice said, struct buf *joined, struct reply *reply)
     joined->is_over = false; /* cut, and said so in the header */
     reply->text = buf_slice(joined);
 }
+
+static bool says_any(struct slice text, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (slice_find_caseless(text, slice_str(words[i])) != SLICE_NPOS)
+            return true;
+    return false;
+}
+
+bool reply_is_of_session(const struct reply *reply)
+{
+    static const char *const whose[] = {"this session",   "this connection",   "per session",
+                                        "per connection", "a session",         "a connection",
+                                        "one session",    "single connection", "same connection"},
+                             *const what[] = {"message", "mail", "transaction", "recipient", "rcpt"},
+                             *const other[] = {"error", "invalid", "unknown", "bad ",   "fail",
+                                               "spam",  "rate",    "virus",   "policy", "reputation"};
+    bool is_too_many = reply->status[1] == 5 && reply->status[2] == 3; /* RFC 3463 3.6: too many recipients */
+    if (reply->code == 452 && is_too_many)
+        return true;
+    return (reply->code == 421 || reply->code == 452) && says_any(reply->text, whose, COUNT_OF(whose)) &&
+           says_any(reply->text, what, COUNT_OF(what)) && !says_any(reply->text, other, COUNT_OF(other));
+}

@@ -19,6 +19,11 @@ NODISCARD bool reply_status_parse(struct slice text, uint16_t status[3], struct 
 struct buf;
 void reply_parse(struct slice said, struct buf *joined, struct reply *reply);
 
+/* Does it say that this connection has had its share of mails or recipients, and nothing against anybody: "421 4.7.0
+ * Too many messages in this session", "452 4.5.3 Too many recipients" (R25)? To be asked of a refusal at MAIL or RCPT
+ * on a connection that mail has gone by. */
+bool reply_is_of_session(const struct reply *reply);
+
 static inline bool reply_is_permanent(const struct reply *reply)
 {
     return reply->code >= 500 && reply->code < 600;

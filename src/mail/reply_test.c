@@ -47,8 +47,39 @@ static void an_endless_reply_is_cut(void **state)
     assert_true(reply.code == 250 && reply.text.len <= 512 && reply.text.len > 400);
 }
 
+/* R25: said of a connection that mail has gone by. */
+static void what_is_said_of_a_connection_and_of_nobody(void **state)
+{
+    static const struct {
+        const char *said;
+        bool is_it;
+    } rows[] = {
+        {"421 4.7.0 Too many messages in this session", true},
+        {"421 too many messages in this connection", true},
+        {"421 Max message per connection reached, closing transmission channel", true},
+        {"421 4.4.5 Maximum transactions per session exceeded", true},
+        {"452 4.5.3 Too many recipients", true},
+        {"452 Too many recipients in this session", true},
+        {"421 4.7.28 Our system has detected an unusual rate of unsolicited mail", false},
+        {"421 too many messages from your IP", false},
+        {"421 4.7.0 Too many errors in this session, mail refused", false},
+        {"421 4.7.1 Messages from 192.0.2.1 temporarily deferred", false},
+        {"452 4.2.2 User has too many messages on this mailbox", false},
+        {"450 4.7.1 Too many messages in this session", false},
+        {"550 5.5.3 Too many recipients", false},
+        {"452 4.3.1 Insufficient system storage", false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        SCOPED(buf) joined = BUF(512);
+        struct reply reply;
+        reply_parse(slice_str(rows[i].said), &joined, &reply);
+        assert_int_row(rows[i].said, reply_is_of_session(&reply), rows[i].is_it);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(taken_apart), cmocka_unit_test(an_endless_reply_is_cut)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(taken_apart), cmocka_unit_test(an_endless_reply_is_cut),
+                                       cmocka_unit_test(what_is_said_of_a_connection_and_of_nobody)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
