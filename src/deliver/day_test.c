@@ -1,5 +1,5 @@
-/* R28, S50, D19: a source's cap of a day is used to its last mail while mail waits, however many sites have asked for a part
- * of it; and is never exceeded. */
+/* R28, S50, D19: a source's cap of a day is used to its last mail while mail waits, however many sites have asked for a
+ * part of it; and is never exceeded. */
 #include "deliver/house_test.h"
 
 #include "shape/allowance.h"
