@@ -38,8 +38,7 @@
     X(SITE_GUARD, site_guard)                                                                                          \
     X(CERTIFICATE, certificate)                                                                                        \
     X(WEBHOOK, webhook)                                                                                                \
-    X(CREDENTIAL, credential) X(STORE_LOG, store_log) X(EVENT_FILE, event_file) X(REPLAY, replay)                      \
-        X(TLS_GONE, tls_gone)
+    X(CREDENTIAL, credential) X(STORE_LOG, store_log) X(EVENT_FILE, event_file) X(REPLAY, replay) X(TLS_GONE, tls_gone)
 #define ALARM_ENUM(NAME, word) ALARM_##NAME,
 enum alarm_kind { ALARM_KINDS(ALARM_ENUM) ALARM_KIND_COUNT };
 struct slice alarm_word(enum alarm_kind kind);

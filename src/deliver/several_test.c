@@ -256,9 +256,12 @@ int main(int argc, char **argv)
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
-        ON_BOTH(fifty_go_together),     ON_BOTH(only_the_same_mail_goes_together),
-        ON_BOTH(each_has_an_outcome_of_his_own),  ON_BOTH(what_a_host_took_is_remembered),
-        ON_BOTH(one_excluded_at_the_last_moment), ON_BOTH(the_rules_of_the_site_hold),
+        ON_BOTH(fifty_go_together),
+        ON_BOTH(only_the_same_mail_goes_together),
+        ON_BOTH(each_has_an_outcome_of_his_own),
+        ON_BOTH(what_a_host_took_is_remembered),
+        ON_BOTH(one_excluded_at_the_last_moment),
+        ON_BOTH(the_rules_of_the_site_hold),
         ON_BOTH(stopped_in_the_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

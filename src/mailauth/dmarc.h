@@ -20,8 +20,8 @@ struct dmarc_record {
     char psd;        /* 'y', 'n' or 'u' */
     struct slice rua, ruf;
 };
-/* INPUT-free: false when the text is no DMARC record at all ("v=DMARC1" must come first, exactly so). What stands behind
- * its first DMARC_RECORD_MAX octets is not looked at: a walk reads a record some dozens of times. */
+/* INPUT-free: false when the text is no DMARC record at all ("v=DMARC1" must come first, exactly so). What stands
+ * behind its first DMARC_RECORD_MAX octets is not looked at: a walk reads a record some dozens of times. */
 enum { DMARC_RECORD_MAX = 8192 };
 NODISCARD bool dmarc_record_parse(struct slice text, struct dmarc_record *record);
 

@@ -1,5 +1,5 @@
-/* ledger_many.c - moves of many rows by what they have in common: what a node that is gone left on the wire, what has been
- * in doubt for long enough, what a campaign still owes
+/* ledger_many.c - moves of many rows by what they have in common: what a node that is gone left on the wire, what has
+ * been in doubt for long enough, what a campaign still owes
  *
  * Each finds its rows bucket by bucket, in batches, and moves them by ledger_settle: what else moved meanwhile stays as
  * it is. */

@@ -1,4 +1,5 @@
-/* R6, R7, R8, M6, M7, M9, M19, M20, M24, S13, D22, F5: mail to us, over real sockets on loopback, by a clock that we move
+/* R6, R7, R8, M6, M7, M9, M19, M20, M24, S13, D22, F5: mail to us, over real sockets on loopback, by a clock that we
+ * move
  */
 #include "dns/null_mx.h"
 #include "mailauth/testing.h"

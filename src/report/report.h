@@ -2,8 +2,9 @@
  *
  * The reader ("report") moves deliveries between count_state rows by each event's state_before and state_after;
  * counters are kept by bucket and summed when read, their sums by campaign, state and reason by node (count_total), and
- * its cursor moves in the same transaction: exact whatever crashes. An ACCEPTED event carries how many deliveries it made (n). LEFT_OUT counts as state -1 (REPORT_LEFT_OUT).
- * The counters run behind the events by the reader's lag (event_reader_lag), never wrong otherwise. */
+ * its cursor moves in the same transaction: exact whatever crashes. An ACCEPTED event carries how many deliveries it
+ * made (n). LEFT_OUT counts as state -1 (REPORT_LEFT_OUT). The counters run behind the events by the reader's lag
+ * (event_reader_lag), never wrong otherwise. */
 #ifndef TODOKE_REPORT_REPORT_H
 #define TODOKE_REPORT_REPORT_H
 
