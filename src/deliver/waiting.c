@@ -135,11 +135,16 @@ struct recipient *raw_pop(struct destination *destination)
     return recipient;
 }
 
+static bool means(const struct left_domain *left, const struct recipient *recipient)
+{
+    return recipient->turn <= left->turn && (!left->domain.len || slice_equal(left->domain, recipient->domain));
+}
+
 /* Has its route led elsewhere since it was claimed? */
 static bool is_left_by(const struct destination *destination, const struct recipient *recipient)
 {
     for (const struct left_domain *left = destination->left; left; left = left->next)
-        if (recipient->turn <= left->turn && (!left->domain.len || slice_equal(left->domain, recipient->domain)))
+        if (means(left, recipient))
             return true;
     return false;
 }
@@ -168,10 +173,11 @@ void destination_left_free(struct destination *destination)
     }
 }
 
-static void leave_queue(struct worker *worker, struct destination *destination, struct recipients *queue)
+static void leave_queue(struct worker *worker, struct destination *destination, struct recipients *queue,
+                        const struct left_domain *left)
 {
     for (struct recipient **at = &queue->first; *at;) {
-        if (!is_left_by(destination, *at)) {
+        if (!means(left, *at)) {
             at = &(*at)->next;
             continue;
         }
@@ -181,21 +187,28 @@ static void leave_queue(struct worker *worker, struct destination *destination, 
     }
 }
 
+/* Of many that leave (a rule for the whole site has changed) they are not told apart: who stays is claimed again. */
 void destination_is_left(struct worker *worker, struct destination *destination, struct slice domain)
 {
+    enum { TOLD_APART = 16 };
+    size_t count = 0;
     if (!destination->raw.last) /* never met */
         return;
-    if (!destination->composing && !destination->slot_count) /* of those that left before, nobody comes back any more */
+    for (const struct left_domain *left = destination->left; left; left = left->next)
+        count++;
+    bool are_all = count >= TOLD_APART;
+    struct slice whose = are_all ? SLICE("") : domain;
+    if (are_all || (!destination->composing && !destination->slot_count)) /* nobody of those before comes back */
         destination_left_free(destination);
-    struct left_domain *left = memory_zero(1, sizeof(*left) + domain.len);
+    struct left_domain *left = memory_zero(1, sizeof(*left) + whose.len);
     left->turn = worker->turns;
-    left->domain = slice_of(left + 1, domain.len);
-    if (domain.len)
-        memcpy(left + 1, domain.ptr, domain.len);
+    left->domain = slice_of(left + 1, whose.len);
+    if (whose.len)
+        memcpy(left + 1, whose.ptr, whose.len);
     left->next = destination->left;
     destination->left = left;
-    leave_queue(worker, destination, &destination->raw);
-    leave_queue(worker, destination, &destination->ready);
+    leave_queue(worker, destination, &destination->raw, left);
+    leave_queue(worker, destination, &destination->ready, left);
     for (struct destination *pinned = destination->pinned; pinned; pinned = pinned->next_pinned)
         destination_is_left(worker, pinned, domain);
 }
