@@ -181,6 +181,31 @@ bool store_has_others(const struct store *store)
     return store->bell != NULL;
 }
 
+/* A command does not bring the schema on beneath a server, which would be older and know nothing of it. */
+static bool may_migrate(const struct store *store, struct db *db, struct fault *why)
+{
+    int64_t version;
+    int lock = -1;
+    struct fault in_use;
+    if (!schema_version(db, why, &version))
+        return false;
+    if (version == 0 || version >= (int64_t)schema_file_count)
+        return true;
+    bool is_idle = store->is_postgres ? store_is_idle(db, &in_use) : store_serve_lock(store->where, &lock, &in_use);
+    if (lock >= 0)
+        close(lock);
+    if (is_idle)
+        return true;
+    if (in_use.kind != FAULT_INPUT) {
+        *why = in_use;
+        return false;
+    }
+    return fault_set(why, FAULT_INPUT,
+                     "the store has schema %lld and this program would bring it to %u, but a server of an older todoke "
+                     "works on it: restart that one with this program first, or use its own (nothing was changed)",
+                     (long long)version, schema_file_count);
+}
+
 struct store *store_open(const char *url, const struct store_options *options, struct fault *why)
 {
     bool serves = options && options->role == STORE_SERVE;
@@ -198,7 +223,8 @@ struct store *store_open(const char *url, const struct store_options *options, s
     if (serves && !store->is_postgres && !store_serve_lock(store->where, &store->serve_lock, why))
         goto fail_store;
     db = connection_open(store, serves && !options->is_stepped ? DB_SERVER : DB_WRITER, why);
-    if (!db || !schema_migrate(db, why) || !store_floor_ids(db, why, &store->ids))
+    if (!db || (!serves && !may_migrate(store, db, why)) || !schema_migrate(db, why) ||
+        !store_floor_ids(db, why, &store->ids))
         goto fail_store;
     store->writer = writer_start(db, store->node, options && options->is_stepped);
     if (serves && store->is_postgres && !bell_begin(store, why)) {

@@ -519,6 +519,34 @@ static void without_locks_nobody_serves(void **state)
     unlink(path);
 }
 
+static void a_command_does_not_migrate_beneath_a_server(void **state)
+{
+    char path[] = "/tmp/todoke-older-XXXXXX", beside[64];
+    struct fault why = {0};
+    int lock = -1, file = mkstemp(path);
+    int64_t version;
+    assert_true(file >= 0);
+    close(file);
+    snprintf(beside, sizeof(beside), "%s.serve", path);
+    struct db *db = sqlite_db_open(path, DB_WRITER, &why);
+    assert_true(db_begin(db, &why) && schema_reach(db, &why, schema_file_count - 1) && db_commit(db, &why));
+    assert_true(store_serve_lock(path, &lock, &why)); /* the older one's server */
+    assert_null(store_open(path, NULL, &why));
+    assert_int_equal(why.kind, FAULT_INPUT);
+    assert_non_null(strstr(why.text, "a server of an older todoke works on it"));
+    assert_true(schema_version(db, &why, &version));
+    assert_int_equal(version, schema_file_count - 1);
+    close(lock);
+    struct store *store = store_open(path, NULL, &why);
+    assert_non_null(store);
+    assert_true(schema_version(db, &why, &version));
+    assert_int_equal(version, schema_file_count);
+    store_close(store);
+    db_free(db);
+    unlink(beside);
+    unlink(path);
+}
+
 /* SQLite would build a table in memory for it, for each row that is written, whether the row belongs there or not. */
 static void no_partial_index_asks_with_a_long_IN(void **state)
 {
@@ -550,6 +578,7 @@ int main(void)
         ON_SQLITE(a_command_beside_the_server_is_heard_soon),
         ON_SQLITE(one_server_for_one_sqlite_store),
         cmocka_unit_test(without_locks_nobody_serves),
+        cmocka_unit_test(a_command_does_not_migrate_beneath_a_server),
         ON_SQLITE(no_partial_index_asks_with_a_long_IN),
         ON_SQLITE(the_log_of_a_server_is_copied_while_commits_go_on),
         cmocka_unit_test(schema_lines_for_one_store_only),
