@@ -197,6 +197,25 @@ static void the_next_host_is_for_those_who_hear_nothing(void **state)
     leave(fixture);
 }
 
+/* R16: of a host with many addresses that do not answer some are tried, then the next host; and not all of a domain's
+ */
+static void addresses_are_tried_up_to_a_number(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){0};
+    open_house(fixture);
+    person(fixture, "a", "many.example"); /* twelve, and a host that takes it */
+    person(fixture, "b", "dead.example"); /* three times twelve, and it */
+    submit(fixture);
+    wait_until_state(fixture, "the next host", DELIVERY_DELIVERED, 1);
+    wait_until_state(fixture, "not all", DELIVERY_DEFERRED, 1);
+    assert_int_equal(receiver_took(&receivers[0], "a@many.example"), 1);
+    assert_int_equal(receiver_took(&receivers[0], "b@dead.example"), 0);
+    assert_int_equal(events_of(fixture, "a@many.example", EVENT_DEFERRED), 0);
+    nobody_twice(fixture, "many addresses");
+    leave(fixture);
+}
+
 /* R38: while receivers keep us waiting for their answer, others write and no transaction is open */
 static void nothing_is_held_while_they_talk(void **state)
 {
@@ -484,6 +503,7 @@ int main(int argc, char **argv)
         ON_BOTH(a_handshake_without_end_goes_on_in_clear),
         ON_BOTH(routes_that_lead_nowhere),
         ON_BOTH(the_next_host_is_for_those_who_hear_nothing),
+        ON_BOTH(addresses_are_tried_up_to_a_number),
         ON_BOTH(nothing_is_held_while_they_talk),
         ON_BOTH(who_unsubscribes_while_the_mail_is_made_gets_none),
         ON_BOTH(a_hold_in_the_middle),

@@ -18,7 +18,12 @@ enum slot_state {
     SLOT_OPEN,       /* takes recipients */
     SLOT_CLOSING,    /* quits when what is under way has ended */
 };
-enum { SLOT_UNDER_WAY = 2 };
+enum {
+    SLOT_UNDER_WAY = 2,
+    /* R16: so many addresses are tried for a connection, and so many of one host before the next host's turn */
+    SLOT_ADDRESSES_MOST = 10,
+    SLOT_ADDRESSES_OF_HOST = 4
+};
 struct several;
 struct slot {
     struct worker *worker;
@@ -40,8 +45,9 @@ struct slot {
         *several; /* a transaction for several recipients: alone on its connection, counted as one under way */
     int sent;     /* mails handed over on this connection, each recipient's counted */
     bool any_delivered;
-    size_t host, address; /* of the route: where it is connected; the address as slot_address has it */
-    bool begins_other;    /* with the other family of addresses than the route has first */
+    size_t host, address;          /* of the route: where it is connected; the address as slot_address has it */
+    unsigned tried, tried_of_host; /* addresses that it was not connected by */
+    bool begins_other;             /* with the other family of addresses than the route has first */
     unsigned step;
     struct timer idle;
     struct buf remote; /* "mx.example.jp[192.0.2.1]" */

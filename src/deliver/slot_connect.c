@@ -198,6 +198,19 @@ static bool connect_again(struct slot *slot)
     return connect_to(slot);
 }
 
+/* R16: the next address, or the next host's when this one has said something or had its share of tries. */
+static bool connect_elsewhere(struct slot *slot, bool is_host_wide)
+{
+    size_t host = slot->host;
+    if (++slot->tried >= SLOT_ADDRESSES_MOST)
+        return false;
+    if (!slot_next_address(slot, is_host_wide || ++slot->tried_of_host >= SLOT_ADDRESSES_OF_HOST))
+        return false;
+    if (slot->host != host)
+        slot->tried_of_host = 0;
+    return connect_again(slot);
+}
+
 void slot_failed(struct slot *slot)
 {
     bool is_tls = slot->was_tls_failure && !slot->is_in_clear;
@@ -208,7 +221,7 @@ void slot_failed(struct slot *slot)
     } else if (!is_tls && slot_other_family(slot)) {
         if (connect_again(slot))
             return;
-    } else if (slot_next_address(slot, is_tls || slot->last_words.code != 0) && connect_again(slot)) {
+    } else if (connect_elsewhere(slot, is_tls || slot->last_words.code != 0)) {
         return;
     }
     slot_gave_up(slot);
