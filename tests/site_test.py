@@ -6,7 +6,7 @@ import urllib.parse
 from contract import Api, Contract
 from receiver import Receiver
 from tap import Tap
-from todoke import NET, PORT, Place, stores, until
+from todoke import NET, PORT, Late, Place, stores, until
 
 MX = f"{NET}.80"
 ANGRY = f"{NET}.81"
@@ -41,26 +41,41 @@ class Mood:
         return "421 4.7.0 Too many messages from your address, try again later"
 
 
+def told(question):
+    """What binds is what binds at that moment: on a busy machine the receiver is the faster one now and then."""
+    try:
+        return until(question, 20, "what binds")
+    except Late:
+        return None
+
+
 def by_api(tap, words, contract, todoke):
     api = Api(todoke.http, todoke.ok("key", "add", "looks").strip().split()[-1])
 
-    def ask(path, template):
-        status, _, answer = api.ask("GET", path)
+    def ask(path, template, fits):
+        def once():
+            status, _, answer = api.ask("GET", path)
+            return (status, answer) if status == 200 and fits(answer) else None
+        status, answer = told(once) or api.ask("GET", path)[::2]
         schema = contract.typed["paths"][template]["get"]["responses"][str(status)]
         misfit = contract.misfit(schema["content"]["application/json"]["schema"], answer) if status == 200 else ""
         tap.ok(not misfit, f"{words}: GET {template} is as the contract says", f"{misfit}: {answer}")
         return status, answer
 
-    status, said = ask("/sites/d1.example", "/sites/{site}")
-    tap.ok(status == 200 and said["site"] == "slowco" and said["binds"]["limit"] == "rule_rate" and "slowco.yaml" in said["binds"]["text"]["ja"], f"{words}: the API tells the same", f"{status} {said}")
-    status, said = ask("/sites", "/sites")
-    tap.ok("slowco" in [row["site"] for row in said["items"]] and said["items"][0]["rate"] > 0, f"{words}: the sites that are busy, the fastest first", str(said)[:2000])
+    binds = lambda said: said["site"] == "slowco" and said["binds"]["limit"] == "rule_rate" and "slowco.yaml" in said["binds"]["text"]["ja"]
+    status, said = ask("/sites/d1.example", "/sites/{site}", binds)
+    tap.ok(status == 200 and binds(said), f"{words}: the API tells the same", f"{status} {said}")
+    is_busy = lambda said: "slowco" in [row["site"] for row in said["items"]] and said["items"][0]["rate"] > 0
+    status, said = ask("/sites", "/sites", is_busy)
+    tap.ok(is_busy(said), f"{words}: the sites that are busy, the fastest first", str(said)[:2000])
     tap.equal([api.ask("GET", f"/sites/{name}")[0] for name in ("nonsense", "a%0D%0Ab", "x" * 300)], [404] * 3, f"{words}: what is no site is a 404")
-    status, said = ask("/explain/queue", "/explain/queue")
-    tap.ok(said["lanes"][0]["owed"] > 0 and any("slowco.yaml line 6" in lane["waits_for"]["en"] for lane in said["lanes"]), f"{words}: what the queue waits for, and what binds there", str(said))
+    waits = lambda said: said["lanes"][0]["owed"] > 0 and any("slowco.yaml line 6" in lane["waits_for"]["en"] for lane in said["lanes"])
+    status, said = ask("/explain/queue", "/explain/queue", waits)
+    tap.ok(waits(said), f"{words}: what the queue waits for, and what binds there", str(said))
     delivery = todoke.rows("queue", "list", "--domain", "d1.example", "--state", "waiting")[-1]["delivery"]
-    status, said = ask(f"/explain/message/{delivery}", "/explain/message/{id}")
-    tap.ok(said["items"][0]["delivery_id"] == delivery and said["items"][0]["timeline"][0]["kind"] == "accepted" and "slowco.yaml" in said["items"][0]["next"]["ja"], f"{words}: where a mail is, and what binds at its receiver", str(said))
+    is_told = lambda said: said["items"][0]["delivery_id"] == delivery and said["items"][0]["timeline"][0]["kind"] == "accepted" and "slowco.yaml" in said["items"][0]["next"]["ja"]
+    status, said = ask(f"/explain/message/{delivery}", "/explain/message/{id}", is_told)
+    tap.ok(is_told(said), f"{words}: where a mail is, and what binds at its receiver", str(said))
     tap.equal([api.ask("GET", f"/explain/message/{urllib.parse.quote(name, safe='')}")[0] for name in ("12345", "<nobody@x.example>", "\r\n")], [404] * 3, f"{words}: a mail that is not there is a 404")
     brands = {row["name"]: row["id"] for row in api.ask("GET", "/brands")[2]["items"]}
     other = Api(todoke.http, api.ask("POST", "/keys", {"name": "other", "scopes": ["queue:read", "messages:read"], "brand_ids": [brands["Other"]]})[2]["secret"])
@@ -104,9 +119,9 @@ def story(tap, words, store):
         tap.ok(said["ways"][0]["connections"]["rule"] == 2 and said["ways"][0]["connections"]["open"] <= 2 and said["ways"][0]["rate"]["now"] < 4.4, f"{words}: connections and rate", str(said["ways"]))
         left = said["owed"]["waiting"] + said["owed"]["deferred"]
         tap.ok(0 < left <= 300 and said["done"]["at"] and said["done"]["rate"] < 4.4, f"{words}: what is owed, and when it will be done", str(said["done"]))
-        tap.ok(any("slowco.yaml line 6" in lane["waits_for"] for lane in todoke.json("explain", "queue")["lanes"]), f"{words}: explain queue tells what binds at the receiver")
-        tap.ok("slowco.yaml line 6" in todoke.ok("explain", "site", "slowco", "--lang", "en"), f"{words}: the site's own name does too")
-        tap.ok("slowco.yaml 6 行" in todoke.ok("explain", "site", "D1.Example", "--lang", "ja"), f"{words}: in Japanese too, whatever the case")
+        tap.ok(told(lambda: any("slowco.yaml line 6" in lane["waits_for"] for lane in todoke.json("explain", "queue")["lanes"])), f"{words}: explain queue tells what binds at the receiver")
+        tap.ok(told(lambda: "slowco.yaml line 6" in todoke.ok("explain", "site", "slowco", "--lang", "en")), f"{words}: the site's own name does too")
+        tap.ok(told(lambda: "slowco.yaml 6 行" in todoke.ok("explain", "site", "D1.Example", "--lang", "ja")), f"{words}: in Japanese too, whatever the case")
         other = site("never.example")
         tap.equal((other["site"], other["route"]["status"], sum(other["owed"].values()) > 0), ("slowco", "found", True), f"{words}: DNS is asked for a domain that is owed nothing")
 
