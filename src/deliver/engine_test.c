@@ -1,5 +1,6 @@
 /* The whole engine, in this process, against scripted receivers over real sockets: R16, R21, R22, R23, R25, R28, R29,
  * R31, R34, R38, F5, U1, D14 (a reset is a deferral). */
+#include "deliver/engine_inside.h"
 #include "deliver/house_test.h"
 
 /* ── stories ── */
@@ -99,6 +100,35 @@ static void dropped_after_the_dot_is_in_doubt_and_goes_again_as_the_same_mail(vo
         twice += receiver_took(&receivers[0], fixture->people[i]) == 2;
     assert_int_equal(twice, 1);
     assert_int_equal(events(fixture, EVENT_RELEASED), doubtful);
+    leave(fixture);
+}
+
+/* R37: the mark was committed in time, and 354 comes when our leases may be another node's: no dot then. It goes again
+ * by the next connection, and nobody is in doubt. */
+static void no_dot_goes_out_behind_the_lease(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.waits_at_data = true};
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    fixture->options.timeouts.factor = 1;
+    start(fixture);
+    person(fixture, "late", "r0.example");
+    submit(fixture);
+    for (int i = 0; i < 4000 && (!atomic_load(&receivers[0].at_data) || !in_state(fixture, DELIVERY_ON_WIRE)); i++)
+        receiver_pause(5);
+    assert_int_equal(in_state(fixture, DELIVERY_ON_WIRE), 1);
+    receiver_pause(50); /* and its connection has heard of it */
+    atomic_store(&fixture->engine->safe_until, 0);
+    atomic_store(&receivers[0].waits_at_data, false);
+    for (int i = 0; i < 20000 && atomic_load(&receivers[0].seen) < 2 && !atomic_load(&receivers[0].accepted); i++) {
+        atomic_store(&fixture->engine->safe_until, 0); /* each renewal says that they are ours */
+        receiver_pause(1);
+    }
+    assert_int_equal(atomic_load(&receivers[0].accepted), 0);
+    wait_until_state(fixture, "behind the lease", DELIVERY_DELIVERED, 1);
+    assert_int_equal(events(fixture, EVENT_IN_DOUBT), 0);
+    nobody_twice(fixture, "behind the lease");
     leave(fixture);
 }
 
@@ -498,6 +528,7 @@ int main(int argc, char **argv)
         ON_BOTH(a_crowd_is_delivered_over_few_connections),
         {"answers_at_every_stage (sqlite)", answers_at_every_stage, NULL, NULL, (void *)(uintptr_t) "sqlite"},
         ON_BOTH(dropped_after_the_dot_is_in_doubt_and_goes_again_as_the_same_mail),
+        ON_BOTH(no_dot_goes_out_behind_the_lease),
         ON_BOTH(one_refusal_fails_nobody_else),
         ON_BOTH(a_failed_handshake_goes_on_in_clear),
         ON_BOTH(a_handshake_without_end_goes_on_in_clear),

@@ -31,11 +31,13 @@ struct receiver {
     char ip[16]; /* by receiver_start */
     struct line script[SCRIPT_MOST];
     bool offers_tls, no_pipelining;
-    bool is_prompt;   /* no delayed ACK between the two pieces of an answer */
-    int slow_ms;      /* before the answer to each dot */
-    int recipients;   /* so many a transaction, others hear 452; 0: TOGETHER_MOST */
-    int says_rcptmax; /* LIMITS; 0: nothing */
-    int connections;  /* so many at once, others hear 421; 0: any number */
+    bool is_prompt;             /* no delayed ACK between the two pieces of an answer */
+    int slow_ms;                /* before the answer to each dot */
+    int recipients;             /* so many a transaction, others hear 452; 0: TOGETHER_MOST */
+    int says_rcptmax;           /* LIMITS; 0: nothing */
+    int connections;            /* so many at once, others hear 421; 0: any number */
+    _Atomic bool waits_at_data; /* no 354 while it is set */
+    _Atomic int at_data;        /* so many wait for it */
     _Atomic int rate; /* messages a second, a second's worth at once; others hear 421 at MAIL; 0: any number */
 
     int fd;
@@ -224,6 +226,10 @@ static inline bool conversation_data(struct conversation *talk)
     enum told told = conversation_script(talk, STAGE_DATA);
     if (told != TOLD_YES)
         return told == TOLD_NO;
+    atomic_fetch_add(&talk->receiver->at_data, 1);
+    while (atomic_load(&talk->receiver->waits_at_data) && !atomic_load(&talk->receiver->is_over))
+        receiver_pause(2);
+    atomic_fetch_sub(&talk->receiver->at_data, 1);
     conversation_say(talk, "354 go on");
     do {
         if (!conversation_line(talk, line))

@@ -319,6 +319,13 @@ static bool takes_another(struct slot *slot)
     return slot->destination->ready.count && slot_has_room(slot) && slot_may_send(slot);
 }
 
+/* 354 may come long after the mark was committed: no dot goes out that our leases do not cover any more. */
+static bool dot_is_late(const struct slot *slot)
+{
+    return loop_now(slot->worker->loop) >= atomic_load(&slot->worker->engine->safe_until) && !slot->is_over &&
+           smtp_client_withhold_dot(slot->client);
+}
+
 /* Understand, hand over, write, until nothing changes. */
 void slot_hear(struct slot *slot, struct slice *received)
 {
@@ -326,6 +333,7 @@ void slot_hear(struct slot *slot, struct slice *received)
     do {
         while (smtp_client_next(slot->client, received, &event))
             conversation_told(slot, &event);
+        slot->hangs_up |= dot_is_late(slot);
         if (slot->hangs_up && !slot->is_over && slot->under_way_count <= 1)
             hang_up(slot);
         offer_work(slot);

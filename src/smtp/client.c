@@ -347,6 +347,17 @@ void smtp_client_release_dot(struct smtp_client *client)
         client_tx(client, client->count - 1)->is_released = true;
 }
 
+bool smtp_client_withhold_dot(struct smtp_client *client)
+{
+    if (client->phase != CLIENT_READY || !client->count)
+        return false;
+    struct transaction *tx = client_tx(client, client->count - 1);
+    bool is_withheld = tx->is_released && !tx->is_lonely && !dot_is_written(tx);
+    if (is_withheld)
+        tx->is_released = false;
+    return is_withheld;
+}
+
 const struct smtp_capabilities *smtp_client_can(const struct smtp_client *client)
 {
     return &client->can;

@@ -162,6 +162,8 @@ NODISCARD enum smtp_fit smtp_client_send(struct smtp_client *client, const struc
 
 /* The message handed over last is durably marked: its dot may go. */
 void smtp_client_release_dot(struct smtp_client *client);
+/* It may no longer: true, the dot had been released and was not written yet; it waits again. */
+bool smtp_client_withhold_dot(struct smtp_client *client);
 
 /* Say QUIT (at once when idle, else after the messages under way) and be over; nobody waits for 221 (R23). */
 void smtp_client_quit(struct smtp_client *client);

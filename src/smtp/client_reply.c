@@ -273,6 +273,10 @@ static void transaction_reply(struct smtp_client *client, const struct reply *re
         leaving(client, tx, reply);
         return;
     }
+    if (reply->code == 221) { /* a goodbye and no answer: to the dot it does not say that the mail was taken */
+        client_over(client, SMTP_OVER_REPLY, smtp_client_stage(client), reply);
+        return;
+    }
     if (tx->answered == tx->asked) {
         if (tx->has_go)
             body_interrupted(client, reply);

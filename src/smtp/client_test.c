@@ -52,6 +52,12 @@ static void delivering(void **state)
          "E: want dot a\nC: hello\nD:\nC: .\nS: 250 2.0.0 queued\nE: a0 delivered dot 250 2.0.0\nE: message a\n"
          "Q:\nC: QUIT\nE: over quit unknown 0\n"},
         {"the dot released before", READY TAKE_ONE},
+        {"released, and withheld before 354",
+         READY ONE "D:\nC: MAIL\nC: RCPT\nC: DATA\nW: yes\nS: 250\nS: 250\nS: 354\nE: want dot a\nC: hello\nW: no\n"
+                   "D:\nC: .\nW: no\nS: 250\nE: a0 delivered\nE: message a\n"},
+        {"a lonely dot is not withheld",
+         READY ONE "D:\nC: MAIL\nC: RCPT\nC: DATA\nS: 250\nS: 550 5.1.1 no\nS: 354\nE: a0 refused rcpt 550\nC: .\nW: "
+                   "no\nS: 250\nE: message a\n"},
         {"a body that waits for its dot",
          READY "H: a@b.test|c@d.test|hello\\r\\n\n" ASK "E: want dot a\nD:\nC: hello\nC: .\nS: 250 2.0.0 queued\n"
                "E: a0 delivered dot 250 2.0.0\nE: message a\n"},
@@ -164,6 +170,13 @@ static void endings(void **state)
                                "unsent rcpt 421\nE: message a\nE: over reply rcpt 421\n"},
         {"421 to the dot", READY ONE
          "D:\n" ASK "C: hello\nC: .\nS: 421 4.7.0 x\nE: a0 refused dot 421\nE: message a\nE: over reply dot 421\n"},
+        {"R22: 221 to the dot is doubt",
+         READY ONE "D:\n" ASK "C: hello\nC: .\nS: 221 2.0.0 timeout, bye\nE: a0 in_doubt "
+                   "dot 221\nE: message a\nE: over reply dot 221\n"},
+        {"221 to RCPT takes nobody", READY ONE "C: MAIL\nC: RCPT\nC: DATA\nS: 250\nS: 221 bye\nE: a0 unsent rcpt "
+                                               "221\nE: message a\nE: over reply rcpt 221\n"},
+        {"221 inside the body", READY ONE ASK
+         "E: want dot a\nC: hello\nS: 221 bye\nE: a0 unsent data 221\nE: message a\nE: over reply data 221\n"},
         {"421 inside the body", READY ONE ASK
          "E: want dot a\nC: hello\nS: 421 4.4.2 x\nE: a0 refused data 421\nE: message a\nE: over reply data 421\n"},
         {"552 inside the body", READY ONE ASK

@@ -148,6 +148,10 @@ static inline void test_client_play(struct test_client *client, const char *row,
         case 'Q': smtp_client_quit(client->machine); break;
         case 'T': smtp_client_tls_done(client->machine, true, true); break;
         case 'F': smtp_client_tls_done(client->machine, false, false); break;
+        case 'W':
+            assert_int_row(row, smtp_client_withhold_dot(client->machine),
+                           slice_starts(buf_slice(&script.text), SLICE("yes")));
+            break;
         case 'X': smtp_client_closed(client->machine, SLICE("reset by peer")); break;
         default: fail_msg("%s: the script has a line of kind %c", row, script.kind);
         }

@@ -6,9 +6,9 @@
  *              another kind comes. An expected line matches when it is the front of what was said; "S: 250-" and more
  *              lines of one reply need not be written out: the next line of the script is looked for.
  *   E: words   the next event, as the harness prints it
- * For the client machine also: M: from|to,to|body hands a message over, D: releases the dot, Q: quits, T: TLS is up,
- *   F: TLS failed, X: the stream is closed. For the server machine: A: reply answers the open question (questions wait
- *   for it when `waits` is set), T: TLS is up. */
+ * For the client machine also: M: from|to,to|body hands a message over, D: releases the dot, W: withholds it ("yes": it
+ *   was released and not written), Q: quits, T: TLS is up, F: TLS failed, X: the stream is closed. For the server
+ * machine: A: reply answers the open question (questions wait for it when `waits` is set), T: TLS is up. */
 #ifndef TODOKE_SMTP_TEST_SCRIPT_H
 #define TODOKE_SMTP_TEST_SCRIPT_H
 
