@@ -11,7 +11,7 @@ import time
 from tap import Tap
 from todoke import NET, ROOT, STATES, TODOKE, Late, Place, until
 
-RUN_SECONDS = 400
+RUN_SECONDS = 900
 KILL_AT = (1500, 5000)
 MAIL_IN = f"{NET}.2"
 REASON_LATER = ("busy", "throttle") # who comes when the receiver has time again is not turned away
