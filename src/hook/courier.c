@@ -72,7 +72,7 @@ static struct slice clean(const struct buf *answer, struct buf *out)
     return buf_slice(out);
 }
 
-void courier_end(struct courier *courier, bool is_told)
+void hook_courier_end(struct courier *courier, bool is_told)
 {
     struct hook_runner *runner = courier->runner;
     struct hook_post *post = &courier->post;
@@ -118,7 +118,7 @@ void courier_end(struct courier *courier, bool is_told)
 static void courier_fail(struct courier *courier, const char *fault)
 {
     snprintf(courier->post.fault, sizeof(courier->post.fault), "%.240s", fault);
-    courier_end(courier, false);
+    hook_courier_end(courier, false);
 }
 
 /* ── an attempt ── */
@@ -248,7 +248,7 @@ static bool courier_take(struct courier *courier, struct hook_beginning *beginni
     return ok && begin.beginning.taken;
 }
 
-void courier_consider(struct courier *courier)
+void hook_courier_consider(struct courier *courier)
 {
     struct hook_runner *runner = courier->runner;
     struct hook *hook = &courier->hook;
@@ -285,7 +285,7 @@ void courier_consider(struct courier *courier)
     courier_begin(courier);
 }
 
-void courier_free(struct courier *courier)
+void hook_courier_free(struct courier *courier)
 {
     if (courier->query)
         dns_cancel(courier->query);

@@ -55,11 +55,11 @@ static inline time_ms runner_monotonic(const struct hook_runner *runner)
 }
 
 /* Is there something to say, and may it be said now? Then begin. Nothing unless it is idle. */
-void courier_consider(struct courier *courier);
+void hook_courier_consider(struct courier *courier);
 /* The POST has ended and is out of the multi: write down what came of it. */
-void courier_end(struct courier *courier, bool is_told);
+void hook_courier_end(struct courier *courier, bool is_told);
 /* What is under way is given up. */
-void courier_free(struct courier *courier);
+void hook_courier_free(struct courier *courier);
 
 /* ── batch.c ── */
 

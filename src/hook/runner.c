@@ -53,11 +53,11 @@ static void look(struct hook_runner *runner)
     for (struct courier **place = &runner->couriers; *place;) {
         struct courier *courier = *place;
         if (courier->is_there) {
-            courier_consider(courier);
+            hook_courier_consider(courier);
             place = &courier->next;
         } else {
             *place = courier->next;
-            courier_free(courier);
+            hook_courier_free(courier);
         }
     }
 }
@@ -88,7 +88,7 @@ static void *runner_main(void *arg)
             CURLcode code = message->data.result;
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &courier);
             curl_multi_remove_handle(runner->multi, courier->post.curl);
-            courier_end(courier, hook_post_judge(&courier->post, code));
+            hook_courier_end(courier, hook_post_judge(&courier->post, code));
         }
         if (runner->looked && !atomic_load(&runner->is_stopping))
             curl_multi_poll(runner->multi, NULL, 0,
@@ -140,7 +140,7 @@ void hook_runner_stop(struct hook_runner *runner)
     while (runner->couriers) {
         struct courier *courier = runner->couriers;
         runner->couriers = courier->next;
-        courier_free(courier);
+        hook_courier_free(courier);
     }
     curl_multi_cleanup(runner->multi);
     curl_global_cleanup();
