@@ -11,6 +11,7 @@
 #include <assert.h>
 
 static void ask_addresses(struct route_query *query);
+static bool ask_whether_ipv6(struct route_query *query);
 
 struct slice route_status_word(enum route_status status)
 {
@@ -87,6 +88,10 @@ static void on_addresses(void *owner, const struct dns_answer *dns)
     keep_ttl(query, dns);
     switch (dns->status) {
     case DNS_FOUND:
+        if (lookup->type == DNS_AAAA && !query->options->uses_ipv6) {
+            candidate->has_ipv6_only = true;
+            break;
+        }
         if (!dns->is_secure)
             candidate->is_insecure = true;
         if (!slice_equal(dns->canonical, candidate->name))
@@ -104,25 +109,39 @@ static void on_addresses(void *owner, const struct dns_answer *dns)
                                           SLICE_ARG(dns_type_word(lookup->type)), SLICE_ARG(dns->why));
         break;
     }
-    if (--query->waiting)
+    if (--query->waiting || ask_whether_ipv6(query))
         return;
     route_judge(query);
     if (!route_ask_dane(query))
         route_answer(query);
 }
 
+static void ask_one(struct route_query *query, struct route_lookup *lookup, struct route_candidate *candidate,
+                    enum dns_type type)
+{
+    *lookup = (struct route_lookup){.route_query = query, .candidate = candidate, .type = type};
+    lookup->query = dns_ask(query->client, candidate->name, type, on_addresses, lookup);
+}
+
+/* A domain without MX and A takes no mail, for ever: but not when all it has is what we do not use. */
+static bool ask_whether_ipv6(struct route_query *query)
+{
+    struct route_candidate *only = query->candidates;
+    if (!query->route.is_implicit || query->options->uses_ipv6 || query->lookup_count != 1 || only->ip_count ||
+        only->has_failed)
+        return false;
+    query->waiting++;
+    ask_one(query, &query->lookups[query->lookup_count++], only, DNS_AAAA);
+    return true;
+}
+
 static void ask_addresses(struct route_query *query)
 {
     size_t kinds = query->options->uses_ipv6 ? 2 : 1;
-    query->lookups = ARENA_ARRAY(&query->arena, struct route_lookup, query->candidate_count * kinds);
+    query->lookups = ARENA_ARRAY(&query->arena, struct route_lookup, query->candidate_count * kinds + 1);
     query->lookup_count = query->waiting = query->candidate_count * kinds;
-    for (size_t i = 0; i < query->lookup_count; i++) {
-        struct route_lookup *lookup = &query->lookups[i];
-        lookup->route_query = query;
-        lookup->candidate = &query->candidates[i / kinds];
-        lookup->type = i % kinds ? DNS_AAAA : DNS_A;
-        lookup->query = dns_ask(query->client, lookup->candidate->name, lookup->type, on_addresses, lookup);
-    }
+    for (size_t i = 0; i < query->lookup_count; i++)
+        ask_one(query, &query->lookups[i], &query->candidates[i / kinds], i % kinds ? DNS_AAAA : DNS_A);
 }
 
 /* --- MX --- */

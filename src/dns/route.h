@@ -17,7 +17,7 @@ enum route_status {
     ROUTE_LOOP,       /* 5.4.6  only we ourselves are left */
     ROUTE_PROHIBITED, /* 5.4.4  nothing but addresses we must not connect to */
     ROUTE_TRY_LATER,  /* 4.4.3  DNS failed */
-    ROUTE_NO_ADDRESS, /* 4.4.4  MX hosts, but no address for any of them */
+    ROUTE_NO_ADDRESS, /* 4.4.4  MX hosts, but no address for any of them; or no MX, and IPv6 alone, which is not used */
 };
 
 /* What DNSSEC says about a host's certificate (RFC 7672); always NONE unless route_options.uses_dane. */

@@ -205,6 +205,8 @@ void route_judge(struct route_query *query)
         route_refuse(query, ROUTE_PROHIBITED, "%s", prohibited.text);
     else if (is_own && query->candidate_count == 0)
         route_refuse(query, ROUTE_LOOP, "mail loops back to us: we are its best MX");
+    else if (query->route.is_implicit && query->candidates[0].has_ipv6_only)
+        route_refuse(query, ROUTE_NO_ADDRESS, "it has IPv6 addresses only, and IPv6 is not used here");
     else if (query->route.is_implicit)
         route_refuse(query, ROUTE_NO_DOMAIN, "the domain takes no mail: it has neither MX nor address");
     else

@@ -10,6 +10,7 @@ struct route_candidate {
     struct slice name;
     uint16_t preference;
     bool is_insecure, has_failed;
+    bool has_ipv6_only;     /* asked when nothing else was found, and IPv6 is not used */
     struct slice canonical; /* what its CNAMEs lead to; "" when it has none */
     size_t ip_count;
     struct ip ips[CANDIDATE_IPS];

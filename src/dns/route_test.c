@@ -31,6 +31,7 @@ static const char json[] =
     "\"backup.test\": {\"MX\": [[10,\"gone.test\"],[20,\"mx.ours.test\"]]},"
     "\"mx.ours.test\": {\"A\": [\"127.9.9.9\"]},"
     "\"twice.test\": {\"MX\": [[10,\"a.plain.test\"],[20,\"a.plain.test\"]]},"
+    "\"v6mx.test\": {\"MX\": [[10,\"v6only.test\"]]},"
     "\"v6only.test\": {\"AAAA\": [\"::1\"]},"
     "\"signed.test\": {\"secure\": true, \"MX\": [[10,\"a.signed.test\"]]},"
     "\"a.signed.test\": {\"secure\": true, \"A\": [\"127.0.3.1\"]},"
@@ -181,7 +182,8 @@ static void routes(void **state)
         {"mx.ours.test", "5.4.6 mx.ours.test: mail loops back to us: the domain is our own host"},
         {"backup.test", "4.4.4 backup.test: no address for any of its MX hosts"},
         {"twice.test", " 10:a.plain.test=127.0.1.1"},
-        {"v6only.test", "5.1.2 v6only.test: the domain takes no mail: it has neither MX nor address"},
+        {"v6only.test", "4.4.4 v6only.test: it has IPv6 addresses only, and IPv6 is not used here"},
+        {"v6mx.test", "4.4.4 v6mx.test: no address for any of its MX hosts"},
         {"signed.test", "secure 10:a.signed.test+=127.0.3.1"},
         {"[127.0.4.1]", "implicit 0:127.0.4.1=127.0.4.1"},
         {"[127.9.9.9]", "5.4.6 [127.9.9.9]: mail loops back to us: we are its best MX"},
