@@ -58,6 +58,7 @@ bool service_engine_begin(struct service *service, struct fault *why)
         .own_address_count = service->own_address_count,
         .ehlo_name = slice_str(service->ehlo_name),
         .retry = {.scale = options->retry_scale},
+        .expires_after = options->config->expires_after.duration,
         .in_doubt_wait = options->config->in_doubt_wait.duration,
         .source_wait = options->config->in_doubt_source_wait.duration,
         .workers = (unsigned)options->config->workers.number,

@@ -39,6 +39,9 @@ struct engine_options {
     size_t own_address_count;
     struct slice ehlo_name; /* must live as long as the engine */
     struct retry_settings retry;
+    /* What a mail has when its sender names no end. One that was given less time than this means it: behind its end it
+     * is not tried any more. Others may have a try then, their last. 0: so do all. */
+    time_ms expires_after;
     time_ms in_doubt_wait; /* before a doubtful one is tried again; scaled like retries */
     time_ms source_wait;   /* so long it waits for a node that is gone and has its source; likewise. 0: not at all */
     time_ms idle_ms;       /* an idle connection is kept this long; 0: 5 s */

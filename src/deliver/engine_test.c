@@ -246,6 +246,54 @@ static void addresses_are_tried_up_to_a_number(void **state)
     leave(fixture);
 }
 
+/* M10: who was given an end of his own by the sender gets nothing behind it, whatever kept the mail until then; who has
+ * the house's has a try, late as it is */
+static void whoever_names_an_end_means_it(void **state)
+{
+    HOUSE(fixture, state, 2);
+    receivers[0] = (struct receiver){0};
+    receivers[1] = (struct receiver){.slow_ms = 50, .connections = 1};
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    fixture->engine = NULL;
+    fixture->options.expires_after = DAYS_MS(2);
+    for (int i = 0; i < 5; i++) {
+        char local[16];
+        snprintf(local, sizeof(local), "end%d", i);
+        person(fixture, local, "r0.example");
+        snprintf(local, sizeof(local), "late%d", i);
+        person(fixture, local, "r0.example");
+    }
+    person(fixture, "nowhere", "absent.example");
+    crowd(fixture, 60, "r1.example"); /* three seconds' work, and one is left */
+    submit(fixture);
+    char sql[300];
+    long long now = world_wall(&fixture->world);
+    snprintf(
+        sql, sizeof(sql),
+        "UPDATE delivery SET accepted_ms = %lld, expires_ms = %lld WHERE address LIKE 'end%%' OR address LIKE 'n%%'",
+        now - HOURS_MS(1), now - MINUTES_MS(1));
+    test_write(fixture->store.store, do_run, sql);
+    snprintf(sql, sizeof(sql), "UPDATE delivery SET accepted_ms = %lld, expires_ms = %lld WHERE address LIKE 'late%%'",
+             now - DAYS_MS(3), now - MINUTES_MS(1));
+    test_write(fixture->store.store, do_run, sql);
+    snprintf(sql, sizeof(sql), "UPDATE delivery SET expires_ms = %lld WHERE address LIKE 'p%%'",
+             (long long)world_wall(&fixture->world) + 1000);
+    test_write(fixture->store.store, do_run, sql);
+    start(fixture);
+    for (int i = 0; i < 12000 && in_state(fixture, DELIVERY_DELIVERED) + in_state(fixture, DELIVERY_EXPIRED) < 71; i++)
+        receiver_pause(5);
+    assert_int_equal(in_state(fixture, DELIVERY_DELIVERED) + in_state(fixture, DELIVERY_EXPIRED), 71);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(receiver_took(&receivers[0], fixture->people[i]), i % 2);
+    assert_true(in_state(fixture, DELIVERY_EXPIRED) >= 6 + 60 - 25);
+    assert_int_equal(events_of(fixture, "nowhere@absent.example", EVENT_EXPIRED), 1);
+    assert_int_equal(events(fixture, EVENT_EXPIRED), in_state(fixture, DELIVERY_EXPIRED));
+    assert_int_equal(number(fixture, "SELECT COUNT(*) FROM suppression"), 0);
+    nobody_twice(fixture, "an end");
+    leave(fixture);
+}
+
 /* R38: while receivers keep us waiting for their answer, others write and no transaction is open */
 static void nothing_is_held_while_they_talk(void **state)
 {
@@ -535,6 +583,7 @@ int main(int argc, char **argv)
         ON_BOTH(routes_that_lead_nowhere),
         ON_BOTH(the_next_host_is_for_those_who_hear_nothing),
         ON_BOTH(addresses_are_tried_up_to_a_number),
+        ON_BOTH(whoever_names_an_end_means_it),
         ON_BOTH(nothing_is_held_while_they_talk),
         ON_BOTH(who_unsubscribes_while_the_mail_is_made_gets_none),
         ON_BOTH(a_hold_in_the_middle),

@@ -63,6 +63,28 @@ void outcome_delivered(struct worker *worker, struct recipient *recipient, struc
     atomic_fetch_add(&egress->site->count->delivered, 1);
 }
 
+bool outcome_is_too_late(const struct worker *worker, const struct recipient *recipient)
+{
+    const struct engine_options *options = &worker->engine->options;
+    return recipient->expires - recipient->accepted < options->expires_after &&
+           world_wall(options->world) >= recipient->expires &&
+           !engine_doubts_clock(worker->engine, loop_now(worker->loop));
+}
+
+void outcome_too_late(struct worker *worker, const struct recipient *recipient, struct ledger_move *move)
+{
+    *move = move_begin(worker, recipient, SLICE(""), false);
+    struct event *event = &move->event;
+    rules_verdict_of_reason(worker->engine->options.rules, REASON_EXPIRED, false, &event->verdict);
+    event->kind = EVENT_EXPIRED;
+    event->state_after = DELIVERY_EXPIRED;
+    event->stage = STAGE_QUEUE;
+    event->diagnostic = SLICE("its time was over before it could be sent");
+    event->attempt = (int)recipient->attempts;
+    move->is_attempt = false;
+    atomic_fetch_add(&worker->engine->refused, 1);
+}
+
 void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct slice why, struct slice remote,
                       struct ledger_move *move)
 {

@@ -226,6 +226,8 @@ static void offer_work(struct slot *slot)
         slot->has_turn = false;
         if (worker_is_held(slot->worker, recipient))
             worker_give_back(slot->worker, recipient);
+        else if (outcome_is_too_late(slot->worker, recipient))
+            worker_expire(slot->worker, recipient);
         else if (!recipient->outgoing->alike || !several_gather(slot, recipient))
             hand_over(slot, recipient);
     }

@@ -86,6 +86,13 @@ static void route_failed(struct worker *worker, struct recipient *recipient)
     worker_outcome(worker, recipient, &move);
 }
 
+void worker_expire(struct worker *worker, struct recipient *recipient)
+{
+    struct ledger_move move;
+    outcome_too_late(worker, recipient, &move);
+    worker_outcome(worker, recipient, &move);
+}
+
 /* Something has come for this site: it is looked after once in this turn, when all of it is here. */
 static void site_told(struct site **told, struct site *site)
 {
@@ -120,6 +127,8 @@ static void recipients_arrived(struct mailbox *mailbox, struct mail_item *batch)
         recipient->destination = destination = destination_for(worker, destination, recipient->source_id);
         if (worker->is_stopping)
             worker_give_back(worker, recipient);
+        else if (outcome_is_too_late(worker, recipient))
+            worker_expire(worker, recipient);
         else if (destination->kept->route.status != ROUTE_FOUND)
             route_failed(worker, recipient);
         else

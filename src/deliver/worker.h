@@ -88,6 +88,8 @@ void worker_check_stop(struct worker *worker);
 void worker_join(struct worker *worker);
 /* Back to the claimer as it was: not tried. */
 void worker_give_back(struct worker *worker, struct recipient *recipient);
+/* It is too late for it (outcome_is_too_late). */
+void worker_expire(struct worker *worker, struct recipient *recipient);
 bool worker_is_held(const struct worker *worker, const struct recipient *recipient);
 void worker_slot_gone(struct worker *worker); /* a connection less */
 
@@ -121,6 +123,9 @@ void outcome_of_same_reply(struct worker *worker, struct recipient *recipient, s
                            const struct verdict *known, struct ledger_move *move);
 void outcome_delivered(struct worker *worker, struct recipient *recipient, struct egress *egress,
                        const struct reply *reply, struct slice remote, struct ledger_move *move);
+/* Its sender has named an end, and that is behind us: it is not sent any more (engine_options.expires_after). */
+bool outcome_is_too_late(const struct worker *worker, const struct recipient *recipient);
+void outcome_too_late(struct worker *worker, const struct recipient *recipient, struct ledger_move *move);
 void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct slice why, struct slice remote,
                       struct ledger_move *move);
 
