@@ -52,6 +52,8 @@ struct engine {
     /* The wall clock's lead on the monotonic one, as last looked at; and until when nobody is given up by it, because
      * it has jumped (F8) */
     _Atomic time_ms clock_lead, clock_doubted_until;
+    time_ms
+        limits_from; /* monotonic: an earlier run may have used all that rates allow until then; 0: there was none */
     time_ms drain_ms;
     _Atomic bool claims_nothing;   /* while stopping: the dispatcher has heard */
     _Atomic unsigned busy_workers; /* while stopping: those that still hold something */

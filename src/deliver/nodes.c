@@ -367,6 +367,7 @@ bool nodes_take_over(struct engine *engine, struct fault *why)
     const struct leases *leases = engine->options.ledger.leases;
     struct nodes *nodes = &engine->dispatcher.nodes;
     atomic_store(&engine->clock_lead, upkeep.now - upkeep.now_monotonic);
+    engine->limits_from = leases->life > 1 ? upkeep.now_monotonic : 0;
     atomic_store(&engine->safe_until, leases->until_monotonic - LEASE_MARGIN_MS);
     shares_know(engine, leases, true);
     nodes->held = nodes->served = leases->held;

@@ -104,6 +104,8 @@ static struct egress *egress_get(struct worker *worker, struct site *site, uint6
     egress->source_id = source_id;
     egress->weight = 1;
     pace_init(&egress->pace, site->rule, worker->engine->options.retry.scale);
+    if (worker->engine->limits_from)
+        pace_goes_on(&egress->pace, worker->engine->limits_from);
     egress->next = site->egresses;
     site->egresses = egress;
     atomic_fetch_add_explicit(&worker->engine->ways, 1, memory_order_relaxed);

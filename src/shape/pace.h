@@ -108,6 +108,9 @@ struct pace {
 };
 
 void pace_init(struct pace *pace, const struct site_rule *rule, double scale);
+/* R28: whoever was here before us (a run that was killed) may have used all that the rule's rates allow until `from`.
+ * Right behind pace_init. */
+void pace_goes_on(struct pace *pace, time_ms from);
 void pace_release(struct pace *pace);
 
 /* How many connections may stand; 0 while suspended. */

@@ -156,6 +156,7 @@ static void no_window_exceeds(void **state)
         *(i % 2 ? &rule.opening : &rule.rate) = (struct site_rate){count, per};
         struct pace pace;
         pace_init(&pace, &rule, 1.0);
+        uint64_t restarts = 0;
         time_ms *ring = NEW_ARRAY(time_ms, count);
         uint64_t passed = 0;
         time_ms start = 5000000, now = start, end = start + 20 * per;
@@ -163,6 +164,10 @@ static void no_window_exceeds(void **state)
             bool is_pause = random_below(&random, 50) == 0;
             time_ms most = is_pause ? per : 1 + per / 500;
             now += (time_ms)random_below(&random, (uint64_t)most) + (is_pause ? 0 : 1);
+            if (now >= start + 5 * per && random_below(&random, 200) == 0 && ++restarts) { /* killed, and there again */
+                pace_init(&pace, &rule, 1.0);
+                pace_goes_on(&pace, now);
+            }
             for (unsigned tries = 0; tries < 2 * count; tries++) {
                 if (i % 2 ? pace_may_open(&pace, 0, now) : pace_may_send(&pace, now))
                     break;
@@ -177,6 +182,7 @@ static void no_window_exceeds(void **state)
         if (passed < 2 * (uint64_t)count) /* nor does it stand still, asked as seldom as that */
             fail_msg("%u in %lld ms: only %llu passed in 20 periods", count, (long long)per,
                      (unsigned long long)passed);
+        assert_true(restarts > 0);
         free(ring);
         pace_release(&pace);
     }
