@@ -83,6 +83,33 @@ def by_api(tap, words, contract, todoke):
               (403, 403, 404, []), f"{words}: another brand's key sees none of it (X17)")
 
 
+def by_hand(tap, words, todoke, mood, site, wait_for):
+    """A person has talked with the receiver: the suspension ends; and another one begins, by order."""
+    def given(*order):
+        said = todoke.json("queue", *order)["order"]
+        return until(lambda: next((row for row in todoke.rows("queue", "orders") if row["order"] == said and row["is_done"]), None), 20, "the order is carried out")
+
+    mood.is_angry.clear()
+    order = given("resume", "--site", "d0.example", "--why", "we talked")
+    tap.equal((order["verb"], order["site"], order["moved"], order["why"]), ("resume", "slowco", 1, "we talked"), f"{words}: resumed by a domain of it: one way, on record")
+    said = wait_for("slowco", lambda said: said["ways"] and not said["ways"][0]["suspended_until"], "it is suspended no more")
+    tap.ok(said["resumed"]["why"] == "we talked" and said["resumed"]["who"].startswith("user "), f"{words}: and explain site tells who did it", str(said["resumed"]))
+    order = given("suspend", "--site", "slowco", "--for", "2h", "--why", "their night")
+    said = wait_for("slowco", lambda said: said["binds"] and said["binds"]["limit"] == "order", "a person's suspension binds")
+    tap.ok(said["suspensions"][0]["why"] == "their night" and said["suspensions"][0]["until"] == order["until"] and said["binds"]["until"], f"{words}: suspended by hand, until when and why", str(said["suspensions"]))
+    tap.ok("suspended by hand: by all sources, until" in todoke.ok("explain", "site", "slowco", "--lang", "en") and "人の指示で停止中" in todoke.ok("explain", "site", "slowco", "--lang", "ja"),
+           f"{words}: for people, too")
+    tap.ok("goes on: nothing is held against it any more (ways: 1)" in todoke.ok("queue", "resume", "--site", "slowco"), f"{words}: resumed, the command says what came of it")
+    tap.ok("there was nothing to lift" in todoke.ok("queue", "resume", "--site", "mx.other.example"), f"{words}: and says so where nothing was")
+    if words != "SQLite":
+        return
+    for wrong, says in ((("resume",), "--site"), (("suspend", "--site", "slowco"), "--for 2h"), (("suspend", "--site", "slowco", "--for", "90d"), "30 days"),
+                        (("resume", "--site", "slowcoo"), 'no site "slowcoo"'), (("resume", "--site", "slowco", "--source", "192.0.2.77"), "192.0.2.77"),
+                        (("resume", "--site", "bad..example"), "no host's name"), (("hold", "--site", "slowco", "--for", "2h"), "--for")):
+        ran = todoke.run("queue", *wrong)
+        tap.ok(ran.returncode == 2 and says in ran.stderr and ran.stderr.count("\n") == 1, f"{words}: refused: queue {' '.join(wrong)}", ran.stderr)
+
+
 def story(tap, words, store):
     mood = Mood()
     with Place("site") as place:
@@ -136,6 +163,7 @@ def story(tap, words, store):
         said = wait_for("slowco", lambda said: said["binds"] and said["binds"]["limit"] == "reaction_suspend", "the reaction suspends the site")
         tap.ok(said["binds"]["reaction"] == "slowco.go-away" and said["binds"]["line"] == 11 and said["binds"]["until"] and said["ways"][0]["suspended_until"], f"{words}: which reaction suspends it, until when", str(said["binds"]))
         tap.ok(said["ways"][0]["lowered"]["by"] == "reaction_suspend" and "go away for now" in said["ways"][0]["lowered"]["words"], f"{words}: and by which words", str(said["ways"][0]["lowered"]))
+        by_hand(tap, words, todoke, mood, site, wait_for)
         todoke.ok("queue", "hold", "--domain", "d2.example", "--why", "their server moves")
         said = site("slowco")
         tap.equal([(hold["domain"], hold["why"]) for hold in said["holds"]], [("d2.example", "their server moves")], f"{words}: holds of its domains")

@@ -66,6 +66,7 @@ struct api_options {
     struct store *store;
     struct world *world;
     const struct rules *rules;
+    const struct sites *sites;     /* for the names that people give; NULL: they are not looked at */
     const struct report *report;   /* whose rates are shown */
     struct tls_server *tls;        /* HTTPS; NULL: clear text */
     const struct proxies *proxies; /* as in http/server.h; NULL: none */

@@ -6,6 +6,7 @@
 #include "api/page.h"
 #include "campaign/queue_order.h"
 #include "mail/address.h"
+#include "shape/site.h"
 
 enum { LOOK_ORDERS = 500, LOOKS_MOST = 20, WHY_MAX = 400, SITE_MAX = 255 };
 
@@ -25,6 +26,7 @@ static void order_write(struct json *json, const struct queue_order *order)
     json_put_string(json, "source", order->source);
     json_put_string(json, "pool", order->pool);
     json_put_string(json, "to_pool", order->to_pool);
+    json_put_time(json, "until", order->until);
     json_put_time(json, "accepted_before", order->accepted_until);
     json_put_string(json, "why", order->why);
     json_put_int(json, "moved", order->moved);
@@ -199,7 +201,7 @@ static enum order_verb verb_read(struct body *body)
         if (slice_equal(word, order_verb_word((enum order_verb)i)))
             return (enum order_verb)i;
     if (word.len)
-        body_wrong(body, "verb", "verb is hold, release, retry, purge or move");
+        body_wrong(body, "verb", "verb is hold, release, retry, purge, move, suspend or resume");
     return ORDER_HOLD;
 }
 
@@ -214,9 +216,10 @@ static void brand_settle(struct body *body, const struct key_rights *rights, str
         order->brand_id = rights->brands[0];
     if (!order->brand_id && !order->campaign_id)
         body_wrong(body, "brand_id", "this key is for several brands: say of which with brand_id or campaign_id");
-    if (order->source.len || order->pool.len || order->verb == ORDER_MOVE)
-        body_wrong(body, order->verb == ORDER_MOVE ? "verb" : "source",
-                   "sources and pools are for keys of every brand");
+    bool is_of_house = order->verb == ORDER_MOVE || order_is_of_pace(order->verb);
+    if (order->source.len || order->pool.len || is_of_house)
+        body_wrong(body, is_of_house ? "verb" : "source",
+                   "sources, pools and the pace of a site are for keys of every brand");
 }
 
 static void order_read(struct api *api, struct body *body, struct queue_order *order, struct arena *arena)
@@ -240,6 +243,13 @@ static void order_read(struct api *api, struct body *body, struct queue_order *o
         order->why = SLICE("by the API");
     if (order->domain.len && !domain_normalise(order->domain, arena, &order->domain, &why))
         body_wrong(body, "domain", "domain: %s", why.text);
+    order->until = body_time(body, "until");
+    if (order->site.len && api->options.sites && !sites_name_check(api->options.sites, order->site, &why))
+        body_wrong(body, "site", "site: %s", why.text);
+    if (body_has(body, "until") != (order->verb == ORDER_SUSPEND))
+        body_wrong(body, "until", "a suspend needs until, other orders have none");
+    if (order_is_of_pace(order->verb) && body_bool(body, "dry_run", false))
+        body_wrong(body, "dry_run", "suspend and resume move no mail: GET /sites/{name} tells what binds");
     if (body_has(body, "to_pool") != (order->verb == ORDER_MOVE))
         body_wrong(body, "to_pool", "a move needs to_pool (\"\": back to the brand's own), other orders have none");
 }
@@ -260,9 +270,11 @@ void api_order_give(struct api *api, struct http_request *request)
             return;
         }
         body_wrong(&body,
-                   slice_starts(slice_str(why.text), SLICE("to:")) ? "to_pool"
-                   : order.source.len                              ? "source"
-                                                                   : "",
+                   slice_starts(slice_str(why.text), SLICE("to:"))      ? "to_pool"
+                   : slice_starts(slice_str(why.text), SLICE("site:"))  ? "site"
+                   : slice_starts(slice_str(why.text), SLICE("until:")) ? "until"
+                   : order.source.len                                   ? "source"
+                                                                        : "",
                    "%s", why.text);
     }
     if (!body_end(&body))

@@ -15,6 +15,8 @@ static const char usage[] =
     "       todoke queue audit [--campaign NAME-OR-ID] [--json]\n"
     "       todoke queue hold|release|retry|purge FILTER... [--dry-run] [--why TEXT] [--json]\n"
     "       todoke queue move --to POOL FILTER... [--dry-run] [--why TEXT] [--json]\n"
+    "       todoke queue suspend --site SITE --for 2h [--source IP] [--why TEXT] [--json]\n"
+    "       todoke queue resume --site SITE [--source IP] [--why TEXT] [--json]\n"
     "       todoke queue orders [--json]\n"
     "       todoke queue show DELIVERY [--lang ja|en] [--json]   as todoke explain message\n"
     "FILTER: --brand NAME, --campaign NAME-OR-ID, --domain DOMAIN, --site SITE, --source IP, "
@@ -35,11 +37,18 @@ static const char usage[] =
     "before.\n"
     "purge: "
     "what matches is cancelled; what is on\n"
-    "the wire ends as it ends. All speak of what was accepted until now, or longer ago than "
+    "the wire ends as it ends. These speak of what was accepted until now, or longer ago than "
     "--older-than; --site is that of a\n"
     "delivery's last reply. --dry-run only counts. The running server carries an order out "
     "in slices; without one it waits for\n"
-    "its start. orders: who ordered what, and how far it is.\n"
+    "its start.\n"
+    "suspend: no connection is opened to the site, by all sources or by that one, until then; on every node, over "
+    "restarts. Its mail\n"
+    "waits as it is. resume: that is over, and so is what the server holds against the site by itself: suspensions by "
+    "its words, the\n"
+    "breaker, the pace it has learnt. What is deferred still waits for its hour: retry. --site: as explain site "
+    "names it, or a domain.\n"
+    "orders: who ordered what, and how far it is.\n"
     "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct queue_arguments {
@@ -174,6 +183,10 @@ static const char *options_of(const char *word, int verb)
         return "--campaign --json --store";
     if (verb == ORDER_VERB_COUNT)
         return "--json --store";
+    if (verb == ORDER_SUSPEND)
+        return "--site --source --for --why --json --store";
+    if (verb == ORDER_RESUME)
+        return "--site --source --why --json --store";
     return verb == ORDER_MOVE ? FILTERS " --to --dry-run --why --json --store"
                               : FILTERS " --dry-run --why --json --store";
 }
@@ -197,6 +210,7 @@ int cmd_queue(int argc, char **argv)
         {"--source", &wish.source, NULL},
         {"--pool", &wish.pool, NULL},
         {"--to", &wish.to, NULL},
+        {"--for", &wish.for_, NULL},
         {"--lang", &lang, NULL},
         {"--dry-run", NULL, &wish.is_dry_run},
         {NULL, NULL, NULL},

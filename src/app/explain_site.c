@@ -169,6 +169,12 @@ static void print_story(struct desk *desk, const struct site_story *story, const
     for (size_t i = 0; i < story->hold_count; i++)
         printf("%s: %.*s (%.*s)\n", SAY(lang, "停止中", "on hold"), SLICE_ARG(story->holds[i].name),
                SLICE_ARG(story->holds[i].why));
+    for (size_t i = 0; i < story->suspension_count; i++)
+        printf("%s: %.*s\n", SAY(lang, "人の指示で停止中", "suspended by hand"),
+               SLICE_ARG(suspension_text(&story->suspensions[i], lang, &desk->arena)));
+    if (story->order && story->order->verb == ORDER_RESUME)
+        printf("%s: %.*s\n", SAY(lang, "最後に人が再開", "last resumed by hand"),
+               SLICE_ARG(resumed_text(story->order, lang, &desk->arena)));
     for (size_t i = 0; i < story->lane_count && story->lane_count > 1; i++)
         printf("  %lld %.*s, %.*s: %.*s\n", (long long)story->lanes[i].owed, SLICE_ARG(story->lanes[i].domain),
                SLICE_ARG(lane_wait_whose(&story->lanes[i], lang, &desk->arena)),
@@ -209,7 +215,7 @@ bool explain_site(struct desk *desk, const struct rules *rules, const char *give
     }
     if (!site_story_read(desk->reader, why, name, &board, world_wall(&desk->world), &desk->arena, &story))
         return false;
-    if (!story.site.len && !story.way_count && slice_find(name, SLICE(".")) == SLICE_NPOS && !story.lane_count)
+    if (!story.site.len && !story.way_count && !story.suspension_count && slice_find(name, SLICE(".")) == SLICE_NPOS && !story.lane_count)
         return fault_set(
             why, FAULT_INPUT,
             "\"%.*s\" is no domain, and no receiver that anything went to lately; `todoke top` names those",

@@ -2,6 +2,7 @@
 
 #include "app/change.h"
 #include "app/config.h"
+#include "app/explain_site.h"
 #include "app/site_name.h"
 #include "base/json.h"
 #include "campaign/campaign.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { ORDERS_SHOWN = 200 };
+enum { ORDERS_SHOWN = 200, WAIT_MS = 3000, WAIT_LOOK_MS = 50 };
 
 /* Who sits at this terminal. */
 static struct slice person(struct desk *desk)
@@ -36,11 +37,29 @@ static bool none_is_empty(const struct queue_order_arguments *arguments, struct 
         const char *option, *value;
     } texts[] = {{"--brand", arguments->brand}, {"--campaign", arguments->campaign}, {"--domain", arguments->domain},
                  {"--site", arguments->site},   {"--source", arguments->source},     {"--pool", arguments->pool},
-                 {"--to", arguments->to}};
+                 {"--to", arguments->to},       {"--for", arguments->for_}};
     for (size_t i = 0; i < COUNT_OF(texts); i++)
         if (texts[i].value && !*texts[i].value)
             return fault_set(why, FAULT_INPUT, "%s is empty", texts[i].option);
     return true;
+}
+
+/* A site of data/sites, of the settings' folder, or one that a running server knows by whatever folder it was given. */
+static bool site_check(struct desk *desk, struct slice site, struct fault *why)
+{
+    struct board board;
+    struct fault said = {0};
+    if (site_name_check(site, NULL, NULL, "--domain", &said))
+        return true;
+    if (said.kind == FAULT_INPUT && site.len <= BOARD_NAME_MAX) {
+        if (!desk_board(desk, &site, 1, &board, why))
+            return false;
+        for (size_t i = 0; i < board.way_count; i++)
+            if (slice_equal_caseless(board.ways[i].site, site))
+                return true;
+    }
+    *why = said;
+    return false;
 }
 
 bool queue_filter_read(struct desk *desk, const struct queue_order_arguments *arguments, struct queue_order *order,
@@ -59,7 +78,7 @@ bool queue_filter_read(struct desk *desk, const struct queue_order_arguments *ar
         return fault_prefix(why, "--domain %.100s: ", arguments->domain);
     if (arguments->site) {
         order->site = slice_str(arguments->site);
-        if (!site_name_check(order->site, NULL, NULL, "--domain", why))
+        if (!site_check(desk, order->site, why))
             return false;
     }
     if (arguments->older_than && (!config_duration(slice_str(arguments->older_than), &age) || age <= 0))
@@ -71,6 +90,38 @@ bool queue_filter_read(struct desk *desk, const struct queue_order_arguments *ar
     if (arguments->pool)
         order->pool = slice_str(arguments->pool);
     return queue_filter_ready(desk->reader, why, order, &desk->arena);
+}
+
+/* A domain that somebody names as a site: the nodes know where its mail goes. */
+static bool site_of_domain(struct desk *desk, struct queue_order *order, struct fault *why)
+{
+    struct board board;
+    if (slice_find_byte(order->site, '.') == SLICE_NPOS)
+        return true;
+    if (!desk_board(desk, &order->site, 1, &board, why))
+        return false;
+    for (size_t i = 0; i < board.route_count; i++)
+        if (slice_equal_caseless(board.routes[i].domain, order->site) && board.routes[i].site.len) {
+            order->site = board.routes[i].site;
+            return true;
+        }
+    return true;
+}
+
+/* What suspend and resume have, and the others have not. */
+static bool pace_read(struct desk *desk, const struct queue_order_arguments *arguments, struct queue_order *order,
+                      struct fault *why)
+{
+    time_ms wait = 0;
+    if (!order_is_of_pace(order->verb))
+        return true;
+    if (!arguments->site)
+        return fault_set(why, FAULT_INPUT, "say which receiver: --site SITE, as `todoke explain site` names it");
+    if (order->verb == ORDER_SUSPEND &&
+        (!arguments->for_ || !config_duration(slice_str(arguments->for_), &wait) || wait <= 0))
+        return fault_set(why, FAULT_INPUT, "for how long: --for 2h (s, m, h, d)");
+    order->until = wait ? order->at + wait : 0;
+    return site_of_domain(desk, order, why);
 }
 
 static bool order_read(struct desk *desk, const struct queue_order_arguments *arguments, enum order_verb verb,
@@ -86,6 +137,8 @@ static bool order_read(struct desk *desk, const struct queue_order_arguments *ar
     if ((verb == ORDER_MOVE) != (arguments->to != NULL))
         return fault_set(why, FAULT_INPUT,
                          "a move needs --to POOL (or --to brand: back to the brand's own), others none");
+    if (!pace_read(desk, arguments, order, why))
+        return false;
     if (arguments->to && strcmp(arguments->to, "brand") != 0)
         order->to_pool = slice_str(arguments->to);
     if (!arguments->brand && !arguments->campaign && !arguments->domain && !arguments->site && !arguments->source &&
@@ -139,6 +192,55 @@ static bool some_node_lives(struct desk *desk, bool *lives, struct fault *why)
                          VALUES(V_INT(world_wall(&desk->world))), &one, 1, lives);
 }
 
+/* What came of an order that is done. */
+static void outcome_say(struct desk *desk, const struct queue_order *order)
+{
+    long long moved = order->moved;
+    unsigned long long id = order->id;
+    struct slice verb = order_verb_word(order->verb);
+    if (order->verb == ORDER_SUSPEND)
+        printf("order %llu: the site %.*s is suspended until %.*s; ways of it now: %lld\n", id, SLICE_ARG(order->site),
+               SLICE_ARG(desk_time(desk, order->until)), moved);
+    else if (order->verb == ORDER_RESUME && moved)
+        printf("order %llu: the site %.*s goes on: nothing is held against it any more (ways: %lld). What is deferred "
+               "waits for its hour; at once: todoke queue retry --site %.*s\n",
+               id, SLICE_ARG(order->site), moved, SLICE_ARG(order->site));
+    else if (order->verb == ORDER_RESUME)
+        printf("order %llu: done, and there was nothing to lift: no way to the site %.*s is suspended or slowed; what "
+               "binds there: todoke explain site %.*s\n",
+               id, SLICE_ARG(order->site), SLICE_ARG(order->site));
+    else if (!moved)
+        printf("order %llu: done, and nothing was changed: no mail that is owed now matches and may be %.*s\n", id,
+               SLICE_ARG(order->verb == ORDER_HOLD      ? SLICE("held")
+                         : order->verb == ORDER_RELEASE ? SLICE("released")
+                         : order->verb == ORDER_PURGE   ? SLICE("purged")
+                         : order->verb == ORDER_RETRY   ? SLICE("tried again (retry is for deferred mail)")
+                                                        : SLICE("moved")));
+    else
+        printf("order %llu: done, %.*s: %lld %s\n", id, SLICE_ARG(verb), moved,
+               order->verb == ORDER_MOVE ? "lanes" : "deliveries");
+}
+
+/* Most orders are done in a second: then what came of it can be said. */
+static bool queue_order_wait(struct desk *desk, const struct queue_order *given, struct fault *why)
+{
+    time_ms begun = world_monotonic(&desk->world);
+    struct queue_order *orders;
+    size_t count;
+    do {
+        world_pause(&desk->world, WAIT_LOOK_MS);
+        if (!order_list(desk->reader, why, given->id, 0, 1, &desk->arena, &orders, &count))
+            return false;
+        if (count && orders[0].done) {
+            outcome_say(desk, &orders[0]);
+            return true;
+        }
+    } while (count && world_monotonic(&desk->world) - begun < WAIT_MS);
+    printf("order %llu: the server carries it out; `todoke queue orders` tells how far it is\n",
+           (unsigned long long)given->id);
+    return true;
+}
+
 bool queue_order_give(struct desk *desk, const struct queue_order_arguments *arguments, enum order_verb verb,
                       struct fault *why)
 {
@@ -150,14 +252,19 @@ bool queue_order_give(struct desk *desk, const struct queue_order_arguments *arg
     bool is_served;
     if (!store_change(desk->store, give_run, &order, why) || !some_node_lives(desk, &is_served, why))
         return false;
+    if (!arguments->is_json && is_served && !(order_is_standing(&order) && verb == ORDER_HOLD))
+        return queue_order_wait(desk, &order, why);
     if (arguments->is_json)
         printf("{\"order\":\"%llu\",\"verb\":\"%.*s\"}\n", (unsigned long long)order.id,
                SLICE_ARG(order_verb_word(verb)));
     else if (order_is_standing(&order) && verb == ORDER_HOLD)
         printf("order %llu: held from now on, mails that come later too\n", (unsigned long long)order.id);
     else
-        printf("order %llu: %s; `todoke queue orders` tells how far it is\n", (unsigned long long)order.id,
-               is_served ? "the server carries it out" : "no server runs, it is carried out when one starts");
+        printf("order %llu: no server runs, %s\n", (unsigned long long)order.id,
+               verb == ORDER_RESUME ? "and nothing else is held against the site"
+               : verb == ORDER_SUSPEND
+                   ? "the site is suspended when one starts"
+                   : "it is carried out when one starts; `todoke queue orders` tells how far it is");
     return true;
 }
 
@@ -194,6 +301,10 @@ static bool filter_write(struct desk *desk, const struct queue_order *order, str
         buf_printf(out, " pool %.*s", SLICE_ARG(order->pool));
     if (order->verb == ORDER_MOVE)
         buf_printf(out, " to %.*s", SLICE_ARG(order->to_pool.len ? order->to_pool : SLICE("the brand's pool")));
+    if (order->until) {
+        buf_text(out, " until ");
+        time_rfc3339(out, order->until);
+    }
     if (order->accepted_until < order->at) {
         buf_text(out, " accepted before ");
         time_rfc3339(out, order->accepted_until);
@@ -229,6 +340,7 @@ static void order_json(struct desk *desk, const struct queue_order *order)
     json_put_string(&json, "source", order->source);
     json_put_string(&json, "pool", order->pool);
     json_put_string(&json, "to_pool", order->to_pool);
+    json_put_string(&json, "until", stamp(desk, order->until));
     json_put_string(&json, "accepted_until", stamp(desk, order->accepted_until));
     json_put_string(&json, "why", order->why);
     json_put_int(&json, "moved", order->moved);
@@ -259,11 +371,15 @@ bool queue_order_list(struct desk *desk, bool is_json, struct fault *why)
                SLICE_ARG(desk_time(desk, order->at)), SLICE_ARG(order->who),
                SLICE_ARG(order->verb < ORDER_VERB_COUNT ? order_verb_word(order->verb) : SLICE("?")),
                SLICE_ARG(buf_slice(&filter)), SLICE_ARG(order->why), (long long)order->moved,
-               order->verb == ORDER_MOVE ? " lanes" : "");
+               order->verb == ORDER_MOVE       ? " lanes"
+               : order_is_of_pace(order->verb) ? " ways"
+                                               : "");
         if (order->done && order->verb == ORDER_HOLD && order_is_standing(order))
             puts("it stands: what came later was held too, until a release");
         else if (order->done)
             puts("done");
+        else if (order_is_of_pace(order->verb))
+            printf("under way, %lld nodes left\n", (long long)order->buckets_left);
         else
             printf("under way, %lld of %d buckets left\n", (long long)order->buckets_left, ID_BUCKETS);
     }

@@ -6,7 +6,7 @@
 #include "queue/order.h"
 
 struct queue_order_arguments {
-    const char *brand, *campaign, *domain, *site, *older_than, *why, *source, *pool, *to;
+    const char *brand, *campaign, *domain, *site, *older_than, *why, *source, *pool, *to, *for_;
     bool is_dry_run, is_json;
 };
 /* Which deliveries the filters mean: brand, campaign, domain ... found and checked. None at all is fine here. */

@@ -94,6 +94,7 @@ bool service_api_begin(struct service *service, struct fault *why)
     api.reader = service->join;
     api.cure_setting = "http.listen";
     api.holds_changed = on_holds;
+    api.sites = service->sites;
     api.board_asked = on_board;
     api.metrics = on_metrics;
     api.submitted = service_submitted;

@@ -31,14 +31,42 @@ bool queue_filter_ready(struct db *db, struct fault *why, struct queue_order *or
             return fault_set(why, FAULT_INPUT, "source: %.*s is in the pool %.*s", SLICE_ARG(order->source),
                              SLICE_ARG(source.pool));
         order->pool = source.pool;
+        order->source_id = source.id;
     }
     return pool_check(db, why, order->pool);
 }
 
+/* Of a site's pace: the source that is named alone, not its pool. */
+static bool pace_ready(struct fault *why, struct queue_order *order, struct arena *arena)
+{
+    char *site = ARENA_ARRAY(arena, char, order->site.len + 1);
+    for (size_t i = 0; i < order->site.len; i++)
+        site[i] = ascii_lower(order->site.ptr[i]);
+    order->site = slice_of(site, order->site.len);
+    if (!order->site.len)
+        return fault_set(why, FAULT_INPUT, "site: say which receiver's site, as `todoke explain site` names it");
+    if (order->brand_id || order->campaign_id || order->domain.len || order->accepted_until < order->at)
+        return fault_set(why, FAULT_INPUT,
+                         "site: suspend and resume are of a site, by all sources or by one: no brand, campaign, domain "
+                         "or age (hold, release and retry have those)");
+    if (order->verb == ORDER_SUSPEND && order->until <= order->at)
+        return fault_set(why, FAULT_INPUT, "until: a suspension needs an end, and one that is still to come");
+    if (order->until > order->at + DAYS_MS(QUEUE_SUSPEND_DAYS_MOST))
+        return fault_set(why, FAULT_INPUT, "until: at most %d days from now", QUEUE_SUSPEND_DAYS_MOST);
+    order->pool = SLICE("");
+    return true;
+}
+
 bool queue_order_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena)
 {
+    bool has_pool = order->pool.len > 0;
     if (!queue_filter_ready(db, why, order, arena))
         return false;
+    if (order_is_of_pace(order->verb) && has_pool)
+        return fault_set(why, FAULT_INPUT, "pool: suspend and resume are of one source, or of all");
+    if (order_is_of_pace(order->verb))
+        return pace_ready(why, order, arena);
+    order->source_id = 0;
     if (!order->brand_id && !order->campaign_id && !order->domain.len && !order->site.len && !order->pool.len &&
         order->accepted_until >= order->at)
         return fault_set(why, FAULT_INPUT,

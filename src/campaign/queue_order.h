@@ -1,17 +1,19 @@
 /* queue_order.h - what a person orders of the queue (queue/order.h), where sources and campaigns come in
  *
- * A source stands for the mail that leaves by its pool. An order that is of one campaign alone is that campaign's pause
- * or its going on. */
+ * A source stands for the mail that leaves by its pool; of a suspend and a resume, for itself alone. An order that is
+ * of one campaign alone is that campaign's pause or its going on. */
 #ifndef TODOKE_CAMPAIGN_QUEUE_ORDER_H
 #define TODOKE_CAMPAIGN_QUEUE_ORDER_H
 
 #include "base/arena.h"
 #include "queue/order.h"
 
-/* Its filters alone: order->source finds its pool. INPUT: no such source, no such pool. */
+enum { QUEUE_SUSPEND_DAYS_MOST = 30 };
+
+/* Its filters alone: order->source finds its pool and its id. INPUT: no such source, no such pool. */
 NODISCARD bool queue_filter_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena);
 /* Before it is given or counted; the filters too. INPUT: as above; a pool to move to that has no source; no filter at
- * all. */
+ * all; of a suspend or a resume: no site, another filter, no end or one too late. */
 NODISCARD bool queue_order_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena);
 /* Inside a write job. */
 NODISCARD bool queue_order_begin(struct db *db, struct fault *why, struct queue_order *order);

@@ -43,6 +43,7 @@ enum { BOARD_WISH_MS = 15000, BOARD_NAME_MAX = 255, BOARD_WAYS_MOST = 400, BOARD
     X(lowered_at)                                                                                                      \
     X(lowered_times)                                                                                                   \
     X(suspended_until)                                                                                                 \
+    X(ordered_until) /* a person's order */                                                                            \
     X(guarded_until)                                                                                                   \
     X(slowed_until)                                                                                                    \
     X(narrowed_until)                                                                                                  \

@@ -2,6 +2,7 @@
 #include "deliver/destination.h"
 #include "deliver/engine_inside.h"
 #include "deliver/holds.h"
+#include "deliver/ordered.h"
 #include "deliver/site.h"
 
 #include "base/log.h"
@@ -265,6 +266,7 @@ static void each_second(struct timer *timer)
     holds_refresh(dispatcher);
     holds_refresh_order(dispatcher);
     sources_refresh(dispatcher);
+    ordered_look(dispatcher);
     if (++dispatcher->seconds % DIRECTIONS_S == 0) {
         struct fault why;
         if (!routing_directions(dispatcher, &why))
@@ -349,7 +351,10 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *batch)
         struct control_item *item = (struct control_item *)batch;
         batch = batch->next;
         switch (item->what) {
-        case CONTROL_READ_HOLDS: holds_refresh(dispatcher); break;
+        case CONTROL_READ_HOLDS:
+            holds_refresh(dispatcher);
+            ordered_look(dispatcher);
+            break;
         case CONTROL_LOOK_AT_BOARD: telling_look(dispatcher); break;
         case CONTROL_READ_LANES: dispatcher_read_lanes(dispatcher); break;
         case CONTROL_STOP_CLAIMING:
@@ -426,6 +431,7 @@ bool dispatcher_start(struct engine *engine, struct fault *why)
         return false;
     }
     sources_refresh(dispatcher);
+    ordered_look(dispatcher);
     timer_set(&dispatcher->second, 1000);
     loop_thread_start(&dispatcher->thread, dispatcher->loop, dispatcher_begin, NULL, dispatcher);
     loop_thread_name(&dispatcher->thread, "dispatch");

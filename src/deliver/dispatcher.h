@@ -36,7 +36,7 @@ struct dispatcher {
     struct sts_cache *sts; /* NULL: not used */
     struct directions *directions;
     struct health *healths;
-    uint64_t sources_mark;
+    uint64_t sources_mark, suspended_mark;
     struct tls_counts tls_counts;
     unsigned seconds;                       /* since the start: what is done every few of them */
     struct map sites, destinations, routes; /* by name, by key, by domain (struct domain_route) */
@@ -52,10 +52,11 @@ struct dispatcher {
     size_t worker_turn;
     bool is_stopping;
     struct nodes nodes;
-    bool reads_lanes;           /* they could not be read */
-    _Atomic bool sets_right;    /* the clock was ahead, and what was written then is due too late */
-    _Atomic bool is_upkeep_out; /* a job of ours is with the writer */
-    _Atomic bool is_board_out;  /* somebody asked, and the answer is being gathered or written */
+    bool reads_lanes;            /* they could not be read */
+    _Atomic bool sets_right;     /* the clock was ahead, and what was written then is due too late */
+    _Atomic bool is_upkeep_out;  /* a job of ours is with the writer */
+    _Atomic bool is_ordered_out; /* what people ordered of the pace is being carried out (ordered.h) */
+    _Atomic bool is_board_out;   /* somebody asked, and the answer is being gathered or written */
 };
 
 /* dispatch.c */

@@ -76,7 +76,7 @@ void engine_stop(struct engine *engine, time_ms drain_ms)
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_control_stop(&engine->workers[i]);
     while (atomic_load(&engine->busy_workers) || atomic_load(&engine->dispatcher.is_upkeep_out) ||
-           atomic_load(&engine->dispatcher.is_board_out))
+           atomic_load(&engine->dispatcher.is_board_out) || atomic_load(&engine->dispatcher.is_ordered_out))
         world_pause(engine->options.world, PAUSE_MS);
     nodes_let_go(engine); /* behind it the writer has done with our jobs, the waking of our loops too */
     pool_stop(engine);

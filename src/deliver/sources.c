@@ -8,6 +8,7 @@
  * what is left when nobody waits goes back, and so does what a worker holds when it ends. So a day ends with nothing
  * unsent of its cap while mail waits for it, but for what was lost in a crash. */
 #include "deliver/engine_inside.h"
+#include "deliver/ordered.h"
 #include "deliver/site.h"
 #include "deliver/slot.h"
 
@@ -106,6 +107,7 @@ static struct egress *egress_get(struct worker *worker, struct site *site, uint6
     pace_init(&egress->pace, site->rule, worker->engine->options.retry.scale);
     if (worker->engine->limits_from)
         pace_goes_on(&egress->pace, worker->engine->limits_from);
+    ordered_begin(worker, egress, loop_now(worker->loop));
     egress->next = site->egresses;
     site->egresses = egress;
     atomic_fetch_add_explicit(&worker->engine->ways, 1, memory_order_relaxed);

@@ -170,6 +170,7 @@ static void way_tell(struct worker *worker, const struct site *site, struct egre
         .binding_until = wall_of(worker, binding->until, false),
         .binding_value = binding->value,
         .suspended_until = wall_of(worker, pace->suspended_until, false),
+        .ordered_until = wall_of(worker, pace->ordered_until, false),
         .guarded_until = wall_of(worker, pace->guarded_until, false),
         .slowed_until = wall_of(worker, pace->slowed_until, false),
         .narrowed_until = wall_of(worker, pace->narrowed_until, false),

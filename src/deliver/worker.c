@@ -1,6 +1,7 @@
 /* worker.c - one delivery thread: its sites' recipients, composed ahead and given to slots */
 #include "deliver/engine_inside.h"
 #include "deliver/holds.h"
+#include "deliver/ordered.h"
 #include "deliver/site.h"
 #include "deliver/slot.h"
 
@@ -232,6 +233,7 @@ enum control_what {
     CONTROL_ROUTE,
     CONTROL_LEAVE,
     CONTROL_SOURCES,
+    CONTROL_ORDERED,
     CONTROL_TELL,
     CONTROL_FORGET,
     CONTROL_STOP
@@ -244,6 +246,7 @@ struct control {
     struct destination *destination;
     struct route_kept *kept;
     struct slice domain; /* behind it */
+    struct ordered *ordered;
     struct telling *telling;
     struct leaving *leaving;
 };
@@ -300,6 +303,7 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
                 destination_is_left(worker, control->destination, control->domain);
             break;
         case CONTROL_SOURCES: sources_arrived(worker, control->sources); break;
+        case CONTROL_ORDERED: ordered_arrived(worker, control->ordered); break;
         case CONTROL_TELL: telling_worker(worker, control->telling); break;
         case CONTROL_FORGET: forget_asked(worker, control->leaving); break;
         case CONTROL_STOP: stop_begin(worker); break;
@@ -338,6 +342,11 @@ void worker_control_sources(struct worker *worker, struct source_set *set)
     control_post(worker, &(struct control){.what = CONTROL_SOURCES, .sources = set});
 }
 
+void worker_control_ordered(struct worker *worker, struct ordered *ordered)
+{
+    control_post(worker, &(struct control){.what = CONTROL_ORDERED, .ordered = ordered});
+}
+
 void worker_control_tell(struct worker *worker, struct telling *telling)
 {
     control_post(worker, &(struct control){.what = CONTROL_TELL, .telling = telling});
@@ -364,6 +373,7 @@ void worker_join(struct worker *worker)
         next = item->next;
         holds_free(control->holds);
         source_set_free(control->sources);
+        ordered_drop(control->ordered);
         if (control->kept)
             route_kept_drop(control->kept);
         forget_free(control->leaving);
@@ -376,6 +386,7 @@ void worker_join(struct worker *worker)
     mailbox_release(&worker->allowances);
     mailbox_release(&worker->totals);
     source_set_free(worker->sources);
+    suspended_set_free(worker->suspended);
     map_release(&worker->names);
     deferred_clear(&worker->flush);
     timer_clear(&worker->flush_late);

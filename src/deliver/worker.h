@@ -22,7 +22,9 @@ struct holds;
 struct leaving;
 struct route_kept;
 struct site;
+struct ordered;
 struct source_set;
+struct suspended_set;
 struct telling;
 
 /* Marks, unmarks and outcomes of one turn of a worker: one write job. */
@@ -49,8 +51,9 @@ struct worker {
     struct mail_pile untold; /* composed, and put aside to be told together (pool.c) */
     struct mailbox recipients, composed, settled, control, allowances, totals;
     struct source_set *sources;
-    struct map names;  /* EHLO names, each once, for as long as it lives */
-    bool has_returned; /* while stopping: what was reserved and not used */
+    struct suspended_set *suspended; /* by people; NULL: none so far */
+    struct map names;                /* EHLO names, each once, for as long as it lives */
+    bool has_returned;               /* while stopping: what was reserved and not used */
     struct rules_scratch *scratch;
     struct tls_client *tls;
     struct batch *batch;   /* being filled */
@@ -81,9 +84,10 @@ void worker_control_route(struct worker *worker, struct destination *destination
                           struct route_kept *kept); /* likewise */
 /* From the dispatcher's: the route of this domain leads elsewhere; "": of all that led there. */
 void worker_control_leave(struct worker *worker, struct destination *destination, struct slice domain);
-void worker_control_stop(struct worker *worker);                            /* from any thread */
-void worker_control_forget(struct worker *worker, struct leaving *leaving); /* from the dispatcher's; takes it */
-void worker_control_sources(struct worker *worker, struct source_set *set); /* from the dispatcher's; takes it */
+void worker_control_stop(struct worker *worker);                             /* from any thread */
+void worker_control_forget(struct worker *worker, struct leaving *leaving);  /* from the dispatcher's; takes it */
+void worker_control_sources(struct worker *worker, struct source_set *set);  /* from the dispatcher's; takes it */
+void worker_control_ordered(struct worker *worker, struct ordered *ordered); /* from the dispatcher's */
 void worker_check_stop(struct worker *worker);
 void worker_join(struct worker *worker);
 /* Back to the claimer as it was: not tried. */

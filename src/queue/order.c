@@ -1,5 +1,6 @@
 #include "queue/order.h"
 
+#include "shape/suspension.h"
 #include <stdlib.h>
 
 enum { SLICE_ROWS = 500, ORDERS_A_STEP = 16 };
@@ -59,6 +60,8 @@ static const struct {
     [ORDER_MOVE] = {"(0, 1, 2, 3, 4)", "", 0},
     [ORDER_RETRY] = {"(1)", "", LEDGER_BIT(DELIVERY_DEFERRED)},
     [ORDER_PURGE] = {"(0, 1, 2, 4)", "", LEDGER_OWED & ~LEDGER_BIT(DELIVERY_ON_WIRE)},
+    [ORDER_SUSPEND] = {"(-1)", "", 0},
+    [ORDER_RESUME] = {"(-1)", "", 0},
 };
 
 bool order_count(struct db *db, struct fault *why, const struct queue_order *order,
@@ -119,23 +122,57 @@ static bool stand(struct db *db, struct fault *why, const struct queue_order *or
                  NULL);
 }
 
+/* Which nodes have to hear of it: one that begins later has nothing against anybody, and reads the suspensions. */
+static bool pace_give(struct db *db, struct fault *why, const struct queue_order *order)
+{
+    const struct suspension suspension = {.site = order->site,
+                                          .source_id = order->source_id,
+                                          .source = order->source,
+                                          .who = order->who,
+                                          .why = order->why,
+                                          .since = order->at,
+                                          .until = order->until};
+    bool is_by_all = false;
+    int64_t until = 0;
+    if (!order->site.len)
+        return fault_set(why, FAULT_INPUT, "say which site");
+    if (order->verb == ORDER_RESUME && order->source_id &&
+        !db_query_ints(db, why, "SELECT until_ms FROM suspension WHERE site = $1 AND source_id = 0 AND until_ms > $2",
+                       VALUES(V_TEXT(order->site), V_INT(order->at)), &until, 1, &is_by_all))
+        return false;
+    if (is_by_all)
+        return fault_set(why, FAULT_INPUT,
+                         "the site %.*s is suspended by all sources: resume it without a source, and suspend the "
+                         "others",
+                         SLICE_ARG(order->site));
+    db_mark(db, STORE_MARK_HOLDS);
+    return (order->verb == ORDER_SUSPEND ? suspension_set(db, why, &suspension)
+                                         : suspension_lift(db, why, order->site, order->source_id)) &&
+           db_do(db, why, "INSERT INTO queue_order_node (order_id, node) SELECT $1, node FROM node WHERE until_ms > $2",
+                 VALUES(V_INT((int64_t)order->id), V_INT(order->at)), NULL);
+}
+
 bool order_give(struct db *db, struct fault *why, struct queue_order *order)
 {
+    bool is_of_pace = order_is_of_pace(order->verb);
     if (!filters(order))
         return fault_set(why, FAULT_INPUT, "say of which mails: by brand, campaign, domain, site, source, pool or age");
     bool is_standing = order_is_standing(order);
-    bool moves_nothing = is_standing && order->verb == ORDER_HOLD;
+    bool moves_nothing = is_of_pace || (is_standing && order->verb == ORDER_HOLD);
     order->id = id_make_anywhere(db_ids(db), order->at);
-    if ((is_standing && !stand(db, why, order)) ||
+    if ((is_standing && !stand(db, why, order)) || (is_of_pace && !pace_give(db, why, order)) ||
         !db_do(db, why,
                "INSERT INTO queue_order (id, at_ms, who, verb, accepted_until_ms, brand_id, campaign_id, domain, site, "
-               "pool, why, done_ms, source, to_pool) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-               "$14)",
+               "pool, why, done_ms, source, to_pool, source_id, until_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
+               "$10, $11, $12, $13, $14, $15, $16)",
                VALUES(V_INT((int64_t)order->id), V_INT(order->at), V_TEXT(order->who),
                       V_TEXT(order_verb_word(order->verb)), FILTER_VALUES(order), V_TEXT(order->why),
-                      V_INT(moves_nothing ? order->at : 0), V_TEXT(order->source), V_TEXT(order->to_pool)),
+                      V_INT(moves_nothing ? order->at : 0), V_TEXT(order->source), V_TEXT(order->to_pool),
+                      V_INT((int64_t)order->source_id), V_INT(order->until)),
                NULL))
         return false;
+    if (is_of_pace)
+        return true;
     db_mark(db, STORE_MARK_DELIVERIES);
     for (unsigned bucket = 0; bucket < ID_BUCKETS && !moves_nothing; bucket++)
         if (!db_do(db, why, "INSERT INTO queue_order_todo (bucket, order_id) VALUES ($1, $2)",
@@ -156,13 +193,17 @@ bool order_list(struct db *db, struct fault *why, uint64_t id, uint64_t before, 
             db, why, &rows,
             "SELECT o.id, o.at_ms, o.who, o.verb, o.brand_id, o.campaign_id, o.domain, o.site, "
             "o.accepted_until_ms, o.why, o.moved + (SELECT CAST(COALESCE(SUM(t.moved), 0) AS BIGINT) FROM "
-            "queue_order_todo t WHERE t.order_id = o.id), o.done_ms, (SELECT COUNT(*) FROM queue_order_todo t "
-            "WHERE t.order_id = o.id AND t.is_done = 0), o.pool, o.source, o.to_pool FROM queue_order o WHERE ($1 "
-            "= 0 OR o.id = $1) AND o.id < $3 ORDER BY o.id DESC LIMIT $2",
+            "queue_order_todo t WHERE t.order_id = o.id) + (SELECT CAST(COALESCE(SUM(n.moved), 0) AS BIGINT) FROM "
+            "queue_order_node n WHERE n.order_id = o.id), o.done_ms, (SELECT COUNT(*) FROM queue_order_todo t "
+            "WHERE t.order_id = o.id AND t.is_done = 0) + (SELECT COUNT(*) FROM queue_order_node n JOIN node a ON "
+            "a.node = n.node WHERE n.order_id = o.id AND n.done_ms = 0 AND a.until_ms > 0), o.pool, o.source, "
+            "o.to_pool, o.source_id, o.until_ms, (SELECT MAX(n.done_ms) FROM queue_order_node n WHERE n.order_id = "
+            "o.id) FROM queue_order o WHERE ($1 = 0 OR o.id = $1) AND o.id < $3 ORDER BY o.id DESC LIMIT $2",
             VALUES(V_INT((int64_t)id), V_INT((int64_t)limit), V_INT(before ? (int64_t)before : INT64_MAX))))
         return false;
-    while (*count < limit && rows_next(&rows))
-        (*orders)[(*count)++] = (struct queue_order){
+    while (*count < limit && rows_next(&rows)) {
+        struct queue_order *order = &(*orders)[(*count)++];
+        *order = (struct queue_order){
             .id = (uint64_t)rows_int(&rows, 0),
             .at = rows_int(&rows, 1),
             .who = arena_copy(arena, rows_text(&rows, 2)),
@@ -179,9 +220,52 @@ bool order_list(struct db *db, struct fault *why, uint64_t id, uint64_t before, 
             .pool = arena_copy(arena, rows_text(&rows, 13)),
             .source = arena_copy(arena, rows_text(&rows, 14)),
             .to_pool = arena_copy(arena, rows_text(&rows, 15)),
+            .source_id = (uint64_t)rows_int(&rows, 16),
+            .until = rows_int(&rows, 17),
         };
+        if (order_is_of_pace(order->verb)) /* its nodes say when */
+            order->done = order->buckets_left ? 0 : rows_int(&rows, 18) > order->at ? rows_int(&rows, 18) : order->at;
+    }
     return rows_end(&rows);
 }
+
+/* ── of the pace ── */
+
+bool order_of_pace_open(struct db *db, struct fault *why, unsigned node, size_t most, struct arena *arena,
+                        struct queue_order **orders, size_t *count)
+{
+    SCOPED(rows) rows = {0};
+    *orders = NULL;
+    *count = 0;
+    if (!db_query(db, why, &rows,
+                  "SELECT o.id, o.verb, o.site, o.source_id, o.source, o.until_ms FROM queue_order_node n JOIN "
+                  "queue_order o ON o.id = n.order_id WHERE n.node = $1 AND n.done_ms = 0 ORDER BY o.id LIMIT $2",
+                  VALUES(V_INT(node), V_INT((int64_t)most))))
+        return false;
+    while (*count < most && rows_next(&rows)) {
+        if (!*orders)
+            *orders = ARENA_ARRAY(arena, struct queue_order, most);
+        (*orders)[(*count)++] = (struct queue_order){
+            .id = (uint64_t)rows_int(&rows, 0),
+            .verb = verb_of(rows_text(&rows, 1)),
+            .site = arena_copy(arena, rows_text(&rows, 2)),
+            .source_id = (uint64_t)rows_int(&rows, 3),
+            .source = arena_copy(arena, rows_text(&rows, 4)),
+            .until = rows_int(&rows, 5),
+        };
+    }
+    return rows_end(&rows);
+}
+
+bool order_of_pace_done(struct db *db, struct fault *why, unsigned node, uint64_t id, int64_t moved, time_ms now)
+{
+    return db_do(
+        db, why,
+        "UPDATE queue_order_node SET moved = $3, done_ms = $4 WHERE order_id = $1 AND node = $2 AND done_ms = 0",
+        VALUES(V_INT((int64_t)id), V_INT(node), V_INT(moved), V_INT(now)), NULL);
+}
+
+/* ── moves of mail ── */
 
 static struct ledger_move move_of(const struct queue_order *order, time_ms now, unsigned attempts)
 {
@@ -205,7 +289,9 @@ static struct ledger_move move_of(const struct queue_order *order, time_ms now, 
         move.event.state_after = DELIVERY_DEFERRED;
         move.event.note = SLICE("retry");
         break;
-    case ORDER_MOVE: /* of lanes */
+    case ORDER_MOVE:    /* of lanes */
+    case ORDER_SUSPEND: /* of the pace */
+    case ORDER_RESUME:
     case ORDER_VERB_COUNT: break;
     }
     return move;

@@ -1,4 +1,4 @@
-/* order.h - what a person tells the queue to do: hold, release, retry, purge, move
+/* order.h - what a person tells the queue to do: hold, release, retry, purge, move; suspend and resume
  *
  *     given --slices, bucket by bucket, each by the node that owns it--> done
  *
@@ -8,10 +8,18 @@
  *     release  held -> deferred or waiting, due now; and the standing hold of that brand or domain goes. What the site
  *              guard holds stays: `todoke guard retry` is for that
  *     retry    what is deferred is due now, instead of at its hour: their server is back. Its receiver's pace,
- * suspension and breaker hold as before, and so does a hold purge    owed -> cancelled. What is on the wire ends as it
- * ends; if it comes back deferred, it is cancelled then move     lanes (mail of one brand or campaign to one domain)
- * that owe anything of it leave by another pool of sources from now on, what comes to them later too; what is in memory
- * or on the wire goes as it goes. A lane moves as a whole, so `moved` counts lanes
+ *              suspension and breaker hold as before, and so does a hold
+ *     purge    owed -> cancelled. What is on the wire ends as it ends; if it comes back deferred, it is cancelled then
+ *     move     lanes (mail of one brand or campaign to one domain) that owe anything of it leave by another pool of
+ *              sources from now on, what comes to them later too; what is in memory or on the wire goes as it goes. A
+ *              lane moves as a whole, so `moved` counts lanes
+ *
+ * Two orders are of a site's pace, by one source or by all, and move no mail:
+ *     suspend  no connection is opened there until an hour (shape/suspension.h)
+ *     resume   that is over; and so is what the nodes hold against the site by themselves: suspensions by its words or
+ *              by the guard, the breaker, the pace they have learnt (pace_resume)
+ * Each node that lives when it is given carries it out in its memory (deliver/ordered.h); `moved` counts ways (a
+ * source's to the site) that it changed.
  *
  * The order stays as the record of who did what, when, to how many. The moves are ledger.h's, each with its event. */
 #ifndef TODOKE_QUEUE_ORDER_H
@@ -24,10 +32,17 @@
     X(RELEASE, release)                                                                                                \
     X(PURGE, purge)                                                                                                    \
     X(MOVE, move)                                                                                                      \
-    X(RETRY, retry)
+    X(RETRY, retry)                                                                                                    \
+    X(SUSPEND, suspend)                                                                                                \
+    X(RESUME, resume)
 #define ORDER_VERB_ENUM(NAME, word) ORDER_##NAME,
 enum order_verb { ORDER_VERBS(ORDER_VERB_ENUM) ORDER_VERB_COUNT };
 struct slice order_verb_word(enum order_verb verb);
+/* suspend, resume */
+static inline bool order_is_of_pace(enum order_verb verb)
+{
+    return verb == ORDER_SUSPEND || verb == ORDER_RESUME;
+}
 
 struct queue_order {
     uint64_t id; /* out of order_give */
@@ -38,17 +53,20 @@ struct queue_order {
     struct slice domain, site;      /* "": any. site: of the delivery's last reply */
     struct slice pool, source;      /* by which it leaves; the source that a person named it by. "": any */
     struct slice to_pool;           /* of a move; "": the brand's own again */
+    uint64_t source_id;             /* of a suspend or a resume: by this source alone; 0: by all */
+    time_ms until;                  /* of a suspend */
     time_ms accepted_until;         /* at most `at` */
     struct slice why;
     /* of those that were listed */
-    int64_t moved, buckets_left;
-    time_ms done; /* 0: under way */
+    int64_t moved, buckets_left; /* of a suspend or a resume: nodes */
+    time_ms done;                /* 0: under way */
 };
 
 /* Only a brand or only a domain: such a hold stands, for mails of later too. */
 bool order_is_standing(const struct queue_order *order);
 
-/* In a write job. INPUT: no filter at all. */
+/* In a write job. INPUT: no filter at all; of the pace: no site, or a resume by one source of a site that is suspended
+ * by all. */
 NODISCARD bool order_give(struct db *db, struct fault *why, struct queue_order *order);
 
 /* How many deliveries it would move now, by their state. */
@@ -71,6 +89,14 @@ struct order_step {
 };
 NODISCARD bool order_step(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now, size_t most,
                           struct arena *arena, struct order_step *step);
+
+/* Orders of the pace that this node has to carry out, oldest first, at most `most`: id, verb, site, source_id, source
+ * and until. */
+NODISCARD bool order_of_pace_open(struct db *db, struct fault *why, unsigned node, size_t most, struct arena *arena,
+                                  struct queue_order **orders, size_t *count);
+/* In a write job: it is done; so many ways were changed. */
+NODISCARD bool order_of_pace_done(struct db *db, struct fault *why, unsigned node, uint64_t id, int64_t moved,
+                                  time_ms now);
 
 /* Newest first. Texts in the arena. id 0: all; before: those that are older than this one, 0: from the newest. */
 NODISCARD bool order_list(struct db *db, struct fault *why, uint64_t id, uint64_t before, size_t limit,

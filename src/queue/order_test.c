@@ -2,6 +2,7 @@
  * waited for, the guard's left alone, another node's buckets too. */
 #include "queue/order.h"
 #include "queue/testing.h"
+#include "shape/suspension.h"
 
 enum { NODE = 3, CAMPAIGN = 5, OTHER = 6 };
 #define NOW TEST_NOW
@@ -15,7 +16,7 @@ struct fixture {
 
 struct call {
     struct fixture *fixture;
-    enum { ACQUIRE, GIVE, STEP, RECORD, HOLD_ELSEWHERE } what;
+    enum { ACQUIRE, GIVE, STEP, RECORD, HOLD_ELSEWHERE, NODES, DONE } what;
     struct queue_order order;
     struct order_step step;
     size_t most;
@@ -38,6 +39,13 @@ static bool call_run(struct db *db, struct fault *why, void *context)
     case HOLD_ELSEWHERE:
         return db_do(db, why, "UPDATE lease SET node = 9, epoch = epoch + 1 WHERE bucket = $1",
                      VALUES(V_INT(id_bucket(call->delivery_id))), NULL);
+    case NODES:
+        return db_do(
+            db, why,
+            "INSERT INTO node (node, life, until_ms) VALUES (3, 1, $1), (4, 1, 0) ON CONFLICT (node) DO UPDATE "
+            "SET until_ms = excluded.until_ms",
+            VALUES(V_INT(NOW + 9000)), NULL);
+    case DONE: return order_of_pace_done(db, why, NODE, call->delivery_id, 4, NOW + 5);
     }
     return false;
 }
@@ -278,6 +286,58 @@ static void by_the_site_of_the_last_reply_and_by_age(void **state)
     END(fixture);
 }
 
+/* Issue 4.5: suspend and resume are on record, wait for the nodes that live, and move no mail. */
+static void orders_of_the_pace(void **state)
+{
+    FIXTURE(fixture, state);
+    struct fault why = {0};
+    struct queue_order *open;
+    size_t count;
+    uint64_t mail = add(&fixture, "a@example.jp", CAMPAIGN);
+    test_do(&fixture.store, (char[]){"UPDATE node SET until_ms = 0"});
+    uint64_t first = give(&fixture, (struct queue_order){.verb = ORDER_RESUME, .site = SLICE("google")});
+    assert_true(the_order(&fixture, first).done == NOW); /* no node lives: nobody holds anything against it */
+    test_write(fixture.store.store, call_run, &(struct call){.fixture = &fixture, .what = NODES});
+    uint64_t all = give(
+        &fixture, (struct queue_order){.verb = ORDER_SUSPEND, .site = SLICE("google"), .until = NOW + HOURS_MS(2)});
+    uint64_t one = give(&fixture, (struct queue_order){.verb = ORDER_SUSPEND,
+                                                       .site = SLICE("docomo"),
+                                                       .source = SLICE("192.0.2.1"),
+                                                       .source_id = 77,
+                                                       .until = NOW + HOURS_MS(3)});
+    assert_false(step(&fixture, 2000).has_open);
+    assert_int_equal(state_of(&fixture, mail), DELIVERY_WAITING);
+    assert_true(order_of_pace_open(fixture.store.reader, &why, NODE, 10, &fixture.arena, &open, &count));
+    assert_int_equal(count, 2);
+    assert_true(open[0].id == all && open[0].verb == ORDER_SUSPEND && open[0].until == NOW + HOURS_MS(2));
+    assert_true(open[1].id == one && open[1].source_id == 77 && slice_equal(open[1].site, SLICE("docomo")));
+    struct suspension *list;
+    assert_true(suspension_list(fixture.store.reader, &why, NOW, &fixture.arena, &list, &count));
+    assert_int_equal(count, 2);
+    assert_true(slice_equal(list[1].site, SLICE("google")) && slice_equal(list[1].who, SLICE("test")));
+    assert_true(suspension_list(fixture.store.reader, &why, NOW + HOURS_MS(2), &fixture.arena, &list, &count));
+    assert_int_equal(count, 1);
+    assert_int_equal(the_order(&fixture, all).buckets_left, 1); /* one node lives, another one has stopped */
+    assert_true(the_order(&fixture, all).done == 0);
+    test_write(fixture.store.store, call_run, &(struct call){.fixture = &fixture, .what = DONE, .delivery_id = all});
+    assert_int_equal(the_order(&fixture, all).moved, 4);
+    assert_true(the_order(&fixture, all).done == NOW + 5);
+    struct call wrong = {.fixture = &fixture,
+                         .what = GIVE,
+                         .order = {.verb = ORDER_RESUME,
+                                   .site = SLICE("google"),
+                                   .source_id = 77,
+                                   .at = NOW,
+                                   .accepted_until = NOW,
+                                   .who = SLICE("test")}};
+    assert_false(test_write_try(fixture.store.store, call_run, &wrong, &why)); /* by all: not by one */
+    assert_int_equal(why.kind, FAULT_INPUT);
+    give(&fixture, (struct queue_order){.verb = ORDER_RESUME, .site = SLICE("docomo"), .source_id = 77});
+    give(&fixture, (struct queue_order){.verb = ORDER_RESUME, .site = SLICE("google")});
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM suspension WHERE $1 = $1", 1), 0);
+    END(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +350,7 @@ int main(void)
         ON_BOTH(buckets_of_another_node_are_left_to_it),
         ON_BOTH(an_order_without_any_filter_is_refused),
         ON_BOTH(by_the_site_of_the_last_reply_and_by_age),
+        ON_BOTH(orders_of_the_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,6 +77,7 @@ void way_json(struct json *json, const struct board_way *way, time_ms now, struc
     lowered_json(json, way);
     json_put_time(json, "suspended_until", way->suspended_until);
     json_put_time(json, "guarded_until", way->guarded_until);
+    json_put_time(json, "ordered_until", way->ordered_until);
     json_put_time(json, "slowed_until", way->slowed_until);
     json_put_time(json, "narrowed_until", way->narrowed_until);
     json_put_string(json, "breaker", way->breaker.len ? way->breaker : SLICE("closed"));
@@ -176,6 +177,36 @@ static void waiting_json(struct json *json, const struct site_story *story)
     json_end(json);
 }
 
+static void suspensions_json(struct json *json, const struct site_story *story, struct arena *arena)
+{
+    const struct queue_order *resumed = story->order && story->order->verb == ORDER_RESUME ? story->order : NULL;
+    json_key(json, "suspensions");
+    json_array_begin(json);
+    for (size_t i = 0; i < story->suspension_count; i++) {
+        const struct suspension *suspension = &story->suspensions[i];
+        json_object_begin(json);
+        json_put_string(json, "source", suspension->source);
+        json_put_time(json, "since", suspension->since);
+        json_put_time(json, "until", suspension->until);
+        json_put_string(json, "who", suspension->who);
+        json_put_string(json, "why", suspension->why);
+        put_both(json, SLICE("text"), suspension_text(suspension, LANG_JA, arena),
+                 suspension_text(suspension, LANG_EN, arena));
+        json_end(json);
+    }
+    json_end(json);
+    json_key(json, "resumed");
+    if (!resumed)
+        return json_nothing(json);
+    json_object_begin(json);
+    json_put_string(json, "source", resumed->source);
+    json_put_time(json, "at", resumed->at);
+    json_put_string(json, "who", resumed->who);
+    json_put_string(json, "why", resumed->why);
+    json_put_int(json, "ways", resumed->moved);
+    json_end(json);
+}
+
 static void stand_ins_json(struct json *json, const struct site_story *story, struct arena *arena)
 {
     json_key(json, "stand_ins");
@@ -223,6 +254,7 @@ void site_story_json(struct json *json, const struct site_story *story, struct a
     lanes_json(json, story, arena);
     waiting_json(json, story);
     stand_ins_json(json, story, arena);
+    suspensions_json(json, story, arena);
     json_key(json, "ways");
     json_array_begin(json);
     for (size_t i = 0; i < story->way_count; i++)

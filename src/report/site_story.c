@@ -164,6 +164,32 @@ static bool hold_read(struct db *db, struct fault *why, struct slice domain, str
     return rows_end(&rows);
 }
 
+/* ── by hand ── */
+
+static bool ordered_read(struct db *db, struct fault *why, struct arena *arena, struct site_story *story)
+{
+    struct suspension *list;
+    size_t count, found;
+    bool any;
+    int64_t id;
+    struct slice site = story->site.len ? story->site : story->name;
+    if (!suspension_list(db, why, story->now, arena, &list, &count) ||
+        !db_query_ints(db, why,
+                       "SELECT id FROM queue_order WHERE site = $1 AND verb IN ('suspend', 'resume') ORDER BY id DESC "
+                       "LIMIT 1",
+                       VALUES(V_TEXT(site)), &id, 1, &any))
+        return false;
+    story->suspensions = ARENA_ARRAY(arena, struct suspension, count + 1);
+    for (size_t i = 0; i < count; i++)
+        if (slice_equal(list[i].site, site))
+            story->suspensions[story->suspension_count++] = list[i];
+    if (any && !order_list(db, why, (uint64_t)id, 0, 1, arena, &story->order, &found))
+        return false;
+    if (any && !found)
+        story->order = NULL;
+    return true;
+}
+
 /* ── warm-ups ── */
 
 static bool way_uses(const struct site_story *story, uint64_t source_id)
@@ -332,6 +358,7 @@ static bool way_reckon(struct db *db, struct fault *why, const struct site_story
     time_ms until = way->suspended_until > way->guarded_until ? way->suspended_until : way->guarded_until;
     const struct story_plan *plan = plan_of(story, (uint64_t)way->source_id);
     int64_t used;
+    until = way->ordered_until > until ? way->ordered_until : until;
     *source = (struct reckon_source){.opens = way->breaker_until > until ? way->breaker_until : until};
     bool is_closed = source->opens > story->now; /* what it trickles meanwhile is not how it will go on */
     double later =
@@ -430,7 +457,7 @@ bool site_story_read(struct db *db, struct fault *why, struct slice name, const 
             story->retries[story->retry_count++] = (struct story_retry){(enum reason)reason, reasons[reason]};
     qsort(story->retries, story->retry_count, sizeof(story->retries[0]), most_first);
     return plans_read(db, why, arena, story) && stand_ins_read(db, why, arena, story) && guarded_read(db, why, story) &&
-           lanes_read(db, why, arena, story) && reckon(db, why, arena, story);
+           ordered_read(db, why, arena, story) && lanes_read(db, why, arena, story) && reckon(db, why, arena, story);
 }
 
 const struct board_way *ways_best(const struct board_way *const *ways, size_t count)

@@ -9,7 +9,9 @@
 
 #include "base/json.h"
 #include "mail/verdict.h"
+#include "queue/order.h"
 #include "report/lane_wait.h"
+#include "shape/suspension.h"
 
 enum { STORY_REPLIES_MOST = 5, STORY_DOMAINS_SHOWN = 100, STORY_LANES_MOST = 20 };
 
@@ -43,7 +45,10 @@ struct site_story {
         time_ms since;
     } * holds; /* of its domains */
     size_t hold_count;
-    struct lane_wait *lanes; /* what is owed, by brand and campaign; those with most first */
+    struct suspension *suspensions; /* by people, of the site */
+    size_t suspension_count;
+    struct queue_order *order; /* the last of its pace: a suspend or a resume; NULL: none */
+    struct lane_wait *lanes;   /* what is owed, by brand and campaign; those with most first */
     size_t lane_count;
     int64_t lanes_left_out; /* ... that owe something, too */
     int64_t held, stuck,
@@ -75,6 +80,9 @@ NODISCARD bool site_story_read(struct db *db, struct fault *why, struct slice na
 const struct board_way *site_story_best(const struct site_story *story);
 /* The most open one of these. NULL: there is none. */
 const struct board_way *ways_best(const struct board_way *const *ways, size_t count);
+/* "by user root at ..., until ...: why"; who lifted it last likewise. */
+struct slice suspension_text(const struct suspension *suspension, enum lang lang, struct arena *arena);
+struct slice resumed_text(const struct queue_order *order, enum lang lang, struct arena *arena);
 /* What the site waits for now, in one sentence: a person, a source, the next day, a retry's time, or its pace. */
 struct slice site_story_waits_text(const struct site_story *story, enum lang lang, struct arena *arena);
 

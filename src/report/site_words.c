@@ -106,6 +106,7 @@ static struct slice limit_text(const struct board_way *way, enum lang lang, stru
                             SAY(lang, "速度: すべての送信元を合わせた規則の上限 %.*s",
                                 "rate: %.*s, the rule's ceiling over all sources"),
                             SLICE_ARG(rate));
+    case PACE_ORDER: return slice_str(SAY(lang, "停止中: 人の指示", "suspended by a person's order"));
     case PACE_LIMIT_COUNT: break;
     }
     return SLICE("");
@@ -125,6 +126,27 @@ struct slice way_binding_text(const struct board_way *way, time_ms now, enum lan
     if (lang == LANG_EN && (way->binding_since || way->binding_until > now))
         buf_text(&text, " UTC");
     return arena_copy(arena, buf_slice(&text));
+}
+
+struct slice suspension_text(const struct suspension *suspension, enum lang lang, struct arena *arena)
+{
+    struct slice by =
+        suspension->source_id ? suspension->source : slice_str(SAY(lang, "すべての送信元", "all sources"));
+    return arena_printf(arena,
+                        SAY(lang, "%.*s から、%.*s UTC まで(%.*s、%.*s UTC に指示: %.*s)",
+                            "by %.*s, until %.*s UTC (%.*s ordered it at %.*s UTC: %.*s)"),
+                        SLICE_ARG(by), SLICE_ARG(stamp(arena, suspension->until)), SLICE_ARG(suspension->who),
+                        SLICE_ARG(stamp(arena, suspension->since)), SLICE_ARG(suspension->why));
+}
+
+struct slice resumed_text(const struct queue_order *order, enum lang lang, struct arena *arena)
+{
+    return arena_printf(
+        arena,
+        SAY(lang, "%.*s UTC に %.*s が指示%s%.*s(%.*s): %lld 経路", "at %.*s UTC by %.*s%s%.*s (%.*s): %lld ways"),
+        SLICE_ARG(stamp(arena, order->at)), SLICE_ARG(order->who),
+        order->source.len ? SAY(lang, "、送信元 ", ", the source ") : "", SLICE_ARG(order->source),
+        SLICE_ARG(order->why), (long long)order->moved);
 }
 
 /* Of what a limit counts. */
@@ -156,6 +178,7 @@ static struct slice lowered_label(const struct board_way *way, enum pace_limit l
     case PACE_RESERVING:
     case PACE_TOTAL_CONNECTIONS:
     case PACE_TOTAL_RATE:
+    case PACE_ORDER:
     case PACE_LIMIT_COUNT: break;
     }
     return way->lowered_by; /* nothing else lowers a pace */

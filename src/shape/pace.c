@@ -2,6 +2,7 @@
 #include "shape/pace_inside.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     SLACK_PART_RATE = 50, /* of a period's messages in one burst; of new connections more */
@@ -91,6 +92,8 @@ time_ms pace_reopens(const struct pace *pace, time_ms now)
     time_ms until = pace->suspended_until > pace->guarded_until ? pace->suspended_until : pace->guarded_until;
     if (pace->breaker == BREAKER_OPEN && pace->breaker_until > until)
         until = pace->breaker_until;
+    if (pace->ordered_until > until)
+        until = pace->ordered_until;
     return until > now ? until : 0;
 }
 
@@ -194,6 +197,37 @@ time_ms pace_kept_until(const struct pace *pace, bool with_learnt, time_ms now)
     return until > now ? until : 0;
 }
 
+/* ── by hand ── */
+
+void pace_suspend(struct pace *pace, time_ms until)
+{
+    pace->ordered_until = until;
+}
+
+bool pace_resume(struct pace *pace, time_ms now)
+{
+    effects_end(pace, now);
+    bool was_held = pace->suspended_by || pace->slowed_by || pace->narrowed_by || pace->guarded_until > now ||
+                    pace->breaker != BREAKER_CLOSED || pace->rate > 0 || pace->connections < pace->rule->connections;
+    struct pace fresh;
+    pace_release(pace);
+    pace_init(&fresh, pace->rule, pace->scale);
+    /* what the receiver was given, and what is told about it */
+    fresh.messages = pace->messages;
+    fresh.opening = pace->opening;
+    fresh.sent_at = pace->sent_at;
+    fresh.taken = pace->taken;
+    fresh.taken_from = pace->taken_from;
+    memcpy(fresh.bins, pace->bins, sizeof(fresh.bins));
+    fresh.bin = pace->bin;
+    fresh.ordered_until = pace->ordered_until;
+    fresh.binding = pace->binding;
+    fresh.binding.reaction = NULL;
+    fresh.lowering = pace->lowering;
+    *pace = fresh;
+    return was_held;
+}
+
 /* ── what binds ── */
 
 static struct pace_binding binding_of(struct pace *pace, unsigned open, time_ms now)
@@ -201,6 +235,8 @@ static struct pace_binding binding_of(struct pace *pace, unsigned open, time_ms 
     const struct site_rule *rule = pace->rule;
     effects_end(pace, now);
     time_ms reopens = pace_reopens(pace, now);
+    if (pace->ordered_until > now)
+        return (struct pace_binding){.limit = PACE_ORDER, .until = pace->ordered_until};
     if (reopens && reopens == pace->suspended_until)
         return (struct pace_binding){.limit = PACE_REACTION_SUSPEND,
                                      .until = reopens,

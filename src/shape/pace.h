@@ -4,7 +4,7 @@
  *             (now, or in so many ms)                                    pace_delivered, pace_refused, pace_failed ...
  *
  * A pure thing: answers and the monotonic clock go in, permission comes out. One for each (source, site), owned by the
- * thread that delivers there. Four things limit, and the strictest binds (pace_binding says which, since when, and
+ * thread that delivers there. Five things limit, and the strictest binds (pace_binding says which, since when, and
  * where it is written):
  *
  *     the rule     ceilings of data/sites: connections, messages and new connections a period; never exceeded in any
@@ -14,6 +14,7 @@
  *                  reset; or the site's own trouble, once one answer in eight tells of it) puts the rate under what was
  *                  really taken lately; then additive growth back to just below
  *                  where it was refused, a hold, and gentle probing: a few percent at a time, faster when nobody minds
+ *     a person     no connection until an hour that was ordered (pace_suspend)
  *     the breaker  CLOSED --connections fail, everybody is refused--> OPEN --pause, doubling--> PROBING (one
  * connection)
  *                  --a conversation--> CLOSED, or --again--> OPEN
@@ -45,7 +46,8 @@
     X(NO_SOURCE, no_source)                 /* every address of its pool drains or is in trouble */                    \
     X(RESERVING, reserving)                 /* the next block of a daily cap is being written down */                  \
     X(TOTAL_CONNECTIONS, total_connections) /* of the rule over all sources and nodes, in use */                       \
-    X(TOTAL_RATE, total_rate)
+    X(TOTAL_RATE, total_rate)                                                                                          \
+    X(ORDER, order) /* a person has suspended it (queue/order.h) */
 #define PACE_LIMIT_ENUM(NAME, word) PACE_##NAME,
 enum pace_limit { PACE_LIMITS(PACE_LIMIT_ENUM) PACE_LIMIT_COUNT };
 struct slice pace_limit_word(enum pace_limit limit);
@@ -97,6 +99,7 @@ struct pace {
     time_ms suspended_until, slowed_until, narrowed_until;
     struct pace_guard *guard;
     time_ms guarded_until;
+    time_ms ordered_until; /* a person's order; 0: there is none */
     /* the breaker */
     enum breaker_state breaker;
     time_ms breaker_until;
@@ -147,6 +150,13 @@ void pace_crowded(struct pace *pace, unsigned standing, time_ms now);
 void pace_hears_reply(struct pace *pace, const struct reply *reply, enum stage stage, time_ms now);
 /* A connection in conversation was reset by the peer with a mail under way (au blocks so). */
 void pace_reset(struct pace *pace, struct random *random, time_ms now);
+
+/* A person wants nothing to go there until then (monotonic; no `scale`). 0: no longer. */
+void pace_suspend(struct pace *pace, time_ms until);
+/* A person has talked with the receiver: suspensions, the breaker, reactions, the guard and what we have learnt by
+ * ourselves are over, as with a new pace; windows of the rule stay as full as they are. What a person ordered is not
+ * ended here. False: there was nothing of the kind. */
+bool pace_resume(struct pace *pace, time_ms now);
 
 /* When a suspended site opens again; 0: it is open. */
 time_ms pace_reopens(const struct pace *pace, time_ms now);

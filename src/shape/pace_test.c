@@ -504,6 +504,81 @@ static void a_reaction_that_counts_is_kept(void **state)
     sites_free(sites);
 }
 
+/* Issue 4.5: by hand. Whatever was held against a site is over, the rule's windows stay as full as they are, and what a
+ * person ordered is ended by a person. */
+static void a_person_resumes_and_suspends(void **state)
+{
+    static const char text[] =
+        "name: default\nlabel: all\nconnections: 10\nmessages_per_connection: 100\nrate: 5/min\n"
+        "new_connections: none\ndaily: none\ntls: may\nunknown_users: {share: 50%, of: 2, suspend: 3h}\nreactions:\n"
+        "  - id: default.busy\n    text: [\"busy\"]\n    suspend: 2h\n    examples:\n      - \"421 4.3.2 busy\"\n"
+        "    not:\n      - \"550 5.1.1 no such user\"\n"
+        "  - id: default.slow\n    text: [\"slow\"]\n    rate: 1/min\n    for: 1h\n    examples:\n      - \"421 4.3.2 "
+        "slow\"\n    not:\n      - \"550 5.1.1 no such user\"\n";
+    static const struct reply busy = {.code = 421, .status = {4, 3, 2}, .text = SLICE_INIT("busy")},
+                              slow = {.code = 421, .status = {4, 3, 2}, .text = SLICE_INIT("slow")},
+                              nobody = {.code = 550, .status = {5, 1, 1}, .text = SLICE_INIT("no such user")};
+    static const struct verdict unknown = {.reason = REASON_USER_UNKNOWN, .scope = SCOPE_ADDRESS};
+    enum what { NOTHING, SUSPENDED, SLOWED, GUARDED, BROKEN, OWN_RATE, OWN_CONNECTIONS };
+    static const struct {
+        const char *name;
+        enum what what;
+        bool is_lifted;
+    } rows[] = {
+        {"nothing is held against it", NOTHING, false},
+        {"a reaction suspends it", SUSPENDED, true},
+        {"a reaction slows it", SLOWED, true},
+        {"the guard leaves it alone", GUARDED, true},
+        {"the breaker is open", BROKEN, true},
+        {"a rate that we have learnt", OWN_RATE, true},
+        {"connections that we have learnt", OWN_CONNECTIONS, true},
+    };
+    struct sites *sites = sites_new();
+    struct fault why;
+    (void)state;
+    if (!sites_read(sites, "default.yaml", slice_str(text), false, &why) || !sites_settle(sites, false, &why))
+        fail_msg("%s", why.text);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct pace pace;
+        time_ms now = 5000000;
+        pace_init(&pace, sites_rule_for(sites, NULL, 0), 1.0);
+        for (int sent = 0; sent < 5; sent++)
+            pace_sent(&pace, now);
+        time_ms full = pace_may_send(&pace, now);
+        assert_row(rows[i].name, full > 0); /* of the rule: nobody lifts that */
+        switch (rows[i].what) {
+        case NOTHING: break;
+        case SUSPENDED: pace_hears_reply(&pace, &busy, STAGE_CONNECT, now); break;
+        case SLOWED: pace_hears_reply(&pace, &slow, STAGE_CONNECT, now); break;
+        case GUARDED:
+            for (int n = 0; n < 2; n++)
+                (void)pace_refused(&pace, &unknown, &nobody, STAGE_RCPT, 0, now);
+            break;
+        case BROKEN: pace_failed(&pace, 0, NULL, now); break;
+        case OWN_RATE: (void)pace_refused(&pace, &limited, &said_421, STAGE_MAIL, 0, now); break;
+        case OWN_CONNECTIONS: pace_crowded(&pace, 3, now); break;
+        }
+        if (rows[i].is_lifted)
+            assert_row(rows[i].name, pace_may_send(&pace, now) > full || pace_connections(&pace, now) < 10 ||
+                                         pace_rate(&pace, now) < 5.0 / 60);
+        assert_row(rows[i].name, pace_resume(&pace, now) == rows[i].is_lifted);
+        assert_int_row(rows[i].name, pace_may_send(&pace, now), full);
+        assert_int_row(rows[i].name, pace_connections(&pace, now), 10);
+        assert_row(rows[i].name, !pace_resume(&pace, now));
+        pace_suspend(&pace, now + HOURS_MS(1));
+        assert_int_row(rows[i].name, pace_may_send(&pace, now), HOURS_MS(1));
+        assert_int_row(rows[i].name, pace_connections(&pace, now), 0);
+        assert_row(rows[i].name, pace_binding(&pace, 0, now)->limit == PACE_ORDER);
+        assert_row(rows[i].name, !pace_resume(&pace, now)); /* its own order ends it */
+        assert_int_row(rows[i].name, pace_may_send(&pace, now), HOURS_MS(1));
+        assert_int_row(rows[i].name, pace_connections(&pace, now + HOURS_MS(1)), 10);
+        pace_suspend(&pace, 0);
+        assert_int_row(rows[i].name, pace_connections(&pace, now), 10);
+        pace_release(&pace);
+    }
+    sites_free(sites);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -518,6 +593,7 @@ int main(void)
         cmocka_unit_test(the_guard_against_words_that_lie),
         cmocka_unit_test(what_is_kept_and_for_how_long),
         cmocka_unit_test(a_reaction_that_counts_is_kept),
+        cmocka_unit_test(a_person_resumes_and_suspends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,6 +104,9 @@ const struct site_rule *sites_rule_for(const struct sites *sites, const struct s
 const struct site_rule *sites_default(const struct sites *sites);
 /* By name; NULL when there is none. */
 const struct site_rule *sites_rule_named(const struct sites *sites, struct slice name);
+/* May a person mean this by a site? A rule's name; or the name of a host, since what no file knows is called by its
+ * first MX host. INPUT: no such rule and no host's name, and which rule may be meant. */
+NODISCARD bool sites_name_check(const struct sites *sites, struct slice name, struct fault *why);
 /* All of them in order of name; *count of them. */
 const struct site_rule *const *sites_rules(const struct sites *sites, size_t *count);
 
