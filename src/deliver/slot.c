@@ -254,7 +254,7 @@ static void write_out(struct slot *slot)
             break;
         has_more = smtp_client_write(slot->client, stream_out(slot->stream));
     } while (has_more);
-    stream_flush_soon(slot->stream);
+    stream_written(slot->stream);
     unsigned step = smtp_client_step(slot->client);
     if (step != slot->step) {
         slot->step = step;

@@ -462,11 +462,14 @@ void loop_buf_lend(struct loop *loop, struct buf *buf)
         return;
     buf->ptr = loop->spare_count ? loop->spares[--loop->spare_count] : memory_alloc(LOOP_SPARE_BYTES + 1);
     buf->room = LOOP_SPARE_BYTES;
+    loop->lent++;
 }
 
 void loop_buf_return(struct loop *loop, struct buf *buf)
 {
     bool is_over = buf->is_over;
+    if (buf->ptr && buf->limit >= LOOP_SPARE_BYTES)
+        loop->lent--;
     if (buf->ptr && buf->room == LOOP_SPARE_BYTES && loop->spare_count < LOOP_SPARES_MOST) {
         loop->spares[loop->spare_count++] = buf->ptr;
         buf->ptr = NULL;

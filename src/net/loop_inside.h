@@ -11,6 +11,7 @@ enum {
     LOOP_SCRATCH_BYTES = 65536, /* what one read takes at most */
     LOOP_SPARES_MOST = 16,
     LOOP_SPARE_BYTES = 16384,
+    LOOP_LENT_MANY = 128, /* write buffers: with more of them lent, stream_written sends at once */
 };
 
 struct loop {
@@ -36,6 +37,7 @@ struct loop {
     /* Write buffers of LOOP_SPARE_BYTES + 1 that idle streams have given back. */
     char *spares[LOOP_SPARES_MOST];
     size_t spare_count;
+    size_t lent; /* that streams hold now */
 };
 
 /* For schedule.c: would a turn do anything now; when is its next timer due (INT64_MAX: never)? */

@@ -343,6 +343,16 @@ void stream_flush_soon(struct stream *stream)
     deferred_ask(&stream->soon);
 }
 
+void stream_written(struct stream *stream)
+{
+    if (!stream->out.len)
+        loop_buf_return(stream->loop, &stream->out);
+    else if (stream->loop->lent > LOOP_LENT_MANY && stream->state == STREAM_OPEN)
+        stream_flush(stream);
+    else
+        stream_flush_soon(stream);
+}
+
 struct slice stream_sendable(const struct stream *stream)
 {
     struct slice queued = slice_of(stream->out.ptr ? stream->out.ptr + stream->out_at : NULL, stream_queued(stream));

@@ -72,6 +72,10 @@ void stream_write(struct stream *stream, struct slice bytes);
 /* The queue itself, to append to directly; call stream_flush_soon afterwards. Nothing already in it may be touched. */
 struct buf *stream_out(struct stream *stream);
 void stream_flush_soon(struct stream *stream);
+/* Instead of that, where thousands of streams may be written to in one turn: what was appended is sent in this turn
+ * with what else there will be, or at once when that many queues wait already; and a queue that nothing was appended
+ * to takes no memory. */
+void stream_written(struct stream *stream);
 /* Try to write now; what does not fit goes when the peer reads. */
 void stream_flush(struct stream *stream);
 /* Bytes the queue can still take; and bytes waiting in it. */

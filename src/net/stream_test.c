@@ -42,6 +42,32 @@ static void bytes_both_ways(void **state)
     assert_int_equal(f->a.opened, 0);
 }
 
+/* However many are written to in one turn, few queues are in memory; one that was asked for in vain is not. */
+static void many_written_to_in_one_turn(void **state)
+{
+    enum { MANY = 400 };
+    struct fixture *f = *state;
+    size_t before = f->loop->lent;
+    struct peer *peers = NEW_ARRAY(struct peer, 2 * MANY);
+    for (int i = 0; i < MANY; i++) {
+        peers_init(f->loop, &peers[2 * i], &peers[2 * i + 1]);
+        stream_out(peers[2 * i].stream);
+        stream_written(peers[2 * i].stream);
+    }
+    assert_int_equal(f->loop->lent, before);
+    for (int i = 0; i < MANY; i++) {
+        buf_text(stream_out(peers[2 * i].stream), "EHLO a\r\n");
+        stream_written(peers[2 * i].stream);
+        assert_true(f->loop->lent <= LOOP_LENT_MANY + 1);
+    }
+    for (int i = 0; i < MANY; i++)
+        until(f->loop, peers[2 * i + 1].got.len == 8);
+    assert_int_equal(f->loop->lent, before);
+    for (int i = 0; i < 2 * MANY; i++)
+        peer_release(&peers[i]);
+    free(peers);
+}
+
 static void ten_megabytes_through_a_narrow_socket(void **state)
 {
     struct fixture *f = *state;
@@ -356,6 +382,7 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         WITH(bytes_both_ways),
+        WITH(many_written_to_in_one_turn),
         WITH(ten_megabytes_through_a_narrow_socket),
         WITH(what_is_not_used_comes_again),
         WITH(unread_bytes_are_bounded),
