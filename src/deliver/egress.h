@@ -79,12 +79,12 @@ struct share {
 };
 
 /* sources.c: each site's ways by our sources */
-enum { EGRESS_NOT_AT_ALL = -2 }; /* beside PACE_FULL */
 void source_set_free(struct source_set *set);
 void sources_arrived(struct worker *worker, struct source_set *set);
 void egresses_update(struct worker *worker, struct site *site);
-/* With many sites only those that connections go to have ways: until when they are kept, 0: they are gone. */
-time_ms egresses_shed(struct site *site, time_ms now);
+
+/* egress.c */
+enum { EGRESS_NOT_AT_ALL = -2 }; /* beside PACE_FULL */
 /* 0: now; EGRESS_NOT_AT_ALL; otherwise ms to wait. */
 time_ms egress_may_send(struct egress *egress, time_ms now);
 time_ms egress_may_open(struct egress *egress, time_ms now);
@@ -94,9 +94,6 @@ void egress_opened(struct egress *egress, time_ms now);
 /* More connections than it may have now: those that end are not replaced. */
 bool egress_has_too_many(struct egress *egress, time_ms now);
 void egress_sent(struct egress *egress, time_ms now);
-/* Behind a pump of its site: what is reserved of the day and nobody waits for goes back, so that others may use it. 0:
- * nothing of that kind; otherwise ms until then. */
-time_ms egress_settle(struct egress *egress, time_ms now);
 /* After anything that the pace was told: if it was lowered, these words did it. */
 void egress_lowered(struct egress *egress, const struct reply *reply, enum stage stage, struct slice remote);
 /* Its address could not be bound: not used for a while. */
@@ -105,10 +102,22 @@ const struct pace_binding *egress_binding(struct egress *egress, time_ms now);
 /* Nothing may go that way now, whether something waits in memory or was given back for it: no source, a day that is
  * used up, a suspension, an open breaker. */
 bool egress_is_shut(const struct egress *egress, time_ms now);
-void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
-bool allowances_return(struct worker *worker);
+/* With many sites only those that connections go to have ways: until when they are kept, 0: they are gone. */
+time_ms egresses_shed(struct site *site, time_ms now);
+
+/* egress_day.c: daily limits */
+/* 0: the next mail may count; otherwise ms to wait. Asks the store for more when little is left. */
+time_ms egress_day_wait(struct egress *egress, time_ms now);
+bool egress_day_is_used_up(const struct egress *egress);
+/* Midnight, UTC, as the worker's loop counts. */
+time_ms egress_day_ends(const struct egress *egress, time_ms now);
+/* Behind a pump of its site: what is reserved of the day and nobody waits for goes back, so that others may use it. 0:
+ * nothing of that kind; otherwise ms until then. */
+time_ms egress_settle(struct egress *egress, time_ms now);
 /* What was reserved and not used, or not told yet, goes to the store: false, there was nothing. */
 bool egress_returns(struct egress *egress);
+bool allowances_return(struct worker *worker);
+void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
 
 /* totals.c: limits that are shared with other sources and nodes (shape/total.h). A share that is NULL limits nothing */
 struct share *share_of_site(struct site *site); /* NULL: the rule has no such limits */
