@@ -1,5 +1,6 @@
 """Issue 4.5, S76, U23: `todoke explain site` says what binds at a receiver now: the limit, its value, the rule's file and line, since when and by
 whose words; what is owed there, what waits for which reason, and when it will be done; from the running server, and from the store alone."""
+import re
 import threading
 import urllib.parse
 
@@ -101,6 +102,12 @@ def by_hand(tap, words, todoke, mood, site, wait_for):
            f"{words}: for people, too")
     tap.ok("goes on: nothing is held against it any more (ways: 1)" in todoke.ok("queue", "resume", "--site", "slowco"), f"{words}: resumed, the command says what came of it")
     tap.ok("there was nothing to lift" in todoke.ok("queue", "resume", "--site", "mx.other.example"), f"{words}: and says so where nothing was")
+    log = todoke.server.said()
+    for line in (r"suspended by its words \(.*go away for now.*\) site=slowco source=any reason=slowco\.go-away until=20\S+Z rule=\S*slowco\.yaml:11\n",
+                 r"the suspension is over site=slowco source=any reason=reaction\n",
+                 r"suspended by a person's order site=slowco source=any reason=order until=20\S+Z\n",
+                 r"the suspension is over site=slowco source=any reason=order\n"):
+        tap.ok(len(re.findall(line, log)) == 1, f"{words}: one line in the log: {line.split(' site')[0]}", "\n".join(text for text in log.splitlines() if "slowco" in text))
     if words != "SQLite":
         return
     for wrong, says in ((("resume",), "--site"), (("suspend", "--site", "slowco"), "--for 2h"), (("suspend", "--site", "slowco", "--for", "90d"), "30 days"),

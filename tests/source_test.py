@@ -105,6 +105,7 @@ def listed(tap):
         tap.ok(True, "and all of its mail leaves by that")
         tap.equal(todoke.run("source", "remove", f"{FROM}.2").returncode, 2, "a source in use is not removed")
         todoke.ok("source", "drain", f"{FROM}.2")
+        todoke.server.wait_for(rf'"a source drains, nothing new leaves it","source":"{FROM}\.2","pool":"news","reason":"order"', 20)
         todoke.ok("source", "remove", f"{FROM}.2")
         tap.equal([row["ip"] for row in todoke.rows("source", "list")], [f"{FROM}.1"], "a drained one is")
         todoke.stop()

@@ -400,6 +400,7 @@ static void dispatcher_release(struct dispatcher *dispatcher)
     loop_free(dispatcher->loop);
     db_free(dispatcher->reader);
     holds_free(dispatcher->holds);
+    map_release(&dispatcher->sources_said);
 }
 
 bool dispatcher_start(struct engine *engine, struct fault *why)

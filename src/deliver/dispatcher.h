@@ -37,6 +37,7 @@ struct dispatcher {
     struct directions *directions;
     struct health *healths;
     uint64_t sources_mark, suspended_mark;
+    struct map sources_said; /* those that drain, by address: the log knows */
     struct tls_counts tls_counts;
     unsigned seconds;                       /* since the start: what is done every few of them */
     struct map sites, destinations, routes; /* by name, by key, by domain (struct domain_route) */

@@ -113,13 +113,10 @@ static void say_binding(const struct egress *egress, const struct pace_binding *
     long long seconds = binding->until > now ? (long long)(binding->until - now) / 1000 : 0;
     char ip[IP_TEXT_ROOM];
     const char *source = egress->source_id ? ip_text(&egress->from, ip) : "any";
-    if (binding->reaction)
+    if (binding->limit == PACE_REACTION_RATE || binding->limit == PACE_REACTION_CONNECTIONS)
         log_info("deliver", "a reaction to its words site=%.*s source=%s limit=%.*s reaction=%.*s for=%llds rule=%s:%u",
                  SLICE_ARG(site), source, SLICE_ARG(word), SLICE_ARG(binding->reaction->id), seconds, binding->at.file,
                  binding->at.line);
-    else if (binding->limit == PACE_GUARD)
-        log_warn("deliver", "too many unknown users, left alone site=%.*s source=%s limit=%.*s for=%llds rule=%s:%u",
-                 SLICE_ARG(site), source, SLICE_ARG(word), seconds, binding->at.file, binding->at.line);
     else if (binding->limit == PACE_WARM_UP || binding->limit == PACE_DAILY)
         log_info("deliver", "what may go today is used up site=%.*s source=%s limit=%.*s cap=%.0f for=%llds",
                  SLICE_ARG(site), source, SLICE_ARG(word), binding->value, seconds);

@@ -20,6 +20,9 @@ struct destination;
 struct site;
 struct worker;
 
+/* Why nothing is opened there for a time, beside the breaker. */
+enum egress_pause { PAUSE_REACTION, PAUSE_GUARD, PAUSE_ORDER, EGRESS_PAUSES };
+
 struct egress {
     struct site *site;
     struct pace pace;
@@ -45,6 +48,10 @@ struct egress {
     unsigned standing;             /* of them, in conversation */
     uint64_t lowered;              /* of pace.lowering, those whose words are kept: */
     struct buf lowered_by;
+    struct egress_said { /* saying.c: what the log knows */
+        bool pauses[EGRESS_PAUSES], breaker, is_breaker_told;
+        time_ms breaker_at;
+    } said;
     struct egress *next;
 };
 
@@ -118,6 +125,10 @@ time_ms egress_settle(struct egress *egress, time_ms now);
 bool egress_returns(struct egress *egress);
 bool allowances_return(struct worker *worker);
 void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
+
+/* saying.c: behind anything that the pace was told: what has begun, and what is over, gets its line in the log. ms
+ * until something will be over by itself; 0: nothing. */
+time_ms egress_says(struct egress *egress, time_ms now);
 
 /* totals.c: limits that are shared with other sources and nodes (shape/total.h). A share that is NULL limits nothing */
 struct share *share_of_site(struct site *site); /* NULL: the rule has no such limits */

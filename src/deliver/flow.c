@@ -425,6 +425,9 @@ void worker_pump(struct worker *worker, struct site *site)
     worker_compose_ahead(worker, site);
     wake_again(site, now);
     for (struct egress *egress = site->egresses; egress; egress = egress->next) {
+        time_ms over = egress_says(egress, now);
+        if (over)
+            wake_in(site, over);
         if (site->first_busy || egress_is_shut(egress, now))
             egress_binding(egress, now);
         else if (egress->pace.binding.limit != PACE_NOTHING)

@@ -48,6 +48,27 @@ static uint64_t sources_mark(const struct source *list, size_t count)
     return mark;
 }
 
+/* What was usable before and what is now: one line for each that changed. The checks of sources say themselves what
+ * they found (health.c); here it is what a person did. */
+static void sources_say(struct dispatcher *dispatcher, const struct source *list, size_t count)
+{
+    struct map *said = &dispatcher->sources_said;
+    char ip[IP_TEXT_ROOM];
+    for (size_t i = 0; i < count; i++) {
+        const struct source *source = &list[i];
+        struct slice name = slice_str(ip_text(&source->ip, ip));
+        bool drains = source->state == SOURCE_DRAINING, has_drained = map_get(said, name) != NULL;
+        if (drains && !has_drained) {
+            map_set(said, name, dispatcher);
+            log_info("deliver", "a source drains, nothing new leaves it source=%s pool=%.*s reason=%s", ip,
+                     SLICE_ARG(source->pool), "order");
+        } else if (!drains && has_drained) {
+            map_remove(said, name);
+            log_info("deliver", "a source drains no more source=%s pool=%.*s", ip, SLICE_ARG(source->pool));
+        }
+    }
+}
+
 void sources_refresh(struct dispatcher *dispatcher)
 {
     struct arena arena = {0};
@@ -64,6 +85,7 @@ void sources_refresh(struct dispatcher *dispatcher)
     uint64_t mark = sources_mark(list, count);
     if (mark != dispatcher->sources_mark) {
         dispatcher->sources_mark = mark;
+        sources_say(dispatcher, list, count);
         for (unsigned i = 0; i < dispatcher->engine->worker_count; i++)
             worker_control_sources(&dispatcher->engine->workers[i], source_set_of(dispatcher, list, count));
     }
