@@ -71,10 +71,11 @@ static bool serve(const struct config *config, struct jail *jail, struct fault *
         return false;
     if (!transport_resolver(config, &world, &has_dnssec, why))
         return false;
-    double factor = is_loopback ? (double)config->time_percent.number / 100 : 1.0;
+    double scale = is_loopback ? (double)config->time_percent.number / 100 : 1.0;
+    double factor = is_loopback && config->wait_percent.number > 0 ? (double)config->wait_percent.number / 100 : scale;
     const struct service_options options = {.config = config,
                                             .world = &world,
-                                            .retry_scale = factor,
+                                            .retry_scale = scale,
                                             .timeout_factor = factor,
                                             .has_dnssec = has_dnssec,
                                             .jail = jail};

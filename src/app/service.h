@@ -24,7 +24,7 @@ struct service_options {
     struct world *world;    /* its network mode set; its resolver set before service_run */
     bool has_dnssec;        /* the resolver validates: DANE may be believed */
     double retry_scale;     /* 0: 1.0; less where a demonstration has no days to wait */
-    double timeout_factor;  /* of SMTP waits; 0: 1.0 */
+    double timeout_factor;  /* of the waits for another's answer, SMTP's and webhooks'; 0: 1.0 */
     struct api_options api; /* store, world, rules, report and listen are filled in here */
     bool has_no_api;
     struct jail *jail; /* reads strangers' mail; made by jail_start before anything else, not owned */

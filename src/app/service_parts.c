@@ -221,6 +221,7 @@ bool service_hooks_begin(struct service *service, struct fault *why)
         .roots = service->roots,
         .guard = &service->hook_guard,
         .time_scale = options->retry_scale,
+        .wait_scale = options->timeout_factor,
         .failed = hook_failed,
     };
     return (service->hooks = hook_runner_start(&hooks, why)) != NULL;

@@ -128,7 +128,8 @@ static void courier_post(struct courier *courier)
     struct hook_runner *runner = courier->runner;
     struct hook_post *post = &courier->post;
     struct fault why = {0};
-    double timeout = HOOK_TIMEOUT_MS * scale_of(runner);
+    double wait_scale = runner->options.wait_scale, scale = wait_scale > 0 ? wait_scale : scale_of(runner);
+    double timeout = HOOK_TIMEOUT_MS * scale;
     post->network = runner->options.guard;
     post->roots = runner->options.roots;
     post->url = courier->hook.url;

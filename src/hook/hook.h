@@ -92,7 +92,8 @@ struct hook_options {
     const struct seal_key *seal; /* all of these must live longer */
     const struct tls_roots *roots;
     const struct network *guard; /* world.network, and what setting hooks.permitted permits */
-    double time_scale;           /* of back-off, patience and timeouts; 0: 1.0 */
+    double time_scale;           /* of back-off and patience; 0: 1.0 */
+    double wait_scale;           /* of the wait for an answer; 0: as time_scale */
     /* Inside the write job that gave it up. May be NULL. */
     bool (*failed)(void *owner, struct db *db, struct fault *why, const struct hook *hook, time_ms now);
     void *owner;
