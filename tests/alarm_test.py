@@ -20,7 +20,7 @@ def api(todoke, method, path):
     request = urllib.request.Request(f"http://{todoke.http}/api/v1{path}", method=method, data=b"{}" if method == "POST" else None,
                                      headers={"Authorization": f"Bearer {todoke.secret}", "Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=90) as answer:
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -41,7 +41,7 @@ with Tap() as tap, Place("alarm") as place:
     todoke.people([f"u{n}@odd.example" for n in range(7)])
     todoke.serve()
 
-    with smtplib.SMTP(todoke.mail_in, PORT, timeout=20) as connection:
+    with smtplib.SMTP(todoke.mail_in, PORT, timeout=90) as connection:
         for n in range(150):
             address = f"u{n % 7}@odd.example"
             token = "b-" + "a" * 40 + "@bounce.shop.example"
@@ -51,7 +51,7 @@ with Tap() as tap, Place("alarm") as place:
     time.sleep(2)
     tap.equal(todoke.rows("alarm", "list"), [], "150 within an hour are below the threshold of 200")
     began = time.monotonic()
-    with smtplib.SMTP(todoke.mail_in, PORT, timeout=20) as connection:
+    with smtplib.SMTP(todoke.mail_in, PORT, timeout=90) as connection:
         for n in range(50):
             connection.sendmail("", ["postmaster@bounce.shop.example"], dsn("u1@odd.example", host="mx.attacker.example"))
     alarms = until(lambda: todoke.rows("alarm", "list"), 60, "an alarm")

@@ -2,21 +2,14 @@
 deferred. Nobody expires, nobody gets it twice, nobody waits for a day that will not come, and nothing spins (F8, R27). The monotonic clock goes on as
 it does when somebody sets the time of day; tests/sim_test.py shows the same on simulated time."""
 import glob
-import os
 import time
 
 from kill import Record
 from tap import Tap
-from todoke import NET, Late, Place, until
+from todoke import NET, Late, Place, cpu_seconds, until
 
 SINK, BUSY, PEOPLE, OF_BUSY = f"{NET}.3", f"{NET}.4", 900, 30
 JUMPS = ("+1d", "-1d", "+3650d", "-3650d", "+0d")
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def story(tap, place, library):

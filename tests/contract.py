@@ -138,7 +138,7 @@ class Api:
         for attempt in range(2):
             try:
                 if not self.connection:
-                    self.connection = http.client.HTTPConnection(self.where, timeout=30)
+                    self.connection = http.client.HTTPConnection(self.where, timeout=90)
                 self.connection.request(method, "/api/v1" + path, data, headers)
                 answer = self.connection.getresponse()
                 said = answer.read()

@@ -14,7 +14,7 @@ def api(todoke, secret, method, path, body=None):
     request = urllib.request.Request(f"http://{todoke.http}/api/v1{path}", method=method, data=None if method == "GET" else json.dumps(body or {}).encode(),
                                      headers={"Authorization": f"Bearer {secret}", "Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=90) as answer:
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

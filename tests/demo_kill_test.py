@@ -56,7 +56,7 @@ def kill_and_restart(tap, place, todoke, at, number):
     opened, now = todoke.kill(), time.time() * 1000
     on_wire = {row["address"] for row in todoke.rows("queue", "list", "--state", "on_wire", "--limit", "100000")}
     todoke.serve()
-    doubtful = {row["address"] for row in todoke.rows("queue", "list", "--state", "in_doubt", "--limit", "100000")}
+    doubtful = {row["address"] for row in todoke.rows("queue", "list", "--state", "in_doubt", "--limit", "100000")} | todoke.doubted(now)
     tap.note(f"kill {number}: {opened} connections open, {len(on_wire)} marked on the wire, {len(doubtful)} in doubt")
     tap.ok(on_wire and on_wire <= doubtful, f"kill {number}: whoever was on the wire is in doubt, by name", str(sorted(on_wire - doubtful)[:5]))
     forgotten = {address for address, _, when in answered(place, "refused") if now - UNWRITTEN_MS < when <= now}
@@ -115,7 +115,7 @@ def show_receivers(tap, place, fates, opened, doubtful):
 
 
 def story(tap, place):
-    todoke = place.installation(in_doubt__wait="5m", mail_in=MAIL_IN)
+    todoke = place.installation(in_doubt__wait="5m", mail_in=MAIL_IN, test__wait_percent=2)
     name, record = todoke.brand()
     place.write("a.zone.json", start_receivers(place, name, record))
     csv = shutil.copy(os.path.join(ROOT, "data", "playground", "contacts.csv"), place.dir)

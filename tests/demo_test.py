@@ -103,7 +103,7 @@ def show_story(tap, status, said, seconds, store, first, second):
 def show_second_sends_to_nobody_excluded(tap, place, folder):
     """Mail that the receivers took in the second campaign, by the inbox: none to an address that was excluded before it began."""
     import sqlite3 # pylint: disable=import-outside-toplevel
-    db = sqlite3.connect(f"file:{os.path.join(folder, 'todoke.db')}?mode=ro", uri=True, timeout=20)
+    db = sqlite3.connect(f"file:{os.path.join(folder, 'todoke.db')}?mode=ro", uri=True, timeout=90)
     began = db.execute("SELECT started_ms, id FROM campaign ORDER BY id").fetchall()
     excluded = {address for address, in db.execute("SELECT address FROM suppression WHERE since_ms < ?", (began[1][0],))}
     written = {address for address, in db.execute("SELECT address FROM delivery WHERE campaign_id = ? AND attempts > 0", (began[1][1],))}

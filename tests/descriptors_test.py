@@ -7,15 +7,9 @@ import time
 
 from kill import Record
 from tap import Tap
-from todoke import NET, PORT, Place, until
+from todoke import NET, PORT, Place, cpu_seconds, until
 
 SINK, PEOPLE, SPARE = f"{NET}.3", 300, 12
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def descriptors(pid):
@@ -57,8 +51,8 @@ def story(tap, place):
     pid = todoke.server.popen.pid
     host, port = todoke.http.split(":")
     http, mail = (host, int(port)), (todoke.mail_in, PORT)
-    early = socket.create_connection(mail, 20) # one that was there before
-    early.settimeout(20)
+    early = socket.create_connection(mail, 90) # one that was there before
+    early.settimeout(90)
     tap.ok(early.recv(200).startswith(b"220"), "the server greets")
     most = descriptors(pid) + SPARE
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))

@@ -74,7 +74,7 @@ class Disk:
     def send(self, name):
         """The API's answer to "send this campaign"; what is not 2xx says when to ask again."""
         host, port = self.todoke.http.split(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        connection = http.client.HTTPConnection(host, int(port), timeout=90)
         connection.request("POST", f"/api/v1/campaigns/{self.id_of(name)}/send", "{}", {"Authorization": f"Bearer {self.secret}", "Content-Type": "application/json"})
         answer = connection.getresponse()
         answer.read()
@@ -93,7 +93,7 @@ class Disk:
     def mail_in(self):
         """Error mail comes in while nothing can be written: 452 to be sent again, never 250."""
         try:
-            with smtplib.SMTP(self.todoke.mail_in, PORT, timeout=20) as smtp:
+            with smtplib.SMTP(self.todoke.mail_in, PORT, timeout=90) as smtp:
                 smtp.sendmail("", ["postmaster@bounce.shop.example"], "From: mailer-daemon@d.example\r\nSubject: returned\r\n\r\nno such user\r\n")
                 return 250
         except smtplib.SMTPResponseException as refused:

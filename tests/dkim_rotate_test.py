@@ -55,7 +55,7 @@ with Tap() as tap, Place("dkim_rotate") as place, Catcher(RECEIVER, PORT) as cat
     for mail in catcher.mails:
         if [result for _, result in signed_by(mail["data"], both)] != ["pass"]:
             tap.ok(False, "a mail does not verify", mail["data"].decode()[:600])
-    with sqlite3.connect(todoke.store, timeout=20) as db:
+    with sqlite3.connect(todoke.store, timeout=90) as db:
         db.execute("UPDATE dkim_key SET retired_ms = 1 WHERE selector = ?", (old["selector"],))
     db.close()
     rotate(both)

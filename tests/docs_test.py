@@ -10,7 +10,7 @@ TODOKE = os.environ.get("TODOKE", os.path.join(ROOT, "build", "todoke"))
 
 
 def says(*words):
-    return subprocess.run([TODOKE, *words], capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run([TODOKE, *words], capture_output=True, text=True, check=False, timeout=90)
 
 
 with Tap() as tap:

@@ -59,7 +59,7 @@ def click(where, paths, enough, answered):
     while not enough.is_set():
         for path in paths:
             try:
-                connection = http.client.HTTPConnection(where, timeout=10)
+                connection = http.client.HTTPConnection(where, timeout=90)
                 connection.request("GET", path, headers={"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/120.0"})
                 if connection.getresponse().status == 302:
                     answered.append(path)
@@ -82,7 +82,7 @@ def clicks(todoke, paths, count, ends):
 
 
 def ready(where):
-    connection = http.client.HTTPConnection(where, timeout=10)
+    connection = http.client.HTTPConnection(where, timeout=90)
     connection.request("GET", "/health/ready")
     said = json.loads(connection.getresponse().read())
     connection.close()

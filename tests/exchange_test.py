@@ -70,7 +70,7 @@ def impatient(tap, api):
     host, port = api.where.split(":")
     head = f"GET /api/v1/contacts?q=nobody HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.secret}\r\n\r\n".encode()
     for number in range(300):
-        with socket.create_connection((host, int(port)), timeout=20) as peer:
+        with socket.create_connection((host, int(port)), timeout=90) as peer:
             peer.sendall(head * (1 + number % 3))
             if number % 2:
                 peer.recv(1)

@@ -52,7 +52,7 @@ with Tap() as tap, Place("families") as place:
 
     blocks, takes = Receiver(V4["blocks"], PORT, greeting="554 5.7.1 your IPv4 network is blocked"), Receiver("::1", PORT)
     place.cleanups += [blocks.end, takes.end]
-    todoke.serve(test__time_percent="20") # a connection may take 6 s: a busy machine is no dead family
+    todoke.serve(test__time_percent="20", test__wait_percent="20") # a connection may take 6 s: a busy machine is no dead family
     mails_arrive(tap, todoke, [takes], "first", "blocks.example", 1, "IPv4 is blocked") # the first connection begins with it
     mails_arrive(tap, todoke, [takes], "later", "blocks.example", 30, "IPv4 is blocked, later")
     tap.equal([event["address"] for event in todoke.events("deferred", "bounced")], [], "IPv4 is blocked: nobody was put off or refused for it")

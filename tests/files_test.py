@@ -39,7 +39,7 @@ class Story:
         return self.place.write(name, data), data
 
     def ask(self, method, path, body=None, key=True, **headers):
-        connection = http.client.HTTPConnection(self.todoke.http, timeout=30)
+        connection = http.client.HTTPConnection(self.todoke.http, timeout=90)
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if key:
             headers["Authorization"] = "Bearer " + self.secret
@@ -63,7 +63,7 @@ class Story:
         if self.todoke.store.startswith("postgres"):
             subprocess.run(["psql", "-qX", "-d", self.todoke.store, "-c", sql], check=True, timeout=60)
             return
-        with sqlite3.connect(self.todoke.store, timeout=20) as db:
+        with sqlite3.connect(self.todoke.store, timeout=90) as db:
             db.execute(sql)
         db.close()
 
@@ -80,7 +80,7 @@ def link_in(raw):
 
 def too_large(story):
     """Its status: said before any of it is sent."""
-    connection = http.client.HTTPConnection(story.todoke.http, timeout=20)
+    connection = http.client.HTTPConnection(story.todoke.http, timeout=90)
     connection.putrequest("POST", "/api/v1/files?name=a")
     connection.putheader("Authorization", "Bearer " + story.secret)
     connection.putheader("Content-Length", str(64 * MB + 1))
@@ -206,7 +206,7 @@ def slow_readers(tap, story, link):
             return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) // 1024
     before, readers = memory(), []
     for _ in range(20):
-        reader = socket.create_connection(story.todoke.http.split(":"), timeout=20)
+        reader = socket.create_connection(story.todoke.http.split(":"), timeout=90)
         reader.sendall(f"GET {link} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         readers.append(reader)
     heads = [reader.recv(1000) for reader in readers]
@@ -253,7 +253,7 @@ def extended(tap, story, link, file):
 
 def killed(tap, story):
     """kill -9 while a body comes in, and while its pieces are written: each file is there whole, or not at all."""
-    half = http.client.HTTPConnection(story.todoke.http, timeout=20)
+    half = http.client.HTTPConnection(story.todoke.http, timeout=90)
     half.putrequest("POST", "/api/v1/files?name=half.bin")
     half.putheader("Authorization", "Bearer " + story.secret)
     half.putheader("Content-Length", str(8 * MB))

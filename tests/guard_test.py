@@ -129,7 +129,7 @@ def by_error_mail(case, place):
     todoke.settled("autumn", 60, 60)
     paths = {address: path for path, address, _ in taking.mails}
     unknowns = [address for address in paths if number(address) % 10]
-    with smtplib.SMTP(todoke.mail_in, PORT, timeout=20) as connection:
+    with smtplib.SMTP(todoke.mail_in, PORT, timeout=90) as connection:
         for address in unknowns:
             connection.sendmail("", [paths[address]], dsn(address, to=paths[address], host="mx.keitai.example"))
     until(lambda: todoke.sql("SELECT COUNT(*) FROM held_verdict")[0][0] == len(unknowns), 30, "the error mails' verdicts are held")

@@ -25,7 +25,7 @@ def ask(secret, method, path, body=None):
     request = urllib.request.Request(f"http://{todoke.http}/api/v1{path}", method=method, data=None if body is None else json.dumps(body).encode(),
                                      headers={"Authorization": f"Bearer {secret}", "Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=90) as answer:
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read() or b"null")

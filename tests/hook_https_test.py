@@ -61,7 +61,7 @@ class Hooked:
             def finish_request(self, request, client_address):
                 try:
                     if certificate:
-                        request.settimeout(10)
+                        request.settimeout(90)
                         request = outer.context.wrap_socket(request, server_side=True)
                     super().finish_request(request, client_address)
                 except OSError:

@@ -17,7 +17,7 @@ with Tap() as tap, Place("https") as place:
     secret = todoke.ok("key", "add", "test").strip()
     host, port = todoke.http.split(":")
     context = ssl.create_default_context(cafile=certificate)
-    connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=20)
+    connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=90)
     connection.request("POST", "/api/v1/session", json.dumps({"token": secret}), {"Origin": f"https://{todoke.http}"})
     answer = connection.getresponse()
     answer.read()
@@ -29,7 +29,7 @@ with Tap() as tap, Place("https") as place:
     connection.request("GET", "/api")
     tap.equal((answer := connection.getresponse()).status, 200, "and a large answer")
     tap.ok(len(answer.read()) > 50000, "whole")
-    with socket.create_connection((host, int(port)), timeout=20) as clear:
+    with socket.create_connection((host, int(port)), timeout=90) as clear:
         clear.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         tap.ok(not clear.recv(100).startswith(b"HTTP/1.1 200"), "clear text gets no answer")
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -37,7 +37,7 @@ with Tap() as tap, Place("https") as place:
     warnings.simplefilter("ignore") # Python warns of what we want to be refused
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     try:
-        with socket.create_connection((host, int(port)), timeout=20) as peer:
+        with socket.create_connection((host, int(port)), timeout=90) as peer:
             old.wrap_socket(peer)
         tap.ok(False, "TLS 1.1 is refused")
     except (ssl.SSLError, OSError):
@@ -45,4 +45,4 @@ with Tap() as tap, Place("https") as place:
     tap.equal(todoke.stop(), 0, "the server ends well")
     for wrong, word in ((("tls__cert", ""), "tls.cert"), (("tls__key", certificate), "tls.key"), (("tls__cert", "/nothing"), "/nothing")):
         server = todoke.spawn(**dict([wrong]))
-        tap.ok(server.popen.wait(30) == 2 and word in server.said(), f"{word}: it does not start, and says why", server.said()[-500:])
+        tap.ok(server.popen.wait(90) == 2 and word in server.said(), f"{word}: it does not start, and says why", server.said()[-500:])

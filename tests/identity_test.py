@@ -27,7 +27,7 @@ def ids_of(pid):
 def hand_in(secret, count):
     """How many recipients of `count` are taken."""
     host, port = SUBMISSION.split(":")
-    with smtplib.SMTP(host, int(port), local_hostname="app.example", timeout=30) as smtp:
+    with smtplib.SMTP(host, int(port), local_hostname="app.example", timeout=90) as smtp:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         smtp.starttls(context=context)
@@ -69,11 +69,11 @@ def main():
                   [("\t".join([str(account.pw_uid)] * 4), "\t".join([str(account.pw_gid)] * 4), "0" * 16, "0" * 16, "1")], f"every thread is {USER}, with no capability and no new privileges")
         tap.ok("0" not in next(iter(ids))[2].split(), "in none of root's groups", str(ids))
         tap.ok("running as nobody" in server.said(), "and the log says so")
-        connection = http.client.HTTPConnection(HTTP, timeout=20)
+        connection = http.client.HTTPConnection(HTTP, timeout=90)
         connection.request("GET", "/health/ready")
         tap.equal(connection.getresponse().status, 200, "HTTP answers on a port below 1024")
         connection.close()
-        with smtplib.SMTP(*MAIL_IN.split(":"), timeout=20) as smtp:
+        with smtplib.SMTP(*MAIL_IN.split(":"), timeout=90) as smtp:
             tap.equal(smtp.ehlo("mx.example")[0], 250, "error mail comes in on port 25")
         owners = {os.stat(os.path.join(own, name)).st_uid for name in os.listdir(own)}
         tap.equal(owners, {account.pw_uid}, "its files are its user's")

@@ -92,7 +92,7 @@ with Tap() as tap, Place("import_stream") as place:
         upload.start()
         until(lambda: len(todoke.sql("SELECT 1 FROM import_run WHERE rows_done > 0")) == attempt + 2, 60, "some of it is in", every=0.005)
         todoke.kill()
-        upload.join(30)
+        upload.join(90)
         state, done = todoke.sql("SELECT state, rows_done FROM import_run ORDER BY id DESC LIMIT 1")[0]
         if state == "running":
             break

@@ -39,7 +39,7 @@ class Server:
             threading.Thread(target=self.one, args=(connection,), daemon=True).start()
 
     def one(self, connection):
-        connection.settimeout(20)
+        connection.settimeout(90)
         said = bytearray()
         self.sessions.append(said)
         try:

@@ -136,13 +136,13 @@ def bad_files(tap, todoke):
 
 def bad_settings(tap, todoke):
     for what, arguments, words in SETTINGS:
-        refused(tap, f"serve: {what}", todoke.run("serve", *arguments, seconds=20), words)
+        refused(tap, f"serve: {what}", todoke.run("serve", *arguments, seconds=120), words)
     for what, text, words in YAML:
         path = todoke.place.write("bad.yaml", text)
-        refused(tap, f"settings file: {what}", todoke.run("serve", "--config", path, seconds=20), words)
+        refused(tap, f"settings file: {what}", todoke.run("serve", "--config", path, seconds=120), words)
     for what, text in (("not JSON", "{"), ("no object", "[1]")):
         zone = todoke.place.write("bad.json", text)
-        refused(tap, f"zone file: {what}", todoke.run("serve", "--set", "network.mode=loopback", "--set", f"dns.zone={zone}", seconds=20), ["bad.json"])
+        refused(tap, f"zone file: {what}", todoke.run("serve", "--set", "network.mode=loopback", "--set", f"dns.zone={zone}", seconds=120), ["bad.json"])
     left = {name for name in os.listdir(todoke.place.dir) if name in ("todoke.db", "todoke.key", "a.db")}
     tap.equal(left, set(), "and no store or key was made on the way")
 
@@ -187,7 +187,7 @@ def quiet(said):
 def second_server(tap, place, todoke):
     todoke.serve()
     other = [*sets(todoke, http__listen="127.0.0.1:0", mail_in__listen=f"{NET}.8:{PORT}")]
-    refused(tap, "serve: a second server on the same SQLite store", quiet(todoke.run("serve", *other, seconds=20)),
+    refused(tap, "serve: a second server on the same SQLite store", quiet(todoke.run("serve", *other, seconds=120)),
             [str(todoke.server.popen.pid), os.path.basename(todoke.store)], (2, 3))
     tap.ok(todoke.server.runs(), "and the first one goes on")
     todoke.stop()
@@ -203,7 +203,7 @@ def newer_store(tap, place, todoke):
     db.close()
     before = dump_of(copy)
     for arguments in (["queue", "audit"], ["campaign", "list"], ["serve", *sets(todoke, store=copy)]):
-        said = todoke.run(*arguments, *([] if arguments[0] == "serve" else ["--store", copy]), seconds=20)
+        said = todoke.run(*arguments, *([] if arguments[0] == "serve" else ["--store", copy]), seconds=120)
         refused(tap, f"{arguments[0]}: the store was made by a newer todoke", quiet(said), ["9999", "newer"], (2, 3))
     tap.ok(dump_of(copy) == before, "and what it holds is as it was")
 

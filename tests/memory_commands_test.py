@@ -66,7 +66,7 @@ class Refusals:
             self.panel.fail(nth, "ENOMEM", most)
         else:
             self.panel.works()
-        said = subprocess.run([TODOKE, *arguments], input=given, capture_output=True, timeout=60, check=False, env={**os.environ, **self.panel.env})
+        said = subprocess.run([TODOKE, *arguments], input=given, capture_output=True, timeout=180, check=False, env={**os.environ, **self.panel.env})
         return said, self.panel.get("count") - before
 
     def story(self, tap, name, arguments, given):

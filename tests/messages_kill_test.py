@@ -36,7 +36,7 @@ class Sender(threading.Thread):
         return answer.status
 
     def run(self):
-        connection = http.client.HTTPConnection(self.where, timeout=10)
+        connection = http.client.HTTPConnection(self.where, timeout=90)
         try:
             while True:
                 self.number += 1
@@ -63,18 +63,18 @@ with Tap() as tap, Place("messages-kill") as place:
         until(lambda: sum(len(sender.answered) for sender in senders) >= moment, 60, f"{moment} messages", 0.005)
         doubtful += todoke.kill()
         for sender in senders:
-            sender.join(20)
+            sender.join(90)
         todoke.serve()
         for sender in senders: # who got no answer asks again
             if sender.open:
                 repeated += 1
-                if sender.post(http.client.HTTPConnection(todoke.http, timeout=20), sender.open) != 202:
+                if sender.post(http.client.HTTPConnection(todoke.http, timeout=90), sender.open) != 202:
                     tap.ok(False, f"the repeated request {sender.open} is answered 202")
             answered.update(sender.answered)
         todoke.stop()
     todoke.serve()
     tap.ok(len(answered) > KILLS * 50 and repeated >= KILLS, f"{len(answered)} messages were answered 202 across {KILLS} kills, {repeated} of them at the second try")
-    connection = http.client.HTTPConnection(todoke.http, timeout=30)
+    connection = http.client.HTTPConnection(todoke.http, timeout=90)
     missing = []
     for key, message in answered.items():
         connection.request("GET", f"/api/v1/messages/{message}", headers={"Authorization": "Bearer " + secret})

@@ -45,7 +45,7 @@ def parse(text):
 
 
 def ask(todoke, headers=None):
-    connection = http.client.HTTPConnection(todoke.http, timeout=30)
+    connection = http.client.HTTPConnection(todoke.http, timeout=90)
     connection.request("GET", "/metrics", headers=headers or {})
     answer = connection.getresponse()
     return answer.status, answer.headers["Content-Type"], answer.read().decode()

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 
-from todoke import NET, until, stores
+from todoke import NET, stand_still, stores, until, words_of
 
 
 def store_url(name):
@@ -52,8 +52,14 @@ def shared(url, *nodes):
     return until(fair, 30, f"nodes {nodes} share the buckets (they have {held(url)})", 0.1)
 
 
+def doubted(url, since_ms):
+    """Whose mail has been in doubt since then, by the events: a look at `queue list` may come when they have been tried again."""
+    kind = next(number for number, word in words_of("mail/event.h", "EVENT_KINDS").items() if word == "in_doubt")
+    return {row[0] for row in sql(url, f"SELECT DISTINCT address FROM event WHERE kind = {kind} AND at_ms >= {since_ms}")}
+
+
 def stop(todoke):
-    os.kill(todoke.server.popen.pid, signal.SIGSTOP)
+    stand_still(todoke.server.popen.pid)
 
 
 def go_on(todoke):

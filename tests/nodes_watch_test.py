@@ -53,7 +53,7 @@ def disbelieved(tap, url, one, two, carrier):
 
 def forged(one, two, count):
     for todoke in (one, two):
-        with smtplib.SMTP(todoke.mail_in, PORT, timeout=20) as connection:
+        with smtplib.SMTP(todoke.mail_in, PORT, timeout=90) as connection:
             for n in range(count):
                 connection.sendmail("", ["postmaster@bounce.shop.example"], dsn(f"x{n}@keitai.example", host=f"mx{n}.attacker.example"))
 

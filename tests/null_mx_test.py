@@ -21,7 +21,7 @@ def mail(sender):
 
 def hand_in(envelope, sender):
     """What smtplib hears: "250", or the refusal."""
-    with smtplib.SMTP(DOOR, STARTTLS, timeout=20, source_address=(TRUSTED, 0)) as client:
+    with smtplib.SMTP(DOOR, STARTTLS, timeout=90, source_address=(TRUSTED, 0)) as client:
         try:
             client.sendmail(envelope, ["ann@recv.example"], mail(sender))
             return "250"

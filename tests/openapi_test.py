@@ -83,7 +83,7 @@ def the_door(tap, contract, where, todoke):
 
 def readable(tap, contract, api):
     import http.client
-    connection = http.client.HTTPConnection(api.where, timeout=30)
+    connection = http.client.HTTPConnection(api.where, timeout=90)
     connection.request("GET", "/api")
     answer = connection.getresponse()
     page, policy = answer.read().decode(), answer.headers["Content-Security-Policy"]

@@ -19,7 +19,7 @@ POLICY = r"default-src 'none'; style-src 'sha256-[A-Za-z0-9+/=]{44}'; form-actio
 
 def ask(where, path, method="GET", form=None, **headers):
     """(status, headers, page)"""
-    connection = http.client.HTTPConnection(where, timeout=20)
+    connection = http.client.HTTPConnection(where, timeout=90)
     body = urllib.parse.urlencode(form) if form is not None else None
     connection.request(method, path, body, {**({"Content-Type": "application/x-www-form-urlencoded"} if form is not None else {}),
                                             **{name.replace("_", "-"): value for name, value in headers.items()}})
@@ -30,11 +30,11 @@ def ask(where, path, method="GET", form=None, **headers):
 
 
 def curl(*arguments):
-    return subprocess.run(["curl", "-sS", "--max-time", "20", *arguments], capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(["curl", "-sS", "--max-time", "90", *arguments], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def api(todoke, key, method, path, body=None):
-    connection = http.client.HTTPConnection(todoke.http, timeout=20)
+    connection = http.client.HTTPConnection(todoke.http, timeout=90)
     connection.request(method, "/api/v1" + path, json.dumps(body) if body is not None else None, {"Authorization": "Bearer " + key})
     answer = connection.getresponse()
     text = answer.read()

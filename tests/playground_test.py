@@ -15,13 +15,14 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import dkim
 from tap import Tap
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TODOKE = os.environ.get("TODOKE", os.path.join(ROOT, "build", "todoke"))
-PORT = 20000 + os.getpid() % 20000
+PORT = 20000 + os.getpid() % 12000 # below those that the kernel gives to clients
 RETURN_PATH = "b-aaaabbbbccccddddeeeeffffgggg2222@bounce.shop.example"
 
 
@@ -92,7 +93,7 @@ def hosts(zone):
 def deliver(ip, to, message, starttls=True, sender=RETURN_PATH):
     """One mail on a connection of its own: (stage, code, text)."""
     try:
-        connection = smtplib.SMTP(ip, PORT, local_hostname="mta.shop.example", timeout=5)
+        connection = smtplib.SMTP(ip, PORT, local_hostname="mta.shop.example", timeout=5 if "silent" in to else 90)
     except smtplib.SMTPConnectError as refused:
         return "connect", refused.smtp_code, str(refused.smtp_error)
     except ConnectionRefusedError:
@@ -164,10 +165,11 @@ def story(tap, come_back, zone, key):
     tap.equal(deliver(ips["city-hinode.example"], "a@city-hinode.example", mail())[1], 250, "taken after the wait")
     tap.equal(deliver(ips["isogashii.example"], "a@isogashii.example", mail())[1], 250, "busy no more")
 
-    codes = [deliver(ips["yahoo.example"], "a+throttle@yahoo.example", mail(), starttls=False)[:2] for _ in range(150)]
+    with ThreadPoolExecutor(8) as hands: # at once, so that they come faster than its rate on any machine
+        codes = list(hands.map(lambda _: deliver(ips["yahoo.example"], "a+throttle@yahoo.example", mail(), starttls=False)[:2], range(150)))
     tap.ok(("rcpt", 421) in codes and sum(code in (250, 550) for _, code in codes) >= 25, "throttled above its rate (421 4.7.0)", str(set(codes)))
 
-    with smtplib.SMTP(ips["docomo.example"], PORT, local_hostname="mta.shop.example", timeout=5) as connection:
+    with smtplib.SMTP(ips["docomo.example"], PORT, local_hostname="mta.shop.example", timeout=90) as connection:
         codes = []
         for _ in range(101):
             connection.ehlo_or_helo_if_needed()
@@ -226,7 +228,7 @@ def notices(tap, come_back, ips):
     for _, to, _, _ in NOTICES + [("", "a+complaint@yahoo-jp.example", 1, b""), ("", "a+forged@kaisha-mail.example", 1, b"")]:
         got = deliver(ips[to.split("@")[1]], to, mail())
         tap.equal(got[1], 250, f"takes it first: {to}")
-    end = time.monotonic() + 12
+    end = time.monotonic() + 90
     while len(come_back.mails) < 9 and time.monotonic() < end:
         time.sleep(0.1)
     for what, to, count, words in NOTICES:
@@ -271,7 +273,7 @@ def main():
             story(tap, come_back, zone, key)
         finally:
             program.send_signal(signal.SIGTERM)
-            said, noise = program.communicate(timeout=20)
+            said, noise = program.communicate(timeout=90)
         tap.equal(program.returncode, 0, "ends well")
         tap.equal(noise, b"", "without a word on stderr")
         counts = json.loads(said)

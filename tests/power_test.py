@@ -50,10 +50,13 @@ with Tap() as tap, Place("power") as place:
     sessions = [Session(number, accepted) for number in range(SESSIONS)]
     for session in sessions:
         session.start()
-    until(lambda: len(accepted) >= MAILS and os.path.exists(record) and os.path.getsize(record) > 10000, 120, "mails are taken, and leave", 0.005)
+
+    def gone():
+        return open(record, encoding="utf-8").read().count("\n") if os.path.exists(record) else 0 # pylint: disable=consider-using-with
+    until(lambda: len(accepted) >= MAILS and gone() > 120, 120, "mails are taken, and leave", 0.005)
     todoke.kill()
     for session in sessions:
-        session.join(30)
+        session.join(90)
     with open(record, encoding="utf-8") as file:
         left = {line.split("\t")[1] for line in file}
     notes.read()

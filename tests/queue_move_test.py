@@ -62,6 +62,7 @@ def story(tap, words, store, contract):
         until(lambda: {way["source"] for way in todoke.json("explain", "site", "d1.example")["ways"] if way["pool"] == "reserve"} == {RESERVE}, 20, "the lanes have gone over", 0.3)
         is_open.set()
         until(lambda: len(receiver.mails) == 21, 60, "all delivered")
+        todoke.settled("autumn", 21, 60)
         with receiver.lock:
             tap.equal(set(receiver.peers[1:]), {RESERVE}, f"{words}: they leave by the reserve, their retries too")
         tap.equal(todoke.json("queue", "move", "--to", "brand", "--pool", "reserve", "--dry-run")["all"], 0, f"{words}: nothing is owed there any more")

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from tap import Tap
 
@@ -23,14 +24,14 @@ class Sink:
     def end(self):
         if self.program.poll() is None:
             self.program.send_signal(signal.SIGTERM)
-        said, _ = self.program.communicate(timeout=20)
+        said, _ = self.program.communicate(timeout=90)
         return json.loads(said), self.program.returncode
 
 
-def send(port, number, to="a@b.example", tls=False):
+def send(port, number, to="a@b.example", tls=False, seconds=90):
     """One mail; the code of the last reply, or the name of what went wrong."""
     try:
-        with smtplib.SMTP("127.0.0.1", port, timeout=3) as connection:
+        with smtplib.SMTP("127.0.0.1", port, timeout=seconds) as connection:
             if tls:
                 connection.starttls(context=ssl._create_unverified_context())
             connection.sendmail("me@x.example", [to], f"Message-ID: <m{number}@x.example>\r\nSubject: x\r\n\r\n.dot\r\n")
@@ -62,14 +63,17 @@ with Tap() as tap, tempfile.TemporaryDirectory() as folder:
         ("resets at MAIL", ["--reset", "100"], "lost", "reset"), ("never says a word", ["--silent"], "silent", "connections"),
     ]:
         sink = Sink(*options)
-        code = send(sink.port, 1)
+        code = send(sink.port, 1, seconds=3 if expected == "silent" else 90)
         totals, _ = sink.end()
         tap.ok(code == expected and totals[counter] == 1, f"misbehaves: {what}", f"{code} {totals}")
 
-    sink = Sink("--rate", "5")
-    codes = [send(sink.port, number) for number in range(12)]
+    sink, start, codes = Sink("--rate", "5"), time.monotonic(), []
+    while 421 not in codes and len(codes) < 400: # eight at once, so that they come faster than five a second on any machine
+        with ThreadPoolExecutor(8) as hands:
+            codes += hands.map(lambda number: send(sink.port, number), range(len(codes), len(codes) + 16))
+    most = 5 + 5 * (time.monotonic() - start)
     totals, _ = sink.end()
-    tap.ok(421 in codes and 4 <= totals["messages"] <= 8, "a rate is kept with 421", f"{codes} {totals}")
+    tap.ok(421 in codes and 4 <= totals["messages"] <= most, "a rate is kept with 421", f"{codes} {totals}, at most {most:.1f}")
     sink = Sink("--delay", "400")
     start = time.monotonic()
     code = send(sink.port, 1)
@@ -78,7 +82,7 @@ with Tap() as tap, tempfile.TemporaryDirectory() as folder:
     sink = Sink("--count", "3")
     for number in range(3):
         send(sink.port, number)
-    tap.equal(sink.program.wait(10), 0, "ends by itself after --count")
+    tap.equal(sink.program.wait(90), 0, "ends by itself after --count")
     sink.end()
 
     for what, options, words in [
@@ -86,7 +90,7 @@ with Tap() as tap, tempfile.TemporaryDirectory() as folder:
         ("no reply", ["--refuse", "10=no"], "--refuse"), ("no such option", ["--quick"], "--quick"), ("a word too many", ["now"], "now"),
         ("more than all", ["--drop", "101"], "0 to 100"),
     ]:
-        said = subprocess.run([TODOKE, "sink", *options], capture_output=True, text=True, timeout=10, check=False)
+        said = subprocess.run([TODOKE, "sink", *options], capture_output=True, text=True, timeout=90, check=False)
         tap.ok(said.returncode == 2 and words in said.stderr and said.stderr.count("\n") == 1, f"bad input: {what}", said.stderr)
-    said = subprocess.run([TODOKE, "sink", "--record", "/nowhere/record"], capture_output=True, text=True, timeout=10, check=False)
+    said = subprocess.run([TODOKE, "sink", "--record", "/nowhere/record"], capture_output=True, text=True, timeout=90, check=False)
     tap.ok(said.returncode == 3 and "/nowhere/record" in said.stderr, "a file that cannot be written is named", said.stderr)

@@ -27,7 +27,7 @@ class Talk:
     """One conversation, line by line."""
 
     def __init__(self, at=(DOOR, STARTTLS), source=None, greet=True):
-        self.socket = socket.create_connection(at, timeout=20, source_address=(source, 0) if source else None)
+        self.socket = socket.create_connection(at, timeout=90, source_address=(source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.held = b""
         self.greeting = self.reply() if greet else ""
@@ -69,12 +69,12 @@ class Talk:
         return said
 
     def rest(self):
-        """Every reply until the other side closes, or says nothing for a second."""
-        self.socket.settimeout(1)
+        """Every reply until the other side closes, or says nothing more for a second."""
         replies = []
         try:
             while said := self.reply():
                 replies.append(said)
+                self.socket.settimeout(1)
         except (TimeoutError, OSError):
             pass
         return replies

@@ -26,7 +26,7 @@ with Tap() as tap, Place("submission-kill") as place:
     accepted, opened, refused, unanswered, doubtful = [], 0, [], 0, set()
 
     def in_doubt():
-        return {row["address"] for row in todoke.rows("queue", "list", "--state", "in_doubt", "--limit", "1000000")}
+        return {row["address"] for row in todoke.rows("queue", "list", "--state", "in_doubt", "--limit", "1000000")} | todoke.doubted()
 
     for kill in range(KILLS):
         todoke.serve(seconds=60)
@@ -39,7 +39,7 @@ with Tap() as tap, Place("submission-kill") as place:
         time.sleep(chance.random() * 0.03) # not only when somebody has just been answered
         opened += todoke.kill()
         for session in sessions:
-            session.join(30)
+            session.join(90)
             accepted += session.accepted
             refused += session.refused
             unanswered += session.open is not None

@@ -32,7 +32,7 @@ with Tap() as tap, Place("submission-stop") as place:
         time.sleep(chance.random() * 0.2)
         statuses.append(todoke.stop())
         for session in sessions:
-            session.join(30)
+            session.join(90)
             accepted += session.accepted
             refused += session.refused
             unanswered += [session.open] if session.open else []

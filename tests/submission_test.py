@@ -63,7 +63,7 @@ def show_swaks(tap, catcher, secret):
 
 def show_smtplib(tap, todoke, catcher, secret):
     context = ssl._create_unverified_context() # pylint: disable=protected-access
-    with smtplib.SMTP(DOOR, STARTTLS, timeout=20) as client:
+    with smtplib.SMTP(DOOR, STARTTLS, timeout=90) as client:
         client.starttls(context=context)
         client.login("app", secret)
         body = "Authentication-Results: mta.shop.example; dkim=pass\r\nAuthentication-Results: relay.example; none\r\n" + FROM + "Subject: =?UTF-8?B?44GU5rOo5paH?=\r\nBcc: secret@recv.example\r\nX-Todoke-Campaign: spring\r\n\r\n花より団子\r\n"
@@ -78,7 +78,7 @@ def show_smtplib(tap, todoke, catcher, secret):
               "Received, Date, Message-ID and a signature are added; Bcc and what was for us only are gone")
     tap.equal(read(one).get_all("Authentication-Results"), ["relay.example; none"], "a verdict in our own name that is not ours is gone (M37)")
     tap.equal(todoke.sql("SELECT subject, label FROM message WHERE label <> ''"), [("ご注文", "spring")], "what its sender calls it is kept")
-    with smtplib.SMTP_SSL(DOOR, TLS, timeout=20, context=context) as client:
+    with smtplib.SMTP_SSL(DOOR, TLS, timeout=90, context=context) as client:
         try:
             client.login("app", "todoke_" + "A" * 43)
             tap.ok(False, "smtplib: a wrong key is refused")
@@ -174,7 +174,7 @@ def show_postfix(tap, place, catcher, secret):
     postfix = RelayingPostfix(place, at, with_submission)
     try:
         postfix.start()
-        with smtplib.SMTP(at, PORT, timeout=20) as client:
+        with smtplib.SMTP(at, PORT, timeout=90) as client:
             client.sendmail("me@shop.example", ["by-postfix@recv.example"], FROM + "Subject: by Postfix\r\n\r\nhello\r\n")
         mail = arrives(catcher, "by-postfix@recv.example", 60)
         tap.ok(mail["data"].count(b"Received:") == 2, "Postfix relays through us, with SASL in TLS", str(mail["data"]))
@@ -320,7 +320,7 @@ def show_header_injection(tap, catcher):
 def show_rights(tap, todoke, catcher):
     limited = key(todoke, "limited", "--from", "app.shop.example", "--per-hour", "3")
     context = ssl._create_unverified_context() # pylint: disable=protected-access
-    with smtplib.SMTP_SSL(DOOR, TLS, timeout=20, context=context) as client:
+    with smtplib.SMTP_SSL(DOOR, TLS, timeout=90, context=context) as client:
         client.login("limited", limited)
         code, said = client.docmd("MAIL", "FROM:<a@app.shop.example>")
         client.docmd("RCPT", "TO:<lim@recv.example>")
@@ -332,7 +332,7 @@ def show_rights(tap, todoke, catcher):
         code, said = client.data(b"From: a@app.shop.example\r\n\r\nhello\r\n")
         tap.ok(code == 250, "the others are taken (R5)", str(said))
     arrives(catcher, "lim2@recv.example")
-    with smtplib.SMTP_SSL(DOOR, TLS, timeout=20, context=context) as client:
+    with smtplib.SMTP_SSL(DOOR, TLS, timeout=90, context=context) as client:
         client.login("limited", limited)
         todoke.ok("key", "remove", "limited")
         until(lambda: client.docmd("RSET")[0] == 250, 30, "RSET")
@@ -345,7 +345,7 @@ def show_rights(tap, todoke, catcher):
             return client.data(b"From: a@app.shop.example\r\n\r\nhello\r\n")[0] == 550
         tap.ok(until(is_refused, 30, "the key is gone"), "a key that was taken away sends nothing more, on an open connection too")
     reader = todoke.json("key", "add", "reader", "--scope", "all:read")["secret"]
-    with smtplib.SMTP_SSL(DOOR, TLS, timeout=20, context=context) as client:
+    with smtplib.SMTP_SSL(DOOR, TLS, timeout=90, context=context) as client:
         try:
             client.login("reader", reader)
             tap.ok(False, "a key without the right to submit is let in by nobody")
@@ -390,7 +390,7 @@ def show_shared_hour(tap, todoke):
     context = ssl._create_unverified_context() # pylint: disable=protected-access
 
     def asks(name, count):
-        with smtplib.SMTP_SSL(DOOR, TLS, timeout=20, context=context) as client:
+        with smtplib.SMTP_SSL(DOOR, TLS, timeout=90, context=context) as client:
             client.login(name, made[name])
             client.docmd("MAIL", "FROM:<a@shop.example>")
             codes = [client.docmd("RCPT", f"TO:<shared-{name}{n}@recv.example>")[0] for n in range(count)]

@@ -52,7 +52,7 @@ def write(todoke, sql):
     if todoke.store.startswith("postgres"):
         subprocess.run(["psql", "-qX", "-d", todoke.store, "-c", sql], check=True, timeout=60)
     else:
-        with sqlite3.connect(todoke.store, timeout=20) as db:
+        with sqlite3.connect(todoke.store, timeout=90) as db:
             db.executescript(sql)
 
 

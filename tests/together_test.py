@@ -25,7 +25,7 @@ KILLS, SEED = int(os.environ.get("KILLS") or 2), int(os.environ.get("SEED") or r
 
 
 def hand_in(recipients, subject):
-    with smtplib.SMTP(DOOR, STARTTLS, timeout=30, source_address=(TRUSTED, 0)) as client:
+    with smtplib.SMTP(DOOR, STARTTLS, timeout=90, source_address=(TRUSTED, 0)) as client:
         return client.sendmail("me@shop.example", recipients, f"From: Shop <news@shop.example>\r\nTo: all@shop.example\r\nSubject: {subject}\r\n\r\nhello, all\r\n")
 
 
@@ -64,17 +64,19 @@ def show_error_mail(tap, todoke, path, members):
 
     def arrive(recipient):
         before = todoke.sql("SELECT COUNT(*) FROM inbound WHERE state = 1")[0][0]
-        with smtplib.SMTP(todoke.mail_in, PORT, timeout=20) as connection:
+        with smtplib.SMTP(todoke.mail_in, PORT, timeout=90) as connection:
             connection.sendmail("", [path], dsn(recipient, to=path))
         until(lambda: todoke.sql("SELECT COUNT(*) FROM inbound WHERE state = 1")[0][0] > before, 20, "the error mail is read")
-    before, states = excluded(), todoke.states()
+    def of_people(): # what tells the sender of a failure is a delivery, too, and has its own time
+        return {address: state for address, state in todoke.states().items() if address != "me@shop.example"}
+    before, states = excluded(), of_people()
     for words, stranger in (("somebody who was not in it", "eve@recv.example"), ("somebody of another domain", "p1@limit.example"), ("an address of ours", "news@shop.example")):
         arrive(stranger)
-        tap.ok(excluded() == before and todoke.states() == states, f"error mail about {words} changes nobody")
+        tap.ok(excluded() == before and of_people() == states, f"error mail about {words} changes nobody")
     tap.equal(len(todoke.events("unverified")), 3, "and is counted as unverified (S12)")
     arrive(members[3])
     tap.equal((excluded() - before, todoke.states()[members[3]]), ({members[3]}, "bounced"), "error mail about one of them ends his delivery and excludes him")
-    tap.equal({address for address, state in todoke.states().items() if state != states[address]}, {members[3]}, "and nobody else's")
+    tap.equal({address for address, state in of_people().items() if state != states[address]}, {members[3]}, "and nobody else's")
 
 
 def show_postfix(tap, place, todoke):
@@ -116,7 +118,7 @@ def show_kills(tap, place, todoke):
         time.sleep(chance.random() * 0.03)
         opened += todoke.kill()
         todoke.serve(seconds=60)
-        doubtful |= {row["address"] for row in todoke.rows("queue", "list", "--state", "in_doubt", "--limit", "100000")}
+        doubtful |= {row["address"] for row in todoke.rows("queue", "list", "--state", "in_doubt", "--limit", "100000")} | todoke.doubted()
     ended(todoke, "sink.example", len(people), 90)
     sink.end()
     with open(record, encoding="utf-8") as file:
