@@ -2,9 +2,11 @@
  */
 #include "event/event.h"
 #include "event/reader.h"
+#include "event/retire.h"
 #include "store/testing.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 enum { DAY = 86400000 };
 static const time_ms NOW = 1795000000000;
@@ -184,19 +186,21 @@ static void seqs_have_no_gap_and_keep_order(void **state)
 
 struct held {
     struct write_job job;
+    bool (*act)(struct db *db, struct fault *why, void *context); /* NULL: appends */
+    void *context;
     struct event event;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    bool may_end, has_appended;
+    bool may_end, has_acted;
     int done;
 };
 static bool held_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct held *held = (struct held *)job;
-    if (!event_append(db, why, &held->event, 1))
+    if (held->act ? !held->act(db, why, held->context) : !event_append(db, why, &held->event, 1))
         return false;
     pthread_mutex_lock(&held->lock);
-    held->has_appended = true;
+    held->has_acted = true;
     pthread_cond_broadcast(&held->wake);
     while (!held->may_end)
         pthread_cond_wait(&held->wake, &held->lock);
@@ -210,6 +214,28 @@ static void held_done(struct write_job *job, const struct fault *why)
     held->done = why ? -1 : 1;
     pthread_cond_broadcast(&held->wake);
     pthread_mutex_unlock(&held->lock);
+}
+static void held_wait_acted(struct held *held)
+{
+    pthread_mutex_lock(&held->lock);
+    while (!held->has_acted)
+        pthread_cond_wait(&held->wake, &held->lock);
+    pthread_mutex_unlock(&held->lock);
+}
+static void held_let_end(struct held *held)
+{
+    pthread_mutex_lock(&held->lock);
+    held->may_end = true;
+    pthread_cond_broadcast(&held->wake);
+    pthread_mutex_unlock(&held->lock);
+}
+static int held_wait_done(struct held *held)
+{
+    pthread_mutex_lock(&held->lock);
+    while (!held->done)
+        pthread_cond_wait(&held->wake, &held->lock);
+    pthread_mutex_unlock(&held->lock);
+    return held->done;
 }
 static void a_later_commit_never_overtakes(void **state)
 {
@@ -227,22 +253,12 @@ static void a_later_commit_never_overtakes(void **state)
                           .wake = PTHREAD_COND_INITIALIZER,
                           .may_end = true};
     store_write(test.store, &first.job);
-    pthread_mutex_lock(&first.lock);
-    while (!first.has_appended)
-        pthread_cond_wait(&first.wake, &first.lock);
-    pthread_mutex_unlock(&first.lock);
+    held_wait_acted(&first);
     store_write(other, &second.job); /* waits for the counter's row */
     assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM event"), 0);
-    pthread_mutex_lock(&first.lock);
     assert_int_equal(second.done, 0);
-    first.may_end = true;
-    pthread_cond_broadcast(&first.wake);
-    pthread_mutex_unlock(&first.lock);
-    pthread_mutex_lock(&second.lock);
-    while (!second.done)
-        pthread_cond_wait(&second.wake, &second.lock);
-    pthread_mutex_unlock(&second.lock);
-    assert_int_equal(second.done, 1);
+    held_let_end(&first);
+    assert_int_equal(held_wait_done(&second), 1);
     assert_int_equal(first.event.seq, 1);
     assert_int_equal(second.event.seq, 2);
     store_close(other);
@@ -282,6 +298,45 @@ static bool read_batch(struct db *db, struct fault *why, void *context)
     struct seen *seen = context;
     return event_reader_next_batch(db, why, "test", seen->buckets, seen->kinds, seen->max, seen_sink, seen,
                                    &seen->count, &seen->has_more);
+}
+static bool make_parts(struct db *db, struct fault *why, void *context)
+{
+    return event_parts_make(db, why, NOW, 1);
+}
+/* PostgreSQL: its events move from one table to another, while a reader of another node wants them (R34). */
+static void a_month_that_gets_its_part_hides_nothing_from_a_reader(void **state)
+{
+    TEST_STORE(test, state);
+    enum { N = 200 };
+    struct fault why = {0};
+    struct event events[N];
+    for (unsigned i = 0; i < N; i++)
+        events[i] = plain(i % 100, EVENT_OPENED);
+    put(&test, events, N);
+    struct store *other = store_open(test.url, NULL, &why); /* another node */
+    assert_non_null(other);
+    struct seen seen = {.max = 1000};
+    struct held first = {.job = {.run = held_run, .done = held_done},
+                         .act = make_parts,
+                         .lock = PTHREAD_MUTEX_INITIALIZER,
+                         .wake = PTHREAD_COND_INITIALIZER};
+    struct held second = {.job = {.run = held_run, .done = held_done},
+                          .act = read_batch,
+                          .context = &seen,
+                          .lock = PTHREAD_MUTEX_INITIALIZER,
+                          .wake = PTHREAD_COND_INITIALIZER,
+                          .may_end = true};
+    store_write(test.store, &first.job);
+    held_wait_acted(&first);
+    store_write(other, &second.job);
+    while (!test_number(test.reader, "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"))
+        usleep(1000);
+    held_let_end(&first);
+    assert_int_equal(held_wait_done(&second), 1);
+    assert_int_equal(seen.count, N);
+    assert_int_equal(test_number(test.reader, "SELECT COUNT(*) FROM event_other"), 0);
+    store_close(other);
+    test_store_end(&test);
 }
 static void a_reader_sees_each_event_once_whatever_fails(void **state)
 {
@@ -546,6 +601,8 @@ int main(void)
         ON_BOTH(strangers_text_is_made_clean),
         ON_BOTH(seqs_have_no_gap_and_keep_order),
         ON_BOTH(a_later_commit_never_overtakes),
+        cmocka_unit_test_prestate(a_month_that_gets_its_part_hides_nothing_from_a_reader,
+                                  (void *)(uintptr_t) "postgres"),
         ON_BOTH(a_reader_sees_each_event_once_whatever_fails),
         ON_BOTH(a_reader_takes_what_it_wants_and_all_it_may),
         ON_BOTH(a_follower_is_woken_by_commits),

@@ -131,7 +131,10 @@ static bool part_make(struct db *db, struct fault *why, int month)
              from, until, month);
     snprintf(attach, sizeof(attach), "ALTER TABLE event ATTACH PARTITION event_%06d FOR VALUES FROM (%lld) TO (%lld)",
              month, from, until);
-    return db_do(db, why, create, NO_VALUES, NULL) && db_do(db, why, fill, NO_VALUES, NULL) &&
+    /* Who has begun to read the table still knows it without the new part, and would miss what moves there: such a
+     * statement ends first, and the next one begins behind our commit. */
+    return db_do(db, why, "LOCK TABLE event IN ACCESS EXCLUSIVE MODE", NO_VALUES, NULL) &&
+           db_do(db, why, create, NO_VALUES, NULL) && db_do(db, why, fill, NO_VALUES, NULL) &&
            db_do(db, why, attach, NO_VALUES, NULL);
 }
 
