@@ -60,7 +60,7 @@ struct destination {
     int slot_count;
     bool has_doubts; /* a connection failed and none stands: no more of them until one of those on their way does */
     time_ms dead_until[2];         /* IPv4, IPv6: an address of that family did not connect (R17) */
-    bool turn;                     /* which family the next connection begins with */
+    unsigned spin;                 /* which of equal hosts, families and addresses the next connection begins with */
     int failures;                  /* connections in a row that came to nothing, without a word from the host */
     unsigned recipients_most;      /* its hosts took so many in one transaction and no more (452); */
     time_ms recipients_most_until; /* believed until then */

@@ -145,6 +145,19 @@ static void policy_key(const struct security_policy *policy, bool is_signed, str
                        policy->relay->user, hash_bytes(policy->relay->password, (uint64_t)policy->relay->changed)));
 }
 
+/* The same whatever order its equals came in: days and totals are counted by it in the store, across starts and nodes
+ * (R28). */
+static struct slice site_name(const struct route *route)
+{
+    const struct route_host *least = &route->hosts[0];
+    for (size_t i = 1; i < route->host_count; i++) {
+        const struct route_host *host = &route->hosts[i];
+        if (host->preference == least->preference && slice_compare(host->name, least->name) < 0)
+            least = host;
+    }
+    return least->name;
+}
+
 struct destination *destination_get(struct dispatcher *dispatcher, struct domain_route *known, struct route_kept *kept)
 {
     const struct route *route = &kept->route;
@@ -160,7 +173,7 @@ struct destination *destination_get(struct dispatcher *dispatcher, struct domain
         what = name = rule->name;
     } else if (count) {
         what = buf_slice(&site_key); /* an MX set of its own */
-        name = hosts[0];
+        name = site_name(route);
     }
     kept->policy.rule = directions_rule(dispatcher->directions, known->domain,
                                         rule->is_default ? SLICE("") : rule->name, known->brand_id);

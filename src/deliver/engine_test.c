@@ -227,6 +227,27 @@ static void the_next_host_is_for_those_who_hear_nothing(void **state)
     leave(fixture);
 }
 
+/* M8, R16: connections go to equal hosts, and to the addresses of each, by turns; so the load is spread, and one that
+ * does not talk with us is passed over */
+static void equal_hosts_take_turns(void **state)
+{
+    HOUSE(fixture, state, 4);
+    for (int i = 0; i < 4; i++)
+        receivers[i] = (struct receiver){.slow_ms = 10};
+    receivers[3].script[0] = (struct line){STAGE_CONNECT, "421 4.3.2 busy", 0};
+    open_house(fixture);
+    crowd(fixture, 300, "equals.example");
+    submit(fixture);
+    wait_until_state(fixture, "equals", DELIVERY_DELIVERED, 300);
+    for (int i = 0; i < 3; i++)
+        if (atomic_load(&receivers[i].accepted) < 30)
+            fail_msg("receiver %d had %d of 300", i, atomic_load(&receivers[i].accepted));
+    /* days and totals are counted by this name, in whatever order the hosts came */
+    assert_int_equal(number(fixture, "SELECT COUNT(*) FROM event WHERE kind = 3 AND site = 'mx.one.example'"), 300);
+    nobody_twice(fixture, "equals");
+    leave(fixture);
+}
+
 /* R16: of a host with many addresses that do not answer some are tried, then the next host; and not all of a domain's
  */
 static void addresses_are_tried_up_to_a_number(void **state)
@@ -582,6 +603,7 @@ int main(int argc, char **argv)
         ON_BOTH(a_handshake_without_end_goes_on_in_clear),
         ON_BOTH(routes_that_lead_nowhere),
         ON_BOTH(the_next_host_is_for_those_who_hear_nothing),
+        ON_BOTH(equal_hosts_take_turns),
         ON_BOTH(addresses_are_tried_up_to_a_number),
         ON_BOTH(whoever_names_an_end_means_it),
         ON_BOTH(nothing_is_held_while_they_talk),

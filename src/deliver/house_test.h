@@ -171,6 +171,12 @@ static inline void open_house(struct fixture *fixture)
             "\"mx%zu.mail.protection.outlook.com\":{\"A\":[\"%s\"]},",
             i, i, i, receivers[i].ip, i, i, i, i, i, receivers[i].ip, i, i, i, receivers[i].ip);
     }
+    if (count >= 4) /* M8: two equal hosts with two addresses each */
+        len +=
+            (size_t)snprintf(zone + len, sizeof(zone) - len,
+                             "\"equals.example\":{\"MX\":[[10,\"mx.one.example\"],[10,\"mx.two.example\"]]},"
+                             "\"mx.one.example\":{\"A\":[\"%s\",\"%s\"]},\"mx.two.example\":{\"A\":[\"%s\",\"%s\"]},",
+                             receivers[0].ip, receivers[1].ip, receivers[2].ip, receivers[3].ip);
     snprintf(
         zone + len, sizeof(zone) - len,
         "\"null.example\":{\"MX\":[[0,\".\"]]},\"broken.example\":{\"error\":\"servfail\"},"

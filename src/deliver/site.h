@@ -17,7 +17,7 @@ struct share;
 struct worker;
 
 struct site {
-    struct slice name; /* "google", or the first MX host's name */
+    struct slice name; /* "google", or the first MX host's name; of equals the first by the alphabet */
     struct slice pool; /* of sources that it is reached by; "": the system chooses the address */
     const struct site_rule *rule;
     struct site_count *count; /* its rule's */

@@ -47,6 +47,7 @@ struct slot {
     bool any_delivered;
     size_t host, address;          /* of the route: where it is connected; the address as slot_address has it */
     unsigned tried, tried_of_host; /* addresses that it was not connected by */
+    unsigned spin, round;          /* by turns: with which of equal hosts it begins; and each time round, */
     bool begins_other;             /* with the other family of addresses than the route has first */
     unsigned step;
     struct timer idle;
@@ -66,16 +67,6 @@ struct slot {
     } last_words;
 };
 
-/* The address in the slot's turn at a host that has both families: connections begin with the one and the other in
- * turns (R17). */
-static inline const struct ip *slot_address(const struct slot *slot, const struct route_host *host, size_t address)
-{
-    size_t other = address ^ 1;
-    bool is_other = slot->begins_other && other < host->address_count &&
-                    host->addresses[other].family != host->addresses[address].family;
-    return &host->addresses[is_other ? other : address];
-}
-
 /* flow.c */
 /* May this slot take the next recipient of its destination now? False: the site is pumped again when it may be. */
 bool slot_may_send(struct slot *slot);
@@ -90,6 +81,11 @@ void slot_failed(struct slot *slot);
 void slot_free(struct slot *slot); /* nothing is under way */
 
 /* slot_place.c: at which host, by which address */
+/* The address in the slot's turn at a host: of those of one family each connection begins with another one, and at a
+ * host that has both families they begin with the one and the other in turns (R17). */
+const struct ip *slot_address(const struct slot *slot, const struct route_host *host, size_t address);
+/* Before the first slot_place: at which of the best hosts it begins. */
+void slot_place_begin(struct slot *slot);
 /* Where the slot is to connect next, from where it stands on: hosts that policy refuses are passed over, and addresses
  * that our source cannot reach. False: none is left, and last_words say why. */
 bool slot_place(struct slot *slot);

@@ -258,10 +258,9 @@ void slot_open(struct worker *worker, struct destination *destination, struct eg
     slot->worker = worker;
     slot->destination = destination;
     slot->egress = egress;
-    slot->begins_other = destination->turn;
-    destination->turn = !destination->turn;
     slot->kept = destination->kept;
     slot->kept->held++;
+    slot_place_begin(slot);
     const struct recipient *waits = destination->ready.first ? destination->ready.first : destination->raw.first;
     slot->opened_for = slice_dup(waits ? waits->domain : SLICE(""));
     buf_init(&slot->remote, 512);

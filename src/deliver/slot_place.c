@@ -1,6 +1,6 @@
 /* slot_place.c - at which host of its route, by which address, a slot connects next (RFC 5321 5.1, R17)
  *
- * Hosts in the route's order; of each, its addresses, beginning with one family and the other in turns (slot_address).
+ * Hosts in the order of preference, equals in turns (next_host); of each, its addresses, likewise (slot_address).
  * A family that does not connect, or is refused in the first words, is left out for a while where there is the other;
  * hosts that policy refuses are passed over (deliver/security.h). */
 #include "deliver/engine_inside.h"
@@ -8,6 +8,61 @@
 #include "deliver/tls_seen.h"
 
 enum { FAMILY_DEAD_MS = 600000 };
+
+const struct ip *slot_address(const struct slot *slot, const struct route_host *host, size_t address)
+{
+    const struct ip *all = host->addresses;
+    size_t other = address ^ 1, of_family = 0, place = 0;
+    if (slot->begins_other && other < host->address_count && all[other].family != all[address].family)
+        address = other;
+    for (size_t i = 0; i < host->address_count; i++) {
+        place += i < address && all[i].family == all[address].family;
+        of_family += all[i].family == all[address].family;
+    }
+    place = (place + slot->round / 2) % of_family;
+    for (size_t i = 0;; i++)
+        if (all[i].family == all[address].family && place-- == 0)
+            return &all[i];
+}
+
+/* ── hosts: those of the best preference, round, from another one for each connection; then those of the next ── */
+
+static size_t end_of_equals(const struct route *route, size_t begin)
+{
+    size_t end = begin;
+    while (end < route->host_count && route->hosts[end].preference == route->hosts[begin].preference)
+        end++;
+    return end;
+}
+
+static size_t first_of_equals(const struct slot *slot, size_t begin)
+{
+    size_t end = end_of_equals(&slot->kept->route, begin);
+    return begin < end ? begin + slot->spin % (end - begin) : begin;
+}
+
+void slot_place_begin(struct slot *slot)
+{
+    size_t equals = end_of_equals(&slot->kept->route, 0);
+    slot->spin = slot->destination->spin++;
+    slot->round = equals ? slot->spin / (unsigned)equals : 0;
+    slot->begins_other = slot->round % 2;
+    slot->host = first_of_equals(slot, 0);
+}
+
+/* Behind the last one: host_count. */
+static void next_host(struct slot *slot)
+{
+    const struct route *route = &slot->kept->route;
+    unsigned preference = route->hosts[slot->host].preference;
+    size_t begin = slot->host, end = end_of_equals(route, begin);
+    while (begin > 0 && route->hosts[begin - 1].preference == preference)
+        begin--;
+    slot->address = 0;
+    slot->host = slot->host + 1 < end ? slot->host + 1 : begin;
+    if (slot->host == first_of_equals(slot, begin))
+        slot->host = first_of_equals(slot, end);
+}
 
 /* R17: while a family does not connect at this destination, its addresses are left out where the host has others that
  * our source can reach. */
@@ -50,10 +105,8 @@ bool slot_next_address(struct slot *slot, bool is_host_wide)
     do
         slot->address++;
     while (slot->address < host->address_count && is_dead_family(slot, host, slot->address));
-    if (is_host_wide || slot->address >= route->hosts[slot->host].address_count) {
-        slot->address = 0;
-        slot->host++;
-    }
+    if (is_host_wide || slot->address >= route->hosts[slot->host].address_count)
+        next_host(slot);
     return slot->host < route->host_count;
 }
 
@@ -66,8 +119,7 @@ static bool find_place(struct slot *slot)
         slot->security = security_of(&slot->kept->policy, &route->hosts[slot->host], was_seen);
         if (slot->security.level == TLS_LEVEL_REFUSED) {
             slot_tls_refused(slot);
-            slot->address = 0;
-            slot->host++;
+            next_host(slot);
             continue;
         }
         const struct route_host *host = &route->hosts[slot->host];
@@ -75,8 +127,7 @@ static bool find_place(struct slot *slot)
             slot->address++;
         if (slot->address < host->address_count)
             return true;
-        slot->address = 0;
-        slot->host++;
+        next_host(slot);
     }
     return false;
 }

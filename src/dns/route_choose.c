@@ -18,22 +18,24 @@ static bool is_literal(struct slice name)
     return ip_parse(name, &ip) || (name.len && name.ptr[0] == '[');
 }
 
+/* Equals by name: of more than are kept it is the same ones each time, for they name the MX set. */
 static int by_preference(const void *a, const void *b)
 {
     const struct dns_record *x = a, *y = b;
-    return (int)x->preference - (int)y->preference;
+    int order = (int)x->preference - (int)y->preference;
+    return order ? order : slice_compare(x->name, y->name);
 }
 
-static void shuffle_equals(struct dns_record *records, size_t count, struct random *random)
+static void shuffle_equals(struct route_host *hosts, size_t count, struct random *random)
 {
     for (size_t from = 0, to; from < count; from = to) {
-        for (to = from + 1; to < count && records[to].preference == records[from].preference; to++)
+        for (to = from + 1; to < count && hosts[to].preference == hosts[from].preference; to++)
             ;
         for (size_t i = to - from; i > 1; i--) {
             size_t j = (size_t)random_below(random, i);
-            struct dns_record swap = records[from + i - 1];
-            records[from + i - 1] = records[from + j];
-            records[from + j] = swap;
+            struct route_host swap = hosts[from + i - 1];
+            hosts[from + i - 1] = hosts[from + j];
+            hosts[from + j] = swap;
         }
     }
 }
@@ -66,7 +68,6 @@ bool route_choose(struct route_query *query, const struct dns_answer *mx)
         return false;
     }
     qsort(records, count, sizeof(*records), by_preference);
-    shuffle_equals(records, count, loop_random(dns_client_loop(query->client)));
     size_t end = count;
     for (size_t i = 0; i < end; i++)
         if (is_own_name(query->options, records[i].name)) {
@@ -197,6 +198,7 @@ void route_judge(struct route_query *query)
     query->route.status = ROUTE_FOUND;
     query->route.hosts = hosts;
     query->route.host_count = count;
+    shuffle_equals(hosts, count, loop_random(dns_client_loop(query->client)));
     if (count)
         return;
     if (has_failed)
