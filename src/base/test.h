@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 /* cmocka wants the headers above first */
 #include <cmocka.h>
 
@@ -27,5 +28,33 @@
         if (got_ != want_)                                                                                             \
             fail_msg("%s: got %lld, want %lld (%s)", (row), got_, want_, #got);                                        \
     } while (0)
+
+/* ── how a cost grows (X11) ──
+ *
+ * By the clock of this thread's own work, the best of many tries: a busy machine makes some of them slow, and what is
+ * not linear makes all of them slow. */
+static inline double test_cpu_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Seconds of work for so much. */
+typedef double (*test_cost)(const void *context, size_t size);
+
+/* So many times what `size` costs does `times * size` cost; no more than `most` as soon as a try shows it. */
+static inline double test_cost_growth(test_cost cost, const void *context, size_t size, unsigned times, double most)
+{
+    enum { TRIES = 40 };
+    const double moment = 0.004; /* what is over so soon is not measured */
+    double small = 1e9, large = 1e9;
+    for (int i = 0; i < TRIES && (i == 0 || large > small * most + moment); i++) {
+        double one = cost(context, size), more = cost(context, size * times);
+        small = one < small ? one : small;
+        large = more < large ? more : large;
+    }
+    return large <= moment ? 0 : (large - moment) / small;
+}
 
 #endif

@@ -1,13 +1,11 @@
 /* X11: strangers' mail takes its readers time in proportion to its size, whatever is repeated in it. Four times the
- * mail may take six times the time and a moment: a square would take sixteen times. By the clock of our own work, the
- * best of some tries, so that a busy machine changes nothing. */
+ * mail may take eight times the time: a square would take sixteen times. */
 #include "base/buf.h"
 #include "base/test.h"
 #include "bounce/read.h"
 #include <stdlib.h>
-#include <time.h>
 
-enum { SMALL = 512 << 10, LARGE = 4 * SMALL, TRIES = 4 };
+enum { SMALL = 512 << 10, TIMES = 4, TIMES_MOST = 8 };
 
 struct fixture {
     struct rules *rules;
@@ -34,22 +32,15 @@ static int close_rules(void **state)
     return 0;
 }
 
-static double now_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static double mail_seconds(const struct fixture *f, struct slice bytes)
 {
     struct arena arena = {0};
     struct mime_mail mail;
     struct bounce bounce;
-    double begun = now_seconds();
+    double begun = test_cpu_seconds();
     mime_read(bytes, &arena, &mail);
     bounce_read(&mail, f->rules, f->scratch, &arena, &bounce);
-    double took = now_seconds() - begun;
+    double took = test_cpu_seconds() - begun;
     arena_release(&arena);
     return took;
 }
@@ -59,32 +50,38 @@ static double value_seconds(const struct fixture *f, struct slice value)
 {
     struct arena arena = {0};
     struct slice found[64];
-    double begun = now_seconds();
+    double begun = test_cpu_seconds();
     mime_text(value, &arena);
     mime_addresses(value, found, COUNT_OF(found));
     mime_param(value, SLICE("filename"), &arena);
     mime_angle(value);
-    double took = now_seconds() - begun;
+    double took = test_cpu_seconds() - begun;
     arena_release(&arena);
     return took;
+}
+
+struct text {
+    const struct fixture *f;
+    struct slice bytes;
+    double (*seconds)(const struct fixture *f, struct slice bytes);
+};
+static double text_cost(const void *context, size_t size)
+{
+    const struct text *text = context;
+    return text->seconds(text->f, slice_head(text->bytes, size));
 }
 
 static void check(const struct fixture *f, const char *name, double (*seconds)(const struct fixture *f, struct slice),
                   const char *head, const char *piece)
 {
-    SCOPED(buf) text = BUF(LARGE + 4096);
-    double small = 1e9, large = 1e9;
-    buf_str(&text, head);
-    while (text.len < LARGE)
-        buf_str(&text, piece);
-    for (int i = 0; i < TRIES; i++) {
-        double one = seconds(f, slice_head(buf_slice(&text), SMALL)), four = seconds(f, buf_slice(&text));
-        small = one < small ? one : small;
-        large = four < large ? four : large;
-        if (large <= small * 6 + 0.004)
-            return;
-    }
-    fail_msg("%s: %.1f ms for half a megabyte, %.1f ms for two", name, small * 1000, large * 1000);
+    SCOPED(buf) bytes = BUF(SMALL * TIMES + 4096);
+    buf_str(&bytes, head);
+    while (bytes.len < SMALL * TIMES)
+        buf_str(&bytes, piece);
+    struct text text = {f, buf_slice(&bytes), seconds};
+    double growth = test_cost_growth(text_cost, &text, SMALL, TIMES, TIMES_MOST);
+    if (growth > TIMES_MOST)
+        fail_msg("%s: %d times as much takes %.1f times the time", name, TIMES, growth);
 }
 
 #define DSN                                                                                                            \

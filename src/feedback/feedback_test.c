@@ -7,7 +7,6 @@
 #include "feedback/unpack.h"
 #include <archive.h>
 #include <archive_entry.h>
-#include <time.h>
 #include <zlib.h>
 
 #define META                                                                                                           \
@@ -444,65 +443,63 @@ static void arf(void **state)
 
 /* ── time (X11): twice the report, about twice the time ── */
 
-static double seconds_for(unsigned records)
+enum { TWICE_MOST = 3 }; /* a square would take four times */
+
+static double records_cost(const void *context, size_t records)
 {
     SCOPED(buf) xml = BUF(256 << 20);
     SCOPED(arena) arena = {0};
     buf_text(&xml, "<feedback>" META POLICY);
-    for (unsigned i = 0; i < records; i++)
+    for (size_t i = 0; i < records; i++)
         buf_text(&xml, RECORD);
     buf_text(&xml, "</feedback>");
     struct feedback f;
     struct fault why = {0};
-    struct timespec from, to;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+    double begun = test_cpu_seconds();
     if (!feedback_read(buf_slice(&xml), &arena, &f, &why))
         fail_msg("%s", why.text);
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+    double took = test_cpu_seconds() - begun;
     assert_int_equal(f.row_count, records);
-    return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+    return took;
 }
 
 static void linear(void **state)
 {
-    double best = 100;
-    for (int i = 0; i < 5 && best > 2.6; i++) {
-        double one = seconds_for(8000), two = seconds_for(16000);
-        best = two / one < best ? two / one : best;
-    }
-    if (best > 2.6)
-        fail_msg("twice the records took %.1f times as long", best);
+    double growth = test_cost_growth(records_cost, NULL, 8000, 2, TWICE_MOST);
+    if (growth > TWICE_MOST)
+        fail_msg("twice the records took %.1f times as long", growth);
 }
 
 /* What would make a parser slow: twice as much takes about twice as long, or is refused at once. */
-static double seconds_of(const char *unit, const char *before, const char *behind, unsigned count)
+struct repeated {
+    const char *thought, *unit, *before, *behind;
+};
+static double repeated_cost(const void *context, size_t count)
 {
+    const struct repeated *repeated = context;
     SCOPED(buf) xml = BUF(256 << 20);
     SCOPED(arena) arena = {0};
-    buf_str(&xml, before);
-    for (unsigned i = 0; i < count; i++) { /* # in a unit is its number */
-        struct slice tail = slice_str(unit), head;
+    buf_str(&xml, repeated->before);
+    for (size_t i = 0; i < count; i++) { /* # in a unit is its number */
+        struct slice tail = slice_str(repeated->unit), head;
         slice_split(&tail, '#', &head);
         buf_append(&xml, head);
         buf_u64(&xml, i);
         buf_append(&xml, tail);
     }
-    buf_str(&xml, behind);
+    buf_str(&xml, repeated->behind);
     struct feedback f;
     struct fault why = {0};
-    struct timespec from, to;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+    double begun = test_cpu_seconds();
     bool ok = feedback_read(buf_slice(&xml), &arena, &f, &why);
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+    double took = test_cpu_seconds() - begun;
     assert_true(ok || why.kind);
-    return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+    return took;
 }
 
 static void never_slow(void **state)
 {
-    static const struct {
-        const char *thought, *unit, *before, *behind;
-    } rows[] = {
+    static const struct repeated rows[] = {
         {"attributes", " a#=\"\"", "<feedback", "></feedback>"},
         {"attributes behind a > in quotes", " a#=\"\"", "<feedback x=\">\"", "></feedback>"},
         {"name spaces", " xmlns:a#=\"u\"", "<feedback", "></feedback>"},
@@ -516,15 +513,9 @@ static void never_slow(void **state)
         {"JSON members", "\"k#\":1,", "{\"report-id\":\"x\",", "\"policies\":[]}"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        double worst = 100;
-        for (int n = 0; n < 5 && worst > 2.6; n++) {
-            double one = seconds_of(rows[i].unit, rows[i].before, rows[i].behind, 40000);
-            double two = seconds_of(rows[i].unit, rows[i].before, rows[i].behind, 80000);
-            double ratio = two < 0.03 ? 1 : two / one;
-            worst = ratio < worst ? ratio : worst;
-        }
-        if (worst > 2.6)
-            fail_msg("%s: twice as much took %.1f times as long", rows[i].thought, worst);
+        double growth = test_cost_growth(repeated_cost, &rows[i], 40000, 2, TWICE_MOST);
+        if (growth > TWICE_MOST)
+            fail_msg("%s: twice as much took %.1f times as long", rows[i].thought, growth);
     }
 }
 
