@@ -1,6 +1,7 @@
 """Issue 4.5: what is owed is moved to another pool of sources, by any filter, on record; and the queue's orders by the API: given, counted,
 listed, refused; a key of one brand orders about its own only (X17)."""
 import threading
+import time
 
 from contract import Api, Contract
 from receiver import Receiver
@@ -74,9 +75,23 @@ def story(tap, words, store, contract):
         tap.equal(api.ask("GET", "/queue/holds")[2]["items"], [], f"{words}: and is released")
         for body, field in (({}, "verb"), ({"verb": "burn"}, "verb"), ({"verb": "purge"}, ""), ({"verb": "move", "pool": "ours"}, "to_pool"), ({"verb": "purge", "to_pool": "x"}, "to_pool"),
                             ({"verb": "move", "pool": "ours", "to_pool": "none"}, "to_pool"), ({"verb": "purge", "source": "here"}, "source"), ({"verb": "purge", "domain": "a b"}, "domain"),
-                            ({"verb": "purge", "domain": "a.example", "accepted_before": "2100-01-01T00:00:00Z"}, "accepted_before"), ({"verb": "purge", "domain": "a.example", "colour": "red"}, "colour")):
+                            ({"verb": "purge", "domain": "a.example", "accepted_before": "2100-01-01T00:00:00Z"}, "accepted_before"), ({"verb": "purge", "domain": "a.example", "colour": "red"}, "colour"),
+                            ({"verb": "hold", "site": "gogle"}, "site"), ({"verb": "retry", "site": "mx..example"}, "site"), ({"verb": "resume"}, "site"),
+                            ({"verb": "suspend", "site": "google"}, "until"), ({"verb": "suspend", "site": "google", "until": "2020-01-01T00:00:00Z"}, "until"),
+                            ({"verb": "resume", "site": "google", "domain": "d0.example"}, "site"), ({"verb": "resume", "site": "google", "dry_run": True}, "dry_run")):
             status, _, said = api.ask("POST", "/queue/orders", body)
             tap.ok(status == 400 and said.get("field", "") == field, f"{words}: {body}: 400 names {field or 'what is missing'}", f"{status} {said}")
+        for body, field in (({"verb": "hold", "brand_id": "12345"}, "brand_id"), ({"verb": "purge", "campaign_id": "12345", "dry_run": True}, "campaign_id")):
+            status, _, said = api.ask("POST", "/queue/orders", body)
+            tap.ok(status == 404 and said.get("field") == field, f"{words}: {body}: nobody is meant", f"{status} {said}")
+        tap.equal(api.ask("POST", "/queue/holds", {"kind": "brand", "name": "12345"})[0], 404, f"{words}: a hold neither")
+        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 7200))
+        status, order = given({"verb": "suspend", "site": "Google", "source": OURS, "until": end, "why": "their night"})
+        tap.ok(status == 202 and order["site"] == "google" and order["until"][:19] == end[:19] and done(order)["moved"] == 0, f"{words}: suspended by the API", f"{status} {order}")
+        status, order = given({"verb": "resume", "site": "google"})
+        tap.ok(status == 202 and done(order)["buckets_left"] == 0, f"{words}: and resumed", f"{status} {order}")
+        done(given({"verb": "purge", "domain": "nobody.example"})[1])
+        tap.ok("nothing was changed: no mail that is owed now matches" in todoke.ok("queue", "purge", "--domain", "nobody.example"), f"{words}: a domain that nobody is owed mail at is told as one")
         tap.equal(api.ask("GET", "/queue/orders/12345")[0], 404, f"{words}: an order that is not there")
 
         of_two = Api(todoke.http, api.ask("POST", "/keys", {"name": "two", "scopes": ["queue"], "brand_ids": [brands["Two"]]})[2]["secret"])

@@ -142,10 +142,15 @@ void api_hold_list(struct api *api, struct http_request *request)
 static bool hold_set_run(struct change *change, struct db *db, struct fault *why)
 {
     const struct hold_row *hold = change->data;
-    bool is_seen;
+    bool is_seen, is_there = true;
+    int64_t one;
+    uint64_t id = 0;
     if (!hold_is_seen(db, &change->rights, hold->kind, hold->name, &is_seen, why))
         return false;
-    if (!is_seen)
+    if (is_seen && slice_equal(hold->kind, SLICE("brand")) && slice_to_u64(hold->name, &id) &&
+        !db_query_ints(db, why, "SELECT 1 FROM brand WHERE id = $1", VALUES(V_INT((int64_t)id)), &one, 1, &is_there))
+        return false;
+    if (!is_seen || !is_there) /* a hold of nobody's mail would look like one */
         return change_refuse(change, 404, "name", "there is no such %.*s", SLICE_ARG(hold->kind));
     db_mark(db, STORE_MARK_HOLDS);
     change->status = 201;

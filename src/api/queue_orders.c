@@ -145,14 +145,38 @@ static bool who_read(struct change *change, struct db *db, struct queue_order *o
     return true;
 }
 
+/* What its filters name and the store has not: the field, or NULL. An order about it would find nothing, and look as
+ * if. A campaign of a brand that the caller must not know of is none. */
+static bool missing_read(struct db *db, struct fault *why, const struct key_rights *rights,
+                         const struct queue_order *order, const char **missing)
+{
+    int64_t one;
+    bool is_seen_by, is_there = true;
+    *missing = NULL;
+    if (!is_seen(db, why, rights, order, &is_seen_by))
+        return false;
+    if (is_seen_by && order->campaign_id &&
+        !db_query_ints(db, why, "SELECT 1 FROM campaign WHERE id = $1", VALUES(V_INT((int64_t)order->campaign_id)),
+                       &one, 1, &is_there))
+        return false;
+    if (!is_seen_by || !is_there)
+        *missing = "campaign";
+    else if (order->brand_id && !db_query_ints(db, why, "SELECT 1 FROM brand WHERE id = $1",
+                                               VALUES(V_INT((int64_t)order->brand_id)), &one, 1, &is_there))
+        return false;
+    else if (!is_there)
+        *missing = "brand";
+    return true;
+}
+
 static bool give_run(struct change *change, struct db *db, struct fault *why)
 {
     struct queue_order order = *(struct queue_order *)change->data;
-    bool seen;
-    if (!is_seen(db, why, &change->rights, &order, &seen))
+    const char *missing;
+    if (!missing_read(db, why, &change->rights, &order, &missing))
         return false;
-    if (!seen)
-        return change_refuse(change, 404, "campaign_id", "there is no such campaign");
+    if (missing)
+        return change_refuse(change, 404, *missing == 'b' ? "brand_id" : "campaign_id", "there is no such %s", missing);
     if (!who_read(change, db, &order, why))
         return false;
     if (!queue_order_begin(db, why, &order))
@@ -170,13 +194,17 @@ static void count_answer(struct api *api, struct http_request *request, const st
     int64_t states[DELIVERY_STATE_COUNT], sum = 0;
     SCOPED(buf) out = BUF(4096);
     struct json json = {&out};
-    bool seen;
-    if (!is_seen(api->db, &why, &api_caller(request)->key.rights, order, &seen) ||
-        (seen && !order_count(api->db, &why, order, states))) {
+    const char *missing;
+    if (!missing_read(api->db, &why, &api_caller(request)->key.rights, order, &missing) ||
+        (!missing && !order_count(api->db, &why, order, states))) {
         answer_fault(request, &why, 400);
         return;
     }
-    if (!seen) {
+    if (missing && *missing == 'b') {
+        answer_problem(request, 404, "brand_id", "there is no such brand");
+        return;
+    }
+    if (missing) {
         answer_problem(request, 404, "campaign_id", "there is no such campaign");
         return;
     }
@@ -230,7 +258,7 @@ static void order_read(struct api *api, struct body *body, struct queue_order *o
     order->brand_id = body_id(body, "brand_id");
     order->campaign_id = body_id(body, "campaign_id");
     order->domain = body_line(body, "domain", SITE_MAX);
-    order->site = body_line(body, "site", SITE_MAX);
+    order->site = arena_lower(arena, body_line(body, "site", SITE_MAX));
     order->source = body_line(body, "source", 60);
     order->pool = body_line(body, "pool", 60);
     order->to_pool = body_line(body, "to_pool", 60);

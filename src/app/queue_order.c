@@ -77,7 +77,7 @@ bool queue_filter_read(struct desk *desk, const struct queue_order_arguments *ar
     if (arguments->domain && !domain_normalise(slice_str(arguments->domain), &desk->arena, &order->domain, why))
         return fault_prefix(why, "--domain %.100s: ", arguments->domain);
     if (arguments->site) {
-        order->site = slice_str(arguments->site);
+        order->site = arena_lower(&desk->arena, slice_str(arguments->site));
         if (!site_check(desk, order->site, why))
             return false;
     }

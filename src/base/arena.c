@@ -114,6 +114,15 @@ struct slice arena_copy(struct arena *arena, struct slice s)
     return slice_of(arena_str(arena, s), s.len);
 }
 
+struct slice arena_lower(struct arena *arena, struct slice s)
+{
+    char *copy = arena_alloc(arena, s.len + 1);
+    for (size_t i = 0; i < s.len; i++)
+        copy[i] = ascii_lower(s.ptr[i]);
+    copy[s.len] = '\0';
+    return slice_of(copy, s.len);
+}
+
 struct slice arena_printf(struct arena *arena, const char *format, ...)
 {
     va_list args, again;

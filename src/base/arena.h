@@ -25,6 +25,8 @@ void *arena_alloc(struct arena *arena, size_t size); /* uninitialised */
 void *arena_zero(struct arena *arena, size_t size);  /* zeroed */
 /* Copies; both have a NUL behind them. */
 struct slice arena_copy(struct arena *arena, struct slice s);
+/* A copy in ASCII lower case. */
+struct slice arena_lower(struct arena *arena, struct slice s);
 char *arena_str(struct arena *arena, struct slice s);
 struct slice arena_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 

@@ -37,12 +37,8 @@ bool queue_filter_ready(struct db *db, struct fault *why, struct queue_order *or
 }
 
 /* Of a site's pace: the source that is named alone, not its pool. */
-static bool pace_ready(struct fault *why, struct queue_order *order, struct arena *arena)
+static bool pace_ready(struct fault *why, struct queue_order *order)
 {
-    char *site = ARENA_ARRAY(arena, char, order->site.len + 1);
-    for (size_t i = 0; i < order->site.len; i++)
-        site[i] = ascii_lower(order->site.ptr[i]);
-    order->site = slice_of(site, order->site.len);
     if (!order->site.len)
         return fault_set(why, FAULT_INPUT, "site: say which receiver's site, as `todoke explain site` names it");
     if (order->brand_id || order->campaign_id || order->domain.len || order->accepted_until < order->at)
@@ -65,7 +61,7 @@ bool queue_order_ready(struct db *db, struct fault *why, struct queue_order *ord
     if (order_is_of_pace(order->verb) && has_pool)
         return fault_set(why, FAULT_INPUT, "pool: suspend and resume are of one source, or of all");
     if (order_is_of_pace(order->verb))
-        return pace_ready(why, order, arena);
+        return pace_ready(why, order);
     order->source_id = 0;
     if (!order->brand_id && !order->campaign_id && !order->domain.len && !order->site.len && !order->pool.len &&
         order->accepted_until >= order->at)
