@@ -47,7 +47,7 @@ typedef double (*test_cost)(const void *context, size_t size);
 static inline double test_cost_growth(test_cost cost, const void *context, size_t size, unsigned times, double most)
 {
     enum { TRIES = 40 };
-    const double moment = 0.004; /* what is over so soon is not measured */
+    const double moment = 0.0005; /* what is over so soon is not measured */
     double small = 1e9, large = 1e9;
     for (int i = 0; i < TRIES && (i == 0 || large > small * most + moment); i++) {
         double one = cost(context, size), more = cost(context, size * times);
