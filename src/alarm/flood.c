@@ -58,8 +58,7 @@ static void detail_write(const struct event *events, size_t count, struct buf *o
         json_key_slice(&json, authenticity_word((enum authenticity)proof));
         json_int(&json, by_proof[proof]);
     }
-    json_key(&json, "examples");
-    json_array_begin(&json);
+    json_put_array(&json, "examples");
     for (size_t i = 0, shown = 0; i < count && shown < EXAMPLES; i++) {
         if (!is_of_flood(&events[i]))
             continue;

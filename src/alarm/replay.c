@@ -150,8 +150,7 @@ static void detail_write(const struct look *look, struct buf *out)
     json_put_int(&json, "networks", (int64_t)look->strange.count);
     json_put_int(&json, "mails", look->mails);
     json_put_int(&json, "passed", look->total);
-    json_key(&json, "most");
-    json_array_begin(&json);
+    json_put_array(&json, "most");
     for (size_t i = 0; i < SHOWN_MOST && look->most[i].n; i++) {
         json_object_begin(&json);
         json_put_string(&json, "ip", look->most[i].ip);

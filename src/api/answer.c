@@ -100,11 +100,7 @@ bool id_parse(struct slice text, uint64_t *id)
 
 void json_put_text_of(struct json *json, struct slice key, struct text text)
 {
-    json_key_slice(json, key);
-    json_object_begin(json);
-    json_put_string(json, "ja", text.ja);
-    json_put_string(json, "en", text.en);
-    json_end(json);
+    json_put_words_of(json, key, text.ja, text.en);
 }
 
 void json_text_id(struct json *json, uint64_t id)

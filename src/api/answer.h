@@ -40,10 +40,5 @@ NODISCARD bool id_parse(struct slice text, uint64_t *id);
 void json_put_text_of(struct json *json, struct slice key, struct text text);
 #define json_put_both(json, key, text) json_put_text_of((json), SLICE(key), (text))
 void json_text_id(struct json *json, uint64_t id); /* an item */
-/* The key alone, and an object or array open. */
-#define json_put_object(json, key)         (json_key((json), key), json_object_begin(json))
-#define json_put_array(json, key)          (json_key((json), key), json_array_begin(json))
-#define json_put_null(json, key)           (json_key((json), key), json_nothing(json))
-#define json_put_double(json, key, number) (json_key((json), key), json_double((json), (number)))
 
 #endif

@@ -15,8 +15,7 @@ size_t utf16_offset(struct slice text, size_t bytes)
 
 void json_put_marks(struct json *json, struct slice text, size_t from, size_t to)
 {
-    json_key(json, "marks");
-    json_array_begin(json);
+    json_put_array(json, "marks");
     if (from < to && to <= text.len) {
         json_array_begin(json);
         json_int(json, (int64_t)utf16_offset(text, from));

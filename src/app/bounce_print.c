@@ -46,16 +46,8 @@ static struct slice words_json(struct bounce_printer *printer, const struct verd
                        en = words_standing(printer->rules, verdict, standing, LANG_EN);
     struct json json = {ready};
     json_object_begin(&json);
-    json_key(&json, "cause");
-    json_object_begin(&json);
-    json_put_string(&json, "ja", ja.cause);
-    json_put_string(&json, "en", en.cause);
-    json_end(&json);
-    json_key(&json, "remedy");
-    json_object_begin(&json);
-    json_put_string(&json, "ja", ja.remedy);
-    json_put_string(&json, "en", en.remedy);
-    json_end(&json);
+    json_put_words(&json, "cause", ja.cause, en.cause);
+    json_put_words(&json, "remedy", ja.remedy, en.remedy);
     json_end(&json);
     ready->ptr[0] = ',';
     ready->len--; /* the object's own braces go */

@@ -52,16 +52,8 @@ static void print_json(struct desk *desk, const struct alarm_row *row)
     json_put_string(&json, "acked", written(desk, row->acked));
     json_put_string(&json, "acked_by", row->acked_by);
     json_put_string(&json, "mailed", written(desk, row->mailed));
-    json_key(&json, "title");
-    json_object_begin(&json);
-    json_put_string(&json, "ja", ja.title);
-    json_put_string(&json, "en", en.title);
-    json_end(&json);
-    json_key(&json, "text");
-    json_object_begin(&json);
-    json_put_string(&json, "ja", ja.text);
-    json_put_string(&json, "en", en.text);
-    json_end(&json);
+    json_put_words(&json, "title", ja.title, en.title);
+    json_put_words(&json, "text", ja.text, en.text);
     json_key(&json, "detail");
     json_raw(&json, row->detail.len ? row->detail : SLICE("{}"));
     json_end(&json);

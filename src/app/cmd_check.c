@@ -81,8 +81,7 @@ static bool check_dkim(struct check *check, struct json *json, struct fault *why
         names_answer(check->names, &lookup);
     enum dkim_result best = dkim_best(outcomes, claims->count);
     json_put_string(json, "result", dkim_result_word(best));
-    json_key(json, "signatures");
-    json_array_begin(json);
+    json_put_array(json, "signatures");
     for (size_t i = 0; i < claims->count; i++) {
         json_object_begin(json);
         json_put_string(json, "domain", slice_str(claims->claim[i].domain));
@@ -111,8 +110,7 @@ static bool check_dmarc(struct check *check, struct json *json, struct fault *wh
     json_put_string(json, "result", dmarc_result_word(outcome.result));
     json_put_string(json, "policy", dmarc_policy_word(outcome.policy));
     json_put_string(json, "record_domain", outcome.record_domain);
-    json_key(json, "aligned");
-    json_object_begin(json);
+    json_put_object(json, "aligned");
     json_put_bool(json, "spf", outcome.is_spf_aligned);
     json_put_bool(json, "dkim", outcome.is_dkim_aligned);
     json_end(json);

@@ -59,8 +59,7 @@ static void print_import_json(struct desk *desk, const struct import_result *res
     json_put_int(&json, "rejected", (int64_t)progress->rejected);
     json_put_int(&json, "resumed_at", (int64_t)result->resumed_at);
     json_put_string(&json, "rejects", result->reject_path);
-    json_key(&json, "first_rejects");
-    json_array_begin(&json);
+    json_put_array(&json, "first_rejects");
     for (size_t i = 0; i < IMPORT_REJECTS_SHOWN && result->rejects[i].line; i++) {
         json_object_begin(&json);
         json_put_int(&json, "line", (int64_t)result->rejects[i].line);

@@ -48,14 +48,12 @@ static bool print_json(struct csv *csv, struct slice id, struct buf *out, struct
     json_put_string(&json, "encoding", csv_encoding(csv));
     json_put_bool(&json, "bom", csv_has_bom(csv));
     json_put_string(&json, "delimiter", slice_of(&delimiter, 1));
-    json_key(&json, "columns");
-    json_array_begin(&json);
+    json_put_array(&json, "columns");
     if (csv_next(csv, &record, why))
         for (size_t i = 0; i < record.count; i++)
             json_text(&json, record.fields[i]);
     json_end(&json);
-    json_key(&json, "rows");
-    json_array_begin(&json);
+    json_put_array(&json, "rows");
     while (csv_next(csv, &record, why)) {
         json_array_begin(&json);
         for (size_t i = 0; i < record.count; i++)

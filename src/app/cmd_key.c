@@ -255,8 +255,7 @@ static void print_key(const struct key *key, bool is_json)
         json_put_int(&json, "paused_ms", key->paused);
         json_put_string(&json, "scopes", buf_slice(&scopes));
         json_put_int(&json, "rate", key->rights.rate);
-        json_key(&json, "brand_ids");
-        json_array_begin(&json);
+        json_put_array(&json, "brand_ids");
         for (size_t i = 0; i < key->rights.brand_count; i++) {
             char id[24];
             snprintf(id, sizeof(id), "%llu", (unsigned long long)key->rights.brands[i]);

@@ -28,8 +28,7 @@ static void print_json(const struct migration *migration, bool is_check)
     json_put_int(&json, "from", migration->from);
     json_put_int(&json, "to", migration->to);
     json_put_bool(&json, "done", !is_check);
-    json_key(&json, "steps");
-    json_array_begin(&json);
+    json_put_array(&json, "steps");
     for (int64_t i = migration->from; i < migration->to; i++)
         json_text(&json, slice_str(schema_files[i].name));
     json_end(&json);

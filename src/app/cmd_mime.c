@@ -53,12 +53,11 @@ static void part_json(struct show *show, struct json *json, const struct mime_ma
     json_put_int(json, "index", index);
     json_put_int(json, "parent", index ? (int64_t)part->parent : -1);
     json_put_int(json, "depth", part->depth);
-    json_key(json, "type");
-    json_text(json, arena_printf(&show->arena, "%.*s/%.*s", SLICE_ARG(part->type), SLICE_ARG(part->subtype)));
+    json_put_string(json, "type",
+                    arena_printf(&show->arena, "%.*s/%.*s", SLICE_ARG(part->type), SLICE_ARG(part->subtype)));
     json_put_string(json, "charset", part->charset);
     json_put_string(json, "filename", file_name(show, mail, index));
-    json_key(json, "headers");
-    json_array_begin(json);
+    json_put_array(json, "headers");
     for (unsigned i = 0; i < part->header_count; i++) {
         json_array_begin(json);
         json_text(json, mail->headers[part->header_from + i].name);
@@ -86,8 +85,7 @@ static void mail_json(struct show *show, struct buf *out, struct slice id, struc
     json_put_string(&json, "file", file);
     json_put_int(&json, "mail", (int64_t)number);
     json_put_string(&json, "over", over_word(mail->over));
-    json_key(&json, "parts");
-    json_array_begin(&json);
+    json_put_array(&json, "parts");
     for (unsigned i = 0; i < mail->part_count; i++)
         part_json(show, &json, mail, i);
     json_end(&json);

@@ -167,8 +167,7 @@ static void print_counts(struct playground *playground)
     json_put_int(&json, "dmarc_pass", (int64_t)counts.dmarc_pass);
     json_put_int(&json, "notices_failed", (int64_t)counts.notices_failed);
     json_put_int(&json, "notices_waiting", (int64_t)counts.notices_waiting);
-    json_key(&json, "fates");
-    json_object_begin(&json);
+    json_put_object(&json, "fates");
     for (size_t i = 0; i < FATE_COUNT; i++) {
         if (counts.fate[i]) {
             json_key_slice(&json, fate_table[i].word);
@@ -176,8 +175,7 @@ static void print_counts(struct playground *playground)
         }
     }
     json_end(&json);
-    json_key(&json, "notices_sent");
-    json_object_begin(&json);
+    json_put_object(&json, "notices_sent");
     for (size_t i = 0; i < FATE_COUNT; i++) {
         if (counts.notices_sent[i]) {
             json_key_slice(&json, fate_table[i].word);

@@ -310,8 +310,7 @@ static bool show(struct source_change *change, struct fault *why)
     }
     json_object_begin(&json);
     put_source(&json, &change->source);
-    json_key(&json, "warm_up");
-    json_array_begin(&json);
+    json_put_array(&json, "warm_up");
     for (size_t i = 0; i < count; i++)
         put_plan(&json, &plans[i]);
     json_end(&json);

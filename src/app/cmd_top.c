@@ -244,19 +244,13 @@ static void print_json(struct desk *desk, const struct sample *sample, const str
     json_object_begin(&json);
     json_put_time(&json, "at", world_wall(&desk->world));
     json_put_int(&json, "nodes", (int64_t)sample->board.node_count);
-    json_key(&json, "a_second");
-    json_object_begin(&json);
-    json_key(&json, "accepted");
-    json_double(&json, rates->accepted);
-    json_key(&json, "delivered");
-    json_double(&json, rates->delivered);
-    json_key(&json, "deferred");
-    json_double(&json, rates->deferred);
-    json_key(&json, "refused");
-    json_double(&json, rates->refused);
+    json_put_object(&json, "a_second");
+    json_put_double(&json, "accepted", rates->accepted);
+    json_put_double(&json, "delivered", rates->delivered);
+    json_put_double(&json, "deferred", rates->deferred);
+    json_put_double(&json, "refused", rates->refused);
     json_end(&json);
-    json_key(&json, "states");
-    json_object_begin(&json);
+    json_put_object(&json, "states");
     for (int state = 0; state < DELIVERY_STATE_COUNT; state++) {
         json_key_slice(&json, delivery_word((enum delivery_state)state));
         json_int(&json, sample->totals.states[state]);
@@ -264,8 +258,7 @@ static void print_json(struct desk *desk, const struct sample *sample, const str
     json_end(&json);
     json_put_int(&json, "lag", (int64_t)sample->lag);
     json_put_int(&json, "alarms", (int64_t)sample->alarm_count);
-    json_key(&json, "sites");
-    json_object_begin(&json);
+    json_put_object(&json, "sites");
     sites_json(&json, &sample->board, world_wall(&desk->world), &desk->arena);
     json_end(&json);
     json_end(&json);

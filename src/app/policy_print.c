@@ -58,8 +58,7 @@ static void policy_json(const struct policy *policy, bool wants_reasons)
     json_put_int(&json, "guard_share_percent", policy->guard.share_percent);
     json_put_int(&json, "classes", policy->class_count);
     if (wants_reasons) {
-        json_key(&json, "reasons");
-        json_object_begin(&json);
+        json_put_object(&json, "reasons");
         for (int reason = 0; reason < REASON_COUNT; reason++)
             row_json(&json, (enum reason)reason, &policy->reasons[reason]);
         json_end(&json);
@@ -153,8 +152,7 @@ void policy_print_rehearsal_json(const struct policy *policy, const struct rehea
     json_put_int(&json, "addresses", rehearsal->addresses);
     json_put_int(&json, "excluded_then", rehearsal->then);
     json_put_int(&json, "would_exclude", rehearsal->would);
-    json_key(&json, "reasons");
-    json_array_begin(&json);
+    json_put_array(&json, "reasons");
     for (int i = 0; i < REASON_COUNT; i++) {
         const struct rehearsal_reason *reason = &rehearsal->reasons[i];
         if (!reason->errors && !reason->then && !reason->would)

@@ -297,8 +297,7 @@ bool report_print(struct db *db, struct fault *why, const struct rules *rules, c
 
 static void json_states(struct json *json, const struct report_totals *totals)
 {
-    json_key(json, "counts");
-    json_object_begin(json);
+    json_put_object(json, "counts");
     for (int state = 0; state < DELIVERY_STATE_COUNT; state++) {
         json_key_slice(json, delivery_word((enum delivery_state)state));
         json_int(json, totals->states[state]);
@@ -325,15 +324,13 @@ bool report_json(struct db *db, struct fault *why, const struct rules *rules, co
     static const char *const engaged[ENGAGED_COUNT] = {"opens",      "opened",         "opens_proxy",  "opens_robot",
                                                        "clicks",     "clicked",        "clicks_robot", "downloads",
                                                        "downloaded", "downloads_robot"};
-    json_key(&json, "engaged");
-    json_object_begin(&json);
+    json_put_object(&json, "engaged");
     for (int what = 0; what < ENGAGED_COUNT; what++) {
         json_key_slice(&json, slice_str(engaged[what]));
         json_int(&json, numbers.engaged[what]);
     }
     json_end(&json);
-    json_key(&json, "receivers");
-    json_array_begin(&json);
+    json_put_array(&json, "receivers");
     for (size_t i = 0; i < numbers.domain_count; i++) {
         json_object_begin(&json);
         json_put_string(&json, "domain", numbers.domains[i].domain);
@@ -342,8 +339,7 @@ bool report_json(struct db *db, struct fault *why, const struct rules *rules, co
         json_end(&json);
     }
     json_end(&json);
-    json_key(&json, "reasons");
-    json_array_begin(&json);
+    json_put_array(&json, "reasons");
     for (size_t i = 0; i < numbers.reason_count; i++) {
         struct verdict verdict = verdict_of_reason(rules, &numbers.reasons[i]);
         json_object_begin(&json);
@@ -364,8 +360,7 @@ bool report_json(struct db *db, struct fault *why, const struct rules *rules, co
         json_end(&json);
     }
     json_end(&json);
-    json_key(&json, "left_out_by");
-    json_array_begin(&json);
+    json_put_array(&json, "left_out_by");
     for (size_t i = 0; i < numbers.left_count; i++) {
         json_object_begin(&json);
         json_put_string(&json, "why", numbers.left[i].why);

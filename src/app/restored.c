@@ -14,25 +14,17 @@ static const struct ledger_move to_held = {
 static bool owed_read(struct db *db, struct fault *why, unsigned bucket, uint64_t after, time_ms now,
                       struct arena *arena, struct ledger_move *moves, size_t *count)
 {
+    static const char sql[] =
+        LEDGER_EVENT_SQL("", "d.bucket = $1 AND d.id > $2 AND d.state IN (0, 1, 3, 4) ORDER BY d.id LIMIT $3");
     SCOPED(rows) rows = {0};
     *count = 0;
-    if (!db_query(
-            db, why, &rows,
-            "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id FROM delivery d JOIN lane l "
-            "ON l.id = d.lane_id WHERE d.bucket = $1 AND d.id > $2 AND d.state IN (0, 1, 3, 4) ORDER BY d.id "
-            "LIMIT $3",
-            VALUES(V_INT(bucket), V_INT((int64_t)after), V_INT(BATCH))))
+    if (!db_query(db, why, &rows, sql, VALUES(V_INT(bucket), V_INT((int64_t)after), V_INT(BATCH))))
         return false;
     while (*count < BATCH && rows_next(&rows)) {
         struct ledger_move *move = &moves[(*count)++];
         *move = to_held;
         move->event.at = move->due = now;
-        move->event.delivery_id = (uint64_t)rows_int(&rows, 0);
-        move->event.address = arena_copy(arena, rows_text(&rows, 1));
-        move->event.domain = arena_copy(arena, rows_text(&rows, 2));
-        move->event.campaign_id = (uint64_t)rows_int(&rows, 3);
-        move->event.contact_id = (uint64_t)rows_int(&rows, 4);
-        move->event.brand_id = (uint64_t)rows_int(&rows, 5);
+        ledger_event_read(&rows, arena, &move->event);
     }
     return rows_end(&rows);
 }

@@ -180,6 +180,15 @@ void json_raw(struct json *json, struct slice ready)
     buf_append(json->out, ready);
 }
 
+void json_put_words_of(struct json *json, struct slice key, struct slice ja, struct slice en)
+{
+    json_key_slice(json, key);
+    json_object_begin(json);
+    json_put_string(json, "ja", ja);
+    json_put_string(json, "en", en);
+    json_end(json);
+}
+
 void json_put_id_of(struct json *json, struct slice key, uint64_t id)
 {
     char text[24];

@@ -4,9 +4,7 @@
  * Strings that are not UTF-8 are repaired (U+FFFD). Line breaks are the caller's.
  *
  *     struct json json = {&out};
- *     json_object_begin(&json); json_key(&json, "file"); json_text(&json, file); json_end(&json);       ->
- * {"file":"..."}
- */
+ *     json_object_begin(&json); json_put_string(&json, "file", file); json_end(&json);     ->  {"file":"..."} */
 #ifndef TODOKE_BASE_JSON_H
 #define TODOKE_BASE_JSON_H
 
@@ -38,11 +36,19 @@ void json_raw(struct json *json, struct slice ready);
 #define json_put_string(json, key, value) (json_key((json), key), json_text((json), (value)))
 #define json_put_int(json, key, value)    (json_key((json), key), json_int((json), (value)))
 #define json_put_bool(json, key, value)   (json_key((json), key), json_bool((json), (value)))
+#define json_put_null(json, key)          (json_key((json), key), json_nothing(json))
+#define json_put_double(json, key, value) (json_key((json), key), json_double((json), (value)))
+/* A key whose object or array is begun; json_end ends it. */
+#define json_put_object(json, key) (json_key((json), key), json_object_begin(json))
+#define json_put_array(json, key)  (json_key((json), key), json_array_begin(json))
 
 void json_put_id_of(struct json *json, struct slice key, uint64_t id); /* decimal in a string; 0 becomes null */
 #define json_put_id(json, key, id) json_put_id_of((json), SLICE(key), (id))
 void json_put_time_of(struct json *json, struct slice key, time_ms at); /* RFC 3339; 0 becomes null */
 #define json_put_time(json, key, at) json_put_time_of((json), SLICE(key), (at))
+/* The same thing said in both languages: {"ja":...,"en":...} */
+void json_put_words_of(struct json *json, struct slice key, struct slice ja, struct slice en);
+#define json_put_words(json, key, ja, en) json_put_words_of((json), SLICE(key), (ja), (en))
 
 /* Only the escaped content of a string, without quotes. */
 void json_escape(struct buf *out, struct slice s);

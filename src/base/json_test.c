@@ -7,8 +7,7 @@ static void nested(void **state)
     struct json json = {&out};
     json_object_begin(&json);
     json_put_string(&json, "a", SLICE("x\"\\\n\x01"));
-    json_key(&json, "list");
-    json_array_begin(&json);
+    json_put_array(&json, "list");
     json_int(&json, -1);
     json_bool(&json, true);
     json_nothing(&json);
@@ -16,11 +15,16 @@ static void nested(void **state)
     json_end(&json);
     json_end(&json);
     json_put_int(&json, "n", 5);
-    json_key(&json, "d");
-    json_double(&json, 0.25);
+    json_put_double(&json, "d", 0.25);
+    json_put_object(&json, "o");
+    json_put_null(&json, "none");
+    json_put_words(&json, "said", SLICE("宛先"), SLICE("address"));
     json_end(&json);
-    assert_slice("nested", buf_slice(&out),
-                 SLICE("{\"a\":\"x\\\"\\\\\\n\\u0001\",\"list\":[-1,true,null,{}],\"n\":5,\"d\":0.25}"));
+    json_end(&json);
+    assert_slice(
+        "nested", buf_slice(&out),
+        SLICE("{\"a\":\"x\\\"\\\\\\n\\u0001\",\"list\":[-1,true,null,{}],\"n\":5,\"d\":0.25,\"o\":{\"none\":null,"
+              "\"said\":{\"ja\":\"宛先\",\"en\":\"address\"}}}"));
 }
 
 static void bad_bytes_are_repaired(void **state)

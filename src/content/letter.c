@@ -39,8 +39,7 @@ void letter_write(const struct letter *letter, struct buf *out)
     if (letter->wants_unsubscribe)
         json_put_bool(&json, "unsubscribe", true);
     if (source->header_count) {
-        json_key(&json, "headers");
-        json_array_begin(&json);
+        json_put_array(&json, "headers");
         for (size_t i = 0; i < source->header_count; i++) {
             json_text(&json, source->headers[i].name);
             json_text(&json, source->headers[i].value);
@@ -48,8 +47,7 @@ void letter_write(const struct letter *letter, struct buf *out)
         json_end(&json);
     }
     if (source->file_count) {
-        json_key(&json, "files");
-        json_array_begin(&json);
+        json_put_array(&json, "files");
         for (size_t i = 0; i < source->file_count; i++) {
             SCOPED(buf) bytes = BUF(CONTENT_FILES_BYTES_MAX * 2);
             base64_encode(&bytes, source->files[i].bytes);
@@ -63,8 +61,7 @@ void letter_write(const struct letter *letter, struct buf *out)
         json_end(&json);
     }
     if (source->link_count) {
-        json_key(&json, "links");
-        json_array_begin(&json);
+        json_put_array(&json, "links");
         for (size_t i = 0; i < source->link_count; i++) {
             json_object_begin(&json);
             json_put_id(&json, "id", source->links[i].file_id);

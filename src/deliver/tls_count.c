@@ -160,34 +160,29 @@ static void policy_put(struct json *json, const struct tls_row *rows, size_t cou
     for (size_t i = 0; i < count; i++)
         *(slice_equal(rows[i].result, SLICE("success")) ? &good : &bad) += rows[i].n;
     json_object_begin(json);
-    json_key(json, "policy");
-    json_object_begin(json);
+    json_put_object(json, "policy");
     json_put_string(json, "policy-type", rows[0].policy);
     if (rows[0].policy_text.len) {
-        json_key(json, "policy-string");
-        json_array_begin(json);
+        json_put_array(json, "policy-string");
         lines_put(json, rows[0].policy_text);
         json_end(json);
     }
     json_put_string(json, "policy-domain", rows[0].domain);
     if (slice_equal(rows[0].policy, SLICE("sts"))) {
         struct slice text = rows[0].policy_text, line;
-        json_key(json, "mx-host");
-        json_array_begin(json);
+        json_put_array(json, "mx-host");
         while (slice_line(&text, &line))
             if (slice_starts(line, SLICE("mx:")))
                 json_text(json, slice_trim(slice_from(line, 3)));
         json_end(json);
     }
     json_end(json);
-    json_key(json, "summary");
-    json_object_begin(json);
+    json_put_object(json, "summary");
     json_put_int(json, "total-successful-session-count", good);
     json_put_int(json, "total-failure-session-count", bad);
     json_end(json);
     if (bad) {
-        json_key(json, "failure-details");
-        json_array_begin(json);
+        json_put_array(json, "failure-details");
         for (size_t i = 0; i < count; i++) {
             if (slice_equal(rows[i].result, SLICE("success")))
                 continue;
@@ -217,16 +212,14 @@ static void report_put(struct buf *out, const struct tls_report_from *from, cons
     struct arena arena = {0};
     json_object_begin(&json);
     json_put_string(&json, "organization-name", from->organization);
-    json_key(&json, "date-range");
-    json_object_begin(&json);
+    json_put_object(&json, "date-range");
     json_put_string(&json, "start-datetime", arena_printf(&arena, "%.*sT00:00:00Z", SLICE_ARG(from->day)));
     json_put_string(&json, "end-datetime", arena_printf(&arena, "%.*sT23:59:59Z", SLICE_ARG(from->day)));
     json_end(&json);
     json_put_string(&json, "contact-info", from->contact);
     json_put_string(&json, "report-id",
                     arena_printf(&arena, "%.*sT00:00:00Z_%.*s", SLICE_ARG(from->day), SLICE_ARG(rows[0].domain)));
-    json_key(&json, "policies");
-    json_array_begin(&json);
+    json_put_array(&json, "policies");
     for (size_t at = 0, end; at < count; at = end) {
         for (end = at + 1; end < count && slice_equal(rows[end].policy, rows[at].policy); end++)
             ;

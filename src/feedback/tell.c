@@ -15,19 +15,16 @@ static void count_put(struct json *json, const char *key, uint64_t value)
 
 static void metadata_tell(const struct feedback *f, struct json *json)
 {
-    json_key(json, "report_metadata");
-    json_object_begin(json);
+    json_put_object(json, "report_metadata");
     word_put(json, "org_name", f->org);
     word_put(json, "email", f->email);
     word_put(json, "extra_contact_info", f->contact);
     word_put(json, "report_id", f->report_id);
-    json_key(json, "date_range");
-    json_object_begin(json);
+    json_put_object(json, "date_range");
     json_put_int(json, "begin", f->begin);
     json_put_int(json, "end", f->end);
     json_end(json);
-    json_key(json, "errors");
-    json_array_begin(json);
+    json_put_array(json, "errors");
     for (unsigned i = 0; i < f->error_count; i++)
         json_text(json, f->errors[i]);
     json_end(json);
@@ -57,13 +54,11 @@ static void row_tell(const struct dmarc_row *row, struct json *json)
     json_object_begin(json);
     word_put(json, "source_ip", row->source_ip);
     count_put(json, "count", row->count);
-    json_key(json, "policy_evaluated");
-    json_object_begin(json);
+    json_put_object(json, "policy_evaluated");
     word_put(json, "disposition", row->disposition);
     word_put(json, "dkim", row->dkim);
     word_put(json, "spf", row->spf);
-    json_key(json, "reasons");
-    json_array_begin(json);
+    json_put_array(json, "reasons");
     for (unsigned i = 0; i < row->override_count; i++) {
         json_object_begin(json);
         word_put(json, "type", row->overrides[i].type);
@@ -72,14 +67,12 @@ static void row_tell(const struct dmarc_row *row, struct json *json)
     }
     json_end(json);
     json_end(json);
-    json_key(json, "identifiers");
-    json_object_begin(json);
+    json_put_object(json, "identifiers");
     word_put(json, "header_from", row->header_from);
     word_put(json, "envelope_from", row->envelope_from);
     word_put(json, "envelope_to", row->envelope_to);
     json_end(json);
-    json_key(json, "auth_results");
-    json_object_begin(json);
+    json_put_object(json, "auth_results");
     json_key(json, "dkim");
     auth_tell(row->dkim_results, row->dkim_count, true, json);
     json_key(json, "spf");
@@ -94,8 +87,7 @@ static void dmarc_tell(const struct feedback *f, struct json *json)
     word_put(json, "version", f->version);
     word_put(json, "namespace", f->space);
     metadata_tell(f, json);
-    json_key(json, "policy_published");
-    json_object_begin(json);
+    json_put_object(json, "policy_published");
     word_put(json, "domain", p->domain);
     word_put(json, "discovery_method", p->discovery_method);
     word_put(json, "adkim", p->adkim);
@@ -107,8 +99,7 @@ static void dmarc_tell(const struct feedback *f, struct json *json)
     word_put(json, "fo", p->fo);
     word_put(json, "testing", p->testing);
     json_end(json);
-    json_key(json, "records");
-    json_array_begin(json);
+    json_put_array(json, "records");
     for (unsigned i = 0; i < f->row_count; i++)
         row_tell(&f->rows[i], json);
     json_end(json);
@@ -131,22 +122,19 @@ static void failure_tell(const struct tls_failure *failure, struct json *json)
 static void tls_tell(const struct feedback *f, struct json *json)
 {
     metadata_tell(f, json);
-    json_key(json, "policies");
-    json_array_begin(json);
+    json_put_array(json, "policies");
     for (unsigned i = 0; i < f->policy_count; i++) {
         const struct tls_policy_said *p = &f->policies[i];
         json_object_begin(json);
         word_put(json, "policy_type", p->type);
         word_put(json, "policy_domain", p->domain);
-        json_key(json, "mx_host");
-        json_array_begin(json);
+        json_put_array(json, "mx_host");
         for (unsigned k = 0; k < p->mx_count; k++)
             json_text(json, p->mx[k]);
         json_end(json);
         count_put(json, "total_successful_session_count", p->succeeded);
         count_put(json, "total_failure_session_count", p->failed);
-        json_key(json, "failure_details");
-        json_array_begin(json);
+        json_put_array(json, "failure_details");
         for (unsigned k = 0; k < p->failure_count; k++)
             failure_tell(&p->failures[k], json);
         json_end(json);
@@ -158,8 +146,7 @@ static void tls_tell(const struct feedback *f, struct json *json)
 /* "Original-Mail-From" as original_mail_from; a field that comes again is put behind a comma. */
 static void fields_tell(const struct feedback *f, struct json *json)
 {
-    json_key(json, "fields");
-    json_object_begin(json);
+    json_put_object(json, "fields");
     SCOPED(buf) name = BUF(256), value = BUF(FEEDBACK_FIELDS_MAX * (FEEDBACK_TEXT_MAX + 2));
     for (unsigned i = 0; i < f->field_count; i++) {
         bool is_again = false;
@@ -196,8 +183,7 @@ static void arf_tell(const struct feedback *f, struct json *json)
     word_put(json, "original_mail_from", feedback_field(f, SLICE("Original-Mail-From")));
     word_put(json, "original_rcpt_to", feedback_field(f, SLICE("Original-Rcpt-To")));
     fields_tell(f, json);
-    json_key(json, "original");
-    json_object_begin(json);
+    json_put_object(json, "original");
     word_put(json, "from", f->original_from);
     word_put(json, "to", f->original_to);
     word_put(json, "subject", f->original_subject);

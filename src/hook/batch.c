@@ -16,8 +16,7 @@ static void head_write(struct json *json, struct slice type, time_ms at)
     json_object_begin(json);
     json_put_string(json, "type", type);
     json_put_time(json, "timestamp", at);
-    json_key(json, "data");
-    json_object_begin(json);
+    json_put_object(json, "data");
 }
 
 bool batch_write(struct db *db, struct fault *why, const struct hook *hook, struct buf *body, unsigned *events)
@@ -29,8 +28,7 @@ bool batch_write(struct db *db, struct fault *why, const struct hook *hook, stru
     size_t count;
     bool has_more = true;
     head_write(&json, SLICE("todoke.events"), hook->batch_at);
-    json_key(&json, "events");
-    json_array_begin(&json);
+    json_put_array(&json, "events");
     *events = 0;
     while (has_more) {
         if (!event_page_next(db, &wish, &brands, &hook->batch_end, HOOK_BATCH_MOST, event_take, &json, &count,

@@ -234,8 +234,7 @@ void hook_write(struct json *json, const struct hook *hook)
     json_put_id(json, "id", hook->id);
     json_put_id(json, "brand_id", hook->brand_id);
     json_put_string(json, "url", slice_str(hook->url));
-    json_key(json, "kinds");
-    json_array_begin(json);
+    json_put_array(json, "kinds");
     for (int kind = 1; kind < EVENT_KIND_END; kind++)
         if (hook->kinds & EVENT_BIT(kind))
             json_text(json, event_word((enum event_kind)kind));

@@ -69,6 +69,13 @@ struct ledger_move {
     bool is_doubted;    /* out: the site guard holds it; the event says so now */
     struct verdict as_said; /* out: the verdict of a doubted one */
 };
+/* A query for moves, of a delivery d in its lane l (more: columns behind these, with a comma); and the event's part of
+ * a move read from its row, texts in the arena. */
+#define LEDGER_EVENT_SQL(more, where)                                                                                  \
+    "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id" more                                   \
+    " FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE " where
+void ledger_event_read(const struct rows *rows, struct arena *arena, struct event *event);
+
 /* Move deliveries, each with its event, its exclusion or its strike. */
 NODISCARD bool ledger_settle(const struct ledger *ledger, struct db *db, struct fault *why, struct ledger_move *moves,
                              size_t count);

@@ -8,7 +8,19 @@
 #include "base/id.h"
 #include "queue/lane_pin.h"
 
-/* The rows of a query that begins with ROW_COLUMNS as moves; the texts in the arena. */
+void ledger_event_read(const struct rows *rows, struct arena *arena, struct event *event)
+{
+    event->delivery_id = (uint64_t)rows_int(rows, 0);
+    event->address = arena_copy(arena, rows_text(rows, 1));
+    event->domain = arena_copy(arena, rows_text(rows, 2));
+    event->campaign_id = (uint64_t)rows_int(rows, 3);
+    event->contact_id = (uint64_t)rows_int(rows, 4);
+    event->brand_id = (uint64_t)rows_int(rows, 5);
+}
+
+enum { BATCH = 500 };
+
+/* The rows of a LEDGER_EVENT_SQL as moves; the texts in the arena. */
 static bool moves_of_query(struct db *db, struct fault *why, const char *sql, const struct value *values,
                            size_t value_count, size_t most, const struct ledger_move *like, struct arena *arena,
                            struct ledger_move **moves, size_t *count)
@@ -21,20 +33,10 @@ static bool moves_of_query(struct db *db, struct fault *why, const char *sql, co
     while (*count < most && rows_next(&rows)) {
         struct ledger_move *move = &(*moves)[(*count)++];
         *move = *like;
-        move->event.delivery_id = (uint64_t)rows_int(&rows, 0);
-        move->event.address = arena_copy(arena, rows_text(&rows, 1));
-        move->event.domain = arena_copy(arena, rows_text(&rows, 2));
-        move->event.campaign_id = (uint64_t)rows_int(&rows, 3);
-        move->event.contact_id = (uint64_t)rows_int(&rows, 4);
-        move->event.brand_id = (uint64_t)rows_int(&rows, 5);
+        ledger_event_read(&rows, arena, &move->event);
     }
     return rows_end(&rows);
 }
-
-#define ROW_COLUMNS                                                                                                    \
-    "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id FROM delivery d JOIN lane l ON l.id = " \
-    "d.lane_id "
-enum { BATCH = 500 };
 
 static int64_t count_moved(const struct ledger_move *moves, size_t count)
 {
@@ -49,13 +51,12 @@ static bool recover_bucket(const struct ledger *ledger, struct db *db, struct fa
                            const struct ledger_move *like, int64_t *count)
 {
     /* in the order of delivery_apart, so that SQLite takes it: the whole bucket is long */
-    const char *sql = of_ours ? ROW_COLUMNS
-                          "WHERE d.bucket = $1 AND ((28 >> d.state) & 1) = 1 AND d.state = 3 AND d.node = $3 ORDER BY "
-                          "d.due_ms LIMIT $2"
-                              : ROW_COLUMNS
-                          "WHERE d.bucket = $1 AND ((28 >> d.state) & 1) = 1 AND d.state = 3 AND d.node <> $3 AND NOT "
-                          "EXISTS (SELECT 1 FROM node n WHERE n.node = d.node AND n.until_ms > 0) ORDER BY "
-                          "d.due_ms LIMIT $2";
+    const char *sql =
+        of_ours ? LEDGER_EVENT_SQL("", "d.bucket = $1 AND ((28 >> d.state) & 1) = 1 AND d.state = 3 AND d.node = $3 "
+                                       "ORDER BY d.due_ms LIMIT $2")
+                : LEDGER_EVENT_SQL("", "d.bucket = $1 AND ((28 >> d.state) & 1) = 1 AND d.state = 3 AND d.node <> $3 "
+                                       "AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node = d.node AND n.until_ms > 0) "
+                                       "ORDER BY d.due_ms LIMIT $2");
     for (int64_t moved = BATCH; moved == BATCH;) {
         SCOPED(arena) arena = {0};
         struct ledger_move *moves;
@@ -117,26 +118,19 @@ static bool doubtful_of_bucket(struct db *db, struct fault *why, unsigned bucket
                                const struct ledger_move *like, struct arena *arena, struct ledger_move *moves,
                                struct ledger_released *released, size_t *count)
 {
+    static const char sql[] =
+        LEDGER_EVENT_SQL(", l.id, l.priority, l.waives_tls, l.source_id, (SELECT s.id FROM source s WHERE s.id = "
+                         "d.source_id AND s.node <> 0)",
+                         "d.bucket = $1 AND ((28 >> d.state) & 1) = 1 AND d.state = 4 AND d.due_ms <= $2 AND NOT "
+                         "EXISTS (SELECT 1 FROM brand b WHERE b.id = d.brand_id AND b.in_doubt = 'hold') ORDER BY "
+                         "d.due_ms LIMIT $3");
     SCOPED(rows) rows = {0};
-    if (!db_query(
-            db, why, &rows,
-            "SELECT d.id, d.address, l.domain, d.campaign_id, d.contact_id, d.brand_id, l.id, l.priority, "
-            "l.waives_tls, l.source_id, (SELECT s.id FROM source s WHERE s.id = d.source_id AND s.node <> 0) FROM "
-            "delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND ((28 >> d.state) & 1) = 1 "
-            "AND d.state "
-            "= 4 AND d.due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM brand b WHERE b.id = d.brand_id AND b.in_doubt "
-            "= 'hold') ORDER BY d.due_ms LIMIT $3",
-            VALUES(V_INT(bucket), V_INT(now), V_INT((int64_t)(most - *count)))))
+    if (!db_query(db, why, &rows, sql, VALUES(V_INT(bucket), V_INT(now), V_INT((int64_t)(most - *count)))))
         return false;
     for (; *count < most && rows_next(&rows); ++*count) {
         struct event *event = &moves[*count].event;
         moves[*count] = *like;
-        event->delivery_id = (uint64_t)rows_int(&rows, 0);
-        event->address = arena_copy(arena, rows_text(&rows, 1));
-        event->domain = arena_copy(arena, rows_text(&rows, 2));
-        event->campaign_id = (uint64_t)rows_int(&rows, 3);
-        event->contact_id = (uint64_t)rows_int(&rows, 4);
-        event->brand_id = (uint64_t)rows_int(&rows, 5);
+        ledger_event_read(&rows, arena, event);
         released[*count] = (struct ledger_released){
             .lane = {.id = (uint64_t)rows_int(&rows, 6),
                      .brand_id = event->brand_id,
@@ -230,7 +224,7 @@ bool ledger_cancel_campaign(const struct ledger *ledger, struct db *db, struct f
     struct ledger_move *moves;
     size_t batch;
     if (!moves_of_query(
-            db, why, ROW_COLUMNS "WHERE d.bucket = $1 AND d.campaign_id = $2 AND d.state IN (0, 1, 2, 4) LIMIT $3",
+            db, why, LEDGER_EVENT_SQL("", "d.bucket = $1 AND d.campaign_id = $2 AND d.state IN (0, 1, 2, 4) LIMIT $3"),
             VALUES(V_INT(bucket), V_INT((int64_t)campaign_id), V_INT(BATCH)), BATCH, &like, &arena, &moves, &batch) ||
         !ledger_settle(ledger, db, why, moves, batch))
         return false;

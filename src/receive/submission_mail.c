@@ -57,8 +57,7 @@ static struct slice envelope_write(const struct client *client, struct arena *ar
     json_object_begin(&json);
     json_put_string(&json, "envid", client->envid);
     json_put_string(&json, "ret", client->ret_full ? SLICE("full") : client->ret_headers ? SLICE("hdrs") : SLICE(""));
-    json_key(&json, "to");
-    json_object_begin(&json);
+    json_put_object(&json, "to");
     for (size_t i = 0; i < client->count; i++) {
         const struct wanted *to = &client->recipients[i];
         if (!to->notify && !to->orcpt.len)

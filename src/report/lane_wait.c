@@ -254,32 +254,20 @@ struct slice lane_wait_text(const struct lane_wait *lane, time_ms now, enum lang
                         SLICE_ARG(retry_text(lane, lang, arena)));
 }
 
-static void put_id(struct json *json, const char *key, uint64_t id, struct arena *arena)
-{
-    json_key_slice(json, slice_str(key));
-    if (id)
-        json_text(json, arena_printf(arena, "%llu", (unsigned long long)id));
-    else
-        json_nothing(json);
-}
-
 void lane_wait_json(struct json *json, const struct lane_wait *lane, time_ms now, struct arena *arena)
 {
     json_object_begin(json);
     json_put_string(json, "domain", lane->domain);
-    put_id(json, "brand_id", lane->brand_id, arena);
+    json_put_id(json, "brand_id", lane->brand_id);
     json_put_string(json, "brand", lane->brand);
-    put_id(json, "campaign_id", lane->campaign_id, arena);
+    json_put_id(json, "campaign_id", lane->campaign_id);
     json_put_string(json, "campaign", lane->campaign);
     json_put_int(json, "owed", lane->owed);
     json_put_int(json, "due", lane->due_now);
     json_put_time(json, "next_due_at", lane->next);
     json_put_time(json, "last_due_at", lane->last);
     json_put_string(json, "hold", hold_story_plain(&lane->hold, arena));
-    json_key(json, "waits_for");
-    json_object_begin(json);
-    json_put_string(json, "ja", lane_wait_text(lane, now, LANG_JA, arena));
-    json_put_string(json, "en", lane_wait_text(lane, now, LANG_EN, arena));
-    json_end(json);
+    json_put_words(json, "waits_for", lane_wait_text(lane, now, LANG_JA, arena),
+                   lane_wait_text(lane, now, LANG_EN, arena));
     json_end(json);
 }

@@ -3,33 +3,18 @@
 
 #include <stdlib.h>
 
-static void put_both(struct json *json, struct slice key, struct slice ja, struct slice en)
-{
-    json_key_slice(json, key);
-    json_object_begin(json);
-    json_put_string(json, "ja", ja);
-    json_put_string(json, "en", en);
-    json_end(json);
-}
-
-static void put_number(struct json *json, struct slice key, double number)
-{
-    json_key_slice(json, key);
-    json_double(json, number);
-}
-
 static void binding_json(struct json *json, const struct board_way *way, time_ms now, struct arena *arena)
 {
     json_object_begin(json);
     json_put_string(json, "limit", way->binding);
-    put_number(json, SLICE("value"), way->binding_value);
+    json_put_double(json, "value", way->binding_value);
     json_put_time(json, "since", way->binding_since);
     json_put_time(json, "until", way->binding_until);
     json_put_string(json, "reaction", way->reaction);
     json_put_string(json, "file", way->file);
     json_put_int(json, "line", way->line);
-    put_both(json, SLICE("text"), way_binding_text(way, now, LANG_JA, arena),
-             way_binding_text(way, now, LANG_EN, arena));
+    json_put_words(json, "text", way_binding_text(way, now, LANG_JA, arena),
+                   way_binding_text(way, now, LANG_EN, arena));
     json_end(json);
 }
 
@@ -41,8 +26,8 @@ static void lowered_json(struct json *json, const struct board_way *way)
     json_put_string(json, "by", way->lowered_by);
     json_put_time(json, "at", way->lowered_at);
     json_put_int(json, "times", way->lowered_times);
-    put_number(json, SLICE("from"), way->lowered_from);
-    put_number(json, SLICE("to"), way->lowered_to);
+    json_put_double(json, "from", way->lowered_from);
+    json_put_double(json, "to", way->lowered_to);
     json_put_string(json, "words", way->lowered_words);
     json_end(json);
 }
@@ -54,20 +39,18 @@ void way_json(struct json *json, const struct board_way *way, time_ms now, struc
     json_put_string(json, "source", way->source);
     json_put_string(json, "pool", way->pool);
     json_put_bool(json, "is_usable", way->is_usable != 0);
-    json_key(json, "connections");
-    json_object_begin(json);
+    json_put_object(json, "connections");
     json_put_int(json, "open", way->connections);
     json_put_int(json, "talking", way->talking);
     json_put_int(json, "allowed", way->connections_allowed);
     json_put_int(json, "rule", way->connections_rule);
     json_end(json);
-    json_key(json, "rate");
-    json_object_begin(json);
-    put_number(json, SLICE("now"), way->rate_now);
-    put_number(json, SLICE("allowed"), way->rate_allowed);
-    put_number(json, SLICE("rule"), way->rate_rule);
-    put_number(json, SLICE("own"), way->rate_own);
-    put_number(json, SLICE("refused_at"), way->rate_limit);
+    json_put_object(json, "rate");
+    json_put_double(json, "now", way->rate_now);
+    json_put_double(json, "allowed", way->rate_allowed);
+    json_put_double(json, "rule", way->rate_rule);
+    json_put_double(json, "own", way->rate_own);
+    json_put_double(json, "refused_at", way->rate_limit);
     json_end(json);
     json_put_int(json, "in_memory", way->in_memory);
     json_put_int(json, "sent", way->sent);
@@ -123,8 +106,7 @@ static void owed_json(struct json *json, const struct site_story *story)
 
 static void lanes_json(struct json *json, const struct site_story *story, struct arena *arena)
 {
-    json_key(json, "lanes");
-    json_array_begin(json);
+    json_put_array(json, "lanes");
     for (size_t i = 0; i < story->lane_count; i++)
         lane_wait_json(json, &story->lanes[i], story->now, arena);
     json_end(json);
@@ -133,8 +115,7 @@ static void lanes_json(struct json *json, const struct site_story *story, struct
 
 static void waiting_json(struct json *json, const struct site_story *story)
 {
-    json_key(json, "retries");
-    json_array_begin(json);
+    json_put_array(json, "retries");
     for (size_t i = 0; i < story->retry_count; i++) {
         json_object_begin(json);
         json_put_string(json, "reason", reason_word(story->retries[i].reason));
@@ -142,8 +123,7 @@ static void waiting_json(struct json *json, const struct site_story *story)
         json_end(json);
     }
     json_end(json);
-    json_key(json, "replies");
-    json_array_begin(json);
+    json_put_array(json, "replies");
     for (size_t i = 0; i < story->reply_count; i++) {
         json_object_begin(json);
         json_put_string(json, "words", story->replies[i].words);
@@ -153,8 +133,7 @@ static void waiting_json(struct json *json, const struct site_story *story)
         json_end(json);
     }
     json_end(json);
-    json_key(json, "holds");
-    json_array_begin(json);
+    json_put_array(json, "holds");
     for (size_t i = 0; i < story->hold_count; i++) {
         json_object_begin(json);
         json_put_string(json, "domain", story->holds[i].name);
@@ -163,8 +142,7 @@ static void waiting_json(struct json *json, const struct site_story *story)
         json_end(json);
     }
     json_end(json);
-    json_key(json, "warm_ups");
-    json_array_begin(json);
+    json_put_array(json, "warm_ups");
     for (size_t i = 0; i < story->plan_count; i++) {
         json_object_begin(json);
         json_put_string(json, "source", story->plans[i].source);
@@ -180,8 +158,7 @@ static void waiting_json(struct json *json, const struct site_story *story)
 static void suspensions_json(struct json *json, const struct site_story *story, struct arena *arena)
 {
     const struct queue_order *resumed = story->order && story->order->verb == ORDER_RESUME ? story->order : NULL;
-    json_key(json, "suspensions");
-    json_array_begin(json);
+    json_put_array(json, "suspensions");
     for (size_t i = 0; i < story->suspension_count; i++) {
         const struct suspension *suspension = &story->suspensions[i];
         json_object_begin(json);
@@ -190,8 +167,8 @@ static void suspensions_json(struct json *json, const struct site_story *story, 
         json_put_time(json, "until", suspension->until);
         json_put_string(json, "who", suspension->who);
         json_put_string(json, "why", suspension->why);
-        put_both(json, SLICE("text"), suspension_text(suspension, LANG_JA, arena),
-                 suspension_text(suspension, LANG_EN, arena));
+        json_put_words(json, "text", suspension_text(suspension, LANG_JA, arena),
+                       suspension_text(suspension, LANG_EN, arena));
         json_end(json);
     }
     json_end(json);
@@ -209,15 +186,14 @@ static void suspensions_json(struct json *json, const struct site_story *story, 
 
 static void stand_ins_json(struct json *json, const struct site_story *story, struct arena *arena)
 {
-    json_key(json, "stand_ins");
-    json_array_begin(json);
+    json_put_array(json, "stand_ins");
     for (size_t i = 0; i < story->stand_in_count; i++) {
         const struct story_stand_in *stand_in = &story->stand_ins[i];
         json_object_begin(json);
         json_put_string(json, "pool", stand_in->pool);
         json_put_string(json, "by", stand_in->by);
         json_put_bool(json, "is_used_up", stand_in->is_capped);
-        put_both(json, SLICE("text"), stand_in_text(stand_in, LANG_JA, arena), stand_in_text(stand_in, LANG_EN, arena));
+        json_put_words(json, "text", stand_in_text(stand_in, LANG_JA, arena), stand_in_text(stand_in, LANG_EN, arena));
         json_end(json);
     }
     json_end(json);
@@ -240,8 +216,7 @@ void site_story_json(struct json *json, const struct site_story *story, struct a
         json_nothing(json);
     json_key(json, "route");
     route_json(json, route);
-    json_key(json, "domains");
-    json_array_begin(json);
+    json_put_array(json, "domains");
     for (size_t i = 0; i < story->domain_count && i < STORY_DOMAINS_SHOWN; i++)
         json_text(json, story->domains[i]);
     json_end(json);
@@ -249,28 +224,26 @@ void site_story_json(struct json *json, const struct site_story *story, struct a
     json_key(json, "owed");
     owed_json(json, story);
     json_put_int(json, "held_by_guard", story->guarded);
-    put_both(json, SLICE("waits_for"), site_story_waits_text(story, LANG_JA, arena),
-             site_story_waits_text(story, LANG_EN, arena));
+    json_put_words(json, "waits_for", site_story_waits_text(story, LANG_JA, arena),
+                   site_story_waits_text(story, LANG_EN, arena));
     lanes_json(json, story, arena);
     waiting_json(json, story);
     stand_ins_json(json, story, arena);
     suspensions_json(json, story, arena);
-    json_key(json, "ways");
-    json_array_begin(json);
+    json_put_array(json, "ways");
     for (size_t i = 0; i < story->way_count; i++)
         way_json(json, story->ways[i], story->now, arena);
     json_end(json);
-    json_key(json, "done");
-    json_object_begin(json);
+    json_put_object(json, "done");
     json_put_time(json, "at", story->done_at);
-    put_number(json, SLICE("rate"), story->rate);
+    json_put_double(json, "rate", story->rate);
     json_put_bool(json, "is_measured", story->is_rate_measured);
     json_put_int(json, "held", story->held);
     json_put_int(json, "without_way", story->stuck);
     json_put_time(json, "next_retry_at", story->next_retry);
     json_put_time(json, "last_retry_at", story->last_retry);
-    put_both(json, SLICE("text"), site_story_done_text(story, LANG_JA, arena),
-             site_story_done_text(story, LANG_EN, arena));
+    json_put_words(json, "text", site_story_done_text(story, LANG_JA, arena),
+                   site_story_done_text(story, LANG_EN, arena));
     json_end(json);
     json_end(json);
 }
@@ -325,19 +298,17 @@ void sites_json(struct json *json, const struct board *board, time_ms now, struc
     struct busy_site *sites;
     size_t count;
     sites_busy(board, arena, &sites, &count);
-    json_key(json, "items");
-    json_array_begin(json);
+    json_put_array(json, "items");
     for (size_t i = 0; i < count; i++) {
         json_object_begin(json);
         json_put_string(json, "site", sites[i].best->site);
         json_put_string(json, "label", sites[i].best->label);
-        put_number(json, SLICE("rate"), sites[i].rate);
+        json_put_double(json, "rate", sites[i].rate);
         json_put_int(json, "connections", sites[i].connections);
         json_put_int(json, "in_memory", sites[i].in_memory);
         json_key(json, "binds");
         binding_json(json, sites[i].best, now, arena);
-        json_key(json, "ways");
-        json_array_begin(json);
+        json_put_array(json, "ways");
         for (size_t w = 0; w < sites[i].way_count; w++)
             way_json(json, sites[i].ways[w], now, arena);
         json_end(json);

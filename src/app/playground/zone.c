@@ -13,8 +13,7 @@ static void put_list(struct json *json, const char *type, struct slice value)
 
 static void put_mx(struct json *json, struct slice host)
 {
-    json_key(json, "MX");
-    json_array_begin(json);
+    json_put_array(json, "MX");
     json_array_begin(json);
     json_int(json, slice_is_empty(host) ? 0 : 10);
     json_text(json, host);
