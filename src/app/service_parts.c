@@ -9,6 +9,12 @@
 
 enum { JST_OFFSET_MIN = 540 /* Date headers speak the time of Japan */ };
 
+/* Whoever gives a mail less time than this means it: campaigns of commands have it, whatever the setting is. */
+static time_ms house_time(const struct config *config)
+{
+    return config->expires_after.duration < DAYS_MS(5) ? config->expires_after.duration : DAYS_MS(5);
+}
+
 /* ── what moves mail ── */
 
 void service_submitted(void *owner, const struct submit_news *news, size_t count)
@@ -58,7 +64,7 @@ bool service_engine_begin(struct service *service, struct fault *why)
         .own_address_count = service->own_address_count,
         .ehlo_name = slice_str(service->ehlo_name),
         .retry = {.scale = options->retry_scale},
-        .expires_after = options->config->expires_after.duration,
+        .expires_after = house_time(options->config),
         .in_doubt_wait = options->config->in_doubt_wait.duration,
         .source_wait = options->config->in_doubt_source_wait.duration,
         .workers = (unsigned)options->config->workers.number,

@@ -237,7 +237,20 @@ void dispatcher_control(struct engine *engine, enum dispatcher_control what)
 bool engine_doubts_clock(const struct engine *engine, time_ms now_monotonic)
 {
     time_ms moved = world_wall(engine->options.world) - now_monotonic - atomic_load(&engine->clock_lead);
-    return moved > CLOCK_STEP_MS || moved < -CLOCK_STEP_MS || now_monotonic < atomic_load(&engine->clock_doubted_until);
+    return moved > CLOCK_STEP_MS || moved < -CLOCK_STEP_MS ||
+           now_monotonic < atomic_load(&engine->clock_doubted_until) || atomic_load(&engine->clock_differs);
+}
+
+void engine_clock_compared(struct engine *engine, time_ms ahead)
+{
+    bool differs = ahead > CLOCK_STEP_MS || ahead < -CLOCK_STEP_MS;
+    if (atomic_exchange(&engine->clock_differs, differs) == differs)
+        return;
+    if (differs)
+        log_warn("deliver", "our clock is %lld s %s the database's: nobody is given up by it until they agree",
+                 (long long)((ahead < 0 ? -ahead : ahead) / 1000), ahead < 0 ? "behind" : "ahead of");
+    else
+        log_info("deliver", "our clock and the database's agree again");
 }
 
 /* Somebody has set the clock. Were it believed at once, all that is deferred might expire in one night. */

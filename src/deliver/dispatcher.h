@@ -66,6 +66,8 @@ void dispatcher_stop_claiming(struct engine *engine);
 void dispatcher_stop(struct engine *engine);
 /* Has the wall clock jumped, now or lately? From any thread. */
 bool engine_doubts_clock(const struct engine *engine, time_ms now_monotonic);
+/* So far ours is ahead of the database's, as of the last keep. From the writer's thread. */
+void engine_clock_compared(struct engine *engine, time_ms ahead);
 void dispatcher_home(struct engine *engine, struct mail_item *recipients); /* oldest first */
 void dispatcher_read_lanes(struct dispatcher *dispatcher);
 void dispatcher_read_holds(struct dispatcher *dispatcher);

@@ -52,6 +52,7 @@ struct engine {
     /* The wall clock's lead on the monotonic one, as last looked at; and until when nobody is given up by it, because
      * it has jumped (F8) */
     _Atomic time_ms clock_lead, clock_doubted_until;
+    _Atomic bool clock_differs; /* from the database's, by which all nodes agree */
     time_ms
         limits_from; /* monotonic: an earlier run may have used all that rates allow until then; 0: there was none */
     time_ms drain_ms;

@@ -315,6 +315,36 @@ static void whoever_names_an_end_means_it(void **state)
     leave(fixture);
 }
 
+static time_ms wall_ahead(const struct world *world)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (time_ms)now.tv_sec * 1000 + now.tv_nsec / 1000000 + HOURS_MS(2);
+}
+
+/* F8: a node whose clock is not the others' gives nobody up by it; the database's is the one that all have */
+static void a_node_whose_clock_is_ahead(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.script = {{STAGE_RCPT, "450 4.2.0 later", 3}}};
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    fixture->engine = NULL;
+    fixture->options.expires_after = DAYS_MS(2);
+    crowd(fixture, 10, "r0.example");
+    submit(fixture);
+    char sql[100];
+    snprintf(sql, sizeof(sql), "UPDATE delivery SET expires_ms = %lld",
+             (long long)world_wall(&fixture->world) + HOURS_MS(1));
+    test_write(fixture->store.store, do_run, sql);
+    fixture->world.wall = wall_ahead;
+    start(fixture);
+    wait_until_state(fixture, "ahead", DELIVERY_DELIVERED, 10);
+    assert_int_equal(events(fixture, EVENT_DEFERRED), 3);
+    nobody_twice(fixture, "ahead");
+    leave(fixture);
+}
+
 /* R38: while receivers keep us waiting for their answer, others write and no transaction is open */
 static void nothing_is_held_while_they_talk(void **state)
 {
@@ -606,6 +636,8 @@ int main(int argc, char **argv)
         ON_BOTH(equal_hosts_take_turns),
         ON_BOTH(addresses_are_tried_up_to_a_number),
         ON_BOTH(whoever_names_an_end_means_it),
+        {"a_node_whose_clock_is_ahead (postgres)", a_node_whose_clock_is_ahead, NULL, NULL,
+         (void *)(uintptr_t) "postgres"},
         ON_BOTH(nothing_is_held_while_they_talk),
         ON_BOTH(who_unsubscribes_while_the_mail_is_made_gets_none),
         ON_BOTH(a_hold_in_the_middle),

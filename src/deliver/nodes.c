@@ -153,6 +153,7 @@ struct upkeep {
     struct write_job job;
     struct engine *engine;
     time_ms now, now_monotonic;
+    time_ms ahead; /* of the database's clock */
     struct arena arena;
     struct handoff *handoffs;
     size_t handoff_count;
@@ -175,6 +176,7 @@ static bool keep_run(struct upkeep *upkeep, struct db *db, struct fault *why)
     upkeep->handoffs_changed = false;
     if (!leases_keep(db, why, leases, upkeep->now_monotonic))
         return false;
+    upkeep->ahead = leases->db_now ? world_wall(options->world) - leases->db_now : 0;
     struct bucket_set buckets = to_recover(leases);
     return ledger_recover(&options->ledger, db, why, &buckets, leases->is_new_life, upkeep->now,
                           (time_ms)((double)options->in_doubt_wait * options->retry.scale), &upkeep->doubtful) &&
@@ -215,6 +217,7 @@ static void kept(struct engine *engine, const struct upkeep *upkeep)
     struct kept *item = NEW(struct kept);
     atomic_store(&engine->safe_until, leases->until_monotonic - LEASE_MARGIN_MS);
     shares_know(engine, leases, false);
+    engine_clock_compared(engine, upkeep->ahead);
     item->held = leases->held;
     item->is_reborn = leases->is_new_life;
     item->others_ended = leases->others_ended;
@@ -370,6 +373,7 @@ bool nodes_take_over(struct engine *engine, struct fault *why)
     engine->limits_from = leases->life > 1 ? upkeep.now_monotonic : 0;
     atomic_store(&engine->safe_until, leases->until_monotonic - LEASE_MARGIN_MS);
     shares_know(engine, leases, true);
+    engine_clock_compared(engine, upkeep.ahead);
     nodes->held = nodes->served = leases->held;
     nodes->live_count = leases->live_count;
     memcpy(nodes->live, leases->live, sizeof(nodes->live));

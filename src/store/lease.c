@@ -214,6 +214,7 @@ bool leases_keep(struct db *db, struct fault *why, struct leases *leases, time_m
         (count < share && !take(db, why, &next, table, share - count, now, now + length)))
         return false;
     next.until_monotonic = now_monotonic + length;
+    next.db_now = db_is_postgres(db) ? now : 0;
     counters_are_shared(db, next.live_count > 1);
     memcpy(leases, &next, offsetof(struct leases, shown)); /* others are reading what is shown */
     show(leases);

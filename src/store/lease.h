@@ -70,6 +70,7 @@ struct leases {
     bool others_ended; /* a node that lived does not live any more */
     uint64_t live[LEASE_NODES / 64];
     unsigned live_count;
+    time_ms db_now; /* the database's clock then, where it may be another machine's; 0: it is ours */
     /* what leases_check read (and locked) in that transaction, so that the other jobs of a group need not */
     struct bucket_set checked, handed;
     bool is_alive;
