@@ -258,6 +258,8 @@ static void socket_release(struct stream *stream, bool is_polite)
     watch_clear(&self->watch);
     deferred_clear(&self->more);
     if (self->ssl) {
+        if (!SSL_is_init_finished(self->ssl) && !SSL_is_server(self->ssl))
+            tls_session_failed(self->ssl);
         bool may_resume = is_polite || stream->end.why == STREAM_EOF;
         if (is_polite && SSL_is_init_finished(self->ssl) && !self->is_blocked && !stream->has_ended_writing) {
             ERR_clear_error();

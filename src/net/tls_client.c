@@ -17,7 +17,7 @@ struct tls_roots {
 /* Sessions for resumption: by "verify/name", the newest for each; the oldest goes first when full. */
 struct kept_session {
     char *key;
-    SSL_SESSION *session;
+    SSL_SESSION *session;      /* NULL: a handshake with it came to nothing */
     struct kept_session *next; /* newer */
 };
 struct tls_client {
@@ -202,6 +202,18 @@ static bool set_verify(SSL *ssl, const struct tls_want *want, struct fault *why)
     return false;
 }
 
+void tls_session_failed(struct ssl_st *ssl)
+{
+    struct tls_peer *peer = SSL_get_app_data(ssl);
+    if (!peer || !peer->has_offered)
+        return;
+    struct kept_session *kept = map_get(&peer->client->by_key, slice_str(peer->key));
+    if (!kept)
+        return;
+    SSL_SESSION_free(kept->session);
+    kept->session = NULL;
+}
+
 struct ssl_st *tls_client_session(const struct tls_want *want, int fd, struct fault *why)
 {
     ERR_clear_error();
@@ -226,8 +238,8 @@ struct ssl_st *tls_client_session(const struct tls_want *want, int fd, struct fa
         buf_printf(&key, "%d/%.300s", want->verify, want->name);
         peer->key = slice_dup(buf_slice(&key));
         struct kept_session *kept = map_get(&want->client->by_key, buf_slice(&key));
-        if (kept && SSL_SESSION_is_resumable(kept->session))
-            SSL_set_session(ssl, kept->session);
+        if (kept && kept->session && SSL_SESSION_is_resumable(kept->session))
+            peer->has_offered = SSL_set_session(ssl, kept->session) == 1;
     }
     return ssl;
 }

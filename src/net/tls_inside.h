@@ -13,6 +13,10 @@ struct tls_peer {
     struct tls_client *client;
     char *key; /* in the session cache; NULL: do not resume (DANE) */
     enum tls_verify verify;
+    bool has_offered; /* a session to be resumed */
 };
+
+/* The handshake came to nothing, perhaps because of the session that was offered: the next one is a whole one. */
+void tls_session_failed(SSL *ssl);
 
 #endif

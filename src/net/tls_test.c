@@ -171,6 +171,30 @@ static void sessions_are_resumed(void **state)
     assert_false(f->client.tls.is_resumed);
 }
 
+/* A server that cannot go on with a session and says nothing of it must not be offered that one for ever. */
+static void a_session_that_leads_nowhere_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 4; i++) {
+        again(f);
+        if (i == 2) { /* it hangs up upon it */
+            const struct tls_want want = {.client = f->friend, .name = "mx.example.com", .verify = TLS_VERIFY_NAME};
+            stream_start_tls_client(f->client.stream, &want);
+            until(f->loop, f->server.got.len > 0);
+            stream_close(f->server.stream);
+            f->server.stream = NULL;
+            until(f->loop, f->client.closed == 1);
+            assert_int_equal(f->client.end.why, STREAM_TLS);
+            continue;
+        }
+        shake(f, f->friend, "mx.example.com", TLS_VERIFY_NAME);
+        until(f->loop, f->client.is_secure && f->server.is_secure);
+        stream_write(f->server.stream, SLICE("ticket comes with this"));
+        until(f->loop, f->client.got.len == 22);
+        assert_int_equal(f->client.tls.is_resumed, i == 1);
+    }
+}
+
 static void a_megabyte_over_tls(void **state)
 {
     struct fixture *f = *state;
@@ -304,6 +328,7 @@ int main(void)
         WITH(unknown_roots_are_refused),
         WITH(dane),
         WITH(sessions_are_resumed),
+        WITH(a_session_that_leads_nowhere_is_forgotten),
         WITH(a_megabyte_over_tls),
         WITH(plaintext_behind_starttls_ends_it),
         WITH(plaintext_in_its_own_segment_ends_it_too),
