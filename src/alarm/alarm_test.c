@@ -6,6 +6,7 @@
 #include "suppress/guard.h"
 
 enum { EVENTS_MAX = 400 };
+static const time_ms NOON = 1795000000000;
 
 struct fixture {
     struct test_store test;
@@ -228,6 +229,7 @@ static void unread_words_are_grouped_and_bounded(void **state)
             struct event *event = add(&f, work, EVENT_DEFERRED, i);
             event->state_after = DELIVERY_DEFERRED;
             event->code = 451;
+            event->at = NOON + round * EVENTS_MAX + i; /* by address, so the buckets have them in no order */
             event->verdict = (struct verdict){.reason = REASON_UNDEFINED, .rule = SLICE("fallback.code")};
             /* one text in two is common, the others are all different */
             event->diagnostic =
@@ -246,6 +248,11 @@ static void unread_words_are_grouped_and_bounded(void **state)
     assert_slice("words", rows[0].words, SLICE("451 the walrus of <<addr>> sleeps"));
     assert_int_equal(rows[0].n, 2 * EVENTS_MAX);
     assert_slice("receiver", rows[0].receiver, SLICE("docomo.ne.jp"));
+    assert_int_equal(rows[0].first, NOON + 1);
+    assert_slice("first", rows[0].sample, SLICE("451 the walrus of <p1@docomo.ne.jp> sleeps"));
+    assert_int_equal(rows[0].last, NOON + 4 * EVENTS_MAX - 1);
+    assert_slice("last", rows[0].last_sample,
+                 arena_printf(&f.arena, "451 the walrus of <p%d@docomo.ne.jp> sleeps", EVENTS_MAX - 1));
     free(work);
     end(&f);
 }

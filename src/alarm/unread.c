@@ -24,6 +24,16 @@ static bool is_unread(const struct event *event)
            slice_starts(event->verdict.rule, SLICE("fallback."));
 }
 
+/* Events come bucket by bucket, not by their time. */
+#define IS_FIRST "excluded.first_ms < unread_words.first_ms"
+#define IS_LAST  "excluded.last_ms >= unread_words.last_ms"
+#define LEARN                                                                                                          \
+    "n = unread_words.n + 1, "                                                                                         \
+    "sample = CASE WHEN " IS_FIRST " THEN excluded.sample ELSE unread_words.sample END, "                              \
+    "first_ms = CASE WHEN " IS_FIRST " THEN excluded.first_ms ELSE unread_words.first_ms END, "                        \
+    "last_sample = CASE WHEN " IS_LAST " THEN excluded.sample ELSE unread_words.last_sample END, "                     \
+    "last_ms = CASE WHEN " IS_LAST " THEN excluded.last_ms ELSE unread_words.last_ms END"
+
 static bool keep(struct db *db, struct fault *why, const struct event *event)
 {
     SCOPED(buf) words = BUF(4 * LIKENESS_TEXT_MAX);
@@ -36,7 +46,7 @@ static bool keep(struct db *db, struct fault *why, const struct event *event)
     return db_do(db, why,
                  "INSERT INTO unread_words (fingerprint, words, sample, last_sample, receiver, code, status, stage, n, "
                  "first_ms, last_ms) VALUES ($1, $2, $3, $3, $4, $5, $6, $7, 1, $8, $8) ON CONFLICT (fingerprint) DO "
-                 "UPDATE SET n = unread_words.n + 1, last_sample = excluded.sample, last_ms = excluded.last_ms",
+                 "UPDATE SET " LEARN,
                  VALUES(V_STR(fingerprint), V_TEXT(utf8_head(buf_slice(&words), 2 * SAMPLE_MAX)), V_TEXT(sample),
                         V_TEXT(event->domain), V_INT(event->code), V_STR(status), V_INT(event->stage),
                         V_INT(event->at)),
