@@ -36,11 +36,12 @@ struct lane_wait {
 };
 
 /* All lanes that owe anything to this domain, or ("") the `most` that owe most; those with most first, `list` has room
- * for `most`. `condition`: more SQL on delivery d ("": none). Only counts and times. *all (may be NULL): how many lanes
- * there are, in the list or not. */
+ * for `most`. `condition`: more SQL on lane l ("": none). Only ids and how many are owed. *all (may be NULL): how many
+ * lanes there are, in the list or not. */
 NODISCARD bool lane_waits_count(struct db *db, struct fault *why, struct slice domain, const char *condition,
-                                time_ms now, size_t most, struct arena *arena, struct lane_wait *list, size_t *count,
-                                int64_t *all);
+                                size_t most, struct arena *arena, struct lane_wait *list, size_t *count, int64_t *all);
+/* How many of one are due, and when the others are. */
+NODISCARD bool lane_wait_times(struct db *db, struct fault *why, time_ms now, struct lane_wait *lane);
 /* Names, hold and way of one that has its ids. site: its receiver's, as far as it is known. */
 NODISCARD bool lane_wait_fill(struct db *db, struct fault *why, struct slice site, time_ms now, struct arena *arena,
                               struct lane_wait *lane);

@@ -11,7 +11,8 @@ enum {
     LOOKED_AT = 2000 /* of those that wait, for their last words */,
     HOLDS_MOST = 100,
     PLANS_MOST = 200,
-    STORY_DOMAINS_ASKED = 20
+    STORY_DOMAINS_ASKED = 20,
+    OWED_DOMAINS_MOST = 64 /* of more, all counters are looked at once */
 };
 
 /* ── which site, which domains, which ways ── */
@@ -69,7 +70,42 @@ static int most_first(const void *a, const void *b)
     return left->n != right->n ? (left->n < right->n ? 1 : -1) : (int)left->reason - (int)right->reason;
 }
 
-/* One look at all domains: the counters have no index by domain. */
+/* The campaigns that may owe it anything (0: transactional mail), whose counters are found by their key, in each
+ * bucket. One that ended a day ago owes nothing. */
+#define OWING                                                                                                          \
+    "(SELECT DISTINCT l.campaign_id AS id FROM lane l LEFT JOIN campaign k ON k.id = l.campaign_id WHERE l.domain = "  \
+    "$1 AND (k.id IS NULL OR k.finished_ms = 0 OR k.finished_ms > $2)) u CROSS JOIN lease b CROSS JOIN "
+#define ITS(counter) " c WHERE c.bucket = b.bucket AND c.campaign_id = u.id AND c.domain = $1 AND " counter
+
+static bool owed_of_domain(struct db *db, struct fault *why, struct slice domain, struct site_story *story,
+                           int64_t reasons[REASON_COUNT])
+{
+    const struct value values[] = {V_TEXT(domain), V_INT(story->now - DAYS_MS(1))};
+    {
+        SCOPED(rows) rows = {0};
+        if (!db_query(db, why, &rows,
+                      "SELECT c.state, CAST(SUM(c.n) AS BIGINT) FROM " OWING
+                      "count_state" ITS("c.state >= 0 AND c.state <= 4 GROUP BY c.state"),
+                      values, COUNT_OF(values)))
+            return false;
+        while (rows_next(&rows))
+            story->owed[rows_int(&rows, 0)] += rows_int(&rows, 1);
+        if (!rows_end(&rows))
+            return false;
+    }
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "SELECT c.reason, CAST(SUM(c.n) AS BIGINT) FROM " OWING
+                  "count_reason" ITS("c.state = 1 GROUP BY c.reason"),
+                  values, COUNT_OF(values)))
+        return false;
+    while (rows_next(&rows))
+        if (rows_int(&rows, 0) >= 0 && rows_int(&rows, 0) < REASON_COUNT)
+            reasons[rows_int(&rows, 0)] += rows_int(&rows, 1);
+    return rows_end(&rows);
+}
+
+/* Of many domains: one look at all counters, which have no index by domain. */
 static bool owed_read(struct db *db, struct fault *why, const struct map *domains, struct site_story *story,
                       int64_t reasons[REASON_COUNT])
 {
@@ -310,8 +346,7 @@ static bool lanes_read(struct db *db, struct fault *why, struct arena *arena, st
     for (size_t i = 0; i < story->domain_count && i < STORY_DOMAINS_ASKED; i++) {
         size_t found;
         int64_t all;
-        if (!lane_waits_count(db, why, story->domains[i], "", story->now, most - count, arena, &lanes[count], &found,
-                              &all))
+        if (!lane_waits_count(db, why, story->domains[i], "", most - count, arena, &lanes[count], &found, &all))
             return false;
         count += found;
         story->lanes_left_out += all - (int64_t)found;
@@ -321,7 +356,8 @@ static bool lanes_read(struct db *db, struct fault *why, struct arena *arena, st
     story->lane_count = count < STORY_LANES_MOST ? count : STORY_LANES_MOST;
     story->lanes_left_out += (int64_t)(count - story->lane_count);
     for (size_t i = 0; i < story->lane_count; i++) {
-        if (!lane_wait_fill(db, why, story->site, story->now, arena, &lanes[i]))
+        if (!lane_wait_times(db, why, story->now, &lanes[i]) ||
+            !lane_wait_fill(db, why, story->site, story->now, arena, &lanes[i]))
             return false;
         lane_wait_pace(&lanes[i], story->ways, story->way_count);
     }
@@ -433,8 +469,11 @@ static bool domains_read(struct db *db, struct fault *why, struct arena *arena, 
     struct map domains = {0};
     for (size_t i = 0; i < story->domain_count; i++)
         map_set(&domains, story->domains[i], story);
-    bool ok = owed_read(db, why, &domains, story, reasons);
+    bool is_one_look = story->domain_count > OWED_DOMAINS_MOST;
+    bool ok = !is_one_look || owed_read(db, why, &domains, story, reasons);
     map_release(&domains);
+    for (size_t i = 0; !is_one_look && ok && i < story->domain_count; i++)
+        ok = owed_of_domain(db, why, story->domains[i], story, reasons);
     for (size_t i = 0; ok && i < story->domain_count && i < STORY_DOMAINS_ASKED; i++)
         ok = hold_read(db, why, story->domains[i], arena, story) &&
              replies_read(db, why, story->domains[i], arena, story);

@@ -164,7 +164,8 @@ static void what_it_waits_for(void **state)
         test_delivery_add(&test, &one);
     }
     put(&test, "INSERT INTO lease (bucket, node, epoch, until_ms) SELECT DISTINCT bucket, 1, 1, 1 FROM delivery");
-    put(&test, "INSERT INTO count_state (bucket, campaign_id, domain, state, n) VALUES (0, 0, 'd.example', 0, 3)");
+    put(&test, "INSERT INTO count_state (bucket, campaign_id, domain, state, n) SELECT MIN(bucket), 0, "
+               "'d.example', 0, 3 FROM delivery");
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         SCOPED(arena) arena = {0};
         struct site_story story;
@@ -196,8 +197,67 @@ static void what_it_waits_for(void **state)
     test_store_end(&test);
 }
 
+/* Counters by the key of each campaign that may owe it: of every bucket, of this domain alone; lanes by their index,
+ * with those that are due, the next and the last. */
+static void what_is_owed_is_added_up(void **state)
+{
+    enum { PEOPLE = 40 };
+    TEST_STORE(test, state);
+    put(&test,
+        "INSERT INTO lease (bucket, node, epoch, until_ms) WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 "
+        "FROM n WHERE i < 255) SELECT i, 1, 1, 1 FROM n");
+    for (int i = 0; i < PEOPLE; i++) {
+        char address[60];
+        snprintf(address, sizeof(address), "p%d@%s", i, i % 4 == 3 ? "other.example" : "d.example");
+        struct test_delivery one = {.address = address,
+                                    .priority = i % 2,
+                                    .campaign_id = i % 2 ? 5 : 6,
+                                    .due = NOW + (i % 3 ? SECONDS_MS(i + 1) : -i)};
+        test_delivery_add(&test, &one);
+    }
+    put(&test,
+        "INSERT INTO count_state (bucket, campaign_id, domain, state, n) SELECT d.bucket, d.campaign_id, l.domain, "
+        "0, COUNT(*) FROM delivery d JOIN lane l ON l.id = d.lane_id GROUP BY d.bucket, d.campaign_id, l.domain");
+    put(&test,
+        "INSERT INTO count_state (bucket, campaign_id, domain, state, n) VALUES (3, 5, 'd.example', 2, 7), (9, 6, "
+        "'d.example', 4, 2), (9, 6, 'd.example', 5, 100), (9, 8, 'd.example', 1, 50), (9, 6, 'x.example', 1, 50)");
+    put(&test,
+        "INSERT INTO count_reason (bucket, campaign_id, domain, reason, whose, state, n) VALUES (3, 5, 'd.example', "
+        "4, 0, 1, 11), (200, 6, 'd.example', 4, 1, 1, 2), (200, 6, 'd.example', 4, 1, 6, 90)");
+    SCOPED(arena) arena = {0};
+    struct site_story story;
+    struct fault why;
+    const struct board board = {0};
+    if (!site_story_read(test.reader, &why, SLICE("d.example"), &board, NOW, &arena, &story))
+        fail_msg("%s", why.text);
+    assert_int_equal(story.owed[DELIVERY_WAITING], 30); /* campaign 8 has no lane: it owes nothing */
+    assert_int_equal(story.owed[DELIVERY_DEFERRED], 0);
+    assert_int_equal(story.owed[DELIVERY_HELD], 7);
+    assert_int_equal(story.owed[DELIVERY_IN_DOUBT], 2);
+    assert_true(story.retry_count == 1 && story.retries[0].n == 13);
+    assert_int_equal(story.lane_count, 2);
+    assert_int_equal(story.lanes[0].owed + story.lanes[1].owed, 30);
+    assert_true(story.lanes[0].owed >= story.lanes[1].owed && story.lanes[0].owed == 20);
+    int64_t due[2] = {0}, next = INT64_MAX, last = 0;
+    for (int i = 0; i < PEOPLE; i++)
+        if (i % 4 != 3)
+            due[i % 2 ? 1 : 0] += i % 3 == 0;
+    assert_int_equal(story.lanes[0].campaign_id, 6);
+    assert_int_equal(story.lanes[0].due_now, due[0]);
+    assert_int_equal(story.lanes[1].due_now, due[1]);
+    for (int i = 0; i < PEOPLE; i += 2)
+        if (i % 3) {
+            next = NOW + SECONDS_MS(i + 1) < next ? NOW + SECONDS_MS(i + 1) : next;
+            last = NOW + SECONDS_MS(i + 1);
+        }
+    assert_int_equal(story.lanes[0].next, next);
+    assert_int_equal(story.lanes[0].last, last);
+    test_store_end(&test);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ON_BOTH(which_pool_stands_in), ON_BOTH(what_it_waits_for)};
+    const struct CMUnitTest tests[] = {ON_BOTH(which_pool_stands_in), ON_BOTH(what_it_waits_for),
+                                       ON_BOTH(what_is_owed_is_added_up)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
