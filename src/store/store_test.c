@@ -407,11 +407,12 @@ static void watchers_hear_of_commits_only(void **state)
     test_store_end(&test);
 }
 
-/* Not in the next second's poll: five commits beside the server are all heard of sooner than those would come. */
+/* Not in the next second's poll: five commits beside the server are all heard of sooner than those would come. On a
+ * machine that is busy with other things not the first five, perhaps; without it none ever. */
 static void a_command_beside_the_server_is_heard_soon(void **state)
 {
     TEST_STORE(test, state);
-    enum { COMMITS = 5 };
+    enum { COMMITS = 5, ROUNDS = 30 };
     struct fault why = {0};
     struct watched watched = {.watch = {.wake = watched_wake}};
     struct store *beside = store_open(test.url, NULL, &why);
@@ -420,16 +421,20 @@ static void a_command_beside_the_server_is_heard_soon(void **state)
     unsigned first = watched.polls;
     while (watched.polls == first)
         usleep(1000);
-    struct timespec begun, ended;
-    clock_gettime(CLOCK_MONOTONIC, &begun);
-    for (int i = 0; i < COMMITS; i++) {
-        unsigned polls = watched.polls;
-        test_write(beside, mark, NULL);
-        while (watched.polls == polls)
-            usleep(1000);
+    bool is_soon = false;
+    for (int round = 0; round < ROUNDS && !is_soon; round++) {
+        struct timespec begun, ended;
+        clock_gettime(CLOCK_MONOTONIC, &begun);
+        for (int i = 0; i < COMMITS; i++) {
+            unsigned polls = watched.polls;
+            test_write(beside, mark, NULL);
+            while (watched.polls == polls)
+                usleep(1000);
+        }
+        clock_gettime(CLOCK_MONOTONIC, &ended);
+        is_soon = ended.tv_sec - begun.tv_sec < COMMITS - 1;
     }
-    clock_gettime(CLOCK_MONOTONIC, &ended);
-    assert_true(ended.tv_sec - begun.tv_sec < COMMITS - 1);
+    assert_true(is_soon);
     store_watch_remove(test.store, &watched.watch);
     test_write(test.store, nothing, NULL);
     store_close(beside);
