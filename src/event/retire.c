@@ -119,7 +119,21 @@ static bool part_is_there(struct db *db, struct fault *why, int month, bool *fou
     return db_query_ints(db, why, "SELECT 1 WHERE to_regclass($1) IS NOT NULL", VALUES(V_STR(name)), &one, 1, found);
 }
 
-static bool part_make(struct db *db, struct fault *why, int month)
+/* Who has begun to read the table still knows it without the new part, and would miss what moves there, for ever: such
+ * a statement ends first, and the next one begins behind our commit. Who reads for long (a backup) is not waited for:
+ * everybody else would wait behind us for as long. */
+static bool others_wait(struct db *db, struct fault *why, bool *is_read_for_long)
+{
+    int64_t one;
+    return db_query_ints(db, why,
+                         "SELECT 1 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.relation = "
+                         "to_regclass('event') AND l.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - "
+                         "INTERVAL '10 seconds' LIMIT 1",
+                         NO_VALUES, &one, 1, is_read_for_long) &&
+           (*is_read_for_long || db_do(db, why, "LOCK TABLE event IN ACCESS EXCLUSIVE MODE", NO_VALUES, NULL));
+}
+
+static bool part_make(struct db *db, struct fault *why, int month, bool *is_late)
 {
     long long from = month_begin(month), until = month_begin(month_after(month));
     char create[96], fill[256], attach[160];
@@ -131,19 +145,18 @@ static bool part_make(struct db *db, struct fault *why, int month)
              from, until, month);
     snprintf(attach, sizeof(attach), "ALTER TABLE event ATTACH PARTITION event_%06d FOR VALUES FROM (%lld) TO (%lld)",
              month, from, until);
-    /* Who has begun to read the table still knows it without the new part, and would miss what moves there: such a
-     * statement ends first, and the next one begins behind our commit. */
-    return db_do(db, why, "LOCK TABLE event IN ACCESS EXCLUSIVE MODE", NO_VALUES, NULL) &&
-           db_do(db, why, create, NO_VALUES, NULL) && db_do(db, why, fill, NO_VALUES, NULL) &&
-           db_do(db, why, attach, NO_VALUES, NULL);
+    return others_wait(db, why, is_late) &&
+           (*is_late || (db_do(db, why, create, NO_VALUES, NULL) && db_do(db, why, fill, NO_VALUES, NULL) &&
+                         db_do(db, why, attach, NO_VALUES, NULL)));
 }
 
 bool event_parts_make(struct db *db, struct fault *why, time_ms now, unsigned ahead)
 {
     int month = month_of(now);
-    for (unsigned i = 0; db_is_postgres(db) && i <= ahead; i++, month = month_after(month)) {
+    bool is_late = false;
+    for (unsigned i = 0; db_is_postgres(db) && i <= ahead && !is_late; i++, month = month_after(month)) {
         bool found;
-        if (!part_is_there(db, why, month, &found) || (!found && !part_make(db, why, month)))
+        if (!part_is_there(db, why, month, &found) || (!found && !part_make(db, why, month, &is_late)))
             return false;
     }
     return true;

@@ -16,7 +16,9 @@ NODISCARD bool event_retire_slice(struct db *db, struct fault *why, unsigned buc
 
 /* ── PostgreSQL: months (elsewhere nothing happens) ── */
 
-/* Inside a write job: parts for the month of `now` and the `ahead` next ones, where they are missing. */
+/* Inside a write job: parts for the month of `now` and the `ahead` next ones, where they are missing. Until the commit
+ * nobody else reads or writes events; while somebody reads them for long (a backup) nothing happens, until the next
+ * time. */
 NODISCARD bool event_parts_make(struct db *db, struct fault *why, time_ms now, unsigned ahead);
 /* On a reader's connection: the oldest part whose month was over before `before`, and what its ACCEPTED events said
  * (this reads all of it). *part 0: there is none. */
