@@ -5,7 +5,7 @@ import json
 import os
 import time
 
-from todoke import NET, Place, until
+from todoke import NET, Place, one_day, until
 from tap import Tap
 
 RUN_SECONDS = 900 # with FULL=1
@@ -112,5 +112,6 @@ def listed(tap):
 
 
 with Tap() as tap:
+    one_day()
     warm_up(tap)
     listed(tap)

@@ -17,7 +17,7 @@ if os.geteuid() == 0 and "TODOKE_NETNS" not in os.environ and subprocess.run([sy
 import mailfarm  # noqa: E402
 from mailfarm import Authority, Policies, Receivers, Zones, tlsa_certificate, tlsa_key  # noqa: E402
 from tap import Tap  # noqa: E402
-from todoke import Late, NET, PORT, Place, until # noqa: E402
+from todoke import NET, PORT, Late, Place, one_day, until # noqa: E402
 
 RUN_SECONDS = 420
 NAME = "TLS policies against a real Postfix"
@@ -329,5 +329,6 @@ with Tap() as tap:
     elif lacking:
         tap.skip(NAME, f"not installed: {', '.join(lacking)} (./run setup)")
     else:
+        one_day()
         with Place("tls") as place:
             story(tap, place)

@@ -57,6 +57,13 @@ def until(question, seconds, what, every=0.05):
         time.sleep(every)
 
 
+def one_day(seconds=300):
+    """For stories about a day (caps, reports): they do not begin so short before midnight (UTC), but behind it."""
+    left = 86400 - time.time() % 86400
+    if left < seconds:
+        time.sleep(left + 1)
+
+
 def answers(ip, port):
     with socket.socket() as probe:
         probe.settimeout(1)

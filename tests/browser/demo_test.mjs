@@ -42,7 +42,7 @@ async function startDemo(folder) {
 
 const folder = mkdtempSync(path.join(tmpdir(), 'todoke-browser.'));
 let demo, url, said;
-for (const end = Date.now() + 100_000; ; ) {
+for (const end = Date.now() + 300_000; ; ) {
   ({ demo, url, said } = await startDemo(folder));
   if (url || Date.now() > end || !/todoke demo: .*\bin use/.test(said)) break;
   await new Promise((resolve) => setTimeout(resolve, 2000));
@@ -58,7 +58,7 @@ after(async () => {
   if (demo.exitCode !== null) return;
   const ended = new Promise((resolve) => demo.once('close', resolve));
   demo.kill('SIGTERM');
-  const late = setTimeout(endDemo, 20_000);
+  const late = setTimeout(endDemo, 90_000);
   await ended;
   clearTimeout(late);
 });
