@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATH_ROOM = 4096, DIGEST_PIECE = 8 << 20, BATCH_OCTETS = 4 << 20 };
+enum { DIGEST_PIECE = 8 << 20, BATCH_OCTETS = 4 << 20 };
 
 /* ── rejects ── */
 

@@ -42,7 +42,7 @@ struct import_options {
     void *context;
 };
 
-enum { IMPORT_REJECTS_SHOWN = 5, IMPORT_BATCH = 10000, IMPORT_BATCH_BESIDE = 2000, IMPORT_COLUMNS_SHOWN = 100 };
+enum { IMPORT_REJECTS_SHOWN = 5, IMPORT_BATCH = 10000, IMPORT_BATCH_BESIDE = 2000 };
 struct import_result {
     uint64_t run_id, list_id;
     struct import_progress progress;

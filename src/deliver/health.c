@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include <stdio.h>
 
-enum { CHECK_MS = 30000, LISTS_MOST = 32, TROUBLE_ROOM = 400 };
+enum { CHECK_MS = 30000, TROUBLE_ROOM = 400 };
 
 enum health_step { HEALTH_LIST, HEALTH_PTR, HEALTH_PTR_BACK, HEALTH_EHLO, HEALTH_DONE };
 

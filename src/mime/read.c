@@ -230,7 +230,7 @@ static void content_read(struct reader *r, struct mime_part *part, unsigned inde
         part->subtype = SLICE("mixed");
     }
     if (rest.ptr && slice_equal_caseless(part->type, SLICE("multipart")))
-        part->boundary = slice_head(mime_param(value, SLICE("boundary"), r->arena), 255);
+        part->boundary = slice_head(mime_param(value, SLICE("boundary"), r->arena), MIME_BOUNDARY_MAX);
     if (index && !part->boundary.len && slice_equal_caseless(part->type, SLICE("multipart"))) {
         part->type = SLICE("text"); /* RFC 2046 5.1.1: nothing parts it; so it is what it looks like */
         part->subtype = SLICE("plain");
@@ -379,7 +379,7 @@ static struct slice boundary_guess(const struct reader *r, struct slice body)
         const char *next = after_line(r, line_end(r, line));
         if (rest.len > 2 && rest.ptr[0] == '-' && rest.ptr[1] == '-' &&
             slice_starts_caseless(slice_of(next, (size_t)(r->end - next)), SLICE("Content-")))
-            return slice_head(slice_trim(slice_from(rest, 2)), 255);
+            return slice_head(slice_trim(slice_from(rest, 2)), MIME_BOUNDARY_MAX);
     }
     return SLICE("");
 }

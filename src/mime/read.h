@@ -21,7 +21,7 @@ enum {
     MIME_PARTS_MAX = 1000,          /* in the whole mail */
     MIME_HEADERS_MAX = 1000,        /* in one header block */
     MIME_HEADER_BYTES_MAX = 262144, /* one header block */
-    MIME_BOUNDARY_MAX = 70,         /* longer ones (seen up to 200) are matched by all their bytes, up to 255 */
+    MIME_BOUNDARY_MAX = 255,        /* octets of one that count: RFC 2046 allows 70, up to 200 were seen */
     MIME_PARAMS_MAX = 64,           /* of one header, continuations included (M28) */
 };
 

@@ -52,8 +52,6 @@ void lanes_free(struct lanes *lanes);
  * WORLD: asked again, it goes on where it stood. */
 void lanes_load_begin(struct lanes *lanes);
 NODISCARD bool lanes_load_more(struct lanes *lanes, bool *is_done, struct fault *why);
-/* All of it at once. */
-NODISCARD bool lanes_load(struct lanes *lanes, struct fault *why);
 
 /* Rows were added to this lane (after the commit) in this bucket; due: the earliest of them. */
 struct lane_key {

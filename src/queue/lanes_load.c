@@ -151,16 +151,6 @@ bool lanes_load_more(struct lanes *lanes, bool *is_done, struct fault *why)
     return true;
 }
 
-bool lanes_load(struct lanes *lanes, struct fault *why)
-{
-    bool is_done = false;
-    lanes_load_begin(lanes);
-    while (!is_done)
-        if (!lanes_load_more(lanes, &is_done, why))
-            return false;
-    return true;
-}
-
 void lanes_added(struct lanes *lanes, const struct lane_key *key, unsigned bucket, time_ms due)
 {
     if (lanes_are_served(lanes, key, bucket))

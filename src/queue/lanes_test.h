@@ -46,10 +46,13 @@ static inline struct destination *somewhere(struct fixture *fixture)
 static inline void start(struct fixture *fixture)
 {
     struct fault why = {0};
+    bool is_done = false;
     memset(fixture->groups, 0, sizeof(fixture->groups));
     fixture->lanes = lanes_new(fixture->store.reader, want_route, woken, fixture);
-    if (!lanes_load(fixture->lanes, &why))
-        fail_msg("%s", why.text);
+    lanes_load_begin(fixture->lanes);
+    while (!is_done)
+        if (!lanes_load_more(fixture->lanes, &is_done, &why))
+            fail_msg("%s", why.text);
 }
 #define FIXTURE(fixture, state)                                                                                        \
     struct fixture fixture = {0};                                                                                      \

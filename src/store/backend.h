@@ -10,7 +10,6 @@ struct statement {
     char *sql;
     void *handle;                       /* sqlite3_stmt; PostgreSQL: not used */
     unsigned number;                    /* PostgreSQL: its name is "s<number>" */
-    bool is_prepared;                   /* PostgreSQL: the server of this connection knows it */
     bool is_busy;                       /* SQLite: a cursor is open on it */
     bool is_temporary;                  /* not in the cache */
     unsigned char place[DB_VALUES_MAX]; /* SQLite: index of $i+1 in the statement */

@@ -79,7 +79,6 @@ bool guard_keep(struct db *db, struct fault *why, const struct event *event, str
 #define GUARD_COLUMNS                                                                                                  \
     "site, is_holding, asked, since_ms, window_ms, tried, unknown, tried_before, unknown_before, tried_ever, "         \
     "unknown_ever, round_tried, round_unknown, rounds, probe_ms"
-enum { GUARD_WIDTH = 15 };
 
 static struct guard_site site_from_row(const struct rows *rows, struct slice site)
 {
