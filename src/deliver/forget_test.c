@@ -6,7 +6,7 @@
 enum { MANY = 300, MOST = 20, WAIT_MS = 60000 };
 
 /* A house whose receiver takes mail for any name below many.example, each by a host of its own. */
-static struct sites *open_house_with(struct fixture *fixture, const char *rules, double scale)
+static struct sites *open_wide_house(struct fixture *fixture, const char *rules, double scale)
 {
     struct sites *sites = sites_new();
     struct fault why;
@@ -63,7 +63,7 @@ static void no_more_than_the_ceiling_rest(void **state)
 {
     HOUSE(fixture, state, 1);
     struct sites *sites =
-        open_house_with(fixture, "connections: 10\nrate: 1000/s\nnew_connections: none\ndaily: none\n", 1.0);
+        open_wide_house(fixture, "connections: 10\nrate: 1000/s\nnew_connections: none\ndaily: none\n", 1.0);
     fixture->options.idle_most = MOST;
     start(fixture);
     submit_to(fixture, "first", 0, MANY);
@@ -91,7 +91,7 @@ static void a_days_count_comes_back(void **state)
     enum { CAP = 200 };
     HOUSE(fixture, state, 1);
     struct sites *sites =
-        open_house_with(fixture, "connections: 10\nrate: 1000/s\nnew_connections: none\ndaily: 200\n", SCALE);
+        open_wide_house(fixture, "connections: 10\nrate: 1000/s\nnew_connections: none\ndaily: 200\n", SCALE);
     start(fixture);
     int64_t day = allowance_day(world_wall(&fixture->world));
     submit_to(fixture, "first", 0, 1);
@@ -116,7 +116,7 @@ static void an_open_window_keeps_its_site(void **state)
     enum { SITES = 4, HOUR_MS = 6000 };
     HOUSE(fixture, state, 1);
     struct sites *sites =
-        open_house_with(fixture, "connections: 2\nrate: 1/h\nnew_connections: none\ndaily: none\n", HOUR_MS / 3.6e6);
+        open_wide_house(fixture, "connections: 2\nrate: 1/h\nnew_connections: none\ndaily: none\n", HOUR_MS / 3.6e6);
     fixture->options.idle_most = 1;
     start(fixture);
     submit_to(fixture, "p", 0, SITES);

@@ -331,4 +331,40 @@ static inline bool do_run(struct db *db, struct fault *why, void *sql)
     return db_do(db, why, sql, NO_VALUES, NULL);
 }
 
+/* By the clock: a pause on a busy machine is longer than what was asked for. */
+static inline double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* The house again, with rules of the test's own and the hours as they are. */
+static inline struct sites *open_house_with(struct fixture *fixture, const char *rules)
+{
+    struct sites *sites = sites_new();
+    struct fault why;
+    char text[400];
+    snprintf(
+        text, sizeof(text),
+        "name: default\nlabel: all\nmessages_per_connection: 100\nnew_connections: none\ndaily: none\ntls: may\n%s",
+        rules);
+    if (!sites_read(sites, "default.yaml", slice_str(text), false, &why) ||
+        !sites_read(sites, "google.yaml", SLICE("name: google\nlabel: Gmail\nhosts: [google.com]\n"), false, &why) ||
+        !sites_settle(sites, false, &why))
+        fail_msg("%s", why.text);
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    fixture->options.sites = sites;
+    fixture->options.retry.scale = 1.0;
+    start(fixture);
+    return sites;
+}
+
+/* What the store has no part in, once. */
+#define ON_SQLITE(test)                                                                                                \
+    {                                                                                                                  \
+#test, test, NULL, NULL, (void *)(uintptr_t) "sqlite"                                                          \
+    }
+
 #endif
