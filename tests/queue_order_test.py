@@ -52,7 +52,9 @@ def story(tap, words, store):
         tap.equal(todoke.run("explain", "message", "12345").returncode, 2, f"{words}: a mail that is not there")
 
         found = todoke.json("explain", "address", mail["address"].upper())
-        tap.equal((found["excluded"], [(one["delivery"], one["state"], one["next"][:8]) for one in found["deliveries"]]), ("", [(row["delivery"], mail["state"], mail["next"][:8])]),
+        # (what comes next may have come between the two commands)
+        tap.equal((found["excluded"], [(one["delivery"], one["state"], one["next"].startswith(("tried again", "due now"))) for one in found["deliveries"]]),
+                  ("", [(row["delivery"], mail["state"], True)]),
                   f"{words}: an address finds its mails, whatever its case")
         todoke.ok("suppress", "add", mail["address"])
         tap.ok("by_hand" in todoke.ok("explain", "address", mail["address"]) and "このアドレスへのメールはありません" in todoke.ok("explain", "address", "nobody@good.example", "--lang", "ja"),

@@ -53,6 +53,7 @@ def story(tap, words, store, contract):
         tap.equal([ask("PATCH", f"/sources/{ONE}", "/sources/{ip}", body)[0] for body in ({"state": "asleep"}, {"weight": 0}, {"ip": TWO}, {"ehlo_name": ""})], [400] * 4, f"{words}: what cannot be")
         todoke.people([f"a{n}@d.example" for n in range(6)])
         todoke.campaign("autumn")
+        until(lambda: f"a source drains, nothing new leaves it source={ONE}" in todoke.server.said(), 20, "the server has read that it drains: it looks each second")
         todoke.ok("campaign", "send", "autumn")
         until(lambda: len(receiver.mails) == 6, 40, "six mails")
         with receiver.lock:
