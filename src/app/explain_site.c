@@ -215,7 +215,8 @@ bool explain_site(struct desk *desk, const struct rules *rules, const char *give
     }
     if (!site_story_read(desk->reader, why, name, &board, world_wall(&desk->world), &desk->arena, &story))
         return false;
-    if (!story.site.len && !story.way_count && !story.suspension_count && slice_find(name, SLICE(".")) == SLICE_NPOS && !story.lane_count)
+    if (!story.site.len && !story.way_count && !story.suspension_count && slice_find(name, SLICE(".")) == SLICE_NPOS &&
+        !story.lane_count)
         return fault_set(
             why, FAULT_INPUT,
             "\"%.*s\" is no domain, and no receiver that anything went to lately; `todoke top` names those",
