@@ -11,6 +11,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+enum { KEY_MARK_ROOM = 300 };
+
 static struct site_count *count_of_rule(const struct engine *engine, const struct site_rule *rule)
 {
     size_t count, i = 0;
@@ -49,6 +51,19 @@ static struct site *site_get(struct dispatcher *dispatcher, struct slice what, s
     return site;
 }
 
+/* One host in the key of its MX set. */
+static void key_mark(const struct route_host *host, char mark[KEY_MARK_ROOM])
+{
+    snprintf(mark, KEY_MARK_ROOM, " %u:%.*s ", host->preference, SLICE_ARG(host->name));
+}
+
+bool route_key_has(struct slice key, const struct route_host *host)
+{
+    char mark[KEY_MARK_ROOM];
+    key_mark(host, mark);
+    return slice_find(key, slice_str(mark)) != SLICE_NPOS;
+}
+
 /* What tells an MX set apart: its hosts and preferences in order of name; a failure is one for each domain. */
 static void route_key(const struct route *route, struct slice domain, struct buf *key)
 {
@@ -61,9 +76,7 @@ static void route_key(const struct route *route, struct slice domain, struct buf
         const struct route_host *best = NULL;
         for (size_t i = 0; i < route->host_count; i++) {
             const struct route_host *host = &route->hosts[i];
-            char mark[300];
-            snprintf(mark, sizeof(mark), " %u:%.*s ", host->preference, SLICE_ARG(host->name));
-            if (slice_find(buf_slice(key), slice_str(mark)) != SLICE_NPOS)
+            if (route_key_has(buf_slice(key), host))
                 continue;
             if (!best || host->preference < best->preference ||
                 (host->preference == best->preference && slice_compare(host->name, best->name) < 0))
@@ -71,7 +84,9 @@ static void route_key(const struct route *route, struct slice domain, struct buf
         }
         if (!best)
             break;
-        buf_printf(key, " %u:%.*s ", best->preference, SLICE_ARG(best->name));
+        char mark[KEY_MARK_ROOM];
+        key_mark(best, mark);
+        buf_str(key, mark);
     }
 }
 
@@ -116,6 +131,14 @@ static uint64_t route_addresses(const struct route *route)
                                        name));
     }
     return sum;
+}
+
+enum tls_rule destination_rule(const struct dispatcher *dispatcher, const struct domain_route *known,
+                               const struct site_rule *rule)
+{
+    enum tls_rule said = directions_rule(dispatcher->directions, known->domain,
+                                         rule->is_default ? SLICE("") : rule->name, known->brand_id);
+    return rule->tls == SITE_TLS_REQUIRED && said < TLS_RULE_REQUIRED ? TLS_RULE_REQUIRED : said;
 }
 
 /* Do TLSA records of its hosts count? Of the same hosts, for a domain whose MX are signed; not for another one whose
@@ -175,10 +198,7 @@ struct destination *destination_get(struct dispatcher *dispatcher, struct domain
         what = buf_slice(&site_key); /* an MX set of its own */
         name = site_name(route);
     }
-    kept->policy.rule = directions_rule(dispatcher->directions, known->domain,
-                                        rule->is_default ? SLICE("") : rule->name, known->brand_id);
-    if (rule->tls == SITE_TLS_REQUIRED && kept->policy.rule < TLS_RULE_REQUIRED)
-        kept->policy.rule = TLS_RULE_REQUIRED;
+    known->rule = kept->policy.rule = destination_rule(dispatcher, known, rule);
     kept->policy.is_waived = known->is_waived;
     kept->policy.avoids_tls = rule->tls == SITE_TLS_NEVER;
     if (security_is_single(&kept->policy, route))

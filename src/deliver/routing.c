@@ -2,8 +2,8 @@
  * something is due, renewed while something is owed, and forgotten afterwards
  *
  * A domain's route is one destination: its MX set, or the failure to find one. Where the hosts of an MX set live may
- * change: then its worker hears, and connections to come go there. A DNS that fails does not take a known route away
- * (for a day). */
+ * change: then its worker hears, and connections to come go there. A DNS that fails does not take a known route away,
+ * nor one of its hosts (for a day). */
 #include "deliver/destination.h"
 #include "deliver/directions.h"
 #include "deliver/engine_inside.h"
@@ -107,6 +107,23 @@ static void settle(struct domain_route *known)
     answered(known);
 }
 
+/* Does it lack a host that it had, because the DNS failed? Without it the MX set would be another one, its site too:
+ * with other limits, beside the connections of the one before (R28). */
+static bool lacks_known_host(const struct domain_route *known, const struct route *route)
+{
+    bool lacks = false;
+    for (size_t i = 0; i < route->missing_count && known->destination; i++)
+        lacks |= route_key_has(known->destination->key, &route->missing[i]);
+    return lacks;
+}
+
+/* What was known may serve on: for a day, and while people want nothing else of it. */
+static bool may_serve_on(const struct domain_route *known, time_ms now)
+{
+    return known->found_at && now < known->found_at + ROUTE_STALE_MOST_MS && known->destination &&
+           known->rule == destination_rule(known->dispatcher, known, known->destination->site->rule);
+}
+
 static void on_route(void *owner, const struct route *route)
 {
     struct domain_route *known = owner;
@@ -115,7 +132,8 @@ static void on_route(void *owner, const struct route *route)
     known->query = NULL;
     if (dispatcher->is_stopping) /* the workers are going */
         return;
-    if (route->status == ROUTE_TRY_LATER && known->found_at && now < known->found_at + ROUTE_STALE_MOST_MS) {
+    bool has_failed = route->status == ROUTE_TRY_LATER || lacks_known_host(known, route);
+    if (has_failed && may_serve_on(known, now)) {
         known->good_until = now + SECONDS_MS(ROUTE_AGAIN_S);
         sts_cancel(known->sts);
         known->sts = NULL;

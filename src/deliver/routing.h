@@ -8,6 +8,7 @@
 #include "net/mailbox.h"
 
 struct destination;
+struct site_rule;
 struct dispatcher;
 struct route_kept;
 
@@ -24,7 +25,8 @@ struct domain_route {
     struct route_kept *found;        /* both answers together, while one of them is awaited */
     struct destination *destination; /* NULL: not known yet */
     enum route_status status;
-    const char *tls; /* what demands TLS of the first host: a literal */
+    const char *tls;    /* what demands TLS of the first host: a literal */
+    enum tls_rule rule; /* of the destination */
     time_ms good_until;
     time_ms found_at;          /* 0: never */
     bool is_asked;             /* counted in dispatcher->asking */
@@ -49,6 +51,12 @@ void routing_release(struct dispatcher *dispatcher);
  * destination that is known hears of hosts that live elsewhere now. Takes `kept`, whose policy gets its rule and its
  * domain here; and known->tls is set. */
 struct destination *destination_get(struct dispatcher *dispatcher, struct domain_route *known, struct route_kept *kept);
+
+/* What people and the site's rule demand of TLS for this route now. */
+enum tls_rule destination_rule(const struct dispatcher *dispatcher, const struct domain_route *known,
+                               const struct site_rule *rule);
+/* Is this host one of the MX set that a destination's key names? */
+bool route_key_has(struct slice key, const struct route_host *host);
 
 /* routing_tell.c: the domains (by name) of a site (by name), or that one domain, for people; into the arena. */
 void routing_tell(struct dispatcher *dispatcher, struct slice name, struct arena *arena, struct board_route **routes,

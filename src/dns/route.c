@@ -269,6 +269,8 @@ void route_copy(struct arena *arena, const struct route *from, struct route *to)
         route_dane_copy(arena, host, &hosts[i]);
     }
     copy.hosts = hosts;
+    copy.missing = NULL;
+    copy.missing_count = 0;
     copy.text = text_copy(arena, from->text);
     *to = copy;
 }

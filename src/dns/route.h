@@ -57,6 +57,9 @@ struct route {
     uint32_t ttl_seconds;
     const struct route_host *hosts; /* in the order to try */
     size_t host_count;
+    /* FOUND, but these have no address here because the DNS failed: name and preference alone. Not copied. */
+    const struct route_host *missing;
+    size_t missing_count;
 };
 
 struct route_options {

@@ -181,16 +181,19 @@ void route_judge(struct route_query *query)
     struct route_host *hosts = ARENA_ARRAY(&query->arena, struct route_host, query->candidate_count + 1);
     struct fault prohibited = {FAULT_NONE};
     bool is_own = cut_own(query), has_failed = false;
+    struct route_host *missing = ARENA_ARRAY(&query->arena, struct route_host, query->candidate_count + 1);
     size_t count = 0;
     for (size_t i = 0; i < query->candidate_count && count < most; i++) {
         struct route_candidate *candidate = &query->candidates[i];
         struct route_host *host = &hosts[count];
         set_addresses(query, candidate, host, &prohibited);
         has_failed |= candidate->has_failed;
-        if (host->address_count == 0)
-            continue;
         host->name = candidate->name;
         host->preference = candidate->preference;
+        if (host->address_count == 0 && candidate->has_failed)
+            missing[query->route.missing_count++] = *host;
+        if (host->address_count == 0)
+            continue;
         host->is_secure = !candidate->is_insecure;
         host->dane_base = candidate->canonical; /* until route_dane.c knows better */
         count++;
@@ -198,6 +201,7 @@ void route_judge(struct route_query *query)
     query->route.status = ROUTE_FOUND;
     query->route.hosts = hosts;
     query->route.host_count = count;
+    query->route.missing = missing;
     shuffle_equals(hosts, count, loop_random(dns_client_loop(query->client)));
     if (count)
         return;
