@@ -1,13 +1,29 @@
 """Issue 4.5: what a person orders of the queue. Held mails wait and later ones too, released ones go at once; a purge counts first, cancels in
 slices what matches and nothing else, waits for nothing; every order is on record with who, what and how many; the books balance."""
+import os
 import re
+import sqlite3
+import subprocess
 
 from receiver import Receiver
 from tap import Tap
-from todoke import NET, PORT, Place, stores, until
+from todoke import NET, PORT, TODOKE, Place, stores, until
 
 MX = f"{NET}.70"
 GONE = f"{NET}.71" # nobody listens there
+
+
+def waits_for_another(tap, todoke):
+    """A command on a store that another program writes to says what it waits for, and goes on when that has ended."""
+    other = sqlite3.connect(todoke.store, isolation_level=None, timeout=20)
+    other.execute("BEGIN IMMEDIATE")
+    env = {**os.environ, "TODOKE_STORE": todoke.store, "TODOKE_KEY_FILE": todoke.key}
+    with subprocess.Popen([TODOKE, "queue", "retry", "--domain", "else.example"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waits:
+        said = waits.stderr.readline()
+        other.execute("ROLLBACK")
+        out, more = waits.communicate(timeout=60)
+    tap.ok("another program is writing to it; waiting for it, for 30 s at most" in said, "SQLite: a command that waits says for what", said)
+    tap.ok(waits.returncode == 0 and "no server runs" in out and not more, "SQLite: and does what it was told then", f"{waits.returncode} {out} {more}")
 
 
 def story(tap, words, store):
@@ -30,6 +46,8 @@ def story(tap, words, store):
         def carried_out(said):
             return until(lambda: (lambda row: row if row["is_done"] else None)(orders()[said["order"]]), 20, "the order")
 
+        if words == "SQLite":
+            waits_for_another(tap, todoke)
         todoke.json("queue", "hold", "--domain", "good.example", "--why", "they asked")
         todoke.campaign("autumn")
         todoke.serve()

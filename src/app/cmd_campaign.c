@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
+#include "app/desk.h"
 #include "app/mailer.h"
 #include "app/report_print.h"
 #include "app/service.h"
@@ -213,7 +214,7 @@ static bool run_verb(struct campaign_arguments *arguments, struct fault *why)
                              arguments->beyond);
         struct session session = {0};
         world_init(&session.world, NETWORK_LOOPBACK);
-        session.store = store_open(arguments_store(arguments->store), NULL, why);
+        session.store = desk_store(arguments->store, why);
         if (!session.store)
             return false;
         session.reader = store_reader_open(session.store, why);
@@ -326,8 +327,8 @@ int cmd_brand(int argc, char **argv)
     struct store *store = NULL;
     bool ok = brand_check(&add.brand, &why) && dkim_names_check(brand_domain(&add.brand), slice_str(selector), &why) &&
               seal_key_load(&add.seal, arguments_key_file(key_file), &why) &&
-              (store = store_open(arguments_store(store_url), NULL, &why)) != NULL &&
-              (add.key = dkim_key_generate(DKIM_RSA_SHA256)) != NULL && store_change(store, brand_add_run, &add, &why);
+              (store = desk_store(store_url, &why)) != NULL && (add.key = dkim_key_generate(DKIM_RSA_SHA256)) != NULL &&
+              store_change(store, brand_add_run, &add, &why);
     if (ok) {
         struct slice domain = brand_domain(&add.brand);
         printf("%s._domainkey.%.*s TXT \"%.*s\"\n", selector, SLICE_ARG(domain), (int)add.record.len, add.record.ptr);

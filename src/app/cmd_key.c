@@ -5,6 +5,7 @@
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
+#include "app/desk.h"
 #include "app/usage.h"
 #include "base/json.h"
 #include "campaign/brand.h"
@@ -304,7 +305,7 @@ static bool run(const char *verb, const struct key_arguments *given, struct faul
 {
     struct world world;
     world_init(&world, NETWORK_LOOPBACK);
-    struct store *store = store_open(arguments_store(given->store), NULL, why);
+    struct store *store = desk_store(given->store, why);
     if (!store)
         return false;
     bool ok = strcmp(verb, "add") == 0        ? add(given, store, world_wall(&world), why)

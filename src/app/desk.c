@@ -8,11 +8,17 @@
 #include <stdio.h>
 #include <unistd.h>
 
+struct store *desk_store(const char *store_url, struct fault *why)
+{
+    const struct store_options options = {.role = STORE_COMMAND, .patience_ms = STORE_PATIENCE_MS};
+    return store_open(arguments_store(store_url), &options, why);
+}
+
 bool desk_open(struct desk *desk, const char *store_url, struct fault *why)
 {
     *desk = (struct desk){0};
     world_init(&desk->world, NETWORK_LOOPBACK);
-    desk->store = store_open(arguments_store(store_url), NULL, why);
+    desk->store = desk_store(store_url, why);
     desk->reader = desk->store ? store_reader_open(desk->store, why) : NULL;
     if (desk->reader)
         return true;

@@ -6,6 +6,9 @@
 #include "net/world.h"
 #include "store/store.h"
 
+/* The store of a command: it waits for others who write, says so, and gives up (store_options.patience_ms). */
+struct store *desk_store(const char *store_url, struct fault *why);
+
 struct desk {
     struct store *store;
     struct db *reader;

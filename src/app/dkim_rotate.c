@@ -1,4 +1,5 @@
 #include "app/dkim_rotate.h"
+#include "app/desk.h"
 
 #include "app/arguments.h"
 #include "app/change.h"
@@ -244,7 +245,7 @@ int dkim_rotate(const struct dkim_rotate_options *options, struct fault *why)
     struct store *store = NULL;
     int status = -1;
     if (seal_key_load(&rotation.seal, arguments_key_file(options->key_file), why) &&
-        (store = store_open(arguments_store(options->store), NULL, why)))
+        (store = desk_store(options->store, why)))
         status = rotate_with(&rotation, store, why);
     if (store)
         store_close(store);
@@ -291,7 +292,7 @@ bool dkim_list(const struct dkim_rotate_options *options, struct fault *why)
 {
     struct world world;
     world_init(&world, NETWORK_LOOPBACK);
-    struct store *store = store_open(arguments_store(options->store), NULL, why);
+    struct store *store = desk_store(options->store, why);
     struct db *reader = store ? store_reader_open(store, why) : NULL;
     SCOPED(rows) rows = {0};
     bool ok = reader && db_query(reader, why, &rows,

@@ -54,7 +54,10 @@ struct db {
     unsigned marks; /* of the transaction that runs (db_mark) */
     uint64_t begun; /* transactions so far: its number */
     bool is_lost;
-    bool is_conflict; /* the loss was a conflict with another node's transaction: begin anew at once */
+    unsigned patience_ms, said_ms; /* store_options; 0: a server's, or nobody waits */
+    bool has_said;                 /* that it waits (PostgreSQL) */
+    bool is_lock_timeout;          /* the loss: others have held a lock for longer than was waited */
+    bool is_conflict;              /* the loss was a conflict with another node's transaction: begin anew at once */
     struct {
         uint64_t locked[ID_BUCKETS / 64], wanted[ID_BUCKETS / 64]; /* of the transaction; since the group began */
         unsigned highest;

@@ -223,6 +223,11 @@ struct store *store_open(const char *url, const struct store_options *options, s
     if (serves && !store->is_postgres && !store_serve_lock(store->where, &store->serve_lock, why))
         goto fail_store;
     db = connection_open(store, serves && !options->is_stepped ? DB_SERVER : DB_WRITER, why);
+    if (db && options && options->patience_ms) {
+        db->patience_ms = options->patience_ms;
+        db->said_ms =
+            options->patience_ms / 2 < STORE_PATIENCE_SAID_MS ? options->patience_ms / 2 : STORE_PATIENCE_SAID_MS;
+    }
     if (!db || (!serves && !may_migrate(store, db, why)) || !schema_migrate(db, why) ||
         !store_floor_ids(db, why, &store->ids))
         goto fail_store;

@@ -32,7 +32,12 @@ struct store_options {
     enum store_role role;
     unsigned node;   /* 0..STORE_NODE_MAX for servers; commands get one of their own above that */
     bool is_stepped; /* no writer thread: store_step writes what is queued (a simulation) */
+    /* Of a command that somebody waits for: so long it waits for others who write, says on stderr after
+     * STORE_PATIENCE_SAID_MS (or half of it) what it waits for, and then fails (WORLD); a store that is lost is no
+     * longer waited for at all. 0: it waits as a server does. */
+    unsigned patience_ms;
 };
+enum { STORE_PATIENCE_MS = 30000, STORE_PATIENCE_SAID_MS = 2000 };
 enum { STORE_NODE_MAX = 511 };
 
 /* options NULL: a command. Faults: INPUT a bad url, a newer schema, another server; WORLD cannot be reached or opened.

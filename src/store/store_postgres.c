@@ -78,6 +78,7 @@ static bool result_fault(struct postgres_db *pg, const PGresult *result, struct 
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     pg->db.is_lost = means_lost(state);
     pg->db.is_conflict = means_conflict(state);
+    pg->db.is_lock_timeout = state && strcmp(state, "55P03") == 0;
     return fault_set(why, pg->db.is_lost ? FAULT_WORLD : FAULT_INPUT, "store: %.*s (%s) in \"%.160s\"",
                      SLICE_ARG(first_line(PQresultErrorMessage(result))), state ? state : "-", sql);
 }

@@ -8,6 +8,8 @@
 #include "store/page_cache.h"
 #include "store/wal_vfs.h"
 
+#include "base/log.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +29,8 @@ struct sqlite_db {
     enum db_use use;
     struct checkpointer *checkpointer; /* of a server's writer */
     int64_t busy_since_ms;             /* monotonic: since when we wait for another process */
-    int64_t version;                   /* of what others have committed, as it was seen last */
+    bool is_busy_said;
+    int64_t version; /* of what others have committed, as it was seen last */
 };
 
 static struct sqlite_db *sqlite_of(struct db *db)
@@ -55,6 +58,12 @@ static bool means_lost(int code)
     }
 }
 
+/* So long we wait for another process. */
+static int64_t busy_most(const struct sqlite_db *lite)
+{
+    return lite->db.patience_ms ? lite->db.patience_ms : BUSY_TIMEOUT_MS;
+}
+
 static bool sqlite_fault(struct sqlite_db *lite, int code, struct fault *why, const char *sql)
 {
     lite->db.is_lost = means_lost(code);
@@ -63,7 +72,7 @@ static bool sqlite_fault(struct sqlite_db *lite, int code, struct fault *why, co
             why, FAULT_WORLD,
             "store %s: another program has been writing to it for %d s (a slow disk?); nothing was changed, "
             "try again",
-            lite->path, BUSY_TIMEOUT_MS / 1000);
+            lite->path, (int)(busy_most(lite) / 1000));
     if (lite->db.is_lost)
         return fault_set(why, FAULT_WORLD, "store %s: %s", lite->path,
                          lite->handle ? sqlite3_errmsg(lite->handle) : sqlite3_errstr(code));
@@ -319,8 +328,14 @@ static int wait_for_lock(void *context, int tries)
     int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     if (tries == 0)
         lite->busy_since_ms = now_ms;
-    if (now_ms - lite->busy_since_ms > BUSY_TIMEOUT_MS)
+    lite->is_busy_said &= tries > 0;
+    if (now_ms - lite->busy_since_ms > busy_most(lite))
         return 0;
+    if (lite->db.patience_ms && !lite->is_busy_said && now_ms - lite->busy_since_ms >= lite->db.said_ms) {
+        lite->is_busy_said = true;
+        log_warn("store", "%s: another program is writing to it; waiting for it, for %lld s at most", lite->path,
+                 (long long)busy_most(lite) / 1000);
+    }
     const struct timespec again = {0, tries < BUSY_SOON_TRIES ? 1000000 : 10000000};
     nanosleep(&again, NULL);
     return 1;

@@ -552,6 +552,44 @@ static void a_command_does_not_migrate_beneath_a_server(void **state)
     unlink(path);
 }
 
+/* A command on a store that another program writes to: it waits as long as it was told, and fails with one line; behind
+ * the other one it goes on. */
+static bool cursor_run(struct db *db, struct fault *why, void *context)
+{
+    return db_do(
+        db, why,
+        "INSERT INTO reader_cursor (reader, bucket, seq) VALUES ('held', 1, 1) ON CONFLICT (reader, bucket) DO "
+        "UPDATE SET seq = reader_cursor.seq + 1",
+        NO_VALUES, NULL);
+}
+
+static void a_command_waits_for_others_and_not_for_ever(void **state)
+{
+    TEST_STORE(test, state);
+    struct fault why = {0};
+    const struct store_options options = {.role = STORE_COMMAND, .patience_ms = 400};
+    test_write(test.store, cursor_run, NULL);
+    struct store *command = store_open(test.url, &options, &why);
+    if (!command)
+        fail_msg("%s", why.text);
+    bool is_postgres = store_is_postgres(test.store);
+    struct db *other =
+        (is_postgres ? postgres_db_open : sqlite_db_open)(is_postgres ? test.url : test.url + 7, DB_WRITER, &why);
+    assert_non_null(other);
+    assert_true(db_begin(other, &why));
+    assert_true(cursor_run(other, &why, NULL));
+    assert_false(test_write_try(command, cursor_run, NULL, &why));
+    assert_int_equal(why.kind, FAULT_WORLD);
+    assert_non_null(strstr(why.text, "another program"));
+    assert_non_null(strstr(why.text, "nothing was changed, try again"));
+    assert_true(db_commit(other, &why));
+    test_write(command, cursor_run, NULL);
+    assert_int_equal(test_number(test.reader, "SELECT seq FROM reader_cursor WHERE reader = 'held'"), 3);
+    db_free(other);
+    store_close(command);
+    test_store_end(&test);
+}
+
 /* SQLite would build a table in memory for it, for each row that is written, whether the row belongs there or not. */
 static void no_partial_index_asks_with_a_long_IN(void **state)
 {
@@ -584,6 +622,7 @@ int main(void)
         ON_SQLITE(one_server_for_one_sqlite_store),
         cmocka_unit_test(without_locks_nobody_serves),
         cmocka_unit_test(a_command_does_not_migrate_beneath_a_server),
+        ON_BOTH(a_command_waits_for_others_and_not_for_ever),
         ON_SQLITE(no_partial_index_asks_with_a_long_IN),
         ON_SQLITE(the_log_of_a_server_is_copied_while_commits_go_on),
         cmocka_unit_test(schema_lines_for_one_store_only),

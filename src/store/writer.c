@@ -23,6 +23,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <time.h>
 
 enum {
@@ -163,6 +164,35 @@ static enum outcome give_up(struct db *db)
     return is_lost && is_conflict ? CONFLICT : is_lost ? STORE_LOST : BAD_JOB;
 }
 
+/* On PostgreSQL the server ends what waits for a lock for too long: of a command first when it is time to say so, and
+ * then at its limit. On SQLite whoever waits for the lock counts (store_sqlite.c). */
+static bool be_patient(struct db *db, struct fault *why)
+{
+    char sql[80];
+    if (!db->patience_ms || !db_is_postgres(db))
+        return true;
+    snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = %u",
+             db->has_said ? db->patience_ms - db->said_ms : db->said_ms);
+    return db->backend->script(db, why, sql);
+}
+
+/* Is it to be tried again, having waited for a lock? */
+static bool waits_on(struct db *db, struct fault *why)
+{
+    if (!db->patience_ms || !db->is_lock_timeout)
+        return true;
+    if (!db->has_said) {
+        db->has_said = true;
+        log_warn("store", "another program holds what this has to change; waiting for it, for %u s at most",
+                 db->patience_ms / 1000);
+        return true;
+    }
+    db->has_said = false;
+    return fault_set(why, FAULT_WORLD,
+                     "store: another program has held what this has to change for %u s; nothing was changed, try again",
+                     db->patience_ms / 1000);
+}
+
 /* conflicts: so many times this group was given up for another node's sake. */
 static enum outcome run_group(struct writer *writer, const struct group *group, uint64_t token, unsigned conflicts,
                               struct fault *why)
@@ -171,7 +201,7 @@ static enum outcome run_group(struct writer *writer, const struct group *group, 
     *why = (struct fault){0};
     if (!db_begin(db, why))
         return STORE_LOST;
-    if (conflicts && !counters_take(db, why, conflicts))
+    if (!be_patient(db, why) || (conflicts && !counters_take(db, why, conflicts)))
         return give_up(db);
     for (struct write_job *job = group->first; job; job = job->next) {
         if (job->run(job, db, why))
@@ -230,6 +260,8 @@ static void set_lost(struct writer *writer, bool is_lost, const struct fault *wh
     writer->figures.is_lost = is_lost;
     writer->figures.retried += is_lost;
     pthread_mutex_unlock(&writer->lock);
+    if (writer->db->patience_ms) /* a command says it itself, once */
+        return;
     if (is_lost && !was_lost)
         log_error("store", "cannot write, waiting for the store: %s", why->text);
     if (!is_lost && was_lost)
@@ -302,6 +334,7 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
         }
         switch (outcome) {
         case COMMITTED:
+            writer->db->has_said = false;
             set_lost(writer, false, NULL);
             committed(writer, group);
             return COMMITTED;
@@ -311,7 +344,8 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
             failed(writer, group, &why);
             return COMMITTED;
         case CONFLICT:
-            if (++conflicts <= CONFLICTS_MOST) /* at once: nothing is wrong with the store */
+            if (waits_on(writer->db, &why) &&
+                ++conflicts <= CONFLICTS_MOST) /* at once: nothing is wrong with the store */
                 continue;
             break;
         case COMMIT_UNKNOWN: must_ask = true; break;
@@ -434,6 +468,8 @@ void writer_stop(struct writer *writer)
 
 void writer_post(struct writer *writer, struct write_job *job)
 {
+    if (writer->db->patience_ms)
+        job->fails_fast = true;
     job->next = NULL;
     pthread_mutex_lock(&writer->lock);
     bool was_empty = !writer->first;
