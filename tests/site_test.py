@@ -102,6 +102,7 @@ def by_hand(tap, words, todoke, mood, site, wait_for):
            f"{words}: for people, too")
     tap.ok("goes on: nothing is held against it any more (ways: 1)" in todoke.ok("queue", "resume", "--site", "slowco"), f"{words}: resumed, the command says what came of it")
     tap.ok("there was nothing to lift" in todoke.ok("queue", "resume", "--site", "mx.other.example"), f"{words}: and says so where nothing was")
+    until(lambda: "the suspension is over site=slowco source=any reason=order" in todoke.server.said(), 20, "the last line in the log")
     log = todoke.server.said()
     for line in (r"suspended by its words \(.*go away for now.*\) site=slowco source=any reason=slowco\.go-away until=20\S+Z rule=\S*slowco\.yaml:11\n",
                  r"the suspension is over site=slowco source=any reason=reaction\n",

@@ -11,7 +11,7 @@ static const char *const OPEN = "SELECT COUNT(*) FROM alarm WHERE kind = 'store_
 static void wait_for(struct test_store *test, const char *row, const char *sql, int64_t want)
 {
     const struct timespec pause = {0, 5000000};
-    for (int i = 0; i < 4000 && test_number(test->reader, sql) != want; i++)
+    for (int i = 0; i < 24000 && test_number(test->reader, sql) != want; i++)
         nanosleep(&pause, NULL);
     assert_int_row(row, test_number(test->reader, sql), want);
 }

@@ -353,7 +353,7 @@ static void submitted(void *owner, const struct submit_news *news, size_t count)
 static void wait_for(struct fixture *fixture, const char *sql, int64_t want)
 {
     const struct timespec pause = {.tv_nsec = 2000000};
-    for (int i = 0; i < 15000; i++) {
+    for (int i = 0; i < 60000; i++) {
         if (number(fixture, sql) == want)
             return;
         nanosleep(&pause, NULL);

@@ -141,7 +141,7 @@ static void wait_until_there(struct place_of_test *place, unsigned want)
 {
     const struct timespec pause = {.tv_nsec = 2000000};
     unsigned files, count = 0;
-    for (int i = 0; i < 10000 && count != want; i++) {
+    for (int i = 0; i < 60000 && count != want; i++) {
         json_t *ids = json_object();
         count = lines_of_all(place, ids, &files);
         assert_int_equal(json_object_size(ids), count); /* nobody twice, at any moment */
@@ -194,7 +194,7 @@ static void a_stop_at_any_octet_repeats_and_loses_nothing(void **state)
         place.options.write = write_small;
         struct event_file *file = start(&place);
         const struct timespec pause = {.tv_nsec = 500000};
-        for (int i = 0; i < 20000 && !refused; i++)
+        for (int i = 0; i < 200000 && !refused; i++)
             nanosleep(&pause, NULL);
         assert_true(refused);
         event_file_stop(file);
@@ -221,7 +221,7 @@ static void a_full_disk_waits_and_goes_on(void **state)
     struct event_file *file = start(&place);
     put(&place);
     const struct timespec pause = {.tv_nsec = 1000000};
-    for (int i = 0; i < 20000 && refused < 2; i++)
+    for (int i = 0; i < 200000 && refused < 2; i++)
         nanosleep(&pause, NULL);
     assert_true(refused >= 2);
     put(&place);
@@ -260,7 +260,7 @@ static void it_makes_room_and_the_oldest_go(void **state)
     for (int i = 0; i < 10; i++)
         put(&place);
     const struct timespec pause = {.tv_nsec = 20000000};
-    for (int i = 0; i < 5000 && (stat(first, &after) != 0 || after.st_ino == before.st_ino); i++)
+    for (int i = 0; i < 60000 && (stat(first, &after) != 0 || after.st_ino == before.st_ino); i++)
         nanosleep(&pause, NULL);
     event_file_stop(file);
     close(held);
@@ -287,7 +287,7 @@ static void others_may_move_it(void **state)
     assert_int_not_equal(access(place.path, F_OK), 0);
     event_file_reopen(file);
     const struct timespec pause = {.tv_nsec = 2000000};
-    for (int i = 0; i < 5000 && access(place.path, F_OK) != 0; i++)
+    for (int i = 0; i < 60000 && access(place.path, F_OK) != 0; i++)
         nanosleep(&pause, NULL);
     put(&place);
     wait_until_there(&place, 21);
@@ -313,7 +313,7 @@ static void a_batch_is_completed_where_it_was_moved(void **state)
     place.options.write = write_small;
     struct event_file *file = start(&place);
     const struct timespec pause = {.tv_nsec = 500000};
-    for (int i = 0; i < 20000 && !refused; i++)
+    for (int i = 0; i < 200000 && !refused; i++)
         nanosleep(&pause, NULL);
     event_file_stop(file);
     assert_int_equal(rename(place.path, moved), 0);

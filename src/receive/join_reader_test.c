@@ -20,7 +20,7 @@ static struct join_reader *start(const struct fixture *fixture, struct world *wo
 static void stop_when_read(struct fixture *fixture, struct join_reader *reader)
 {
     const struct timespec pause = {.tv_nsec = 2000000};
-    for (int i = 0; i < 15000 && number(fixture, "SELECT COUNT(*) FROM inbound WHERE state = 0"); i++)
+    for (int i = 0; i < 60000 && number(fixture, "SELECT COUNT(*) FROM inbound WHERE state = 0"); i++)
         nanosleep(&pause, NULL);
     join_reader_stop(reader);
 }

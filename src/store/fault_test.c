@@ -278,7 +278,7 @@ static void what_no_sync_has_confirmed_is_not_told(void **state)
     pthread_mutex_lock(&disk.lock);
     disk.syncs_fail = false;
     pthread_mutex_unlock(&disk.lock);
-    for (int tries = 0; tries < 20000 && !is_so(&told.is_told); tries++)
+    for (int tries = 0; tries < 120000 && !is_so(&told.is_told); tries++)
         usleep(1000);
     assert_true(is_so(&told.is_told));
     assert_true(told.was_synced);
