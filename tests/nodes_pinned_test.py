@@ -1,5 +1,6 @@
 """Two nodes on one PostgreSQL store, each with a source of the same pool: what was in doubt by the one's is tried again by that one, whoever owns its
 bucket; when that node is gone it waits for in_doubt.source_wait, goes by the other, and explain message says why (R22)."""
+import time
 from datetime import datetime
 
 from nodes import node, number, shared, sql, store_url
@@ -9,6 +10,7 @@ from todoke import NET, PORT, Place, until
 
 MX, FIRST, SECOND = f"{NET}.52", f"{NET}.203", f"{NET}.204"
 ZONE = {"ok.example": {"MX": [[10, "mx.ok.example"]]}, "mx.ok.example": {"A": [MX]}}
+TODAY = int(time.time() // 86400)
 PEOPLE = [f"hito{number}@ok.example" for number in range(60)]
 
 
@@ -38,19 +40,39 @@ def due(url):
     sql(url, "UPDATE delivery SET due_ms = 1 WHERE state = 4")
 
 
+def capped(tap, url, one, receiver):
+    """Its node lives, and its warm-up's day is used up: five of node 1's buckets do not wait for tomorrow. Who they are."""
+    handed = "SELECT COUNT(*) FROM handoff WHERE pool LIKE '=%' AND node = 2"
+    mine = "bucket IN (SELECT bucket FROM lease WHERE node = 1)"
+    sql(url, f"INSERT INTO warm_up (source_id, grp, caps, step, day, created_ms) SELECT id, '*', '5,10', 0, {TODAY}, 1 FROM source WHERE ip = '{SECOND}'")
+    sql(url, f"INSERT INTO daily_use (source_id, grp, day, reserved) SELECT id, 'warm *', {TODAY}, 5 FROM source WHERE ip = '{SECOND}' "
+             "ON CONFLICT (source_id, grp, day) DO UPDATE SET reserved = 5")
+    five = [row[0] for row in sql(url, f"SELECT address FROM delivery WHERE state = 4 AND {mine} ORDER BY id LIMIT 5")]
+    said = one.json("explain", "message", sql(url, f"SELECT id FROM delivery WHERE address = '{five[0]}'")[0][0])
+    tap.ok("cannot be used now: any other of the pool will do" in said["source_text"], "explain message says that it is not waited for", str(said["source_text"]))
+    addresses = ", ".join(f"'{who}'" for who in five)
+    sql(url, f"UPDATE delivery SET due_ms = 1 WHERE state = 4 AND address IN ({addresses})")
+    until(lambda: number(url, f"SELECT COUNT(*) FROM event WHERE note = 'other_source day {SECOND}'") == 5, 30, "they go by another source, and their events say why")
+    sql(url, "DELETE FROM warm_up")
+    sql(url, "DELETE FROM daily_use")
+    until(lambda: number(url, handed) == 128, 20, "with a day that is not used up, node 1 hands over what keeps to that source")
+    return five
+
+
 def kept(tap, url, one, two, receiver):
     until(lambda: number(url, "SELECT COUNT(*) FROM handoff WHERE node = 2 AND pool = 'default'") == 128, 20, "node 1 hands its buckets' mail over")
     in_doubt(url, one, receiver, "kept")
     one.ok("source", "add", FIRST, "--ehlo", "out1.shop.example", "--node", "1")
     until(lambda: number(url, "SELECT COUNT(*) FROM handoff") == 0, 20, "node 1 has a source of the pool, too")
     tap.equal(number(url, "SELECT COUNT(DISTINCT bucket / 128) FROM delivery WHERE state = 4"), 2, "some of them are in buckets of node 1")
+    five = capped(tap, url, one, receiver)
     due(url)
     one.settled("kept", len(PEOPLE), 60)
-    tap.equal([who for who, peers in came_from(receiver, PEOPLE).items() if peers != [SECOND, SECOND]], [],
+    tap.equal([who for who, peers in came_from(receiver, PEOPLE).items() if peers != [SECOND, FIRST if who in five else SECOND]], [],
               "each is tried again by the source by which it was in doubt, on the node that has it (R22)")
     tap.ok(number(url, "SELECT COUNT(*) FROM handoff WHERE pool LIKE '=%' AND node = 2") == 128, "node 1 handed those over, and nothing else",
            str(sql(url, "SELECT pool, node, COUNT(*) FROM handoff GROUP BY pool, node")))
-    tap.equal(number(url, "SELECT COUNT(*) FROM event WHERE note LIKE 'other_source%'"), 0, "nobody went by another")
+    tap.equal(number(url, "SELECT COUNT(*) FROM event WHERE note LIKE 'other_source%'"), 5, "nobody else went by another")
 
 
 def gone(tap, url, one, two, receiver):

@@ -2,6 +2,7 @@
 
 #include "mail/message_id.h"
 #include "report/site_story.h"
+#include "shape/allowance.h"
 #include "submit/message.h"
 
 enum { TIMELINE_MAX = 500 };
@@ -28,13 +29,16 @@ static void spend(struct mail_story *story, time_ms now)
 /* The source that its next attempts keep to, as it is now. */
 static bool source_read(struct db *db, struct fault *why, struct arena *arena, struct mail_story *story)
 {
+    uint64_t source_id = 0;
+    bool is_used_up = false;
     SCOPED(rows) rows = {0};
     if (!db_query(
             db, why, &rows,
             "SELECT s.ip, s.pool, CASE WHEN s.state = 'active' AND s.trouble = '' AND (s.node = 0 OR EXISTS (SELECT 1 "
             "FROM node n WHERE n.node = s.node AND n.until_ms > $3)) THEN 1 ELSE 0 END, CASE WHEN s.state = 'active' "
             "AND s.trouble = '' AND EXISTS (SELECT 1 FROM node n WHERE n.node = s.node AND n.until_ms <= $3) THEN "
-            "s.node ELSE 0 END FROM delivery d JOIN source s ON s.id = d.source_id WHERE d.bucket = $1 AND d.id = $2 "
+            "s.node ELSE 0 END, s.id FROM delivery d JOIN source s ON s.id = d.source_id WHERE d.bucket = $1 AND d.id "
+            "= $2 "
             "AND d.source_id <> 0",
             VALUES(V_INT(id_bucket(story->id)), V_INT((int64_t)story->id), V_INT(story->now))))
         return false;
@@ -43,8 +47,13 @@ static bool source_read(struct db *db, struct fault *why, struct arena *arena, s
         bool is_of_pool = slice_equal(rows_text(&rows, 1), story->way.pool);
         story->is_source_there = is_of_pool && rows_int(&rows, 2);
         story->source_node = is_of_pool ? rows_int(&rows, 3) : 0;
+        source_id = (uint64_t)rows_int(&rows, 4);
     }
-    return rows_end(&rows);
+    if (!rows_end(&rows) ||
+        (story->is_source_there && !warm_up_is_used_up(db, why, source_id, story->now, &is_used_up)))
+        return false;
+    story->is_source_there = story->is_source_there && !is_used_up;
+    return true;
 }
 
 bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now, struct arena *arena,

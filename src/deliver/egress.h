@@ -64,6 +64,7 @@ struct source_set {
         struct slice ehlo_name, pool;
         unsigned weight;
         bool is_ours, is_usable, is_everywhere; /* every node has it */
+        bool is_capped;                         /* another node's, to which mail keeps: its day is used up */
     } * list;
     size_t count;
 };

@@ -34,6 +34,7 @@ struct kept { /* what a keep of the leases has changed, for the dispatcher's thr
 struct pin {
     uint64_t source_id;
     char pool[48];
+    bool is_capped;  /* what its warm-up lets it send today is used up: it need not be waited for */
     bool is_away;    /* its node does not live, and the mail waits for it */
     time_ms gone_at; /* since when we know that its node does not live, monotonic; 0: it lives */
 };
@@ -69,6 +70,9 @@ void nodes_release(struct dispatcher *dispatcher);
 void nodes_look(struct dispatcher *dispatcher);
 /* These are our sources: is there a pool that only others have? */
 void nodes_sources(struct dispatcher *dispatcher, const struct source *list, size_t count);
+/* Before them: which sources that mail keeps to have used up their day? */
+void nodes_pins_look(struct dispatcher *dispatcher);
+bool nodes_pin_is_capped(const struct nodes *nodes, uint64_t source_id);
 /* Lanes go by other pools perhaps. */
 void nodes_directions(struct dispatcher *dispatcher);
 bool nodes_serve(struct dispatcher *dispatcher, const struct lane_key *key, unsigned bucket);

@@ -3,11 +3,13 @@
  * Mail of a pool that has no source here and one on a living node; and mail that was in doubt by a source which another
  * node alone has (queue/lane_pin.h), whatever else its pool has here. Where that node does not live, such mail waits
  * for it: for options.source_wait, counted from when we know that it is gone. Then, or when the source drains, is in
- * trouble, was taken away or is another pool's, it goes like any other mail (pinned.c tells why in its event). */
+ * trouble, has used up its warm-up's day, was taken away or is another pool's, it goes like any other mail (pinned.c
+ * tells why in its event). */
 #include "deliver/engine_inside.h"
 
 #include "base/log.h"
 #include "queue/lane_pin.h"
+#include "shape/allowance.h"
 #include <stdio.h>
 
 static bool node_lives(const struct nodes *nodes, unsigned node)
@@ -76,6 +78,27 @@ static bool pin_waits(struct dispatcher *dispatcher, struct pin *pin, unsigned n
     return pin->gone_at != LONG_AGO && now - pin->gone_at < wait;
 }
 
+void nodes_pins_look(struct dispatcher *dispatcher)
+{
+    size_t at = 0;
+    struct fault ignored; /* then as it was */
+    bool is_it;
+    if (!store_has_others(dispatcher->engine->options.store))
+        return;
+    for (struct id_map_entry *entry; (entry = id_map_walk(&dispatcher->nodes.pins, &at));) {
+        struct pin *pin = entry->value;
+        if (warm_up_is_used_up(dispatcher->reader, &ignored, pin->source_id,
+                               world_wall(dispatcher->engine->options.world), &is_it))
+            pin->is_capped = is_it;
+    }
+}
+
+bool nodes_pin_is_capped(const struct nodes *nodes, uint64_t source_id)
+{
+    const struct pin *pin = id_map_get(&nodes->pins, source_id);
+    return pin && pin->is_capped;
+}
+
 /* Where does mail go that keeps to this source? Into `given`, if to its node. True: it waits now and did not before, or
  * the other way round. */
 static bool pin_settle(struct dispatcher *dispatcher, struct pin *pin, const struct source *list, size_t count,
@@ -88,7 +111,7 @@ static bool pin_settle(struct dispatcher *dispatcher, struct pin *pin, const str
         source = list[i].id == pin->source_id ? &list[i] : NULL;
     snprintf(pin->pool, sizeof(pin->pool), "%.*s", SLICE_ARG(source ? source->pool : SLICE("")));
     pin->is_away = false;
-    if (!source || !source_is_usable(source) || !source->node ||
+    if (!source || !source_is_usable(source) || pin->is_capped || !source->node ||
         source->node == dispatcher->engine->options.ledger.node) {
         pin->gone_at = 0;
     } else if (node_lives(&dispatcher->nodes, source->node)) {

@@ -84,7 +84,7 @@ static const char *why_not(const struct worker *worker, const struct site *site,
     if (!source->is_usable)
         return "unusable";
     if (!source->is_ours)
-        return "node";
+        return source->is_capped ? "day" : "node";
     for (const struct egress *egress = site->egresses; egress; egress = egress->next)
         if (egress->source_id == source_id)
             return egress->allowance.is_used_up                 ? "day"

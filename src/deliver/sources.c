@@ -29,13 +29,14 @@ static struct source_set *source_set_of(struct dispatcher *dispatcher, const str
             .is_ours = is_ours,
             .is_usable = source_is_usable(&list[i]) && list[i].ip.family,
             .is_everywhere = list[i].node == 0,
+            .is_capped = !is_ours && nodes_pin_is_capped(&dispatcher->nodes, list[i].id),
         };
     }
     return set;
 }
 
 /* What workers must hear of when it changes. */
-static uint64_t sources_mark(const struct source *list, size_t count)
+static uint64_t sources_mark(const struct nodes *nodes, const struct source *list, size_t count)
 {
     uint64_t mark = count;
     for (size_t i = 0; i < count; i++) {
@@ -44,6 +45,7 @@ static uint64_t sources_mark(const struct source *list, size_t count)
         mark = hash_bytes(list[i].pool, mark);
         mark = hash_u64((uint64_t)list[i].weight << 32 | list[i].node, mark);
         mark = hash_u64(source_is_usable(&list[i]), mark);
+        mark = hash_u64(nodes_pin_is_capped(nodes, list[i].id), mark);
     }
     return mark;
 }
@@ -82,7 +84,8 @@ void sources_refresh(struct dispatcher *dispatcher)
         arena_release(&arena);
         return;
     }
-    uint64_t mark = sources_mark(list, count);
+    nodes_pins_look(dispatcher);
+    uint64_t mark = sources_mark(&dispatcher->nodes, list, count);
     if (mark != dispatcher->sources_mark) {
         dispatcher->sources_mark = mark;
         sources_say(dispatcher, list, count);

@@ -103,6 +103,22 @@ bool warm_up_list(struct db *db, struct fault *why, uint64_t source_id, time_ms 
     return rows_end(&rows);
 }
 
+bool warm_up_is_used_up(struct db *db, struct fault *why, uint64_t source_id, time_ms now, bool *is_it)
+{
+    SCOPED(rows) rows = {0};
+    *is_it = false;
+    if (!db_query(db, why, &rows,
+                  "SELECT w.caps, w.step, u.reserved FROM warm_up w JOIN daily_use u ON u.source_id = w.source_id AND "
+                  "u.grp = 'warm *' AND u.day = w.day WHERE w.source_id = $1 AND w.grp = '*' AND w.day = $2",
+                  VALUES(V_INT((int64_t)source_id), V_INT(allowance_day(now)))))
+        return false;
+    if (rows_next(&rows)) {
+        int64_t cap = warm_up_cap(rows_text(&rows, 0), rows_int(&rows, 1));
+        *is_it = cap >= 0 && rows_int(&rows, 2) >= cap;
+    }
+    return rows_end(&rows);
+}
+
 /* ── a new day for a plan ── */
 
 struct plan {

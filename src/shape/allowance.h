@@ -61,5 +61,7 @@ struct warm_up {
 };
 NODISCARD bool warm_up_list(struct db *db, struct fault *why, uint64_t source_id, time_ms now, struct arena *arena,
                             struct warm_up **list, size_t *count);
+/* Has it given out all that its plan for all sites lets it send on the day of `now` (wall)? */
+NODISCARD bool warm_up_is_used_up(struct db *db, struct fault *why, uint64_t source_id, time_ms now, bool *is_it);
 
 #endif
