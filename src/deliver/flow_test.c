@@ -61,21 +61,22 @@ static void nobody_stands_in_anothers_way(void **state)
         snprintf(address, sizeof(address), "%s@r0.example", local);
         fixture->count = 0;
         person(fixture, local, "r0.example");
-        int before = atomic_load(&receivers[0].accepted);
         submit_as(fixture, 7, 0);
-        for (int wait = 0; wait < 20000 && !receiver_took(&receivers[0], address); wait++)
+        int before = atomic_load(&receivers[0].accepted);
+        for (int wait = 0; wait < 100000 && !receiver_took(&receivers[0], address); wait++)
             receiver_pause(1);
         assert_true(receiver_took(&receivers[0], address));
-        int meanwhile = atomic_load(&receivers[0].accepted) - before - 1;
+        int meanwhile = receiver_place(&receivers[0], address) - before - 1;
         if (meanwhile > 5)
             fail_msg("%d mails of the campaign went before a transactional one", meanwhile);
     }
     fixture->count = 0;
     crowd(fixture, 5, "r1.example");
-    int before = atomic_load(&receivers[0].accepted);
+    receivers[1].beside = &receivers[0];
     submit(fixture);
+    int before = atomic_load(&receivers[0].accepted);
     wait_until_accepted(&receivers[1], 1);
-    assert_true(atomic_load(&receivers[0].accepted) - before <= 3);
+    assert_true(atomic_load(&receivers[1].beside_then) - before <= 3);
     engine_stop(fixture->engine, 2000);
     fixture->engine = NULL;
     sites_free(sites);
@@ -148,9 +149,9 @@ static void a_rate_of_the_rule_is_kept(void **state)
     fixture->options.retry.scale = 1.0;
     start(fixture);
     crowd(fixture, 300, "r0.example");
+    double begun = seconds_now(); /* before anything can have gone: we may be woken late */
     submit(fixture);
     wait_until_accepted(&receivers[0], 1);
-    double begun = seconds_now();
     for (int i = 1; i <= 5; i++) { /* from the start: any window holds at most so many */
         receiver_pause(500);
         int accepted = atomic_load(&receivers[0].accepted), seen = atomic_load(&receivers[0].seen);

@@ -53,8 +53,11 @@ struct receiver {
     pthread_mutex_t lock;
     double tokens;
     struct timespec tokens_at;
-    struct map taken;   /* recipient -> how often + 1 (as a pointer) */
-    struct map brought; /* "recipient by N", N the last part of the sender's address -> how often */
+    struct map taken;        /* recipient -> how often + 1 (as a pointer) */
+    struct map place;        /* recipient -> the how-manieth of all mails his last one was */
+    struct receiver *beside; /* another one ... */
+    _Atomic int beside_then; /* ... and how many that had taken when this one took its first */
+    struct map brought;      /* "recipient by N", N the last part of the sender's address -> how often */
 };
 
 struct conversation {
@@ -128,7 +131,10 @@ static inline void receiver_takes(struct receiver *receiver, const char *recipie
     pthread_mutex_lock(&receiver->lock);
     uintptr_t before = (uintptr_t)map_get(&receiver->taken, slice_str(recipient));
     map_set(&receiver->taken, slice_str(recipient), (void *)(before ? before + 1 : 2));
+    map_set(&receiver->place, slice_str(recipient), (void *)((uintptr_t)atomic_load(&receiver->accepted) + 1));
     pthread_mutex_unlock(&receiver->lock);
+    if (receiver->beside && !atomic_load(&receiver->accepted))
+        atomic_store(&receiver->beside_then, atomic_load(&receiver->beside->accepted));
     atomic_fetch_add(&receiver->accepted, 1);
 }
 
@@ -188,6 +194,15 @@ static inline int receiver_took(struct receiver *receiver, const char *recipient
     uintptr_t count = (uintptr_t)map_get(&receiver->taken, slice_str(recipient));
     pthread_mutex_unlock(&receiver->lock);
     return count ? (int)count - 1 : 0;
+}
+
+/* The how-manieth of all that was taken his last mail was, whenever one asks; 0: he had none. */
+static inline int receiver_place(struct receiver *receiver, const char *recipient)
+{
+    pthread_mutex_lock(&receiver->lock);
+    int place = (int)(uintptr_t)map_get(&receiver->place, slice_str(recipient));
+    pthread_mutex_unlock(&receiver->lock);
+    return place;
 }
 
 /* How often 127.88.0.`last` has brought this one's mail. */
@@ -404,6 +419,7 @@ static inline void receiver_stop(struct receiver *receiver)
     close(receiver->fd);
     pthread_mutex_destroy(&receiver->lock);
     map_release(&receiver->taken);
+    map_release(&receiver->place);
     map_release(&receiver->brought);
 }
 
