@@ -102,6 +102,8 @@ def story(tap, words, store):
         until(lambda: len(receiver.mails) == 20, 30, "20 mails released")
         header = re.search(rb"Message-ID: (\S+)", receiver.mails[0][2], re.I).group(1).decode()
         until(lambda: todoke.json("explain", "message", header)["state"] == "delivered", 30, "a Message-ID finds its delivery")
+        said = todoke.ok("queue", "purge", "--site", "gone.example")
+        tap.ok("nothing was changed" in said and "--domain gone.example" in said, f"{words}: a domain that was meant by --site is told", said)
         todoke.ok("queue", "resume", "--site", "gone.example")
         todoke.server.wait_for(r"the breaker closed site=mx\.gone\.example source=any reason=breaker after=\d+s\n", 20)
         opened = re.findall(r"the breaker opened \(connect: .*\) site=mx\.gone\.example source=any reason=breaker until=20\S+Z\n", todoke.server.said())

@@ -192,6 +192,18 @@ static bool some_node_lives(struct desk *desk, bool *lives, struct fault *why)
                          VALUES(V_INT(world_wall(&desk->world))), &one, 1, lives);
 }
 
+/* "gmail.com" is no site, but a domain of one. */
+static bool is_domain_of_ours(struct desk *desk, struct slice name)
+{
+    struct fault ignored;
+    int64_t one;
+    bool found;
+    return name.len &&
+           db_query_ints(desk->reader, &ignored, "SELECT 1 FROM lane WHERE domain = $1 LIMIT 1", VALUES(V_TEXT(name)),
+                         &one, 1, &found) &&
+           found;
+}
+
 /* What came of an order that is done. */
 static void outcome_say(struct desk *desk, const struct queue_order *order)
 {
@@ -209,14 +221,17 @@ static void outcome_say(struct desk *desk, const struct queue_order *order)
         printf("order %llu: done, and there was nothing to lift: no way to the site %.*s is suspended or slowed; what "
                "binds there: todoke explain site %.*s\n",
                id, SLICE_ARG(order->site), SLICE_ARG(order->site));
-    else if (!moved)
-        printf("order %llu: done, and nothing was changed: no mail that is owed now matches and may be %.*s\n", id,
+    else if (!moved) {
+        printf("order %llu: done, and nothing was changed: no mail that is owed now matches and may be %.*s", id,
                SLICE_ARG(order->verb == ORDER_HOLD      ? SLICE("held")
                          : order->verb == ORDER_RELEASE ? SLICE("released")
                          : order->verb == ORDER_PURGE   ? SLICE("purged")
                          : order->verb == ORDER_RETRY   ? SLICE("tried again (retry is for deferred mail)")
                                                         : SLICE("moved")));
-    else
+        if (is_domain_of_ours(desk, order->site))
+            printf("; %.*s is a receiver's domain: --domain %.*s", SLICE_ARG(order->site), SLICE_ARG(order->site));
+        puts("");
+    } else
         printf("order %llu: done, %.*s: %lld %s\n", id, SLICE_ARG(verb), moved,
                order->verb == ORDER_MOVE ? "lanes" : "deliveries");
 }
