@@ -325,8 +325,29 @@ bool key_made_by(struct db *db, struct fault *why, uint64_t id, uint64_t maker)
            submit_right_limit(db, why, id, makers.domains, makers.per_hour);
 }
 
-bool key_used(struct db *db, struct fault *why, uint64_t id, time_ms now)
+/* ── when it was used last ── */
+
+struct use_job {
+    struct write_job job;
+    uint64_t key_id;
+    time_ms at;
+};
+
+static bool use_run(struct write_job *job, struct db *db, struct fault *why)
 {
+    struct use_job *use = (struct use_job *)job;
     return db_do(db, why, "UPDATE access_key SET last_used_ms = $2 WHERE id = $1 AND last_used_ms < $2",
-                 VALUES(V_INT((int64_t)id), V_INT(now)), NULL);
+                 VALUES(V_INT((int64_t)use->key_id), V_INT(use->at)), NULL);
+}
+
+static void use_done(struct write_job *job, const struct fault *why)
+{
+    free(job);
+}
+
+void key_use(struct store *store, uint64_t id, time_ms at)
+{
+    struct use_job *use = NEW(struct use_job);
+    *use = (struct use_job){.job = {.run = use_run, .done = use_done, .fails_fast = true}, .key_id = id, .at = at};
+    store_write(store, &use->job);
 }

@@ -109,8 +109,8 @@ NODISCARD bool key_sessions_end(struct db *db, struct fault *why, uint64_t id, t
 /* Inside the write job that made `id`: `maker` made it. It may send by SMTP no more than that one (domains, recipients
  * an hour). */
 NODISCARD bool key_made_by(struct db *db, struct fault *why, uint64_t id, uint64_t maker);
-/* Inside a write job. */
-NODISCARD bool key_used(struct db *db, struct fault *why, uint64_t id, time_ms now);
+/* Have written down when it was used last. Nobody waits for it, and it may be lost. */
+void key_use(struct store *store, uint64_t id, time_ms at);
 
 /* All keys that were not revoked, oldest first; names live in the arena. */
 NODISCARD bool key_list(struct db *db, struct fault *why, struct arena *arena, struct key **keys, size_t *count);

@@ -190,3 +190,12 @@ bool body_brand(struct api *api, struct body *body, struct sender **sender, stru
         body_wrong(body, "brand", "%s", missing);
     return true;
 }
+
+bool body_address(struct body *body, const char *field, struct slice text, struct arena *arena, struct address *address)
+{
+    struct fault why = {0};
+    if (address_parse(text, arena, address, &why))
+        return true;
+    body_wrong(body, field, "%s: %s", field, why.text);
+    return false;
+}

@@ -14,6 +14,7 @@
 #define TODOKE_API_BODY_H
 
 #include "api/answer.h"
+#include "mail/address.h"
 #include <jansson.h>
 
 enum { BODY_MEMBERS_MAX = 48, BODY_FIELD_MAX = 120 };
@@ -36,6 +37,9 @@ void body_release(struct body *body);
 
 /* The first of them counts. */
 void body_wrong(struct body *body, const char *field, const char *format, ...) PRINTF_LIKE(3, 4);
+/* A text of it that must be an address. False: the body is wrong there. */
+bool body_address(struct body *body, const char *field, struct slice text, struct arena *arena,
+                  struct address *address);
 
 /* NULL: absent, or null. */
 json_t *body_member(struct body *body, const char *key);

@@ -100,7 +100,7 @@ void api_contact_list(struct api *api, struct http_request *request)
                               " AND (address ILIKE $4 ESCAPE '\\' OR name ILIKE $4 ESCAPE '\\')"));
     bool ok = seen_condition(api->db, caller_brands(api_caller(request)), list_id, &sql, &why);
     buf_text(&sql, " ORDER BY id DESC LIMIT $3");
-    const struct value more[] = {V_TEXT(q.len ? like_of(q, &request->arena) : SLICE(""))};
+    const struct value more[] = {V_TEXT(q.len ? db_like(q, &request->arena) : SLICE(""))};
     ok = ok && page_ids(api->db, buf_cstr(&sql), more, q.len ? 1 : 0, before, limit, &request->arena, &page, &why);
     SCOPED(buf) out = BUF(ANSWER_MAX);
     struct json json = {&out};

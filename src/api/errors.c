@@ -162,15 +162,7 @@ static bool timeline_write(struct api *api, struct json *json, const struct even
     struct event_page page = {.events = &own, .count = 1};
     if (event->delivery_id && !event_timeline(api->db, why, event->delivery_id, TIMELINE_MAX, arena, &page))
         return false;
-    json_put_array(json, "timeline");
-    for (size_t i = 0; i < page.count; i++) {
-        json_object_begin(json);
-        json_put_time(json, "at", page.events[i].at);
-        json_put_string(json, "kind", event_word(page.events[i].kind));
-        json_put_both(json, "text", timeline_text(api->options.rules, &page.events[i], arena));
-        json_end(json);
-    }
-    json_end(json);
+    timeline_put(json, api->options.rules, &page, arena);
     return true;
 }
 

@@ -299,3 +299,16 @@ struct text timeline_text(const struct rules *rules, const struct event *event, 
                                       SLICE_ARG(text.en), SLICE_ARG(ip.len ? ip : SLICE("the one")),
                                       SLICE_ARG(why.en))};
 }
+
+void timeline_put(struct json *json, const struct rules *rules, const struct event_page *page, struct arena *arena)
+{
+    json_put_array(json, "timeline");
+    for (size_t i = 0; i < page->count; i++) {
+        json_object_begin(json);
+        json_put_time(json, "at", page->events[i].at);
+        json_put_string(json, "kind", event_word(page->events[i].kind));
+        json_put_both(json, "text", timeline_text(rules, &page->events[i], arena));
+        json_end(json);
+    }
+    json_end(json);
+}

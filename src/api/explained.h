@@ -5,6 +5,7 @@
 #include "api/answer.h"
 #include "bounce/read.h"
 #include "bounce/words.h"
+#include "event/event.h"
 #include "mail/event.h"
 #include <stddef.h>
 
@@ -45,5 +46,7 @@ struct text words_both(const struct rules *rules, const struct verdict *verdict,
 
 /* One line of a delivery's timeline. */
 struct text timeline_text(const struct rules *rules, const struct event *event, struct arena *arena);
+/* "timeline": [...], with a line for each event of the page. */
+void timeline_put(struct json *json, const struct rules *rules, const struct event_page *page, struct arena *arena);
 
 #endif

@@ -72,15 +72,7 @@ bool delivery_timeline_write(struct api *api, struct json *json, uint64_t id, st
     struct event_page page;
     if (!event_timeline(api->db, why, id, TIMELINE_MAX, arena, &page))
         return false;
-    json_put_array(json, "timeline");
-    for (size_t i = 0; i < page.count; i++) {
-        json_object_begin(json);
-        json_put_time(json, "at", page.events[i].at);
-        json_put_string(json, "kind", event_word(page.events[i].kind));
-        json_put_both(json, "text", timeline_text(api->options.rules, &page.events[i], arena));
-        json_end(json);
-    }
-    json_end(json);
+    timeline_put(json, api->options.rules, &page, arena);
     return true;
 }
 

@@ -234,7 +234,7 @@ static bool message_take(void *context, size_t index, const struct rows *row, st
 /* What stands between line breaks of `tags`, whole. */
 static struct slice tag_pattern(struct slice tag, struct arena *arena)
 {
-    struct slice like = like_of(tag, arena); /* %tag% */
+    struct slice like = db_like(tag, arena); /* %tag% */
     return arena_printf(arena, "%%\n%.*s\n%%", (int)(like.len - 2), like.ptr + 1);
 }
 

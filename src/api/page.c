@@ -109,16 +109,3 @@ bool page_by_id(struct http_request *request, unsigned *limit, uint64_t *before)
     answer_bad_cursor(request);
     return false;
 }
-
-struct slice like_of(struct slice text, struct arena *arena)
-{
-    SCOPED(buf) pattern = BUF(text.len * 2 + 2);
-    buf_byte(&pattern, '%');
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '%' || text.ptr[i] == '_' || text.ptr[i] == '\\')
-            buf_byte(&pattern, '\\');
-        buf_byte(&pattern, text.ptr[i]);
-    }
-    buf_byte(&pattern, '%');
-    return arena_copy(arena, buf_slice(&pattern));
-}

@@ -23,7 +23,5 @@ NODISCARD bool page_rows(struct db *db, const struct page_ids *page, const char 
 void page_close(struct json *json, uint64_t last_id, bool has_more);
 /* limit and a cursor that is an id. False: answered. */
 NODISCARD bool page_by_id(struct http_request *request, unsigned *limit, uint64_t *before);
-/* '%text%' for LIKE ... ESCAPE '\'. */
-struct slice like_of(struct slice text, struct arena *arena);
 
 #endif

@@ -42,16 +42,6 @@ static void mailbox_split(struct slice whole, struct slice *name, struct slice *
         *name = slice_of(name->ptr + 1, name->len - 2);
 }
 
-static bool address_read(struct body *body, const char *field, struct slice text, struct arena *arena,
-                         struct address *address)
-{
-    struct fault why = {0};
-    if (address_parse(text, arena, address, &why))
-        return true;
-    body_wrong(body, field, "%s: %s", field, why.text);
-    return false;
-}
-
 /* What is common and what is the recipient's own, as one object; the own goes first. */
 static bool data_read(struct body *body, const char *field, const json_t *common, const json_t *own,
                       struct arena *arena, struct slice *data)
@@ -113,7 +103,7 @@ static bool person_read(struct body *body, const char *field, const json_t *valu
         person->name = utf8_head(person->name, NAME_MAX_OCTETS);
     }
     snprintf(below, sizeof(below), json_is_object(value) ? "%s.email" : "%s", field);
-    if (!address_read(body, below, text, arena, &address))
+    if (!body_address(body, below, text, arena, &address))
         return false;
     person->email = arena_copy(arena, text);
     person->identity = address.identity;
@@ -191,7 +181,7 @@ static void from_read(struct body *body, const struct sender *sender, struct are
             return;
         mailbox_split(whole, &name, &text);
     }
-    if (!address_read(body, field, text, arena, &address))
+    if (!body_address(body, field, text, arena, &address))
         return;
     if (!sender_has_domain(sender, address.domain))
         body_wrong(body, field,
@@ -209,7 +199,7 @@ static void reply_to_read(struct body *body, const struct sender *sender, struct
     struct slice text = body_line(body, "reply_to", ADDRESS_TEXT_MAX);
     if (!text.len)
         source->reply_to = arena_copy(arena, sender->brand.reply_to);
-    else if (address_read(body, "reply_to", text, arena, &address))
+    else if (body_address(body, "reply_to", text, arena, &address))
         source->reply_to = address.written;
 }
 

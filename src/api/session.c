@@ -93,33 +93,13 @@ static bool session_owner(struct api *api, struct http_request *request, struct 
 
 /* ── the store hears of a key's use, once a minute ── */
 
-struct use {
-    struct write_job job;
-    uint64_t key_id;
-    time_ms at;
-};
-
-static bool use_run(struct write_job *job, struct db *db, struct fault *why)
-{
-    struct use *use = (struct use *)job;
-    return key_used(db, why, use->key_id, use->at);
-}
-
-static void use_done(struct write_job *job, const struct fault *why)
-{
-    free(job);
-}
-
 static void use_note(struct api *api, struct caller *caller)
 {
     time_ms now = api_now(api);
     if (now - caller->used_at < CALLER_USED_MS)
         return;
     caller->used_at = now;
-    struct use *use = NEW(struct use);
-    *use = (struct use){
-        .job = {.run = use_run, .done = use_done, .fails_fast = true}, .key_id = caller->key.id, .at = now};
-    store_write(api->options.store, &use->job);
+    key_use(api->options.store, caller->key.id, now);
 }
 
 /* ── the gate ── */

@@ -43,16 +43,6 @@ static bool reason_read(struct body *body, enum suppress_why *reason)
     return !word.len;
 }
 
-static bool address_of(struct body *body, const char *field, struct slice text, struct arena *arena,
-                       struct address *address)
-{
-    struct fault why = {0};
-    if (address_parse(text, arena, address, &why))
-        return true;
-    body_wrong(body, field, "%s: %s", field, why.text);
-    return false;
-}
-
 static void row_write(struct json *json, const struct suppression *row)
 {
     json_object_begin(json);
@@ -86,7 +76,7 @@ void api_suppression_add(struct api *api, struct http_request *request)
         return;
     struct slice email = body_line_required(&body, "email", 1000);
     if (email.len)
-        (void)address_of(&body, "email", email, &request->arena, &address);
+        body_address(&body, "email", email, &request->arena, &address);
     (void)reason_read(&body, &row.why);
     row.expires = body_time(&body, "expires_at");
     if (row.expires && row.expires <= row.since)
@@ -161,7 +151,7 @@ void api_suppression_check(struct api *api, struct http_request *request)
     for (size_t i = 0; !body.is_wrong && i < count; i++) {
         struct slice text;
         if (body_line_of(&body, "emails", json_array_get(emails, i), 1000, &text))
-            (void)address_of(&body, "emails", text, &request->arena, &addresses[i]);
+            body_address(&body, "emails", text, &request->arena, &addresses[i]);
     }
     if (!scope_read(api, &body, &brand_id, &why)) {
         answer_fault(request, &why, 400);

@@ -119,34 +119,13 @@ static enum who_found later(const struct fault *why)
 
 /* ── when it was used last, to the minute ── */
 
-struct used_job {
-    struct write_job job;
-    uint64_t key_id;
-    time_ms now;
-};
-
-static bool used_run(struct write_job *job, struct db *db, struct fault *why)
-{
-    struct used_job *used = (struct used_job *)job;
-    return key_used(db, why, used->key_id, used->now);
-}
-
-static void used_done(struct write_job *job, const struct fault *why)
-{
-    free(job);
-}
-
 static void key_is_used(const struct door *door, struct known_key *known)
 {
     time_ms minute = wall(door) / 60000 * 60000;
     if (known->key.last_used >= minute)
         return;
     known->key.last_used = minute;
-    struct used_job *used = NEW(struct used_job);
-    used->job = (struct write_job){.run = used_run, .done = used_done, .fails_fast = true};
-    used->key_id = known->key.id;
-    used->now = minute;
-    store_write(door->options.store, &used->job);
+    key_use(door->options.store, known->key.id, minute);
 }
 
 /* ── struct authenticator ── */

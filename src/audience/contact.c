@@ -232,19 +232,6 @@ bool contact_delete(struct db *db, struct fault *why, uint64_t id, bool *was_the
 
 /* ── search ── */
 
-static struct slice like_pattern(struct slice text, struct arena *arena)
-{
-    SCOPED(buf) pattern = BUF(text.len * 2 + 2);
-    buf_byte(&pattern, '%');
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '%' || text.ptr[i] == '_' || text.ptr[i] == '\\')
-            buf_byte(&pattern, '\\');
-        buf_byte(&pattern, text.ptr[i]);
-    }
-    buf_byte(&pattern, '%');
-    return arena_copy(arena, buf_slice(&pattern));
-}
-
 /* Newest first over all buckets: ids sort by time within a bucket and between them, but the keys begin with the bucket,
  * so without a text this reads the newest `limit` of each bucket and merges. */
 struct merging {
@@ -271,7 +258,7 @@ bool contact_search(struct db *db, struct fault *why, uint64_t list_id, struct s
                     size_t limit, struct arena *arena, struct contact_page *page)
 {
     limit = limit < 1 ? 1 : limit > PAGE_MAX ? PAGE_MAX : limit;
-    struct slice pattern = text.len ? like_pattern(text, arena) : (struct slice){0};
+    struct slice pattern = text.len ? db_like(text, arena) : (struct slice){0};
     const char *in_list = list_id ? " AND id IN (SELECT contact_id FROM list_member WHERE bucket = $1 AND list_id = "
                                     "$4)"
                                   : " AND $4 = 0";

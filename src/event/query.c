@@ -34,20 +34,6 @@ static void ask(struct question *question, const char *condition, struct value v
     }
 }
 
-/* Part of a text, with LIKE's own signs meaning themselves. */
-static struct slice like_pattern(struct slice text, struct arena *arena)
-{
-    SCOPED(buf) pattern = BUF(text.len * 2 + 2);
-    buf_byte(&pattern, '%');
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '%' || text.ptr[i] == '_' || text.ptr[i] == '\\')
-            buf_byte(&pattern, '\\');
-        buf_byte(&pattern, text.ptr[i]);
-    }
-    buf_byte(&pattern, '%');
-    return arena_copy(arena, buf_slice(&pattern));
-}
-
 static bool page_fetch(struct db *db, struct fault *why, const char *sql, const struct value *values, size_t count,
                        size_t limit, struct arena *arena, struct event_page *page)
 {
@@ -123,7 +109,7 @@ static void ask_problems(struct question *question, struct db *db, const struct 
         ask(question,
             db_pick(db, "(address LIKE ? ESCAPE '\\' OR diagnostic LIKE ? ESCAPE '\\')",
                     "(address ILIKE ? ESCAPE '\\' OR diagnostic ILIKE ? ESCAPE '\\')"),
-            V_TEXT(like_pattern(filter->text, arena)));
+            V_TEXT(db_like(filter->text, arena)));
     if (filter->before_id)
         ask(question, "id < ?", V_INT((int64_t)filter->before_id));
 }

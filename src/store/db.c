@@ -210,3 +210,16 @@ void db_free(struct db *db)
     if (db)
         db->backend->close(db);
 }
+
+struct slice db_like(struct slice text, struct arena *arena)
+{
+    SCOPED(buf) pattern = BUF(text.len * 2 + 2);
+    buf_byte(&pattern, '%');
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '%' || text.ptr[i] == '_' || text.ptr[i] == '\\')
+            buf_byte(&pattern, '\\');
+        buf_byte(&pattern, text.ptr[i]);
+    }
+    buf_byte(&pattern, '%');
+    return arena_copy(arena, buf_slice(&pattern));
+}

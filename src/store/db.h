@@ -14,6 +14,7 @@
 #ifndef TODOKE_STORE_DB_H
 #define TODOKE_STORE_DB_H
 
+#include "base/arena.h"
 #include "base/fault.h"
 #include "base/id.h"
 
@@ -123,6 +124,8 @@ static inline const char *db_pick(const struct db *db, const char *sqlite_sql, c
 {
     return db_is_postgres(db) ? postgres_sql : sqlite_sql;
 }
+/* '%text%' in the arena, for LIKE ... ESCAPE '\': LIKE's own signs mean themselves. */
+struct slice db_like(struct slice text, struct arena *arena);
 /* The last fault meant that the store itself failed, not the statement. Reset by the next success. */
 bool db_is_lost(const struct db *db);
 

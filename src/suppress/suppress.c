@@ -181,19 +181,6 @@ static void ask(struct question *question, const char *column_and_sign, struct v
     buf_printf(&question->sql, " AND %s $%zu", column_and_sign, question->count);
 }
 
-static struct slice like_pattern(struct slice text, struct arena *arena)
-{
-    SCOPED(buf) pattern = BUF(text.len * 2 + 2);
-    buf_byte(&pattern, '%');
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '%' || text.ptr[i] == '_' || text.ptr[i] == '\\')
-            buf_byte(&pattern, '\\');
-        buf_byte(&pattern, ascii_lower(text.ptr[i])); /* identities are lower-case */
-    }
-    buf_byte(&pattern, '%');
-    return arena_copy(arena, buf_slice(&pattern));
-}
-
 /* The address that the text is, if it is one: then it is found by its key. */
 static struct slice exact_identity(struct slice text, struct arena *arena)
 {
@@ -269,7 +256,7 @@ static bool list_ask(struct db *db, struct fault *why, const struct suppress_fil
         ask(&question, "bucket =", V_INT(address_bucket(identity)));
         ask(&question, "address =", V_TEXT(identity));
     } else if (filter->text.len) {
-        ask(&question, "address LIKE", V_TEXT(like_pattern(filter->text, arena)));
+        ask(&question, "address LIKE", V_TEXT(db_like(arena_lower(arena, filter->text), arena)));
         buf_text(&question.sql, " ESCAPE '\\'");
     }
     ask_filter(&question, filter);
@@ -298,7 +285,7 @@ bool suppress_total(struct db *db, struct fault *why, const struct suppress_filt
     struct question question = {.sql = BUF(SQL_MAX)};
     buf_text(&question.sql, "SELECT COUNT(*) FROM suppression WHERE 1 = 1");
     if (filter->text.len) {
-        ask(&question, "address LIKE", V_TEXT(like_pattern(filter->text, arena)));
+        ask(&question, "address LIKE", V_TEXT(db_like(arena_lower(arena, filter->text), arena)));
         buf_text(&question.sql, " ESCAPE '\\'");
     }
     struct suppress_filter whole = *filter;
