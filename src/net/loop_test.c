@@ -191,7 +191,7 @@ static void letters_arrive(void *(*send)(void *), struct reader *reader)
     struct mailbox mailbox, other;
     struct reader nothing = {0};
     struct sender senders[SENDERS];
-    struct mail_pile pile = {0};
+    struct mail_pile pile = {NULL};
     world_init(&world, NETWORK_LOOPBACK);
     struct loop *loop = loop_new(&world);
     mailbox_init(&mailbox, loop, read_letters, reader);
