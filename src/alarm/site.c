@@ -74,6 +74,10 @@ static bool judge(struct alarm_watch *watch, struct db *db, struct fault *why, c
         return false;
     if (row.is_holding && !verdicts_take_back_late(watch, db, why, answers->site, events, count, arena))
         return false;
+    /* another node's answers are read when they are, not in the order of time: the window begins with the first of all,
+     * or what stands before it would not be taken back */
+    if (!row.is_holding && !row.tried_before && !row.unknown_before && answers->first < row.window)
+        row.window = answers->first;
     bool begins = guard_count(&row, limits_of(watch), answers->tried, answers->unknown, answers->last);
     return begins ? begin(watch, db, why, &row, watch_now(watch)) : guard_write(db, why, &row);
 }
