@@ -45,15 +45,16 @@ class Authority:
         return os.path.join(self.dir, name)
 
     def issue(self, name, hosts, expired=False):
-        """(chain, key) for these hosts."""
+        """(chain, key) for these hosts; with none, `name` stands in the subject alone."""
         key, request, certificate, chain = (self.path(f"{name}.{end}") for end in ("key", "csr", "crt", "pem"))
         run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
             "-keyout", key, "-out", request)
         names = ",".join(f"DNS:{host}" for host in hosts)
+        extension = f"subjectAltName={names}" if hosts else "keyUsage=digitalSignature" # without: as certificates once were
         with open(self.path(f"{name}.cnf"), "w", encoding="ascii") as file:
             file.write(f"[ca]\ndefault_ca=us\n[us]\ndatabase={self.path(name)}.index\nserial={self.path(name)}.serial\n"
                        f"new_certs_dir={self.dir}\ndefault_md=sha256\npolicy=any\nunique_subject=no\nemail_in_dn=no\n"
-                       f"[any]\ncommonName=supplied\n[host]\nsubjectAltName={names}\n")
+                       f"[any]\ncommonName=supplied\n[host]\n{extension}\n")
         open(f"{self.path(name)}.index", "w", encoding="ascii").close()
         with open(f"{self.path(name)}.serial", "w", encoding="ascii") as file:
             file.write(os.urandom(8).hex().upper().replace("0", "1", 1) + "\n")

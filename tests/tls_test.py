@@ -21,10 +21,10 @@ from todoke import NET, PORT, Late, Place, one_day, until # noqa: E402
 
 RUN_SECONDS = 420
 NAME = "TLS policies against a real Postfix"
-GOOD, NOBODY, EXPIRED, OTHER, CLEAR = (f"{NET}.{n}" for n in (10, 11, 12, 13, 14))
+GOOD, NOBODY, EXPIRED, OTHER, CLEAR, OLD = (f"{NET}.{n}" for n in (10, 11, 12, 13, 14, 16))
 RELAY, WEB, BADWEB, DNS = f"{NET}.15", f"{NET}.20", f"{NET}.21", f"{NET}.53"
 DOOR, TRUSTED = f"{NET}.3", f"{NET}.9"
-PLACES = {"good": GOOD, "nobody": NOBODY, "expired": EXPIRED, "other": OTHER, "clear": CLEAR}
+PLACES = {"good": GOOD, "nobody": NOBODY, "expired": EXPIRED, "other": OTHER, "clear": CLEAR, "old": OLD}
 
 # domain -> what its MX hosts are (place, TLSA), in order of preference; does the mail arrive, over what; the thought
 TLS, BARE, WAITS = "TLS", "clear", "waits"
@@ -51,10 +51,12 @@ PLAIN = {
     "r-verified": ([("good", None)], TLS, "rule verified: a good certificate"),
     "r-verified-nobody": ([("nobody", None)], WAITS, "rule verified: signed by itself"),
     "r-verified-name": ([("other", None)], WAITS, "rule verified: for another host"),
+    "r-verified-old": ([("old", None)], WAITS, "rule verified: the name stands in the subject only (RFC 8461 4.1)"),
     "r-verified-expired": ([("expired", None)], WAITS, "rule verified: expired"),
     "s-good": ([("good", None)], TLS, "MTA-STS enforce: a good certificate"),
     "s-nobody": ([("nobody", None)], WAITS, "MTA-STS enforce: signed by itself"),
     "s-name": ([("other", None)], WAITS, "MTA-STS enforce: for another host"),
+    "s-old": ([("old", None)], WAITS, "MTA-STS enforce: the name stands in the subject only (RFC 8461 4.1)"),
     "s-expired": ([("expired", None)], WAITS, "MTA-STS enforce: expired"),
     "s-strip": ([("clear", None)], WAITS, "MTA-STS enforce: no STARTTLS (stripped)"),
     "s-mx": ([("good", None)], WAITS, "MTA-STS enforce: an MX that the policy does not name"),
@@ -140,12 +142,13 @@ def farm(place):
     good = authority.issue("good", [f"*.good.{zone}" for zone in zones] + ["relay.plain.lab"])
     expired = authority.issue("expired", [f"*.expired.{zone}" for zone in zones], expired=True)
     other = authority.issue("other", ["mx.elsewhere.lab"])
+    old = authority.issue("*.old.plain.lab", [])
     nobody = authority.nobody("nobody", "mx.nobody.lab")
     web = authority.issue("web", [f"mta-sts.{name}.plain.lab" for name in PLAIN])
     people = [f"{who}@{domain}" for domain in ALL for who in ("user", "waived", "plain")] + ["relayed@relayed.plain.lab"]
     postfix = Receivers(place.path("postfix"), {
         "good": (GOOD, *good), "nobody": (NOBODY, *nobody), "expired": (EXPIRED, *expired), "other": (OTHER, *other),
-        "clear": (CLEAR, None, None), "relay": (RELAY, *good, 465)}, people)
+        "old": (OLD, *old), "clear": (CLEAR, None, None), "relay": (RELAY, *good, 465)}, people)
     place.cleanups.append(postfix.stop)
     postfix.start()
     hashes = {"good": tlsa_key(good[0]), "nobody": tlsa_key(nobody[0]), "expired": tlsa_key(expired[0]),

@@ -53,7 +53,8 @@ void tls_client_free(struct tls_client *client);
 
 enum tls_verify {
     TLS_VERIFY_NONE, /* opportunistic (R31): any certificate is taken; is_verified still says the truth */
-    TLS_VERIFY_NAME, /* the chain leads to our roots and the certificate is for `name` (wildcard: one left label) */
+    TLS_VERIFY_NAME, /* the chain leads to our roots and a subjectAltName is `name` (wildcard: one left label); not the
+                        subject */
     TLS_VERIFY_DANE, /* RFC 7672: matches one of `tlsa`; usage 2 and 3 only, name and expiry ignored for 3 */
 };
 
