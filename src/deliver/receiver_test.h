@@ -33,6 +33,7 @@ struct receiver {
     bool offers_tls, no_pipelining;
     bool is_prompt;             /* no delayed ACK between the two pieces of an answer */
     int slow_ms;                /* before the answer to each dot */
+    _Atomic int slow_rcpt_ms;   /* ... to each RCPT */
     int recipients;             /* so many a transaction, others hear 452; 0: TOGETHER_MOST */
     int says_rcptmax;           /* LIMITS; 0: nothing */
     int connections;            /* so many at once, others hear 421; 0: any number */
@@ -306,6 +307,7 @@ static inline bool conversation_command(struct conversation *talk, const char *l
     } else if (strncasecmp(line, "RCPT", 4) == 0) {
         snprintf(talk->recipient, sizeof(talk->recipient), "%s", line + strcspn(line, "<") + 1);
         talk->recipient[strcspn(talk->recipient, ">")] = '\0';
+        receiver_pause(atomic_load(&talk->receiver->slow_rcpt_ms));
         int room = talk->receiver->recipients ? talk->receiver->recipients : TOGETHER_MOST;
         if ((told = conversation_script(talk, STAGE_RCPT)) == TOLD_YES && talk->together_count >= room) {
             conversation_say(talk, "452 4.5.3 too many recipients");

@@ -230,6 +230,27 @@ static void the_rules_of_the_site_hold(void **state)
     sites_free(sites);
 }
 
+/* R26: each reply comes in time, and all of them together would hold the connection for too long. */
+static void a_slow_word_for_each(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_rcpt_ms = 200, .no_pipelining = true, .is_prompt = true};
+    open_with(fixture, 100);
+    crowd(fixture, 60, "r0.example");
+    submit(fixture);
+    start(fixture);
+    for (int i = 0; i < 12000 && !number(fixture, "SELECT COUNT(*) FROM event WHERE kind = 4 AND diagnostic LIKE "
+                                                  "'%time being used up%'");
+         i++)
+        receiver_pause(5);
+    assert_int_equal(atomic_load(&receivers[0].together_most), 0);
+    atomic_store(&receivers[0].slow_rcpt_ms, 0);
+    wait_until_state(fixture, "slow", DELIVERY_DELIVERED, 60);
+    assert_int_equal(events(fixture, EVENT_IN_DOUBT), 0);
+    nobody_twice(fixture, "slow");
+    leave(fixture);
+}
+
 /* F1, F5: stopped at once, in the middle, again and again: nobody is lost, and who may have got it twice was in doubt.
  */
 static void stopped_in_the_middle(void **state)
@@ -258,6 +279,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         ON_BOTH(fifty_go_together),
         ON_BOTH(only_the_same_mail_goes_together),
+        ON_BOTH(a_slow_word_for_each),
         ON_BOTH(each_has_an_outcome_of_his_own),
         ON_BOTH(what_a_host_took_is_remembered),
         ON_BOTH(one_excluded_at_the_last_moment),

@@ -246,6 +246,27 @@ static void offer_work(struct slot *slot)
     }
 }
 
+/* The next reply has its time, and no more than what is left for all of them (R26). */
+static void keep_time(struct slot *slot)
+{
+    unsigned step = smtp_client_step(slot->client), span = smtp_client_span(slot->client);
+    if (step == slot->step)
+        return;
+    slot->step = step;
+    time_ms now = loop_now(slot->worker->loop), wait = smtp_client_timeout_ms(slot->client);
+    if (span != slot->span) {
+        time_ms whole = smtp_client_span_ms(slot->client);
+        slot->span = span;
+        slot->span_until = whole ? now + slot_scaled(slot, whole) : 0;
+    }
+    time_ms left = slot->span_until > now ? slot->span_until - now : 1;
+    wait = wait ? slot_scaled(slot, wait) : 0;
+    if (wait && slot->span_until && left < wait)
+        stream_deadline(slot->stream, left, "SMTP reply, all of a mail's time being used up");
+    else
+        stream_deadline(slot->stream, wait, "SMTP reply");
+}
+
 static void write_out(struct slot *slot)
 {
     bool has_more;
@@ -255,12 +276,7 @@ static void write_out(struct slot *slot)
         has_more = smtp_client_write(slot->client, stream_out(slot->stream));
     } while (has_more);
     stream_written(slot->stream);
-    unsigned step = smtp_client_step(slot->client);
-    if (step != slot->step) {
-        slot->step = step;
-        time_ms wait = smtp_client_timeout_ms(slot->client);
-        stream_deadline(slot->stream, wait ? slot_scaled(slot, wait) : 0, "SMTP reply");
-    }
+    keep_time(slot);
 }
 
 void slot_begin(struct slot *slot)

@@ -49,7 +49,8 @@ struct slot {
     unsigned tried, tried_of_host; /* addresses that it was not connected by */
     unsigned spin, round;          /* by turns: with which of equal hosts it begins; and each time round, */
     bool begins_other;             /* with the other family of addresses than the route has first */
-    unsigned step;
+    unsigned step, span;           /* of the conversation: its timer runs for these, */
+    time_ms span_until;            /* and the span has until here; 0: for ever */
     struct timer idle;
     struct buf remote; /* "mx.example.jp[192.0.2.1]" */
     bool is_over, is_in_clear, was_tls_failure;

@@ -130,7 +130,7 @@ static bool connect_to(struct slot *slot)
     slot->tls_fault = TLS_FAULT_NONE;
     free(slot->tls_info);
     slot->tls_info = NULL;
-    slot->step = UINT_MAX; /* no wait has begun */
+    slot->step = slot->span = UINT_MAX; /* no wait has begun */
     slot->stream = stream_connect(slot->worker->loop, &target, &events, slot);
     return true;
 }

@@ -21,7 +21,9 @@ struct smtp_client *smtp_client_new(const struct smtp_client_settings *settings)
                                                          .data = SECONDS_MS(120),
                                                          .block = SECONDS_MS(180),
                                                          .dot = SECONDS_MS(600),
-                                                         .rset = SECONDS_MS(20)};
+                                                         .rset = SECONDS_MS(20),
+                                                         .opening = SECONDS_MS(600),
+                                                         .message = SECONDS_MS(900)};
     struct smtp_client *client = NEW(struct smtp_client);
     client->is = *settings;
     client->is.ehlo_name = arena_copy(&client->arena, settings->ehlo_name);
@@ -104,6 +106,7 @@ static void transaction_finish(struct smtp_client *client)
     client->first ^= 1;
     client->count--;
     client->step++;
+    client->span++;
     if (client->wants_quit && client->count == 0)
         client_over_text(client, SMTP_OVER_QUIT, STAGE_UNKNOWN, "");
 }
@@ -338,6 +341,7 @@ enum smtp_fit smtp_client_send(struct smtp_client *client, const struct smtp_mes
     client->needs_reset = false;
     client->messages++;
     client->step++;
+    client->span += client->count == 1;
     return SMTP_FITS;
 }
 
@@ -423,4 +427,22 @@ time_ms smtp_client_timeout_ms(const struct smtp_client *client)
 unsigned smtp_client_step(const struct smtp_client *client)
 {
     return client->step;
+}
+
+time_ms smtp_client_span_ms(const struct smtp_client *client)
+{
+    if (client->phase == CLIENT_OVER)
+        return 0;
+    if (client->phase != CLIENT_READY)
+        return client->is.timeout.opening;
+    const struct transaction *tx = &client->slots[client->first];
+    if (client->count == 0 || dot_is_written(tx))
+        return 0;
+    return client->is.timeout.message + (time_ms)(tx->message.size / SMTP_CLIENT_RATE_LEAST) * SECONDS_MS(1) +
+           (time_ms)tx->rcpt_count * SMTP_CLIENT_RECIPIENT_MS;
+}
+
+unsigned smtp_client_span(const struct smtp_client *client)
+{
+    return client->span;
 }

@@ -9,7 +9,8 @@
  *         has_more = smtp_client_write(client, &out);
  *         send all of out, empty it
  *     } while (has_more && the transport has room); (else come back when it has drained)
- *     unless smtp_client_step() is what it was: restart the timer with smtp_client_timeout_ms()
+ *     unless smtp_client_step() is what it was: restart the timer with smtp_client_timeout_ms(), or with what is left
+ *     of the span (smtp_client_span_ms()), if that is less
  *
  * For every message handed over there is exactly one RECIPIENT event for each recipient and then one MESSAGE event,
  * whatever happens (a lost connection too). The last event of a conversation is OVER, exactly once.
@@ -24,7 +25,8 @@
  * dot (is_held_whole): one system call less, and a mail that must not go leaves nothing behind at the host.
  *
  * Bounds: a reply of more than SMTP_REPLY_MAX octets or SMTP_REPLY_LINES lines ends the conversation; of its text the
- * first SMTP_REPLY_TEXT_MAX octets are kept. No clock inside: timeouts are the owner's, per reply and not per byte. */
+ * first SMTP_REPLY_TEXT_MAX octets are kept. No clock inside: timeouts are the owner's, per reply and not per byte, and
+ * for a whole span: all that comes before READY, and each message until its dot (R26). */
 #ifndef TODOKE_SMTP_CLIENT_H
 #define TODOKE_SMTP_CLIENT_H
 
@@ -35,12 +37,14 @@
 #include "smtp/capability.h"
 
 enum {
-    SMTP_CLIENT_OUT_MIN = 8192,   /* least ceiling of the buf for smtp_client_write */
-    SMTP_CLIENT_CHUNK = 65536,    /* most body bytes that one smtp_client_write appends, whatever the ceiling */
-    SMTP_REPLY_MAX = 65536,       /* octets of one reply, all lines */
-    SMTP_REPLY_LINES = 256,       /* lines of one reply */
-    SMTP_REPLY_TEXT_MAX = 4096,   /* octets of text kept of one reply */
-    SMTP_CLIENT_RECIPIENTS = 1000 /* most recipients of one message */
+    SMTP_CLIENT_OUT_MIN = 8192,      /* least ceiling of the buf for smtp_client_write */
+    SMTP_CLIENT_CHUNK = 65536,       /* most body bytes that one smtp_client_write appends, whatever the ceiling */
+    SMTP_REPLY_MAX = 65536,          /* octets of one reply, all lines */
+    SMTP_REPLY_LINES = 256,          /* lines of one reply */
+    SMTP_REPLY_TEXT_MAX = 4096,      /* octets of text kept of one reply */
+    SMTP_CLIENT_RECIPIENTS = 1000,   /* most recipients of one message */
+    SMTP_CLIENT_RATE_LEAST = 8192,   /* octets a second of a body: its span grows by a second for each so many */
+    SMTP_CLIENT_RECIPIENT_MS = 10000 /* ... and by so much for each recipient */
 };
 
 enum smtp_tls_wish {
@@ -52,6 +56,7 @@ enum smtp_tls_wish {
 /* All zero means the default of M5. */
 struct smtp_client_timeouts {
     time_ms banner, ehlo, starttls, auth, mail, rcpt, data, block, dot, rset;
+    time_ms opening, message; /* spans: until READY, 600 s; from MAIL to the dot, 900 s and by size and recipients */
 };
 
 struct smtp_client_settings {
@@ -181,5 +186,9 @@ bool smtp_client_has_tls(const struct smtp_client *client);
 enum stage smtp_client_stage(const struct smtp_client *client);
 time_ms smtp_client_timeout_ms(const struct smtp_client *client);
 unsigned smtp_client_step(const struct smtp_client *client);
+/* R26: how long the span under way may take in all, however many replies come in time, and a number that changes with
+ * each span (then the step changes, too). 0: none is under way; or a dot is out, which has its own time only. */
+time_ms smtp_client_span_ms(const struct smtp_client *client);
+unsigned smtp_client_span(const struct smtp_client *client);
 
 #endif

@@ -83,7 +83,7 @@ struct smtp_client {
     bool auth_is_mutual; /* SCRAM: the server has proved that it knows the password */
     struct scram_client scram;
     struct buf auth_answer; /* SCRAM: what is to be said next, without base64 */
-    unsigned step;
+    unsigned step, span;
     struct smtp_capabilities can;
     struct reply_reader reader;
 

@@ -353,12 +353,50 @@ static void timeouts(void **state)
     test_client_release(&client);
 }
 
+/* R26: the time of all replies together: one span until READY, one for each message until its dot. */
+static void spans(void **state)
+{
+    struct test_client client;
+    test_client_init(&client, (struct smtp_client_settings){.timeout = {.message = SECONDS_MS(100)}});
+    struct smtp_client *machine = client.machine;
+    unsigned opening = smtp_client_span(machine);
+    assert_int_equal(smtp_client_span_ms(machine), 600000);
+    test_client_feed(&client, SLICE("220 x\r\n"));
+    assert_int_equal(smtp_client_span(machine), opening);
+    test_client_feed(&client, SLICE("250-x\r\n250 PIPELINING\r\n"));
+    assert_int_equal(smtp_client_span_ms(machine), 0);
+    buf_reset(&client.events);
+    test_client_message(&client, SLICE("a@b.test|c@d.test,e@d.test|x"), false);
+    unsigned first = smtp_client_span(machine);
+    assert_int_not_equal(first, opening);
+    assert_int_equal(smtp_client_span_ms(machine), 120000);
+    test_client_feed(&client, SLICE(""));
+    test_client_feed(&client, SLICE("250 x\r\n250 x\r\n250 x\r\n354 x\r\n"));
+    assert_int_equal(smtp_client_span(machine), first);
+    smtp_client_release_dot(machine);
+    test_client_feed(&client, SLICE(""));
+    assert_int_equal(smtp_client_span_ms(machine), 0); /* the dot has its own time */
+    test_client_message(&client, SLICE("a@b.test|c@d.test|x"), false);
+    test_client_feed(&client, SLICE(""));
+    assert_int_equal(smtp_client_span_ms(machine), 0);
+    unsigned dot = smtp_client_span(machine), step = smtp_client_step(machine);
+    test_client_feed(&client, SLICE("250 x\r\n")); /* the next one, whose commands went with the dot, has its turn */
+    assert_int_not_equal(smtp_client_span(machine), dot);
+    assert_int_not_equal(smtp_client_step(machine), step);
+    assert_int_equal(smtp_client_span_ms(machine), 110000);
+    smtp_client_closed(machine, SLICE("enough"));
+    assert_int_equal(smtp_client_span_ms(machine), 0);
+    test_client_feed(&client, SLICE(""));
+    test_client_release(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(delivering),   cmocka_unit_test(recipients),        cmocka_unit_test(endings),
-        cmocka_unit_test(tls_and_auth), cmocka_unit_test(what_does_not_fit), cmocka_unit_test(endless_replies),
-        cmocka_unit_test(timeouts),
+        cmocka_unit_test(delivering),        cmocka_unit_test(recipients),
+        cmocka_unit_test(endings),           cmocka_unit_test(tls_and_auth),
+        cmocka_unit_test(what_does_not_fit), cmocka_unit_test(endless_replies),
+        cmocka_unit_test(timeouts),          cmocka_unit_test(spans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

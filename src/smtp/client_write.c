@@ -166,6 +166,7 @@ static bool transaction_write(struct smtp_client *client, struct transaction *tx
     buf_text(out, ".\r\n");
     tx->asked = step_dot(tx) + 1;
     client->step++;
+    client->span++;
     return false;
 }
 
