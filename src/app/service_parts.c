@@ -62,6 +62,9 @@ bool service_engine_begin(struct service *service, struct fault *why)
         .seal = &service->seal,
         .own_addresses = service->own_addresses,
         .own_address_count = service->own_address_count,
+        .listens_at = service->listens_at,
+        .listens_at_count =
+            transport_listens_at(options->config, options->world->network.smtp_port, service->listens_at),
         .ehlo_name = slice_str(service->ehlo_name),
         .retry = {.scale = options->retry_scale},
         .expires_after = house_time(options->config),

@@ -7,6 +7,7 @@
 
 #include "deliver/idle.h"
 #include "deliver/nodes.h"
+#include "deliver/ourselves.h"
 #include "deliver/routing.h"
 #include "deliver/tls_count.h"
 #include "net/loop.h"
@@ -35,6 +36,7 @@ struct dispatcher {
     struct dns_client *dns;
     struct sts_cache *sts; /* NULL: not used */
     struct directions *directions;
+    struct ourselves ourselves;
     struct health *healths;
     uint64_t sources_mark, suspended_mark;
     struct map sources_said; /* those that drain, by address: the log knows */
@@ -43,7 +45,7 @@ struct dispatcher {
     struct map sites, destinations, routes; /* by name, by key, by domain (struct domain_route) */
     struct idle_list idle_sites, idle_destinations;
     size_t routes_looked_at;                    /* how far the walk has come */
-    bool looks_at_all;                          /* at the routes: what people decided has changed */
+    bool looks_at_all;                          /* at the routes: what they are found by has changed */
     struct route_queue to_ask[LANE_PRIORITIES]; /* routes that wait for others to be answered */
     unsigned asking;                            /* routes that are being asked for */
     struct timer wake, second, load;
