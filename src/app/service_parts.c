@@ -9,7 +9,8 @@
 
 enum { JST_OFFSET_MIN = 540 /* Date headers speak the time of Japan */ };
 
-/* Whoever gives a mail less time than this means it: campaigns of commands have it, whatever the setting is. */
+/* Whoever gives a mail less time than this means it. Campaigns of a command that did not see the settings have five
+ * days. */
 static time_ms house_time(const struct config *config)
 {
     return config->expires_after.duration < DAYS_MS(5) ? config->expires_after.duration : DAYS_MS(5);
