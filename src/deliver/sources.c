@@ -84,7 +84,7 @@ void sources_refresh(struct dispatcher *dispatcher)
         arena_release(&arena);
         return;
     }
-    nodes_pins_look(dispatcher);
+    nodes_days_look(dispatcher);
     uint64_t mark = sources_mark(&dispatcher->nodes, list, count);
     if (mark != dispatcher->sources_mark) {
         dispatcher->sources_mark = mark;
