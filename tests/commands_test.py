@@ -1,5 +1,6 @@
 """Small commands that look at a store, on both: which servers there are (node list); what happens, from a place on (event tail); its schema (migrate). And one that
 needs none: what an address looks like (check address; S22, D17)."""
+import datetime
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import subprocess
 from tap import Tap
 from todoke import TODOKE, Place, stores, until
 
-ZONE = {"shut.example": {"MX": [[0, "."]]}}
+ZONE = {"shut.example": {"MX": [[0, "."]]}, "mute.example": {"error": "servfail"}}
 
 
 def nodes(tap, words, todoke):
@@ -73,6 +74,24 @@ def events(tap, words, place, todoke):
     tap.equal(todoke.run("event", "tail", "--cursor", cursor).returncode, 2, f"{words}: a file that is no cursor is not overwritten")
 
 
+def house_time(tap, words, place, todoke):
+    """A campaign of the command has the time that the server's settings give all mail. todoke serves."""
+    create = [TODOKE, "campaign", "create", "late", "--brand", "Hanamaru", "--list", "late", "--subject", "s", "--html", place.write("late.html", "<p>x</p>")]
+    env = {**os.environ, "TODOKE_STORE": todoke.store, "TODOKE_KEY_FILE": todoke.key}
+    todoke.people(["ann@mute.example"], "late")
+    for name, wrong in (("TODOKE_CONFIG", []), ("IGNORED", ["--config"])):
+        file = place.write("wrong.yaml", "retry:\n  expires_after: soon\n")
+        said = subprocess.run(create + wrong + [file] * len(wrong), capture_output=True, text=True, env={**env, name: file}, cwd=place.dir, timeout=60, check=False)
+        tap.ok(said.returncode == 2 and "wrong.yaml line 2" in said.stderr, f"{words}: settings that are wrong are no reason for five days in silence", said.stderr)
+    file = place.write("house.yaml", "retry:\n  expires_after: 36h\n")
+    subprocess.run(create, capture_output=True, env={**env, "TODOKE_CONFIG": file}, cwd=place.dir, timeout=60, check=True)
+    todoke.ok("campaign", "send", "late")
+    row = until(lambda: todoke.rows("queue", "list", "--campaign", "late", "--state", "deferred"), 60, "its one mail waits")[0]
+    mail = todoke.json("explain", "message", row["delivery"])
+    given = datetime.datetime.fromisoformat(mail["expires_at"]) - datetime.datetime.fromisoformat(mail["accepted_at"])
+    tap.ok(abs(given.total_seconds() - 36 * 3600) < 60, f"{words}: campaign create keeps to retry.expires_after", str(given))
+
+
 def addresses(tap):
     def check(*words, stdin=""):
         return subprocess.run([TODOKE, "check", "address", *words], capture_output=True, text=True, input=stdin, check=False, timeout=60)
@@ -99,4 +118,5 @@ with Tap() as shown:
             nodes(shown, store_name, todoke)
             settings(shown, store_name, place, todoke)
             events(shown, store_name, place, todoke)
+            house_time(shown, store_name, place, todoke)
             todoke.stop()

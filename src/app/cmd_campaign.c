@@ -2,6 +2,7 @@
 #include "app/arguments.h"
 #include "app/change.h"
 #include "app/command.h"
+#include "app/config.h"
 #include "app/desk.h"
 #include "app/mailer.h"
 #include "app/report_print.h"
@@ -18,7 +19,7 @@
 
 static const char campaign_usage[] =
     "usage: todoke campaign create NAME --brand B --list L --subject S --html FILE [--text FILE]\n"
-    "                            [--count clicks|opens|clicks,opens]\n"
+    "                            [--count clicks|opens|clicks,opens] [--config FILE]\n"
     "       todoke campaign send|pause|resume|cancel|status NAME\n"
     "       todoke campaign report NAME [--lang ja|en] [--json]\n"
     "       todoke campaign list\n"
@@ -26,10 +27,12 @@ static const char campaign_usage[] =
     "--count: links lead through the brand's --links, a pixel tells of opens; people and machines are counted apart.\n"
     "NAME is the campaign's name or id. A running server sends; these commands only say what is wanted. cancel ends a\n"
     "campaign for good: nothing of it starts any more, and what it still owes becomes cancelled.\n"
+    "Mail that cannot be delivered is given up after retry.expires_after of the server's settings: --config, else\n"
+    "$TODOKE_CONFIG, else /etc/todoke/todoke.yaml; without any after 5 days.\n"
     "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct campaign_arguments {
-    const char *store, *brand, *list, *subject, *html, *text, *lang, *reason, *count;
+    const char *store, *brand, *list, *subject, *html, *text, *lang, *reason, *count, *settings;
     bool is_json;
     const char *verb, *name, *beyond; /* beyond: a word more than the verb takes */
     enum lang in;
@@ -50,8 +53,21 @@ struct create {
     struct session *session;
     struct slice html, text;
     bool counts_clicks, counts_opens;
+    time_ms expires_after;
     uint64_t id;
 };
+
+/* As the server has it; settings that cannot be read are no reason to take another time in silence. */
+static bool expires_after_read(const char *settings, time_ms *expires_after, struct fault *why)
+{
+    SCOPED(config) config = {0};
+    const char *file = arguments_config(settings);
+    config_init(&config);
+    if (file && !config_load(&config, file, why))
+        return false;
+    *expires_after = config.expires_after.duration;
+    return true;
+}
 
 static bool create_run(struct db *db, struct fault *why, void *context)
 {
@@ -76,7 +92,7 @@ static bool create_run(struct db *db, struct fault *why, void *context)
                                 .list_id = list.id,
                                 .name = slice_str(create->arguments->name),
                                 .priority = 1,
-                                .expires_after = DAYS_MS(5)};
+                                .expires_after = create->expires_after};
     bool ok = campaign_create(db, why, &campaign, now);
     create->id = campaign.id;
     return ok;
@@ -101,7 +117,8 @@ static bool verb_create(struct campaign_arguments *arguments, struct session *se
         if (!slice_equal(word, SLICE("clicks")) && !slice_equal(word, SLICE("opens")))
             return fault_set(why, FAULT_INPUT, "--count \"%s\": want clicks, opens or clicks,opens", arguments->count);
     }
-    if (!store_change(session->store, create_run, &create, why))
+    if (!expires_after_read(arguments->settings, &create.expires_after, why) ||
+        !store_change(session->store, create_run, &create, why))
         return false;
     printf("%llu\n", (unsigned long long)create.id);
     return true;
@@ -231,17 +248,10 @@ int cmd_campaign(int argc, char **argv)
 {
     struct campaign_arguments given = {0};
     const struct argument table[] = {
-        {"--store", &given.store, NULL},
-        {"--brand", &given.brand, NULL},
-        {"--list", &given.list, NULL},
-        {"--subject", &given.subject, NULL},
-        {"--count", &given.count, NULL},
-        {"--html", &given.html, NULL},
-        {"--text", &given.text, NULL},
-        {"--lang", &given.lang, NULL},
-        {"--why", &given.reason, NULL},
-        {"--json", NULL, &given.is_json},
-        {NULL, NULL, NULL},
+        {"--store", &given.store, NULL},     {"--brand", &given.brand, NULL},  {"--list", &given.list, NULL},
+        {"--subject", &given.subject, NULL}, {"--count", &given.count, NULL},  {"--config", &given.settings, NULL},
+        {"--html", &given.html, NULL},       {"--text", &given.text, NULL},    {"--lang", &given.lang, NULL},
+        {"--why", &given.reason, NULL},      {"--json", NULL, &given.is_json}, {NULL, NULL, NULL},
     };
     struct arguments words;
     struct fault why = {0};

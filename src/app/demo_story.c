@@ -95,7 +95,7 @@ static bool campaign_ready(struct db *db, struct fault *why, void *context)
                                 .list_id = demo->list_id,
                                 .name = slice_str(plan->name),
                                 .priority = 1,
-                                .expires_after = DAYS_MS(5)};
+                                .expires_after = demo->config.expires_after.duration};
     if (!campaign_create(db, why, &campaign, now) || !campaign_send(db, why, campaign.id, now))
         return false;
     demo->campaigns[job->which] = campaign.id;

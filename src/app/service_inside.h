@@ -39,6 +39,7 @@ struct service {
     struct tls_roots *roots;
     struct ip own_addresses[TRANSPORT_ADDRESSES_MOST];
     size_t own_address_count;
+    struct ip listens_at[TRANSPORT_LISTENERS_MOST];
     struct mailer *mailer;
     struct recent_mails *recent;
     struct report *report;

@@ -9,7 +9,8 @@
 
 enum { JST_OFFSET_MIN = 540 /* Date headers speak the time of Japan */ };
 
-/* Whoever gives a mail less time than this means it: campaigns of commands have it, whatever the setting is. */
+/* Whoever gives a mail less time than this means it. Campaigns of a command that did not see the settings have five
+ * days. */
 static time_ms house_time(const struct config *config)
 {
     return config->expires_after.duration < DAYS_MS(5) ? config->expires_after.duration : DAYS_MS(5);
@@ -62,6 +63,9 @@ bool service_engine_begin(struct service *service, struct fault *why)
         .seal = &service->seal,
         .own_addresses = service->own_addresses,
         .own_address_count = service->own_address_count,
+        .listens_at = service->listens_at,
+        .listens_at_count =
+            transport_listens_at(options->config, options->world->network.smtp_port, service->listens_at),
         .ehlo_name = slice_str(service->ehlo_name),
         .retry = {.scale = options->retry_scale},
         .expires_after = house_time(options->config),

@@ -141,9 +141,6 @@ size_t transport_own_addresses(const struct config *config, struct ip addresses[
 {
     struct ifaddrs *all = NULL;
     size_t count = 0;
-    static const struct ip any = {4, {0}};
-    if (!ip_equal(&config->mail_in_listen.endpoint.ip, &any))
-        addresses[count++] = config->mail_in_listen.endpoint.ip;
     if (strcmp(config->network_mode.text, "loopback") == 0 || getifaddrs(&all) != 0)
         return count;
     for (const struct ifaddrs *one = all; one && count < TRANSPORT_ADDRESSES_MOST; one = one->ifa_next) {
@@ -157,5 +154,17 @@ size_t transport_own_addresses(const struct config *config, struct ip addresses[
         addresses[count++] = at.ip;
     }
     freeifaddrs(all);
+    return count;
+}
+
+size_t transport_listens_at(const struct config *config, uint16_t smtp_port,
+                            struct ip addresses[TRANSPORT_LISTENERS_MOST])
+{
+    const struct endpoint *listeners[TRANSPORT_LISTENERS_MOST] = {&config->mail_in_listen.endpoint,
+                                                                  &config->submission_listen.endpoint};
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT_OF(listeners); i++)
+        if (listeners[i]->ip.family && listeners[i]->port == smtp_port)
+            addresses[count++] = listeners[i]->ip;
     return count;
 }

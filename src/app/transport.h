@@ -18,7 +18,12 @@ struct resolver *transport_resolver(const struct config *config, struct world *w
 struct tls_roots *transport_roots(const struct config *config, struct fault *why);
 
 enum { TRANSPORT_ADDRESSES_MOST = 64 };
-/* This machine's own addresses, for loops (R15): the interfaces'; with network.mode loopback only mail_in.listen's. */
+/* This machine's addresses: the interfaces'; with network.mode loopback none. */
 size_t transport_own_addresses(const struct config *config, struct ip addresses[TRANSPORT_ADDRESSES_MOST]);
+/* Where we answer when somebody connects to SMTP's port, for loops (R15): mail_in.listen and submission.listen, as far
+ * as they are there; 0.0.0.0 and :: as they stand. */
+enum { TRANSPORT_LISTENERS_MOST = 2 };
+size_t transport_listens_at(const struct config *config, uint16_t smtp_port,
+                            struct ip addresses[TRANSPORT_LISTENERS_MOST]);
 
 #endif

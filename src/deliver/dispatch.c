@@ -84,13 +84,15 @@ static void woken(void *owner, struct lane_group *group)
 }
 
 /* Together: a thread that is woken by the first of them would take our core, and sleep again before the second. */
-static void hand_out(struct recipient *list)
+void dispatcher_hand_out(struct dispatcher *dispatcher, struct recipient *list, size_t count)
 {
+    atomic_fetch_add(&dispatcher->engine->claimed, count);
     while (list) {
         struct mailbox *to = &list->destination->site->worker->recipients;
         struct mail_item *first, **last = &first;
         do {
             list->destination->outstanding++;
+            list->destination->site->outstanding++;
             *last = &list->item;
             last = &list->item.next;
             list = list->next;
@@ -106,7 +108,7 @@ static void fill_site(struct dispatcher *dispatcher, struct site *site)
     bool is_full = most == 0 || site->outstanding > most / 2;
     bool has_urgent = lane_group_has_urgent(&site->group) && site->outstanding < most + URGENT_ROOM;
     if (atomic_load_explicit(&site->has_no_way, memory_order_relaxed))
-        return; /* each second asks again */
+        return; /* each second asks again, and whose end comes meanwhile is seen to (ended.c) */
     if ((is_full && !has_urgent) || site->group.active_count == 0 || dispatcher->is_stopping ||
         loop_now(dispatcher->loop) >= atomic_load(&dispatcher->engine->safe_until))
         return;
@@ -119,9 +121,7 @@ static void fill_site(struct dispatcher *dispatcher, struct site *site)
         log_warn("deliver", "deliveries cannot be read: %s", why.text);
         return; /* the next second asks again */
     }
-    site->outstanding += count;
-    atomic_fetch_add(&dispatcher->engine->claimed, count);
-    hand_out(list);
+    dispatcher_hand_out(dispatcher, list, count);
 }
 
 static void wake_lanes(struct dispatcher *dispatcher)
@@ -134,13 +134,13 @@ static void wake_lanes(struct dispatcher *dispatcher)
 }
 
 /* SQLite takes locks and a snapshot for each query, and a small lane is asked for in 256 buckets: once for all. */
-static bool begin_view(struct dispatcher *dispatcher)
+bool dispatcher_begin_view(struct dispatcher *dispatcher)
 {
     struct fault ignored; /* then each query sees to itself, and says so */
     return !db_is_postgres(dispatcher->reader) && db_read(dispatcher->reader, &ignored);
 }
 
-static void end_view(struct dispatcher *dispatcher, bool has_begun)
+void dispatcher_end_view(struct dispatcher *dispatcher, bool has_begun)
 {
     struct fault ignored;
     if (has_begun && !db_commit(dispatcher->reader, &ignored))
@@ -152,14 +152,14 @@ static void fill_sites(struct deferred *deferred)
     struct dispatcher *dispatcher = deferred->owner;
     struct site *list = dispatcher->to_fill;
     dispatcher->to_fill = NULL;
-    bool is_one_view = list && begin_view(dispatcher);
+    bool is_one_view = list && dispatcher_begin_view(dispatcher);
     while (list) {
         struct site *site = list;
         list = list->next_to_fill;
         site->wants_fill = false;
         fill_site(dispatcher, site);
     }
-    end_view(dispatcher, is_one_view);
+    dispatcher_end_view(dispatcher, is_one_view);
     wake_lanes(dispatcher); /* drained lanes have gone to sleep: until when? */
 }
 
@@ -297,6 +297,7 @@ static void each_second(struct timer *timer)
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->sites, &at));)
         if (((struct site *)entry->value)->group.active_count)
             want_fill(dispatcher, entry->value);
+    ended_look(dispatcher);
     wake_lanes(dispatcher);
     nodes_look(dispatcher);
 }
@@ -310,9 +311,9 @@ void engine_holds_changed(struct engine *engine)
 /* Lanes are read a piece at a time, in between the other work: the first mail need not wait for the last lane. */
 static bool load_some(struct dispatcher *dispatcher, struct fault *why)
 {
-    bool is_done = false, is_one_view = begin_view(dispatcher);
+    bool is_done = false, is_one_view = dispatcher_begin_view(dispatcher);
     bool ok = lanes_load_more(dispatcher->lanes, &is_done, why);
-    end_view(dispatcher, is_one_view);
+    dispatcher_end_view(dispatcher, is_one_view);
     if (ok && !is_done)
         timer_set(&dispatcher->load, 0);
     return ok;

@@ -7,6 +7,7 @@
 
 #include "deliver/idle.h"
 #include "deliver/nodes.h"
+#include "deliver/ourselves.h"
 #include "deliver/routing.h"
 #include "deliver/tls_count.h"
 #include "net/loop.h"
@@ -35,6 +36,7 @@ struct dispatcher {
     struct dns_client *dns;
     struct sts_cache *sts; /* NULL: not used */
     struct directions *directions;
+    struct ourselves ourselves;
     struct health *healths;
     uint64_t sources_mark, suspended_mark;
     struct map sources_said; /* those that drain, by address: the log knows */
@@ -43,7 +45,7 @@ struct dispatcher {
     struct map sites, destinations, routes; /* by name, by key, by domain (struct domain_route) */
     struct idle_list idle_sites, idle_destinations;
     size_t routes_looked_at;                    /* how far the walk has come */
-    bool looks_at_all;                          /* at the routes: what people decided has changed */
+    bool looks_at_all;                          /* at the routes: what they are found by has changed */
     struct route_queue to_ask[LANE_PRIORITIES]; /* routes that wait for others to be answered */
     unsigned asking;                            /* routes that are being asked for */
     struct timer wake, second, load;
@@ -51,6 +53,7 @@ struct dispatcher {
     struct site *to_fill;
     struct holds *holds;
     size_t worker_turn;
+    unsigned ended_next; /* the second in which the ends of those that have no way are looked at again */
     bool is_stopping;
     struct nodes nodes;
     bool reads_lanes;            /* they could not be read */
@@ -68,12 +71,20 @@ void dispatcher_stop(struct engine *engine);
 bool engine_doubts_clock(const struct engine *engine, time_ms now_monotonic);
 /* So far ours is ahead of the database's, as of the last keep. From the writer's thread. */
 void engine_clock_compared(struct engine *engine, time_ms ahead);
+/* Claimed ones, of whatever sites, to their workers. */
+void dispatcher_hand_out(struct dispatcher *dispatcher, struct recipient *list, size_t count);
+/* One view of the store for several queries; _end_view gets what _begin_view gave. */
+bool dispatcher_begin_view(struct dispatcher *dispatcher);
+void dispatcher_end_view(struct dispatcher *dispatcher, bool has_begun);
 void dispatcher_home(struct engine *engine, struct mail_item *recipients); /* oldest first */
 void dispatcher_read_lanes(struct dispatcher *dispatcher);
 void dispatcher_read_holds(struct dispatcher *dispatcher);
 void dispatcher_wake(struct dispatcher *dispatcher);
 void dispatcher_news(struct engine *engine, const struct lane_key *lane, unsigned bucket, time_ms due);
 void dispatcher_control(struct engine *engine, enum dispatcher_control what);
+
+/* ended.c: each second: mail whose sender has named an end does not wait behind it for a way that is not there. */
+void ended_look(struct dispatcher *dispatcher);
 
 /* forget.c: sites and destinations that nobody writes to any more */
 struct leaving;

@@ -32,10 +32,6 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
     sites_rules(engine->options.sites, &rules);
     engine->site_counts = NEW_ARRAY(struct site_count, rules + 1);
     engine->route_options = (struct route_options){
-        .own_names = &engine->options.ehlo_name,
-        .own_name_count = engine->options.ehlo_name.len ? 1 : 0,
-        .own_addresses = options->own_addresses,
-        .own_address_count = options->own_address_count,
         .uses_ipv6 = options->uses_ipv6,
         .uses_dane = options->uses_dane,
     };

@@ -35,8 +35,12 @@ struct engine_options {
     bool uses_ipv6;
     time_ms tls_remember;           /* so long a host that had TLS must have it, where the rule `seen` holds */
     const struct seal_key *seal;    /* opens the passwords of smart hosts; NULL: there are none */
-    const struct ip *own_addresses; /* ours, so that mail does not loop (R15); must live as long as the engine */
+    const struct ip *own_addresses; /* of this machine's interfaces; must live as long as the engine, as these: */
     size_t own_address_count;
+    /* Where this process itself answers at SMTP's port, so that mail does not loop (ourselves.h, R15); all zeroes: at
+     * each address of that family */
+    const struct ip *listens_at;
+    size_t listens_at_count;
     struct slice ehlo_name; /* must live as long as the engine */
     struct retry_settings retry;
     /* What a mail has when its sender names no end. One that was given less time than this means it: behind its end it

@@ -361,6 +361,40 @@ static inline struct sites *open_house_with(struct fixture *fixture, const char 
     return sites;
 }
 
+/* A store that the other nodes hear of, as a server has it. */
+static inline struct store *store_of_node(struct fixture *fixture, unsigned node)
+{
+    const struct store_options options = {.role = STORE_SERVE, .node = node};
+    struct fault why;
+    struct store *store = store_open(fixture->store.url, &options, &why);
+    if (!store)
+        fail_msg("%s", why.text);
+    return store;
+}
+
+/* Another node on the same store. */
+struct neighbour {
+    struct leases leases;
+    struct engine_options options;
+    struct engine *engine;
+};
+static inline void neighbour_start(struct fixture *fixture, struct neighbour *neighbour)
+{
+    struct fault why;
+    neighbour->leases = (struct leases){.node = 2};
+    neighbour->options = fixture->options;
+    neighbour->options.ledger = (struct ledger){.leases = &neighbour->leases, .node = 2};
+    neighbour->options.store = store_of_node(fixture, 2);
+    if (!engine_start(&neighbour->options, &neighbour->engine, &why))
+        fail_msg("%s", why.text);
+}
+
+static inline void neighbour_stop(struct neighbour *neighbour)
+{
+    engine_stop(neighbour->engine, 2000);
+    store_close(neighbour->options.store);
+}
+
 /* What the store has no part in, once. */
 #define ON_SQLITE(test)                                                                                                \
     {                                                                                                                  \

@@ -44,6 +44,7 @@ struct nodes {
     struct map handed;  /* pool, or lane_pin_name -> struct handed_pool */
     struct map given;   /* likewise -> the node that our buckets' mail of it is handed to */
     struct id_map pins; /* source -> struct pin, as lanes are met */
+    struct id_map full; /* source, whose warm-up's day was used up -> until when it counts so, monotonic */
     struct bucket_set served;
     unsigned live_count;
     uint64_t live[LEASE_NODES / 64];
@@ -70,8 +71,8 @@ void nodes_release(struct dispatcher *dispatcher);
 void nodes_look(struct dispatcher *dispatcher);
 /* These are our sources: is there a pool that only others have? */
 void nodes_sources(struct dispatcher *dispatcher, const struct source *list, size_t count);
-/* Before them: which sources that mail keeps to have used up their day? */
-void nodes_pins_look(struct dispatcher *dispatcher);
+/* Before them: which sources have used up their warm-up's day? */
+void nodes_days_look(struct dispatcher *dispatcher);
 bool nodes_pin_is_capped(const struct nodes *nodes, uint64_t source_id);
 /* Lanes go by other pools perhaps. */
 void nodes_directions(struct dispatcher *dispatcher);

@@ -1,10 +1,16 @@
 /* nodes_given.c - which mail of our buckets goes by another node, because the source that it needs is there
  *
- * Mail of a pool that has no source here and one on a living node; and mail that was in doubt by a source which another
- * node alone has (queue/lane_pin.h), whatever else its pool has here. Where that node does not live, such mail waits
- * for it: for options.source_wait, counted from when we know that it is gone. Then, or when the source drains, is in
- * trouble, has used up its warm-up's day, was taken away or is another pool's, it goes like any other mail (pinned.c
- * tells why in its event). */
+ * Mail of a pool that has no source here and one on a living node; mail of a pool whose sources here have all used up
+ * their warm-up's day, while one on a living node has something left; and mail that was in doubt by a source which
+ * another node alone has (queue/lane_pin.h), whatever else its pool has here. Where that node does not live, such mail
+ * waits for it: for options.source_wait, counted from when we know that it is gone. Then, or when the source drains, is
+ * in trouble, has used up its warm-up's day, was taken away or is another pool's, it goes like any other mail (pinned.c
+ * tells why in its event).
+ *
+ * A day that is used up: what was reserved and not sent goes back to the store a moment later. So that mail does not go
+ * to and fro with it, a source counts as full from the moment that all of its day is given out until an eighth of it
+ * has been free for FULL_STAYS_MS. Where all nodes' sources are full each keeps its own mail, and what went back is
+ * used there. Only plans for all sites count: a pool's mail is handed over as a whole, whatever the site. */
 #include "deliver/engine_inside.h"
 
 #include "base/log.h"
@@ -12,26 +18,56 @@
 #include "shape/allowance.h"
 #include <stdio.h>
 
+enum { FULL_STAYS_MS = 15000, FREE_PART = 8 };
+
 static bool node_lives(const struct nodes *nodes, unsigned node)
 {
     return node < LEASE_NODES && (nodes->live[node / 64] >> node % 64 & 1);
 }
 
-/* Which node is to send the mail of this pool? 0: we are, or there is none that could. */
+static bool source_is_full(const struct dispatcher *dispatcher, uint64_t source_id)
+{
+    time_ms until = (time_ms)(uintptr_t)id_map_get(&dispatcher->nodes.full, source_id);
+    return until && loop_now(dispatcher->loop) < until;
+}
+
+/* A source that this node has, too, and may send by. */
+static bool is_ours_to_use(const struct dispatcher *dispatcher, const struct source *source)
+{
+    return source_is_usable(source) && (!source->node || source->node == dispatcher->engine->options.ledger.node);
+}
+
+struct candidates {
+    unsigned nodes[16];
+    size_t count;
+};
+
+static void candidate_add(struct candidates *candidates, unsigned node)
+{
+    if (candidates->count < COUNT_OF(candidates->nodes))
+        candidates->nodes[candidates->count++] = node;
+}
+
+/* Which node is to send the mail of this pool? 0: we are, or there is none that could. One with something left of its
+ * day goes before those that have none. */
 static unsigned pool_node(const struct dispatcher *dispatcher, const struct source *list, size_t count,
                           struct slice pool)
 {
-    unsigned me = dispatcher->engine->options.ledger.node, others[16];
-    size_t found = 0;
+    unsigned me = dispatcher->engine->options.ledger.node;
+    struct candidates open = {0}, full = {0};
+    bool is_here = false;
     for (size_t i = 0; i < count; i++) {
         if (!slice_equal(list[i].pool, pool) || !source_is_usable(&list[i]))
             continue;
-        if (!list[i].node || list[i].node == me)
+        bool is_full = source_is_full(dispatcher, list[i].id), is_ours = is_ours_to_use(dispatcher, &list[i]);
+        if (is_ours && !is_full)
             return 0;
-        if (node_lives(&dispatcher->nodes, list[i].node) && found < COUNT_OF(others))
-            others[found++] = list[i].node;
+        is_here |= is_ours;
+        if (!is_ours && node_lives(&dispatcher->nodes, list[i].node))
+            candidate_add(is_full ? &full : &open, list[i].node);
     }
-    return found ? others[me % found] : 0;
+    const struct candidates *others = open.count || is_here ? &open : &full;
+    return others->count ? others->nodes[me % others->count] : 0;
 }
 
 /* ── one source each ── */
@@ -78,18 +114,27 @@ static bool pin_waits(struct dispatcher *dispatcher, struct pin *pin, unsigned n
     return pin->gone_at != LONG_AGO && now - pin->gone_at < wait;
 }
 
-void nodes_pins_look(struct dispatcher *dispatcher)
+void nodes_days_look(struct dispatcher *dispatcher)
 {
-    size_t at = 0;
+    struct nodes *nodes = &dispatcher->nodes;
+    SCOPED(arena) arena = {0};
+    struct warm_up_use *list;
     struct fault ignored; /* then as it was */
-    bool is_it;
-    if (!store_has_others(dispatcher->engine->options.store))
+    size_t count, at = 0;
+    uintptr_t until = (uintptr_t)(loop_now(dispatcher->loop) + FULL_STAYS_MS);
+    if (!store_has_others(dispatcher->engine->options.store) ||
+        !warm_ups_used(dispatcher->reader, &ignored, world_wall(dispatcher->engine->options.world), &arena, &list,
+                       &count))
         return;
-    for (struct id_map_entry *entry; (entry = id_map_walk(&dispatcher->nodes.pins, &at));) {
-        struct pin *pin = entry->value;
-        if (warm_up_is_used_up(dispatcher->reader, &ignored, pin->source_id,
-                               world_wall(dispatcher->engine->options.world), &is_it))
-            pin->is_capped = is_it;
+    for (struct id_map_entry *entry; (entry = id_map_walk(&nodes->pins, &at));)
+        ((struct pin *)entry->value)->is_capped = false;
+    for (size_t i = 0; i < count; i++) {
+        struct pin *pin = id_map_get(&nodes->pins, list[i].source_id);
+        int64_t part = list[i].cap / FREE_PART, left = list[i].cap - list[i].reserved;
+        if (pin)
+            pin->is_capped = left <= 0;
+        if (left <= 0 || (left <= (part ? part : 1) && source_is_full(dispatcher, list[i].source_id)))
+            id_map_set(&nodes->full, list[i].source_id, (void *)until);
     }
 }
 
@@ -142,8 +187,18 @@ static bool given_now(struct dispatcher *dispatcher, const struct source *list, 
     return has_changed;
 }
 
-static void say_given(const struct map *fresh, const struct map *before)
+static bool has_own(const struct dispatcher *dispatcher, const struct source *list, size_t count, struct slice pool)
 {
+    for (size_t i = 0; i < count; i++)
+        if (slice_equal(list[i].pool, pool) && is_ours_to_use(dispatcher, &list[i]))
+            return true;
+    return false;
+}
+
+static void say_given(const struct dispatcher *dispatcher, const struct map *fresh, const struct source *list,
+                      size_t count)
+{
+    const struct map *before = &dispatcher->nodes.given;
     size_t at = 0;
     for (struct map_entry *entry; (entry = map_walk(fresh, &at));) {
         unsigned node = (unsigned)(uintptr_t)entry->value;
@@ -152,8 +207,9 @@ static void say_given(const struct map *fresh, const struct map *before)
         if (slice_starts(entry->key, SLICE("=")))
             log_info("deliver", "what was in doubt by a source of node %u goes by that node", node);
         else
-            log_info("deliver", "mail of pool %.*s goes by node %u: its sources are there", SLICE_ARG(entry->key),
-                     node);
+            log_info("deliver", "mail of pool %.*s goes by node %u: %s", SLICE_ARG(entry->key), node,
+                     has_own(dispatcher, list, count, entry->key) ? "ours have used up their day"
+                                                                  : "its sources are there");
     }
 }
 
@@ -170,7 +226,7 @@ void nodes_sources(struct dispatcher *dispatcher, const struct source *list, siz
         is_same = map_get(&nodes->given, entry->key) == entry->value;
     if (is_same)
         return map_release(&given);
-    say_given(&given, &nodes->given);
+    say_given(dispatcher, &given, list, count);
     bool is_more = nodes->given.count != 0 || waits_otherwise; /* perhaps one less: its mail is ours again */
     map_release(&nodes->given);
     nodes->given = given;
@@ -184,5 +240,6 @@ void nodes_given_release(struct nodes *nodes)
     for (struct id_map_entry *entry; (entry = id_map_walk(&nodes->pins, &at));)
         free(entry->value);
     id_map_release(&nodes->pins);
+    id_map_release(&nodes->full);
     map_release(&nodes->given);
 }

@@ -301,7 +301,22 @@ void routing_refresh(struct dispatcher *dispatcher)
     }
 }
 
+static void ask_all_anew(struct dispatcher *dispatcher)
+{
+    size_t at = 0;
+    for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));)
+        ((struct domain_route *)entry->value)->good_until = 0;
+    dispatcher->looks_at_all = true;
+}
+
 /* ── what people decided ── */
+
+void routing_sources(struct dispatcher *dispatcher, const struct source *list, size_t count)
+{
+    struct engine *engine = dispatcher->engine;
+    if (ourselves_are(&dispatcher->ourselves, &engine->options, list, count, &engine->route_options))
+        ask_all_anew(dispatcher);
+}
 
 static void name_route(void *context, const struct lane_key *key, struct buf *name)
 {
@@ -337,10 +352,7 @@ bool routing_directions(struct dispatcher *dispatcher, struct fault *why)
     dispatcher->directions = fresh;
     lanes_name_routes(dispatcher->lanes, name_route, fresh);
     directions_free(old);
-    size_t at = 0;
-    for (struct map_entry *entry; (entry = map_walk(&dispatcher->routes, &at));)
-        ((struct domain_route *)entry->value)->good_until = 0;
-    dispatcher->looks_at_all = true;
+    ask_all_anew(dispatcher);
     if (!is_first)
         nodes_directions(dispatcher);
     return true;
@@ -367,6 +379,7 @@ bool routing_begin(struct dispatcher *dispatcher, struct fault *why)
     };
     if (options->uses_sts && !(dispatcher->sts = sts_cache_new(&sts, dispatcher->reader, why)))
         return false;
+    routing_sources(dispatcher, NULL, 0); /* until they are read */
     return routing_directions(dispatcher, why);
 }
 
@@ -390,6 +403,7 @@ void routing_release(struct dispatcher *dispatcher)
     tls_counts_release(&dispatcher->tls_counts);
     directions_free(dispatcher->directions);
     dns_client_free(dispatcher->dns);
+    ourselves_release(&dispatcher->ourselves);
     at = 0;
     for (struct map_entry *entry; (entry = map_walk(&dispatcher->destinations, &at));)
         destination_free(entry->value);

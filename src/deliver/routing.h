@@ -9,6 +9,7 @@
 
 struct destination;
 struct site_rule;
+struct source;
 struct dispatcher;
 struct route_kept;
 
@@ -43,6 +44,8 @@ NODISCARD bool routing_begin(struct dispatcher *dispatcher, struct fault *why);
 void routing_want(void *owner, struct slice name, bool is_urgent); /* owner: the dispatcher */
 /* Read what people decided; where it has changed, every route is asked for anew. WORLD. */
 NODISCARD bool routing_directions(struct dispatcher *dispatcher, struct fault *why);
+/* These are our sources: where that makes us others than before (ourselves.h), likewise. */
+void routing_sources(struct dispatcher *dispatcher, const struct source *list, size_t count);
 void routing_notes(struct mailbox *mailbox, struct mail_item *items);
 void routing_refresh(struct dispatcher *dispatcher);
 void routing_release(struct dispatcher *dispatcher);

@@ -84,11 +84,12 @@ void sources_refresh(struct dispatcher *dispatcher)
         arena_release(&arena);
         return;
     }
-    nodes_pins_look(dispatcher);
+    nodes_days_look(dispatcher);
     uint64_t mark = sources_mark(&dispatcher->nodes, list, count);
     if (mark != dispatcher->sources_mark) {
         dispatcher->sources_mark = mark;
         sources_say(dispatcher, list, count);
+        routing_sources(dispatcher, list, count);
         for (unsigned i = 0; i < dispatcher->engine->worker_count; i++)
             worker_control_sources(&dispatcher->engine->workers[i], source_set_of(dispatcher, list, count));
     }

@@ -231,40 +231,6 @@ static void another_pool_stands_in(void **state)
     leave(fixture);
 }
 
-/* A store that the other nodes hear of, as a server has it. */
-static struct store *store_of_node(struct fixture *fixture, unsigned node)
-{
-    const struct store_options options = {.role = STORE_SERVE, .node = node};
-    struct fault why;
-    struct store *store = store_open(fixture->store.url, &options, &why);
-    if (!store)
-        fail_msg("%s", why.text);
-    return store;
-}
-
-/* Another node on the same store. */
-struct neighbour {
-    struct leases leases;
-    struct engine_options options;
-    struct engine *engine;
-};
-static void neighbour_start(struct fixture *fixture, struct neighbour *neighbour)
-{
-    struct fault why;
-    neighbour->leases = (struct leases){.node = 2};
-    neighbour->options = fixture->options;
-    neighbour->options.ledger = (struct ledger){.leases = &neighbour->leases, .node = 2};
-    neighbour->options.store = store_of_node(fixture, 2);
-    if (!engine_start(&neighbour->options, &neighbour->engine, &why))
-        fail_msg("%s", why.text);
-}
-
-static void neighbour_stop(struct neighbour *neighbour)
-{
-    engine_stop(neighbour->engine, 2000);
-    store_close(neighbour->options.store);
-}
-
 /* R28: what a rule says of all our sources together, by two pools, on PostgreSQL on two nodes: in no window more mails,
  * at no moment more connections; and nobody gets nothing. */
 static void a_limit_over_all_sources_is_kept(void **state)

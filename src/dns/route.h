@@ -2,8 +2,9 @@
  *
  * M8: preference order, random within equal preference; A/AAAA of the domain only when it has no MX at all; CNAMEs
  * followed. M9, R14: "0 ." is a final answer (5.1.10); no such domain is 5.1.2; DNS failures are 4.4.3, never
- * permanent; MX hosts without any address: defer, no fallback to the domain. R15: our own names and addresses drop
- * that host and all of equal or worse preference, nothing left is 5.4.6; MX hosts that are IP literals are refused;
+ * permanent; MX hosts without any address: defer, no fallback to the domain. R15: our own names, and under whatever
+ * name the addresses where we answer, drop that host and all of equal or worse preference, nothing left is 5.4.6 (who
+ * they are is the caller's to say); MX hosts that are IP literals are refused;
  * addresses that world.network refuses are dropped, nothing left is 5.4.4. */
 #ifndef TODOKE_DNS_ROUTE_H
 #define TODOKE_DNS_ROUTE_H
@@ -63,7 +64,7 @@ struct route {
 };
 
 struct route_options {
-    const struct slice *own_names; /* lower-case */
+    const struct slice *own_names;
     size_t own_name_count;
     const struct ip *own_addresses;
     size_t own_address_count;
@@ -78,7 +79,7 @@ struct route_query;
 /* The route lives until the callback returns. */
 typedef void route_found(void *owner, const struct route *route);
 /* `domain`: an A-label domain, or an address literal "[192.0.2.1]", "[IPv6:...]". options must live until the
- * callback. Never called back from inside. */
+ * callback; what they say of ourselves may change meanwhile, on this thread. Never called back from inside. */
 struct route_query *route_ask(struct dns_client *client, struct slice domain, const struct route_options *options,
                               route_found *on_route, void *owner);
 void route_cancel(struct route_query *query);

@@ -59,7 +59,7 @@ bool route_choose(struct route_query *query, const struct dns_answer *mx)
 {
     struct dns_record *records = ARENA_ARRAY(&query->arena, struct dns_record, mx->count);
     size_t count = 0, literals = 0;
-    bool is_own = false;
+    struct slice own = {0};
     for (size_t i = 0; i < mx->count; i++) /* a null MX beside others means nothing (RFC 7505 3) */
         if (mx->records[i].name.len)
             records[count++] = mx->records[i];
@@ -71,7 +71,7 @@ bool route_choose(struct route_query *query, const struct dns_answer *mx)
     size_t end = count;
     for (size_t i = 0; i < end; i++)
         if (is_own_name(query->options, records[i].name)) {
-            is_own = true;
+            own = records[i].name;
             for (end = i; end > 0 && records[end - 1].preference == records[i].preference; end--)
                 ;
         }
@@ -87,8 +87,8 @@ bool route_choose(struct route_query *query, const struct dns_answer *mx)
         return true;
     if (literals)
         route_refuse(query, ROUTE_PROHIBITED, "its MX is an IP address, not a host name");
-    else if (is_own)
-        route_refuse(query, ROUTE_LOOP, "mail loops back to us: we are its best MX");
+    else if (own.len)
+        route_refuse(query, ROUTE_LOOP, "mail loops back to us: its best MX, %.*s, is a name of ours", SLICE_ARG(own));
     return false;
 }
 
@@ -109,28 +109,29 @@ bool route_choose_implicit(struct route_query *query)
 
 /* --- when all addresses are known --- */
 
-static bool has_own_address(const struct route_options *options, const struct route_candidate *candidate)
+static const struct ip *own_address(const struct route_options *options, const struct route_candidate *candidate)
 {
     for (size_t i = 0; i < candidate->ip_count; i++)
         for (size_t j = 0; j < options->own_address_count; j++)
             if (ip_equal(&candidate->ips[i], &options->own_addresses[j]))
-                return true;
-    return false;
+                return &candidate->ips[i];
+    return NULL;
 }
 
-/* Drop ourselves and every host of equal or worse preference. True: something was dropped. */
-static bool cut_own(struct route_query *query)
+/* Drop ourselves and every host of equal or worse preference. The address that is ours; NULL: nothing was dropped. */
+static const struct ip *cut_own(struct route_query *query)
 {
     for (size_t i = 0; i < query->candidate_count; i++) {
-        if (!has_own_address(query->options, &query->candidates[i]))
+        const struct ip *own = own_address(query->options, &query->candidates[i]);
+        if (!own)
             continue;
         unsigned preference = query->candidates[i].preference;
         while (i > 0 && query->candidates[i - 1].preference == preference)
             i--;
         query->candidate_count = i;
-        return true;
+        return own;
     }
-    return false;
+    return NULL;
 }
 
 /* Those that may be connected, shuffled within their family. The first refusal is kept in `why`. */
@@ -180,7 +181,9 @@ void route_judge(struct route_query *query)
     unsigned most = query->options->hosts_most ? query->options->hosts_most : ROUTE_DEFAULT_HOSTS;
     struct route_host *hosts = ARENA_ARRAY(&query->arena, struct route_host, query->candidate_count + 1);
     struct fault prohibited = {FAULT_NONE};
-    bool is_own = cut_own(query), has_failed = false;
+    char ip[IP_TEXT_ROOM];
+    const struct ip *own = cut_own(query);
+    bool has_failed = false;
     struct route_host *missing = ARENA_ARRAY(&query->arena, struct route_host, query->candidate_count + 1);
     size_t count = 0;
     for (size_t i = 0; i < query->candidate_count && count < most; i++) {
@@ -209,8 +212,9 @@ void route_judge(struct route_query *query)
         route_refuse(query, ROUTE_TRY_LATER, "address lookup failed: %.*s", SLICE_ARG(query->failure));
     else if (prohibited.kind != FAULT_NONE)
         route_refuse(query, ROUTE_PROHIBITED, "%s", prohibited.text);
-    else if (is_own && query->candidate_count == 0)
-        route_refuse(query, ROUTE_LOOP, "mail loops back to us: we are its best MX");
+    else if (own && query->candidate_count == 0)
+        route_refuse(query, ROUTE_LOOP, "mail loops back to us: its best MX is at %s, where we ourselves answer",
+                     ip_text(own, ip));
     else if (query->route.is_implicit && query->candidates[0].has_ipv6_only)
         route_refuse(query, ROUTE_NO_ADDRESS, "it has IPv6 addresses only, and IPv6 is not used here");
     else if (query->route.is_implicit)

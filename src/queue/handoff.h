@@ -1,9 +1,10 @@
 /* handoff.h - mail whose source is on another node only is that node's to claim, bucket by bucket
  *
- * A bucket's owner decides what is due. Where a pool's sources are all on other nodes, it hands the pool's mail in its
- * buckets to one of those that live: a row (bucket, pool, node). That node claims and marks by it (store/lease.h checks
- * it in the transaction of the mark, locked, so that taking the row away waits for the commit or is seen by it). A new
- * owner of the bucket begins without such rows. With no node alive that has a source the mail waits with its owner. */
+ * A bucket's owner decides what is due. Where a pool's sources are all on other nodes, or those here have nothing left
+ * of their day, it hands the pool's mail in its buckets to a node that lives and can send it: a row (bucket, pool,
+ * node). That node claims and marks by it (store/lease.h checks it in the transaction of the mark, locked, so that
+ * taking the row away waits for the commit or is seen by it). A new owner of the bucket begins without such rows. With
+ * no such node the mail waits with its owner. */
 #ifndef TODOKE_QUEUE_HANDOFF_H
 #define TODOKE_QUEUE_HANDOFF_H
 

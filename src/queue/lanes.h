@@ -103,6 +103,20 @@ NODISCARD bool lanes_claim(struct lanes *lanes, struct lane_group *group, time_m
 NODISCARD bool lanes_claim_urgent(struct lanes *lanes, struct lane_group *group, time_ms now, size_t most,
                                   struct recipient **list, size_t *count, struct fault *why);
 
+/* Lanes that cannot go may have rows whose sender has named an end (given less than `house` from their acceptance to
+ * it), and that end has come: they are claimed all the same, so that somebody ends them. A walk over all lanes; a call
+ * looks at one bucket of one lane, or passes over many that it has nothing to do with, and claims LANES_ENDED_MOST. It
+ * reads what is due in that bucket. is_round: the walk is through, and begins anew with the next call. WORLD: as
+ * lanes_claim. */
+struct lanes_ended {
+    bool (*is_shut)(void *context, const struct lane_group *group); /* may this group's mail not go now? */
+    void *context;
+    time_ms now, house;
+};
+enum { LANES_ENDED_MOST = 200 };
+NODISCARD bool lanes_claim_ended(struct lanes *lanes, const struct lanes_ended *ended, struct recipient **list,
+                                 size_t *count, bool *is_round, struct fault *why);
+
 /* A brand's share of a site that is full: 1 (what everybody has) .. LANE_WEIGHT_MOST. */
 void lanes_weigh(struct lanes *lanes, uint64_t brand_id, unsigned weight);
 

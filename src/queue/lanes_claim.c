@@ -24,6 +24,11 @@ static struct slice tail_copy(char **to, struct slice s)
     return copy;
 }
 
+#define RECIPIENT_COLUMNS                                                                                              \
+    "SELECT d.id, d.state, d.due_ms, d.attempts, d.contact_id, d.message_id, d.version_id, d.date_ms, d.accepted_ms, " \
+    "d.expires_ms, d.source_id, d.address, d.written, c.name, c.fields FROM delivery d LEFT JOIN contact c ON "        \
+    "c.bucket = d.bucket AND c.id = d.contact_id "
+
 static struct recipient *recipient_of_row(struct lane *lane, const struct rows *rows)
 {
     struct slice address = rows_text(rows, 11), written = rows_text(rows, 12), name = rows_text(rows, 13),
@@ -56,6 +61,15 @@ static struct recipient *recipient_of_row(struct lane *lane, const struct rows *
     return recipient;
 }
 
+static void take(struct lanes *lanes, struct recipient *recipient, struct recipient ***tail, size_t *count)
+{
+    id_map_set(&lanes->claimed, recipient->id, recipient);
+    recipient->lane->claimed++;
+    **tail = recipient;
+    *tail = &recipient->next;
+    ++*count;
+}
+
 /* Due rows of the lane's current bucket, behind those seen; clears the bucket's bit when it is drained of them. */
 static bool claim_bucket(struct lanes *lanes, struct lane *lane, time_ms now, size_t most, struct recipient ***tail,
                          size_t *count, struct fault *why)
@@ -64,11 +78,8 @@ static bool claim_bucket(struct lanes *lanes, struct lane *lane, time_ms now, si
     bool has_later = false;
     SCOPED(rows) rows = {0};
     if (!db_query(lanes->reader, why, &rows,
-                  "SELECT d.id, d.state, d.due_ms, d.attempts, d.contact_id, d.message_id, d.version_id, d.date_ms, "
-                  "d.accepted_ms, d.expires_ms, d.source_id, d.address, d.written, c.name, c.fields FROM delivery d "
-                  "LEFT JOIN "
-                  "contact c ON c.bucket = d.bucket AND c.id = d.contact_id WHERE d.bucket = $1 AND d.lane_id = $2 AND "
-                  "d.state <= 1 AND (d.due_ms, d.id) > ($3, $4) ORDER BY d.due_ms, d.id LIMIT $5",
+                  RECIPIENT_COLUMNS "WHERE d.bucket = $1 AND d.lane_id = $2 AND d.state <= 1 AND (d.due_ms, d.id) > "
+                                    "($3, $4) ORDER BY d.due_ms, d.id LIMIT $5",
                   VALUES(V_INT(lane->cursor), V_INT((int64_t)lane->key.id), V_INT(lane->after_due),
                          V_INT((int64_t)lane->after_id), V_INT((int64_t)most))))
         return false;
@@ -88,12 +99,7 @@ static bool claim_bucket(struct lanes *lanes, struct lane *lane, time_ms now, si
         lane->after_id = id;
         if (is_claimed)
             continue;
-        struct recipient *recipient = recipient_of_row(lane, &rows);
-        id_map_set(&lanes->claimed, recipient->id, recipient);
-        lane->claimed++;
-        **tail = recipient;
-        *tail = &recipient->next;
-        ++*count;
+        take(lanes, recipient_of_row(lane, &rows), tail, count);
     }
     lanes->rows_read += seen;
     if (!rows_end(&rows))
@@ -155,6 +161,18 @@ static void claim_priority(struct lanes *lanes, struct lane_group *group, int pr
     }
 }
 
+/* The store failed: what was claimed goes back as it was. */
+static void put_back(struct lanes *lanes, struct recipient **list, size_t *count)
+{
+    while (*list) {
+        struct recipient *recipient = *list;
+        *list = recipient->next;
+        recipient->next_due = recipient->due;
+        lanes_return(lanes, recipient);
+    }
+    *count = 0;
+}
+
 static bool claim_up_to(struct lanes *lanes, struct lane_group *group, int last_priority, time_ms now, size_t most,
                         struct recipient **list, size_t *count, struct fault *why)
 {
@@ -166,13 +184,7 @@ static bool claim_up_to(struct lanes *lanes, struct lane_group *group, int last_
         claim_priority(lanes, group, priority, now, most, &tail, count, why);
     if (why->kind == FAULT_NONE)
         return true;
-    while (*list) { /* the store failed: what was claimed goes back as it was */
-        struct recipient *recipient = *list;
-        *list = recipient->next;
-        recipient->next_due = recipient->due;
-        lanes_return(lanes, recipient);
-    }
-    *count = 0;
+    put_back(lanes, list, count);
     return false;
 }
 
@@ -186,6 +198,77 @@ bool lanes_claim_urgent(struct lanes *lanes, struct lane_group *group, time_ms n
                         struct recipient **list, size_t *count, struct fault *why)
 {
     return claim_up_to(lanes, group, 0, now, most, list, count, why);
+}
+
+/* --- rows whose end has come, where nothing goes --- */
+
+static bool is_shut(const struct lane *lane, const struct lanes_ended *ended)
+{
+    return lane->turn && !lane->is_held && ended->is_shut(ended->context, lane->domain->group);
+}
+
+/* The lane that the walk is in, or the next one; NULL: the walk is at its end, or has gone far enough for now. */
+static struct lane *ended_lane(struct lanes *lanes, const struct lanes_ended *ended)
+{
+    enum { PASSED_MOST = 10000 };
+    struct lane *lane = lanes->ended_lane ? id_map_get(&lanes->by_id, lanes->ended_lane) : NULL;
+    if (lane && lanes->ended_bucket < BUCKETS && is_shut(lane, ended))
+        return lane;
+    lanes->ended_lane = 0;
+    lanes->ended_bucket = 0;
+    for (int passed = 0; passed < PASSED_MOST; passed++) {
+        struct id_map_entry *entry = id_map_walk(&lanes->by_id, &lanes->ended_at);
+        if (!entry) {
+            lanes->ended_at = 0;
+            return NULL;
+        }
+        lane = entry->value;
+        if (!is_shut(lane, ended))
+            continue;
+        lanes->ended_lane = lane->key.id;
+        return lane;
+    }
+    return NULL;
+}
+
+static bool claim_ended_of_bucket(struct lanes *lanes, struct lane *lane, unsigned bucket,
+                                  const struct lanes_ended *ended, struct recipient **list, size_t *count,
+                                  struct fault *why)
+{
+    SCOPED(rows) rows = {0};
+    struct recipient **tail = list;
+    if (!db_query(lanes->reader, why, &rows,
+                  RECIPIENT_COLUMNS "WHERE d.bucket = $1 AND d.lane_id = $2 AND d.state <= 1 AND d.due_ms <= $3 AND "
+                                    "d.expires_ms <= $3 AND d.expires_ms - d.accepted_ms < $4 ORDER BY d.due_ms, d.id "
+                                    "LIMIT $5",
+                  VALUES(V_INT(bucket), V_INT((int64_t)lane->key.id), V_INT(ended->now), V_INT(ended->house),
+                         V_INT(LANES_ENDED_MOST))))
+        return false;
+    lanes->queries++;
+    while (rows_next(&rows)) {
+        lanes->rows_read++;
+        if (!id_map_get(&lanes->claimed, (uint64_t)rows_int(&rows, 0)))
+            take(lanes, recipient_of_row(lane, &rows), &tail, count);
+    }
+    if (rows_end(&rows))
+        return true;
+    put_back(lanes, list, count);
+    return false;
+}
+
+bool lanes_claim_ended(struct lanes *lanes, const struct lanes_ended *ended, struct recipient **list, size_t *count,
+                       bool *is_round, struct fault *why)
+{
+    *list = NULL;
+    *count = 0;
+    struct lane *lane = ended_lane(lanes, ended);
+    *is_round = !lane && !lanes->ended_at;
+    if (!lane)
+        return true;
+    while (lanes->ended_bucket < BUCKETS && !bit_is_set(lane->owed, lanes->ended_bucket))
+        lanes->ended_bucket++;
+    return lanes->ended_bucket == BUCKETS ||
+           claim_ended_of_bucket(lanes, lane, lanes->ended_bucket++, ended, list, count, why);
 }
 
 void lanes_return(struct lanes *lanes, struct recipient *recipient)

@@ -240,6 +240,85 @@ static void ranks_go_one_after_another(void **state)
     end(&fixture);
 }
 
+struct ends {
+    const char *address;
+    time_ms end, given;
+};
+static bool ends_run(struct db *db, struct fault *why, void *context)
+{
+    const struct ends *ends = context;
+    return db_do(db, why, "UPDATE delivery SET expires_ms = $2, accepted_ms = $3 WHERE address = $1",
+                 VALUES(V_STR(ends->address), V_INT(ends->end), V_INT(ends->end - ends->given)), NULL);
+}
+static bool is_first_group(void *context, const struct lane_group *group)
+{
+    return group == ((struct fixture *)context)->groups;
+}
+
+/* The walk once round; the addresses in alphabetical order, with a space behind each, and claimed. */
+static void ended_of_round(struct fixture *fixture, struct buf *line)
+{
+    const struct lanes_ended ended = {is_first_group, fixture, NOW, HOURS_MS(1)};
+    const char *found[16];
+    size_t all = 0, calls = 0;
+    for (bool is_round = false; !is_round; calls++) {
+        struct recipient *list;
+        size_t count;
+        struct fault why;
+        if (!lanes_claim_ended(fixture->lanes, &ended, &list, &count, &is_round, &why))
+            fail_msg("%s", why.text);
+        for (; list; list = list->next)
+            found[all++] = list->address.ptr;
+    }
+    assert_true(calls < 40); /* buckets where nothing is owed are passed over */
+    for (size_t done = 0; done < all; done++)
+        for (size_t i = done + 1; i < all; i++)
+            if (strcmp(found[i], found[done]) < 0) {
+                const char *other = found[i];
+                found[i] = found[done];
+                found[done] = other;
+            }
+    buf_reset(line);
+    for (size_t i = 0; i < all; i++)
+        buf_printf(line, "%.4s ", found[i]);
+}
+
+/* M10: where nothing may go, whose end has come is claimed all the same, and nobody else. */
+static void ends_are_seen_where_nothing_goes(void **state)
+{
+    static const struct {
+        const char *address;
+        uint64_t campaign;
+        time_ms due, end, given;
+    } rows[] = {{"over@shut.example", 0, NOW, NOW - 1, MINUTES_MS(10)},
+                {"now1@shut.example", 0, NOW - 9, NOW, MINUTES_MS(10)},
+                {"soon@shut.example", 0, NOW, NOW + 1, MINUTES_MS(10)},
+                {"hous@shut.example", 0, NOW, NOW - 1, HOURS_MS(1)},
+                {"camp@shut.example", 5, NOW, NOW - 1, MINUTES_MS(10)},
+                {"late@shut.example", 5, NOW + 9, NOW - 1, MINUTES_MS(10)},
+                {"held@shut.example", 6, NOW, NOW - 1, MINUTES_MS(10)},
+                {"goes@open.example", 0, NOW, NOW - 1, MINUTES_MS(10)}};
+    FIXTURE(fixture, state);
+    SCOPED(buf) line = BUF(400);
+    fixture.held_campaign = 6;
+    lanes_hold(fixture.lanes, is_held, &fixture);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        add(&fixture, rows[i].address, rows[i].campaign, rows[i].campaign != 0, rows[i].due);
+        test_write(fixture.store.store, ends_run, &(struct ends){rows[i].address, rows[i].end, rows[i].given});
+    }
+    ended_of_round(&fixture, &line);
+    assert_slice("nothing is awake", buf_slice(&line), SLICE(""));
+    route(&fixture, "shut.example", 0);
+    route(&fixture, "open.example", 1);
+    lanes_wake(fixture.lanes, NOW);
+    ended_of_round(&fixture, &line);
+    assert_slice("those whose end has come", buf_slice(&line), SLICE("camp now1 over "));
+    ended_of_round(&fixture, &line);
+    assert_slice("once", buf_slice(&line), SLICE(""));
+    assert_int_equal(claim(&fixture, 0, NOW, 100), 2); /* a way is there: the others, and none of them twice */
+    end(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +328,7 @@ int main(void)
         ON_BOTH(held_brands_and_urgent_ones),
         ON_BOTH(a_retry_need_not_wait_for_the_end_of_a_long_lane),
         ON_BOTH(ranks_go_one_after_another),
+        ON_BOTH(ends_are_seen_where_nothing_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

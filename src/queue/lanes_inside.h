@@ -64,6 +64,9 @@ struct lanes {
     unsigned load_at;               /* the bucket that is read next; BUCKETS: none */
     bool loads_again, has_read_all; /* when it is through; once at least */
     uint64_t queries, rows_read;
+    size_t ended_at;       /* how far the walk of lanes_claim_ended has come, */
+    uint64_t ended_lane;   /* in which lane it is (0: in none), */
+    unsigned ended_bucket; /* and which bucket of it is next */
 };
 
 static inline void bit_set(uint64_t *bits, unsigned bucket)

@@ -103,6 +103,28 @@ bool warm_up_list(struct db *db, struct fault *why, uint64_t source_id, time_ms 
     return rows_end(&rows);
 }
 
+bool warm_ups_used(struct db *db, struct fault *why, time_ms now, struct arena *arena, struct warm_up_use **list,
+                   size_t *count)
+{
+    enum { MOST = 2000 };
+    SCOPED(rows) rows = {0};
+    *list = ARENA_ARRAY(arena, struct warm_up_use, MOST);
+    *count = 0;
+    if (!db_query(db, why, &rows,
+                  "SELECT w.source_id, w.caps, w.step, u.reserved FROM warm_up w JOIN daily_use u ON u.source_id = "
+                  "w.source_id AND u.grp = 'warm *' AND u.day = w.day WHERE w.grp = '*' AND w.day = $1 LIMIT $2",
+                  VALUES(V_INT(allowance_day(now)), V_INT(MOST))))
+        return false;
+    while (*count < MOST && rows_next(&rows)) {
+        struct warm_up_use one = {.source_id = (uint64_t)rows_int(&rows, 0),
+                                  .cap = warm_up_cap(rows_text(&rows, 1), rows_int(&rows, 2)),
+                                  .reserved = rows_int(&rows, 3)};
+        if (one.cap >= 0)
+            (*list)[(*count)++] = one;
+    }
+    return rows_end(&rows);
+}
+
 bool warm_up_is_used_up(struct db *db, struct fault *why, uint64_t source_id, time_ms now, bool *is_it)
 {
     SCOPED(rows) rows = {0};

@@ -61,6 +61,13 @@ struct warm_up {
 };
 NODISCARD bool warm_up_list(struct db *db, struct fault *why, uint64_t source_id, time_ms now, struct arena *arena,
                             struct warm_up **list, size_t *count);
+/* Those for all sites that have been used on the day of `now` (wall) and have a cap then. */
+struct warm_up_use {
+    uint64_t source_id;
+    int64_t cap, reserved;
+};
+NODISCARD bool warm_ups_used(struct db *db, struct fault *why, time_ms now, struct arena *arena,
+                             struct warm_up_use **list, size_t *count);
 /* Has it given out all that its plan for all sites lets it send on the day of `now` (wall)? */
 NODISCARD bool warm_up_is_used_up(struct db *db, struct fault *why, uint64_t source_id, time_ms now, bool *is_it);
 
