@@ -149,7 +149,7 @@ static void refused(struct worker *worker, struct recipient *recipient, struct e
     else if (is_heard && (opens = pace_reopens(&egress->pace, now)))
         opens += event->at - now;
     bool is_doubted = engine_doubts_clock(worker->engine, now);
-    event->state_after = retry_decide(&event->verdict, reply->code, recipient->attempts + 1, event->at,
+    event->state_after = retry_decide(&event->verdict, reply, recipient->attempts + 1, event->at,
                                       is_doubted ? INT64_MAX : recipient->expires, opens, &options->retry,
                                       loop_random(worker->loop), &due);
     move->due = due;

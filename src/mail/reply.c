@@ -94,3 +94,11 @@ bool reply_is_of_session(const struct reply *reply)
     return (reply->code == 421 || reply->code == 452) && says_any(reply->text, whose, COUNT_OF(whose)) &&
            says_any(reply->text, what, COUNT_OF(what)) && !says_any(reply->text, other, COUNT_OF(other));
 }
+
+bool reply_asks_for_later(const struct reply *reply)
+{
+    static const char *const words[] = {"later",     "temporar",    "try again",   "retry",   "at this time",
+                                        "for now",   "in progress", "unavailable", "timeout", "timed out",
+                                        "plus tard", "später",      "しばらく",    "後ほど"};
+    return reply->code >= 400 && reply->code < 500 && says_any(reply->text, words, COUNT_OF(words));
+}

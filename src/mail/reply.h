@@ -24,6 +24,10 @@ void reply_parse(struct slice said, struct buf *joined, struct reply *reply);
  * on a connection that mail has gone by. */
 bool reply_is_of_session(const struct reply *reply);
 
+/* A 4yz whose words say that the next try may go otherwise: "virus scanner temporarily unavailable", "looks like spam,
+ * please try again later". */
+bool reply_asks_for_later(const struct reply *reply);
+
 static inline bool reply_is_permanent(const struct reply *reply)
 {
     return reply->code >= 500 && reply->code < 600;

@@ -25,19 +25,27 @@ time_ms retry_wait(enum retry retry, unsigned attempts)
     return MINUTES_MS(schedules[retry].minutes[step]);
 }
 
-/* Which schedule holds for this refusal; RETRY_NONE: it is final. */
-static enum retry schedule_of(const struct verdict *verdict, int code)
+/* A fault of the message or of authentication, said for good (RECEIVERS.md: these are not retried). */
+static bool is_for_good(const struct verdict *verdict, const struct reply *reply)
 {
-    bool is_5xx = code >= 500 && code < 600;
+    switch (verdict->reason) {
+    case REASON_AUTH_FAILURE: return !reply_asks_for_later(reply);
+    case REASON_SPAM:
+    case REASON_VIRUS:
+    case REASON_URL_BLOCKED:
+    case REASON_CONTENT_ERROR:
+    case REASON_LINE_TOO_LONG:
+    case REASON_NOT_RFC_COMPLIANT: return reply->code != 421 && !reply_asks_for_later(reply);
+    default: return false; /* an unknown user, a block, a policy, a size (RFC 1870 6.1: for want of room), ... */
+    }
+}
+
+/* Which schedule holds for this refusal; RETRY_NONE: it is final. */
+static enum retry schedule_of(const struct verdict *verdict, const struct reply *reply)
+{
+    bool is_5xx = reply_is_permanent(reply);
     switch (verdict->retry) {
-    case RETRY_NONE:
-        /* an unknown user said with 4xx is not believed at once (M22: the code decides for how long), nor is a block of
-         * our address (421 at the greeting is how most receivers say that they are busy); another fault of sender or
-         * message is */
-        if (!is_5xx && (verdict->whose == WHOSE_ADDRESS || verdict->reason == REASON_UNDEFINED ||
-                        verdict->reason == REASON_BLOCKED))
-            return RETRY_BUSY;
-        return RETRY_NONE;
+    case RETRY_NONE: return is_5xx || is_for_good(verdict, reply) ? RETRY_NONE : RETRY_BUSY;
     case RETRY_BUSY:
     case RETRY_NETWORK: return is_5xx ? RETRY_NONE : verdict->retry;
     case RETRY_GREYLIST:
@@ -48,11 +56,11 @@ static enum retry schedule_of(const struct verdict *verdict, int code)
     return RETRY_NONE;
 }
 
-enum delivery_state retry_decide(const struct verdict *verdict, int code, unsigned attempts, time_ms now,
-                                 time_ms expires, time_ms opens, const struct retry_settings *settings,
+enum delivery_state retry_decide(const struct verdict *verdict, const struct reply *reply, unsigned attempts,
+                                 time_ms now, time_ms expires, time_ms opens, const struct retry_settings *settings,
                                  struct random *random, time_ms *due)
 {
-    enum retry schedule = schedule_of(verdict, code);
+    enum retry schedule = schedule_of(verdict, reply);
     if (schedule == RETRY_NONE)
         return DELIVERY_BOUNCED;
     time_ms wait = retry_wait(schedule, attempts);

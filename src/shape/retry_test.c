@@ -13,6 +13,7 @@ static void decided(void **state)
         unsigned attempts;
         enum delivery_state want;
         int from_minutes, to_minutes;
+        const char *words;
     } rows[] = {
         {"unknown user, 550", REASON_USER_UNKNOWN, WHOSE_ADDRESS, RETRY_NONE, 550, 1, DELIVERY_BOUNCED, 0, 0},
         {"unknown user, 450: believed only at the end", REASON_USER_UNKNOWN, WHOSE_ADDRESS, RETRY_NONE, 450, 1,
@@ -31,6 +32,26 @@ static void decided(void **state)
         {"blocked, 554", REASON_BLOCKED, WHOSE_SENDER, RETRY_NONE, 554, 1, DELIVERY_BOUNCED, 0, 0},
         {"connection refused", REASON_NETWORK_ERROR, WHOSE_RECEIVER, RETRY_NETWORK, 0, 3, DELIVERY_DEFERRED, 18, 25},
         {"unreadable 4xx", REASON_UNDEFINED, WHOSE_NONE, RETRY_NONE, 499, 1, DELIVERY_DEFERRED, 13, 19},
+        {"relay denied, 454: their settings, perhaps for an hour", REASON_RELAY_DENIED, WHOSE_RECEIVER, RETRY_NONE, 454,
+         1, DELIVERY_DEFERRED, 13, 19},
+        {"our domain is not found, 450: their DNS, perhaps", REASON_REJECTED, WHOSE_SENDER, RETRY_NONE, 450, 1,
+         DELIVERY_DEFERRED, 13, 19},
+        {"no PTR, 450", REASON_PTR_REQUIRED, WHOSE_SENDER, RETRY_NONE, 450, 1, DELIVERY_DEFERRED, 13, 19},
+        {"too big for the room that is left, 452", REASON_MESSAGE_TOO_BIG, WHOSE_MESSAGE, RETRY_NONE, 452, 1,
+         DELIVERY_DEFERRED, 13, 19},
+        {"a policy, 450", REASON_POLICY_VIOLATION, WHOSE_MESSAGE, RETRY_NONE, 450, 1, DELIVERY_DEFERRED, 13, 19},
+        {"spam, 451, for good", REASON_SPAM, WHOSE_MESSAGE, RETRY_NONE, 451, 1, DELIVERY_BOUNCED, 0, 0,
+         "content rejected"},
+        {"spam, 451, later", REASON_SPAM, WHOSE_MESSAGE, RETRY_NONE, 451, 1, DELIVERY_DEFERRED, 13, 19,
+         "looks like spam, please try again later"},
+        {"spam, 421: the connection ends, no more", REASON_SPAM, WHOSE_MESSAGE, RETRY_NONE, 421, 1, DELIVERY_DEFERRED,
+         13, 19, "content spam connection closed"},
+        {"a virus, 451: the scanner is away", REASON_VIRUS, WHOSE_MESSAGE, RETRY_NONE, 451, 1, DELIVERY_DEFERRED, 13,
+         19, "virus scanner temporarily unavailable"},
+        {"authentication, 451: their DNS", REASON_AUTH_FAILURE, WHOSE_SENDER, RETRY_NONE, 451, 1, DELIVERY_DEFERRED, 13,
+         19, "SPF temporary error: DNS timeout"},
+        {"authentication, 550, later", REASON_AUTH_FAILURE, WHOSE_SENDER, RETRY_NONE, 550, 1, DELIVERY_BOUNCED, 0, 0,
+         "try again later"},
         {"spam, 550", REASON_SPAM, WHOSE_MESSAGE, RETRY_NONE, 550, 1, DELIVERY_BOUNCED, 0, 0},
     };
     const struct retry_settings settings = {.scale = 1.0};
@@ -38,9 +59,10 @@ static void decided(void **state)
     random_seed(&random, 1);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct verdict verdict = {.reason = rows[i].reason, .whose = rows[i].whose, .retry = rows[i].retry};
+        const struct reply reply = {.code = rows[i].code, .text = slice_str(rows[i].words ? rows[i].words : "")};
         time_ms now = 1795321800000, due = 0;
         enum delivery_state got =
-            retry_decide(&verdict, rows[i].code, rows[i].attempts, now, now + DAYS_MS(20), 0, &settings, &random, &due);
+            retry_decide(&verdict, &reply, rows[i].attempts, now, now + DAYS_MS(20), 0, &settings, &random, &due);
         assert_int_row(rows[i].name, got, rows[i].want);
         if (got == DELIVERY_DEFERRED)
             assert_row(rows[i].name,
@@ -57,7 +79,8 @@ static void given_up_after_its_time(void **state)
     const time_ms start = 1795321800000, expires = start + DAYS_MS(5);
     time_ms now = start, due = 0;
     unsigned attempts = 1;
-    while (retry_decide(&verdict, 0, attempts, now, expires, 0, &settings, &random, &due) == DELIVERY_DEFERRED) {
+    while (retry_decide(&verdict, &(struct reply){0}, attempts, now, expires, 0, &settings, &random, &due) ==
+           DELIVERY_DEFERRED) {
         assert_true(due > now && due < expires);
         now = due;
         attempts++;
@@ -91,7 +114,7 @@ static void a_last_try_before_the_end(void **state)
         const struct verdict verdict = {.reason = REASON_MAILBOX_FULL, .retry = rows[i].retry};
         const time_ms now = 1795321800000, expires = now + rows[i].left;
         time_ms due = 0;
-        enum delivery_state got = retry_decide(&verdict, 450, rows[i].attempts, now, expires,
+        enum delivery_state got = retry_decide(&verdict, &(struct reply){.code = 450}, rows[i].attempts, now, expires,
                                                rows[i].opens ? now + rows[i].opens : 0, &settings, &random, &due);
         assert_int_row(rows[i].name, got, rows[i].want);
         if (got == DELIVERY_DEFERRED)
@@ -102,7 +125,8 @@ static void a_last_try_before_the_end(void **state)
     const time_ms start = 1795321800000, expires = start + DAYS_MS(5);
     time_ms now = start, due = 0;
     unsigned attempts = 1;
-    for (; retry_decide(&full, 552, attempts, now, expires, 0, &settings, &random, &due) == DELIVERY_DEFERRED;
+    for (; retry_decide(&full, &(struct reply){.code = 552}, attempts, now, expires, 0, &settings, &random, &due) ==
+           DELIVERY_DEFERRED;
          attempts++)
         now = due;
     assert_int_equal(attempts, 3);
@@ -120,14 +144,17 @@ static void a_limit_is_tried_when_the_way_opens(void **state)
     const time_ms now = 1795321800000, opens = now + HOURS_MS(2);
     time_ms due, before = 0;
     for (int i = 0; i < 20; i++) {
-        assert_int_equal(retry_decide(&limited, 421, 3, now, now + DAYS_MS(5), opens, &settings, &random, &due),
+        assert_int_equal(retry_decide(&limited, &(struct reply){.code = 421}, 3, now, now + DAYS_MS(5), opens,
+                                      &settings, &random, &due),
                          DELIVERY_DEFERRED);
         assert_true(due > opens && due <= opens + MINUTES_MS(12) + 1 && due != before);
         before = due;
-        assert_int_equal(retry_decide(&busy, 451, 1, now, now + DAYS_MS(5), opens, &settings, &random, &due),
+        assert_int_equal(retry_decide(&busy, &(struct reply){.code = 451}, 1, now, now + DAYS_MS(5), opens, &settings,
+                                      &random, &due),
                          DELIVERY_DEFERRED);
         assert_true(due > opens);
-        assert_int_equal(retry_decide(&busy, 451, 6, now, now + DAYS_MS(5), opens, &settings, &random, &due),
+        assert_int_equal(retry_decide(&busy, &(struct reply){.code = 451}, 6, now, now + DAYS_MS(5), opens, &settings,
+                                      &random, &due),
                          DELIVERY_DEFERRED);
         assert_true(due > now + HOURS_MS(7)); /* its own hour is later */
     }
