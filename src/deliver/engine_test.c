@@ -227,6 +227,28 @@ static void the_next_host_is_for_those_who_hear_nothing(void **state)
     leave(fixture);
 }
 
+/* R16: a 5xx greeting decides when all hosts are like that; while one is only away for now, the mail waits. */
+static void a_backup_that_refuses_everybody(void **state)
+{
+    HOUSE(fixture, state, 4);
+    for (int i = 1; i < 4; i++)
+        receivers[i] = (struct receiver){.script = {{STAGE_CONNECT, "554 5.3.2 no SMTP service here", 0}}};
+    receivers[0] = (struct receiver){.script = {{STAGE_CONNECT, "421 4.3.2 busy", 6}}};
+    open_house(fixture);
+    person(fixture, "a", "pair.example");
+    person(fixture, "b", "pair.example");
+    submit(fixture);
+    wait_until_state(fixture, "backup", DELIVERY_DELIVERED, 2);
+    assert_int_equal(events(fixture, EVENT_BOUNCED), 0);
+    assert_true(events(fixture, EVENT_DEFERRED) > 0);
+    assert_int_equal(number(fixture, "SELECT COUNT(*) FROM event WHERE kind = 4 AND code <> 421"), 0);
+    person(fixture, "c", "other-pair.example");
+    submit(fixture);
+    wait_until_state(fixture, "all refuse", DELIVERY_BOUNCED, 1);
+    nobody_twice(fixture, "backup");
+    leave(fixture);
+}
+
 /* M8, R16: connections go to equal hosts, and to the addresses of each, by turns; so the load is spread, and one that
  * does not talk with us is passed over */
 static void equal_hosts_take_turns(void **state)
@@ -633,6 +655,7 @@ int main(int argc, char **argv)
         ON_BOTH(a_handshake_without_end_goes_on_in_clear),
         ON_BOTH(routes_that_lead_nowhere),
         ON_BOTH(the_next_host_is_for_those_who_hear_nothing),
+        ON_BOTH(a_backup_that_refuses_everybody),
         ON_BOTH(equal_hosts_take_turns),
         ON_BOTH(addresses_are_tried_up_to_a_number),
         ON_BOTH(whoever_names_an_end_means_it),

@@ -121,13 +121,33 @@ static void recipient_told(struct slot *slot, const struct smtp_client_event *ev
         mark_next(slot);
 }
 
+static void reply_keep(struct reply_kept *kept, const struct reply *reply, enum stage stage)
+{
+    kept->code = reply->code;
+    memcpy(kept->status, reply->status, sizeof(reply->status));
+    kept->stage = stage;
+    buf_reset(&kept->text);
+    buf_append(&kept->text, slice_head(reply->text, kept->text.limit));
+}
+
 void slot_keep_last_words(struct slot *slot, const struct reply *reply, enum stage stage)
 {
-    slot->last_words.code = reply->code;
-    memcpy(slot->last_words.status, reply->status, sizeof(reply->status));
-    slot->last_words.stage = stage;
-    buf_reset(&slot->last_words.text);
-    buf_append(&slot->last_words.text, slice_head(reply->text, slot->last_words.text.limit));
+    reply_keep(&slot->last_words, reply, stage);
+}
+
+struct reply reply_of_kept(const struct reply_kept *kept)
+{
+    return (struct reply){kept->code, {kept->status[0], kept->status[1], kept->status[2]}, buf_slice(&kept->text)};
+}
+
+void slot_keep_for_now(struct slot *slot)
+{
+    const struct reply reply = reply_of_kept(&slot->last_words);
+    if (reply_is_permanent(&reply))
+        return;
+    reply_keep(&slot->for_now, &reply, slot->last_words.stage);
+    buf_reset(&slot->for_now_at);
+    buf_append(&slot->for_now_at, buf_slice(&slot->remote));
 }
 
 static void conversation_told(struct slot *slot, const struct smtp_client_event *event)

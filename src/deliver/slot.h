@@ -60,12 +60,14 @@ struct slot {
     char *opened_for;          /* the domain of a recipient that it was opened for */
     char *policy_domain;       /* whose session this counts as (RFC 8460) */
     bool hangs_up;             /* a mail that must not go was begun: hang up as soon as it is the only one */
-    struct reply_kept {        /* why it ended, when it ended before READY */
+    struct reply_kept {
         int code;
         uint16_t status[3];
         enum stage stage;
         struct buf text;
-    } last_words;
+    } last_words,          /* why it ended, when it ended before READY */
+        for_now;           /* ... at a place before that one, where it may be otherwise soon: no 5xx */
+    struct buf for_now_at; /* there; "": there is none */
 };
 
 /* flow.c */
@@ -127,6 +129,9 @@ void slot_unsent(struct slot *slot, struct recipient *recipient, const struct re
 void recipient_goes_back(struct worker *worker, struct recipient *recipient);
 /* Keep why the conversation ended, for when it is the last one to end. */
 void slot_keep_last_words(struct slot *slot, const struct reply *reply, enum stage stage);
+struct reply reply_of_kept(const struct reply_kept *kept); /* its text stays in `kept` */
+/* It goes on elsewhere: the words, if they are no 5xx, are kept for when there is nothing but a 5xx. */
+void slot_keep_for_now(struct slot *slot);
 /* A time to wait, as the engine's options scale it. */
 time_ms slot_scaled(const struct slot *slot, time_ms wait);
 

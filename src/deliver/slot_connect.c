@@ -33,6 +33,8 @@ void slot_free(struct slot *slot)
     route_kept_drop(slot->kept);
     buf_release(&slot->remote);
     buf_release(&slot->last_words.text);
+    buf_release(&slot->for_now.text);
+    buf_release(&slot->for_now_at);
     free(slot->tls_info);
     free(slot->opened_for);
     free(slot->policy_domain);
@@ -146,6 +148,19 @@ static bool others_stand(const struct slot *slot, enum slot_state least)
     return false;
 }
 
+/* A host that refuses everybody (5xx) decides nothing while another one of them is only away for now: a backup that is
+ * no mail server may stand behind a primary that is busy. */
+static void speak_for_all(struct slot *slot)
+{
+    if (slot->last_words.code < 500 || !slot->for_now_at.len)
+        return;
+    const struct reply reply = reply_of_kept(&slot->for_now);
+    slot_keep_last_words(slot, &reply, slot->for_now.stage);
+    slot->was_tls_failure = slot->for_now.stage == STAGE_STARTTLS;
+    buf_reset(&slot->remote);
+    buf_append(&slot->remote, buf_slice(&slot->for_now_at));
+}
+
 /* No address of the route would talk to us. While other connections stand, it was only one too many of them; while
  * others are on their way, they decide; the last one speaks for the host, and everybody waiting hears why. */
 static void slot_gave_up(struct slot *slot)
@@ -154,12 +169,9 @@ static void slot_gave_up(struct slot *slot)
     struct destination *destination = slot->destination;
     struct egress *egress = slot->egress;
     time_ms now = loop_now(worker->loop);
+    speak_for_all(slot);
     bool is_policy = slot_relay_failed(slot) || (slot->was_tls_failure && slot->security.level != TLS_LEVEL_MAY);
-    const struct reply reply = {
-        .code = slot->last_words.code,
-        .status = {slot->last_words.status[0], slot->last_words.status[1], slot->last_words.status[2]},
-        .text = buf_slice(&slot->last_words.text),
-    };
+    const struct reply reply = reply_of_kept(&slot->last_words);
     enum stage stage = slot->last_words.stage ? slot->last_words.stage : STAGE_CONNECT;
     if (reply.code)
         pace_hears_reply(&egress->pace, &reply, stage, now);
@@ -202,6 +214,7 @@ static bool connect_again(struct slot *slot)
 static bool connect_elsewhere(struct slot *slot, bool is_host_wide)
 {
     size_t host = slot->host;
+    slot_keep_for_now(slot);
     if (++slot->tried >= SLOT_ADDRESSES_MOST)
         return false;
     if (!slot_next_address(slot, is_host_wide || ++slot->tried_of_host >= SLOT_ADDRESSES_OF_HOST))
@@ -265,6 +278,8 @@ void slot_open(struct worker *worker, struct destination *destination, struct eg
     slot->opened_for = slice_dup(waits ? waits->domain : SLICE(""));
     buf_init(&slot->remote, 512);
     buf_init(&slot->last_words.text, 4096);
+    buf_init(&slot->for_now.text, 4096);
+    buf_init(&slot->for_now_at, 512);
     timer_init(&slot->idle, worker->loop, idle_over, slot);
     slot->next = destination->slots;
     if (slot->next)
