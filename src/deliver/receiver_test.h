@@ -34,6 +34,7 @@ struct receiver {
     bool is_prompt;             /* no delayed ACK between the two pieces of an answer */
     int slow_ms;                /* before the answer to each dot */
     _Atomic int slow_rcpt_ms;   /* ... to each RCPT */
+    int slow_quit_ms;           /* ... to QUIT */
     int recipients;             /* so many a transaction, others hear 452; 0: TOGETHER_MOST */
     int says_rcptmax;           /* LIMITS; 0: nothing */
     int connections;            /* so many at once, others hear 421; 0: any number */
@@ -325,6 +326,7 @@ static inline bool conversation_command(struct conversation *talk, const char *l
         }
         return conversation_data(talk);
     } else if (strncasecmp(line, "QUIT", 4) == 0) {
+        receiver_pause(talk->receiver->slow_quit_ms);
         conversation_say(talk, "221 bye");
         return false;
     } else {

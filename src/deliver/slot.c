@@ -13,7 +13,6 @@
 #include "deliver/site.h"
 
 enum {
-    LEAVE_MS = 2000,
     OUT_ROOM_LEAST = 96 * 1024,  /* a client's turn may append a chunk of 64 KiB, stuffed */
     HELD_WHOLE_MOST = 32 * 1024, /* a longer body begins its way while the mark is being written */
     UNSENT_MOST = 3,
@@ -315,15 +314,18 @@ void slot_end(struct slot *slot)
     struct site *site = slot->destination->site;
     if (slot->several)
         several_dissolve(slot);
-    if (slot->stream && worker->is_stopping) {
-        stream_flush(slot->stream);
-        stream_close(slot->stream);
-    } else if (slot->stream) {
-        stream_flush(slot->stream); /* our goodbye is out before the connection that takes its place is asked for */
-        stream_leave(slot->stream, LEAVE_MS);
-    }
-    slot->stream = NULL;
     bool came_about = slot->state == SLOT_OPEN || slot->state == SLOT_CLOSING;
+    if (slot->stream)
+        stream_flush(slot->stream); /* our goodbye */
+    if (slot->stream && came_about && !worker->is_stopping) {
+        slot_leave(slot);
+        return worker_pump(worker, site);
+    }
+    if (worker->is_stopping)
+        stream_close(slot->stream);
+    else
+        stream_leave(slot->stream, SLOT_LEAVE_MS);
+    slot->stream = NULL;
     if (worker->is_stopping || came_about || slot->is_source_fault)
         slot_free(slot);
     else

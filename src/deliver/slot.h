@@ -17,17 +17,19 @@ enum slot_state {
     SLOT_TALKING,    /* until READY */
     SLOT_OPEN,       /* takes recipients */
     SLOT_CLOSING,    /* quits when what is under way has ended */
+    SLOT_LEAVING,    /* has quit, and is in no destination any more: still a connection, until the peer ends it too */
 };
 enum {
     SLOT_UNDER_WAY = 2,
     /* R16: so many addresses are tried for a connection, and so many of one host before the next host's turn */
     SLOT_ADDRESSES_MOST = 10,
-    SLOT_ADDRESSES_OF_HOST = 4
+    SLOT_ADDRESSES_OF_HOST = 4,
+    SLOT_LEAVE_MS = 2000 /* for the peer to hear our goodbye */
 };
 struct several;
 struct slot {
     struct worker *worker;
-    struct destination *destination;
+    struct destination *destination; /* NULL: it leaves */
     struct egress *egress;
     bool has_stood;       /* counted in egress->standing */
     bool is_source_fault; /* our own address could not be used: nobody else's fault */
@@ -35,7 +37,8 @@ struct slot {
     bool is_outdated;     /* the route wants other TLS by now: it takes nothing more */
     bool has_had_enough;  /* the host takes no more on this connection, and may on another */
     struct route_kept *kept;
-    struct slot *next, *before; /* of the destination */
+    struct site *site;
+    struct slot *next, **place; /* of the destination, or of the worker's that leave; what points to this one */
     enum slot_state state;
     struct stream *stream;
     struct smtp_client *client;
@@ -82,6 +85,9 @@ void slot_open(struct worker *worker, struct destination *destination, struct eg
  * and the slot is gone. */
 void slot_failed(struct slot *slot);
 void slot_free(struct slot *slot); /* nothing is under way */
+/* It has quit. Until the peer has ended the connection too, but for two seconds at most, it counts as one: who limits
+ * connections counts those that it has not closed (R28). Nothing is under way, its stream is open. */
+void slot_leave(struct slot *slot);
 
 /* slot_place.c: at which host, by which address */
 /* The address in the slot's turn at a host: of those of one family each connection begins with another one, and at a

@@ -3,7 +3,9 @@
  *     open --> connect --> the stream stands, in TLS where it begins so --> slot.c
  *                ^   |
  *                |   +--no answer, no TLS, no greeting--> failed --no address left--> gave up --> gone
- *                +---another family, another address, in clear: as fast as the pace lets connections be opened */
+ *                +---another family, another address, in clear: as fast as the pace lets connections be opened
+ *
+ * and its end: slot.c --has quit--> leaving --the peer ends it, or 2 s--> gone */
 #include "deliver/engine_inside.h"
 #include "deliver/site.h"
 #include "deliver/slot.h"
@@ -13,19 +15,31 @@
 
 enum { CONNECT_TIMEOUT_MS = 30000, CLEAR_MS = 600000, FAILURES_BELIEVED = 2 };
 
+static void link_slot(struct slot **first, struct slot *slot)
+{
+    slot->next = *first;
+    if (slot->next)
+        slot->next->place = &slot->next;
+    slot->place = first;
+    *first = slot;
+}
+
+static void unlink_slot(struct slot *slot)
+{
+    *slot->place = slot->next;
+    if (slot->next)
+        slot->next->place = slot->place;
+    if (slot->destination)
+        slot->destination->slot_count--;
+    slot->destination = NULL;
+}
+
 void slot_free(struct slot *slot)
 {
-    struct destination *destination = slot->destination;
     struct worker *worker = slot->worker;
     assert(slot->under_way_count == 0);
-    if (slot->before)
-        slot->before->next = slot->next;
-    else
-        destination->slots = slot->next;
-    if (slot->next)
-        slot->next->before = slot->before;
-    destination->slot_count--;
-    destination->site->slots--;
+    unlink_slot(slot);
+    slot->site->slots--;
     slot->egress->slots--;
     slot->egress->standing -= slot->has_stood;
     timer_clear(&slot->idle);
@@ -40,6 +54,28 @@ void slot_free(struct slot *slot)
     free(slot->policy_domain);
     free(slot);
     worker_slot_gone(worker);
+}
+
+void slot_leave(struct slot *slot)
+{
+    assert(slot->under_way_count == 0 && !slot->several);
+    unlink_slot(slot);
+    link_slot(&slot->worker->leaving, slot);
+    timer_clear(&slot->idle);
+    smtp_client_free(slot->client);
+    slot->client = NULL;
+    slot->state = SLOT_LEAVING;
+    stream_resume(slot->stream);
+    stream_end_writing(slot->stream);
+    stream_deadline(slot->stream, SLOT_LEAVE_MS, "goodbye");
+}
+
+static void slot_has_left(struct slot *slot)
+{
+    struct worker *worker = slot->worker;
+    struct site *site = slot->site;
+    slot_free(slot);
+    worker_pump(worker, site);
 }
 
 /* ── what the stream tells ── */
@@ -57,8 +93,11 @@ static void on_open(void *owner, struct stream *stream)
 
 static size_t on_bytes(void *owner, struct stream *stream, struct slice bytes)
 {
+    struct slot *slot = owner;
     struct slice received = bytes;
-    slot_hear(owner, &received);
+    if (slot->state == SLOT_LEAVING)
+        return bytes.len; /* its goodbye, which nobody waits for (R23) */
+    slot_hear(slot, &received);
     return bytes.len - received.len;
 }
 
@@ -91,6 +130,8 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
 {
     struct slot *slot = owner;
     slot->stream = NULL;
+    if (slot->state == SLOT_LEAVING)
+        return slot_has_left(slot);
     if (end->why == STREAM_LOCAL && slot->egress->source_id) {
         egress_is_bad(slot->egress, end->text, loop_now(slot->worker->loop));
         slot->is_source_fault = true;
@@ -281,12 +322,10 @@ void slot_open(struct worker *worker, struct destination *destination, struct eg
     buf_init(&slot->for_now.text, 4096);
     buf_init(&slot->for_now_at, 512);
     timer_init(&slot->idle, worker->loop, idle_over, slot);
-    slot->next = destination->slots;
-    if (slot->next)
-        slot->next->before = slot;
-    destination->slots = slot;
+    slot->site = destination->site;
+    link_slot(&destination->slots, slot);
     destination->slot_count++;
-    destination->site->slots++;
+    slot->site->slots++;
     egress->slots++;
     egress_opened(egress, loop_now(worker->loop));
     worker->connections++;

@@ -280,6 +280,8 @@ static void stop_begin(struct worker *worker)
             }
         }
     }
+    while (worker->leaving)
+        slot_abort(worker->leaving);
     timer_set(&worker->stop_deadline, worker->engine->drain_ms);
     batches_refused_again(&worker->refused_again);
     stop_check(worker);

@@ -22,6 +22,7 @@ struct holds;
 struct leaving;
 struct route_kept;
 struct site;
+struct slot;
 struct ordered;
 struct source_set;
 struct suspended_set;
@@ -66,6 +67,7 @@ struct worker {
     struct holds *holds;
     struct site *sites;
     size_t site_count;
+    struct slot *leaving;                   /* connections that have quit */
     struct site *first_short, **last_short; /* sites that want a connection and may not: all are taken */
     struct timer stop_deadline;
     int connections;
