@@ -130,6 +130,8 @@ void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
 /* saying.c: behind anything that the pace was told: what has begun, and what is over, gets its line in the log. ms
  * until something will be over by itself; 0: nothing. */
 time_ms egress_says(struct egress *egress, time_ms now);
+/* It is forgotten: it counts no more. */
+void egress_says_no_more(const struct egress *egress);
 
 /* totals.c: limits that are shared with other sources and nodes (shape/total.h). A share that is NULL limits nothing */
 struct share *share_of_site(struct site *site); /* NULL: the rule has no such limits */

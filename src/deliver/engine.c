@@ -103,6 +103,10 @@ struct engine_figures engine_figures(const struct engine *engine)
         .destinations = atomic_load(&engine->known_destinations),
         .sites = atomic_load(&engine->known_sites),
         .ways = atomic_load(&engine->ways),
+        .suspended_by_words = (size_t)atomic_load(&engine->paused_ways[PAUSE_REACTION]),
+        .suspended_by_guard = (size_t)atomic_load(&engine->paused_ways[PAUSE_GUARD]),
+        .suspended_by_order = (size_t)atomic_load(&engine->paused_ways[PAUSE_ORDER]),
+        .breakers_open = (size_t)atomic_load(&engine->open_breakers),
     };
 }
 
