@@ -28,6 +28,8 @@ struct site_count {
     _Atomic uint64_t delivered, refused, deferred;
 };
 
+struct paused;
+
 struct engine {
     struct engine_options options;
     struct dispatcher dispatcher;
@@ -56,6 +58,7 @@ struct engine {
     _Atomic bool clock_differs; /* from the database's, by which all nodes agree */
     time_ms
         limits_from; /* monotonic: an earlier run may have used all that rates allow until then; 0: there was none */
+    struct paused *paused; /* what receivers told the runs before us, for the ways that are made (paused.h) */
     _Atomic int paused_ways[EGRESS_PAUSES], open_breakers; /* now */
     time_ms drain_ms;
     _Atomic bool claims_nothing;   /* while stopping: the dispatcher has heard */
