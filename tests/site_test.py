@@ -3,6 +3,7 @@ whose words; what is owed there, what waits for which reason, and when it will b
 import re
 import threading
 import urllib.parse
+import urllib.request
 
 from contract import Api, Contract
 from receiver import Receiver
@@ -82,6 +83,11 @@ def by_api(tap, words, contract, todoke):
     other = Api(todoke.http, api.ask("POST", "/keys", {"name": "other", "scopes": ["queue:read", "messages:read"], "brand_ids": [brands["Other"]]})[2]["secret"])
     tap.equal((other.ask("GET", "/sites")[0], other.ask("GET", "/sites/d1.example")[0], other.ask("GET", f"/explain/message/{delivery}")[0], other.ask("GET", "/explain/queue")[2]["lanes"]),
               (403, 403, 404, []), f"{words}: another brand's key sees none of it (X17)")
+
+
+def suspended(todoke):
+    with urllib.request.urlopen(f"http://{todoke.http}/metrics", timeout=90) as answer:
+        return int(re.search(r'^todoke_ways_suspended\{by="reaction"\} (\d+)$', answer.read().decode(), re.M).group(1))
 
 
 def by_hand(tap, words, todoke, mood, site, wait_for):
@@ -171,7 +177,9 @@ def story(tap, words, store):
         said = wait_for("slowco", lambda said: said["binds"] and said["binds"]["limit"] == "reaction_suspend", "the reaction suspends the site")
         tap.ok(said["binds"]["reaction"] == "slowco.go-away" and said["binds"]["line"] == 11 and said["binds"]["until"] and said["ways"][0]["suspended_until"], f"{words}: which reaction suspends it, until when", str(said["binds"]))
         tap.ok(said["ways"][0]["lowered"]["by"] == "reaction_suspend" and "go away for now" in said["ways"][0]["lowered"]["words"], f"{words}: and by which words", str(said["ways"][0]["lowered"]))
+        tap.equal(suspended(todoke), 1, f"{words}: the metrics count the way that is suspended")
         by_hand(tap, words, todoke, mood, site, wait_for)
+        tap.equal(until(lambda: suspended(todoke) == 0, 20, "nothing is suspended"), True, f"{words}: and count it no more")
         todoke.ok("queue", "hold", "--domain", "d2.example", "--why", "their server moves")
         said = site("slowco")
         tap.equal([(hold["domain"], hold["why"]) for hold in said["holds"]], [("d2.example", "their server moves")], f"{words}: holds of its domains")

@@ -51,6 +51,7 @@ enum { API_METRICS_SITES_MOST = 300 };
 struct api_metrics {
     uint64_t delivered, refused, deferred, in_doubt, connections; /* since the start */
     int64_t open_connections, claimed;
+    int64_t suspended_by_words, suspended_by_guard, suspended_by_order, breakers_open; /* ways, now */
     uint64_t inbound_sessions, inbound_mails, inbound_octets;
     uint64_t jail_read, jail_deaths, jail_started;
     int64_t wal_bytes; /* -1: not known */

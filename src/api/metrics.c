@@ -228,6 +228,14 @@ static void engine_write(struct buf *out, const struct api_metrics *now)
     counter(out, "connections_total", now->connections, "Connections to receivers, since the start.");
     gauge(out, "connections_open", now->open_connections, "Connections to receivers now.");
     gauge(out, "claimed", now->claimed, "Deliveries in memory, claimed from the store.");
+    head(out, "ways_suspended", "gauge",
+         "Ways (a source's to a site) on which nothing goes now, by what suspends them.");
+    buf_printf(out,
+               "todoke_ways_suspended{by=\"reaction\"} %" PRId64
+               "\ntodoke_ways_suspended{by=\"unknown_users\"} %" PRId64 "\ntodoke_ways_suspended{by=\"order\"} %" PRId64
+               "\n",
+               now->suspended_by_words, now->suspended_by_guard, now->suspended_by_order);
+    gauge(out, "breakers_open", now->breakers_open, "Ways whose breaker is open or probes.");
     counter(out, "inbound_sessions_total", now->inbound_sessions, "SMTP sessions of strangers, since the start.");
     counter(out, "inbound_mails_total", now->inbound_mails, "Mails of strangers that were kept, since the start.");
     counter(out, "inbound_octets_total", now->inbound_octets, "Octets of these mails.");

@@ -142,6 +142,20 @@ static void print_retries(struct desk *desk, const struct site_story *story, con
     }
 }
 
+/* What binds where no way tells it: nothing is due there, or no server runs. */
+static void print_pauses(struct desk *desk, const struct site_story *story, enum lang lang)
+{
+    for (size_t i = 0; i < story->pause_count; i++) {
+        const struct pause *pause = &story->pauses[i];
+        bool is_told = false;
+        for (size_t w = 0; w < story->way_count; w++)
+            is_told |= story->ways[w]->node == pause->node && story->ways[w]->source_id == (int64_t)pause->source_id;
+        if (!is_told)
+            printf("%s: %.*s\n", SAY(lang, "受信先の言葉により", "by the receiver's words"),
+                   SLICE_ARG(pause_text(pause, lang, &desk->arena)));
+    }
+}
+
 static void print_story(struct desk *desk, const struct site_story *story, const struct rules *rules, enum lang lang)
 {
     struct slice waits = site_story_waits_text(story, lang, &desk->arena);
@@ -172,6 +186,7 @@ static void print_story(struct desk *desk, const struct site_story *story, const
     for (size_t i = 0; i < story->suspension_count; i++)
         printf("%s: %.*s\n", SAY(lang, "人の指示で停止中", "suspended by hand"),
                SLICE_ARG(suspension_text(&story->suspensions[i], lang, &desk->arena)));
+    print_pauses(desk, story, lang);
     if (story->order && story->order->verb == ORDER_RESUME)
         printf("%s: %.*s\n", SAY(lang, "最後に人が再開", "last resumed by hand"),
                SLICE_ARG(resumed_text(story->order, lang, &desk->arena)));
@@ -215,8 +230,8 @@ bool explain_site(struct desk *desk, const struct rules *rules, const char *give
     }
     if (!site_story_read(desk->reader, why, name, &board, world_wall(&desk->world), &desk->arena, &story))
         return false;
-    if (!story.site.len && !story.way_count && !story.suspension_count && slice_find(name, SLICE(".")) == SLICE_NPOS &&
-        !story.lane_count)
+    if (!story.site.len && !story.way_count && !story.suspension_count && !story.pause_count &&
+        slice_find(name, SLICE(".")) == SLICE_NPOS && !story.lane_count)
         return fault_set(
             why, FAULT_INPUT,
             "\"%.*s\" is no domain, and no receiver that anything went to lately; `todoke top` names those",

@@ -156,6 +156,7 @@ static bool logs_run(struct slice_job *slice, struct db *db, struct fault *why)
         "DELETE FROM queue_order WHERE done_ms > 0 AND done_ms < $1",
         "DELETE FROM queue_order_node WHERE order_id NOT IN (SELECT id FROM queue_order) AND $1 > 0",
         "DELETE FROM suspension WHERE until_ms < $1",
+        "DELETE FROM pause WHERE until_ms < $1",
         "DELETE FROM alarm WHERE ended_ms > 0 AND ended_ms < $1",
         "DELETE FROM import_run WHERE finished_ms > 0 AND finished_ms < $1",
         "DELETE FROM unread_words WHERE last_ms < $1",

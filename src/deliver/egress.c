@@ -3,6 +3,7 @@
  * A way is bound by its own pace (shape/pace.h), by the day (egress_day.c), and by limits that it shares (totals.c). */
 #include "deliver/egress.h"
 #include "deliver/engine_inside.h"
+#include "deliver/paused.h"
 #include "deliver/site.h"
 
 #include "base/log.h"
@@ -67,16 +68,27 @@ void egress_sent(struct egress *egress, time_ms now)
         egress->allowance.is_used_up = egress->allowance.has_no_more;
 }
 
+static struct buf *lowered_anew(struct egress *egress)
+{
+    enum { LOWERED_MOST = 1000 };
+    if (!egress->lowered_by.limit)
+        buf_init(&egress->lowered_by, LOWERED_MOST);
+    buf_reset(&egress->lowered_by);
+    return &egress->lowered_by;
+}
+
+void egress_lowered_words(struct egress *egress, struct slice words)
+{
+    buf_append(lowered_anew(egress), words);
+}
+
 void egress_lowered(struct egress *egress, const struct reply *reply, enum stage stage, struct slice remote)
 {
-    enum { WORDS_MOST = 400, LOWERED_MOST = 1000 };
+    enum { WORDS_MOST = 400 };
     if (egress->lowered == egress->pace.lowering.count)
         return;
     egress->lowered = egress->pace.lowering.count;
-    if (!egress->lowered_by.limit)
-        buf_init(&egress->lowered_by, LOWERED_MOST);
-    struct buf *words = &egress->lowered_by;
-    buf_reset(words);
+    struct buf *words = lowered_anew(egress);
     buf_printf(words, "%.*s: ", SLICE_ARG(stage_word(stage)));
     if (reply->code)
         buf_printf(words, "%d ", reply->code);
@@ -85,6 +97,7 @@ void egress_lowered(struct egress *egress, const struct reply *reply, enum stage
     buf_append(words, utf8_head(reply->text, WORDS_MOST));
     if (remote.len)
         buf_printf(words, " (%.*s)", SLICE_ARG(slice_head(remote, 300)));
+    paused_look(egress);
 }
 
 void egress_is_bad(struct egress *egress, const char *why, time_ms now)
@@ -172,7 +185,7 @@ static time_ms egress_kept_until(const struct egress *egress, time_ms now)
     time_ms until = pace_kept_until(&egress->pace, true, now);
     until = egress->bad_until > until ? egress->bad_until : until;
     until = allowance->ask_at > until ? allowance->ask_at : until; /* then the store is asked anyway */
-    bool is_open = allowance->is_asked || allowance->bound || allowance->have;
+    bool is_open = allowance->is_asked || allowance->bound || allowance->have || egress->is_paused_new;
     for (size_t i = 0; i < COUNT_OF(shares) && !is_open; i++)
         is_open = shares[i] && (shares[i]->is_asked || shares[i]->permits);
     return is_open ? now + LOOK_MS : until > now ? until : 0;

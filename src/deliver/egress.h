@@ -48,6 +48,9 @@ struct egress {
     unsigned standing;             /* of them, in conversation */
     uint64_t lowered;              /* of pace.lowering, those whose words are kept: */
     struct buf lowered_by;
+    uint64_t paused_mark; /* paused.c: of those pauses that the store knows, or is told next */
+    bool is_paused_new;   /* it is in the worker's list of those to tell */
+    struct egress *next_paused;
     struct egress_said { /* saying.c: what the log knows */
         bool pauses[EGRESS_PAUSES], breaker, is_breaker_told;
         time_ms breaker_at;
@@ -104,6 +107,8 @@ bool egress_has_too_many(struct egress *egress, time_ms now);
 void egress_sent(struct egress *egress, time_ms now);
 /* After anything that the pace was told: if it was lowered, these words did it. */
 void egress_lowered(struct egress *egress, const struct reply *reply, enum stage stage, struct slice remote);
+/* These words did it, in a run before this one. */
+void egress_lowered_words(struct egress *egress, struct slice words);
 /* Its address could not be bound: not used for a while. */
 void egress_is_bad(struct egress *egress, const char *why, time_ms now);
 const struct pace_binding *egress_binding(struct egress *egress, time_ms now);
@@ -130,6 +135,8 @@ void allowances_arrived(struct mailbox *mailbox, struct mail_item *items);
 /* saying.c: behind anything that the pace was told: what has begun, and what is over, gets its line in the log. ms
  * until something will be over by itself; 0: nothing. */
 time_ms egress_says(struct egress *egress, time_ms now);
+/* It is forgotten: it counts no more. */
+void egress_says_no_more(const struct egress *egress);
 
 /* totals.c: limits that are shared with other sources and nodes (shape/total.h). A share that is NULL limits nothing */
 struct share *share_of_site(struct site *site); /* NULL: the rule has no such limits */

@@ -1,4 +1,5 @@
 #include "deliver/engine_inside.h"
+#include "deliver/paused.h"
 
 #include "base/log.h"
 #include <unistd.h>
@@ -39,6 +40,7 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
     engine->busy_workers = engine->worker_count;
     engine->workers = NEW_ARRAY(struct worker, engine->worker_count);
     if (!nodes_take_over(engine, why)) {
+        paused_free(engine->paused);
         free(engine->workers);
         sites_free(engine->own_sites);
         free(engine->site_counts);
@@ -53,6 +55,7 @@ bool engine_start(const struct engine_options *options, struct engine **engine_o
         for (unsigned i = 0; i < engine->worker_count; i++)
             worker_join(&engine->workers[i]);
         pool_stop(engine);
+        paused_free(engine->paused);
         free(engine->workers);
         sites_free(engine->own_sites);
         free(engine->site_counts);
@@ -79,6 +82,7 @@ void engine_stop(struct engine *engine, time_ms drain_ms)
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_join(&engine->workers[i]);
     dispatcher_stop(engine);
+    paused_free(engine->paused);
     free(engine->workers);
     sites_free(engine->own_sites);
     free(engine->site_counts);
@@ -99,6 +103,12 @@ struct engine_figures engine_figures(const struct engine *engine)
         .destinations = atomic_load(&engine->known_destinations),
         .sites = atomic_load(&engine->known_sites),
         .ways = atomic_load(&engine->ways),
+        .suspended_by_words =
+            (size_t)atomic_load(&engine->paused_ways[PAUSE_REACTION]) + paused_unused(engine, PACE_REACTION_SUSPEND),
+        .suspended_by_guard =
+            (size_t)atomic_load(&engine->paused_ways[PAUSE_GUARD]) + paused_unused(engine, PACE_GUARD),
+        .suspended_by_order = (size_t)atomic_load(&engine->paused_ways[PAUSE_ORDER]),
+        .breakers_open = (size_t)atomic_load(&engine->open_breakers) + paused_unused(engine, PACE_BREAKER),
     };
 }
 

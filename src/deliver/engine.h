@@ -85,6 +85,9 @@ struct engine_figures {
     size_t claimed;
     size_t routes, destinations, sites; /* that are known: domains, MX sets, and what pace is learnt for */
     size_t ways;                        /* of our sources to sites */
+    /* ways on which nothing goes now: by the receiver's words, because too many users are unknown there, by a person's
+     * order; and whose breaker is not closed. Those that the run before us left and nobody has used yet, too. */
+    size_t suspended_by_words, suspended_by_guard, suspended_by_order, breakers_open;
 };
 /* From any thread. */
 struct engine_figures engine_figures(const struct engine *engine);

@@ -8,6 +8,7 @@
 #define TODOKE_DELIVER_ENGINE_INSIDE_H
 
 #include "deliver/dispatcher.h"
+#include "deliver/egress.h"
 #include "deliver/engine.h"
 #include "deliver/worker.h"
 
@@ -26,6 +27,8 @@ struct composer_thread {
 struct site_count {
     _Atomic uint64_t delivered, refused, deferred;
 };
+
+struct paused;
 
 struct engine {
     struct engine_options options;
@@ -55,6 +58,8 @@ struct engine {
     _Atomic bool clock_differs; /* from the database's, by which all nodes agree */
     time_ms
         limits_from; /* monotonic: an earlier run may have used all that rates allow until then; 0: there was none */
+    struct paused *paused; /* what receivers told the runs before us, for the ways that are made (paused.h) */
+    _Atomic int paused_ways[EGRESS_PAUSES], open_breakers; /* now */
     time_ms drain_ms;
     _Atomic bool claims_nothing;   /* while stopping: the dispatcher has heard */
     _Atomic unsigned busy_workers; /* while stopping: those that still hold something */

@@ -5,6 +5,7 @@
  * another one's sources in nodes_given.c. */
 #include "deliver/directions.h"
 #include "deliver/engine_inside.h"
+#include "deliver/paused.h"
 
 #include "base/log.h"
 #include "queue/lane_pin.h"
@@ -354,7 +355,8 @@ void nodes_look(struct dispatcher *dispatcher)
 
 static bool first_run(struct write_job *job, struct db *db, struct fault *why)
 {
-    return keep_run((struct upkeep *)job, db, why);
+    struct upkeep *upkeep = (struct upkeep *)job;
+    return keep_run(upkeep, db, why) && paused_read(upkeep->engine, db, why, upkeep->now);
 }
 
 bool nodes_take_over(struct engine *engine, struct fault *why)

@@ -4,6 +4,7 @@
 #include "deliver/destination.h"
 #include "deliver/egress.h"
 #include "deliver/engine_inside.h"
+#include "deliver/paused.h"
 #include "deliver/site.h"
 #include "deliver/slot.h"
 #include "queue/order.h"
@@ -136,6 +137,7 @@ static void site_resumed(struct ordered *ordered, struct site *site, time_ms now
             bool was_suspended = egress->pace.ordered_until > now;
             if (pace_resume(&egress->pace, now) || was_suspended)
                 atomic_fetch_add(&ordered->moved[i], 1);
+            paused_look(egress);
         }
     }
 }
@@ -259,6 +261,9 @@ void ordered_look(struct dispatcher *dispatcher)
     for (unsigned i = 0; is_new && i < engine->worker_count; i++)
         ordered->sets[i] = suspended_copy(list, suspended);
     dispatcher->suspended_mark = mark;
+    for (size_t i = 0; i < count; i++)
+        if (orders[i].verb == ORDER_RESUME)
+            ordered->moved[i] = (int64_t)paused_lift(engine, orders[i].site, orders[i].source_id);
     atomic_store(&ordered->left, engine->worker_count);
     atomic_store(&dispatcher->is_ordered_out, true);
     for (unsigned i = 0; i < engine->worker_count; i++)

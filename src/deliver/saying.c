@@ -1,7 +1,8 @@
 /* saying.c - what happens to a way to a receiver, in the log: one line where it ends, one where it goes on
  *
  * A breaker, a suspension by the receiver's words, by the guard or by a person: each is told when it begins and when it
- * is over, and not while it lasts. A breaker that opens and closes many times a minute is told once a minute. */
+ * is over, and not while it lasts. A breaker that opens and closes many times a minute is told once a minute. What has
+ * begun and is not over is counted, too, for the engine's figures. */
 #include "deliver/egress.h"
 #include "deliver/engine_inside.h"
 #include "deliver/site.h"
@@ -64,12 +65,14 @@ static void pauses_say(struct egress *egress, time_ms now)
 {
     const time_ms until[EGRESS_PAUSES] = {egress->pace.suspended_by ? egress->pace.suspended_until : 0,
                                           egress->pace.guarded_until, egress->pace.ordered_until};
+    struct engine *engine = egress->site->worker->engine;
     char ip[IP_TEXT_ROOM];
     for (int pause = 0; pause < EGRESS_PAUSES; pause++) {
         bool is_on = until[pause] > now;
         if (is_on == egress->said.pauses[pause])
             continue;
         egress->said.pauses[pause] = is_on;
+        atomic_fetch_add_explicit(&engine->paused_ways[pause], is_on ? 1 : -1, memory_order_relaxed);
         if (is_on)
             begins(egress, (enum egress_pause)pause, until[pause], now);
         else
@@ -86,6 +89,7 @@ static void breaker_says(struct egress *egress, time_ms now)
     if (is_open == said->breaker)
         return;
     said->breaker = is_open;
+    atomic_fetch_add_explicit(&egress->site->worker->engine->open_breakers, is_open ? 1 : -1, memory_order_relaxed);
     if (is_open && (!said->breaker_at || now >= said->breaker_at + BREAKER_SAID_MS)) {
         said->breaker_at = now;
         said->is_breaker_told = true;
@@ -106,4 +110,12 @@ time_ms egress_says(struct egress *egress, time_ms now)
     breaker_says(egress, now);
     time_ms reopens = pace_reopens(&egress->pace, now);
     return reopens ? reopens - now : 0;
+}
+
+void egress_says_no_more(const struct egress *egress)
+{
+    struct engine *engine = egress->site->worker->engine;
+    for (int pause = 0; pause < EGRESS_PAUSES; pause++)
+        atomic_fetch_sub_explicit(&engine->paused_ways[pause], egress->said.pauses[pause], memory_order_relaxed);
+    atomic_fetch_sub_explicit(&engine->open_breakers, egress->said.breaker, memory_order_relaxed);
 }

@@ -6,6 +6,7 @@
  */
 #include "deliver/engine_inside.h"
 #include "deliver/ordered.h"
+#include "deliver/paused.h"
 #include "deliver/site.h"
 #include "deliver/slot.h"
 
@@ -120,6 +121,7 @@ static struct egress *egress_get(struct worker *worker, struct site *site, uint6
     if (worker->engine->limits_from)
         pace_goes_on(&egress->pace, worker->engine->limits_from);
     ordered_begin(worker, egress, loop_now(worker->loop));
+    paused_begin(egress, loop_now(worker->loop));
     egress->next = site->egresses;
     site->egresses = egress;
     atomic_fetch_add_explicit(&worker->engine->ways, 1, memory_order_relaxed);

@@ -42,6 +42,7 @@ void site_release_egresses(struct site *site)
         buf_release(&egress->lowered_by);
         free(egress->share);
         free(egress->opening);
+        egress_says_no_more(egress);
         free(egress);
         atomic_fetch_sub_explicit(&site->worker->engine->ways, 1, memory_order_relaxed);
     }

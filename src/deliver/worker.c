@@ -2,6 +2,7 @@
 #include "deliver/engine_inside.h"
 #include "deliver/holds.h"
 #include "deliver/ordered.h"
+#include "deliver/paused.h"
 #include "deliver/site.h"
 #include "deliver/slot.h"
 
@@ -13,8 +14,12 @@ enum { COMPOSE_AGAIN_MS = 1000, COMPOSED_LIGHT = 32 * 1024 };
 static void stop_check(struct worker *worker)
 {
     if (worker->is_stopping && worker->in_memory == 0 && worker->connections == 0 && !worker->has_ended) {
-        if (!worker->has_returned && (worker->has_returned = true, allowances_return(worker)))
-            return; /* their answers end it */
+        if (!worker->has_returned) {
+            worker->has_returned = true;
+            bool is_awaited = allowances_return(worker);
+            if (paused_tell(worker) || is_awaited)
+                return; /* their answers end it */
+        }
         worker->has_ended = true;
         atomic_fetch_sub(&worker->engine->busy_workers, 1);
     }
@@ -387,11 +392,13 @@ void worker_join(struct worker *worker)
     mailbox_release(&worker->control);
     mailbox_release(&worker->allowances);
     mailbox_release(&worker->totals);
+    mailbox_release(&worker->paused_kept);
     source_set_free(worker->sources);
     suspended_set_free(worker->suspended);
     map_release(&worker->names);
     deferred_clear(&worker->flush);
     timer_clear(&worker->flush_late);
+    timer_clear(&worker->tell_paused);
     deferred_clear(&worker->serve_short);
     deferred_clear(&worker->tell_home);
     holds_free(worker->holds);
@@ -420,6 +427,7 @@ void worker_start(struct engine *engine, unsigned index)
     mailbox_init(&worker->control, worker->loop, control_arrived, worker);
     mailbox_init(&worker->allowances, worker->loop, allowances_arrived, worker);
     mailbox_init(&worker->totals, worker->loop, totals_arrived, worker);
+    paused_worker_begin(worker);
     deferred_init(&worker->flush, worker->loop, batch_flush, worker);
     timer_init(&worker->flush_late, worker->loop, batch_flush_late, worker);
     deferred_init(&worker->serve_short, worker->loop, worker_serve_short, worker);

@@ -50,11 +50,15 @@ struct worker {
     struct loop_thread thread;
     struct loop *loop;
     struct mail_pile untold; /* composed, and put aside to be told together (pool.c) */
-    struct mailbox recipients, composed, settled, control, allowances, totals;
+    struct mailbox recipients, composed, settled, control, allowances, totals, paused_kept;
     struct source_set *sources;
     struct suspended_set *suspended; /* by people; NULL: none so far */
-    struct map names;                /* EHLO names, each once, for as long as it lives */
-    bool has_returned;               /* while stopping: what was reserved and not used */
+    struct egress *first_paused;     /* whose pauses the store does not know yet (paused.h) */
+    struct timer tell_paused;
+    time_ms paused_told_at;
+    bool is_paused_out; /* some are on their way to it */
+    struct map names;   /* EHLO names, each once, for as long as it lives */
+    bool has_returned;  /* while stopping: what was reserved and not used */
     struct rules_scratch *scratch;
     struct tls_client *tls;
     struct batch *batch;   /* being filled */

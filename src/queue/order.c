@@ -1,5 +1,6 @@
 #include "queue/order.h"
 
+#include "shape/pause.h"
 #include "shape/suspension.h"
 #include <stdlib.h>
 
@@ -122,7 +123,7 @@ static bool stand(struct db *db, struct fault *why, const struct queue_order *or
                  NULL);
 }
 
-/* Which nodes have to hear of it: one that begins later has nothing against anybody, and reads the suspensions. */
+/* Which nodes have to hear of it: one that begins later reads the suspensions, and the pauses that are left. */
 static bool pace_give(struct db *db, struct fault *why, const struct queue_order *order)
 {
     const struct suspension suspension = {.site = order->site,
@@ -147,7 +148,8 @@ static bool pace_give(struct db *db, struct fault *why, const struct queue_order
                          SLICE_ARG(order->site));
     db_mark(db, STORE_MARK_HOLDS);
     return (order->verb == ORDER_SUSPEND ? suspension_set(db, why, &suspension)
-                                         : suspension_lift(db, why, order->site, order->source_id)) &&
+                                         : suspension_lift(db, why, order->site, order->source_id) &&
+                                               pauses_lift(db, why, order->site, order->source_id)) &&
            db_do(db, why, "INSERT INTO queue_order_node (order_id, node) SELECT $1, node FROM node WHERE until_ms > $2",
                  VALUES(V_INT((int64_t)order->id), V_INT(order->at)), NULL);
 }

@@ -184,6 +184,27 @@ static void suspensions_json(struct json *json, const struct site_story *story, 
     json_end(json);
 }
 
+static void pauses_json(struct json *json, const struct site_story *story, struct arena *arena)
+{
+    json_put_array(json, "pauses");
+    for (size_t i = 0; i < story->pause_count; i++) {
+        const struct pause *pause = &story->pauses[i];
+        json_object_begin(json);
+        json_put_int(json, "node", pause->node);
+        json_put_string(json, "source", pause->source);
+        json_put_string(json, "by", pace_limit_word(pause->it.by));
+        json_put_string(json, "reaction", pause->it.reaction);
+        json_put_string(json, "file", pause->file);
+        json_put_int(json, "line", pause->it.at.line);
+        json_put_string(json, "words", pause->words);
+        json_put_time(json, "since", pause->it.since);
+        json_put_time(json, "until", pause->it.until);
+        json_put_words(json, "text", pause_text(pause, LANG_JA, arena), pause_text(pause, LANG_EN, arena));
+        json_end(json);
+    }
+    json_end(json);
+}
+
 static void stand_ins_json(struct json *json, const struct site_story *story, struct arena *arena)
 {
     json_put_array(json, "stand_ins");
@@ -230,6 +251,7 @@ void site_story_json(struct json *json, const struct site_story *story, struct a
     waiting_json(json, story);
     stand_ins_json(json, story, arena);
     suspensions_json(json, story, arena);
+    pauses_json(json, story, arena);
     json_put_array(json, "ways");
     for (size_t i = 0; i < story->way_count; i++)
         way_json(json, story->ways[i], story->now, arena);

@@ -209,7 +209,8 @@ static bool ordered_read(struct db *db, struct fault *why, struct arena *arena, 
     bool any;
     int64_t id;
     struct slice site = story->site.len ? story->site : story->name;
-    if (!suspension_list(db, why, story->now, arena, &list, &count) ||
+    if (!pauses_of_site(db, why, site, story->now, arena, &story->pauses, &story->pause_count) ||
+        !suspension_list(db, why, story->now, arena, &list, &count) ||
         !db_query_ints(db, why,
                        "SELECT id FROM queue_order WHERE site = $1 AND verb IN ('suspend', 'resume') ORDER BY id DESC "
                        "LIMIT 1",

@@ -11,6 +11,7 @@
 #include "mail/verdict.h"
 #include "queue/order.h"
 #include "report/lane_wait.h"
+#include "shape/pause.h"
 #include "shape/suspension.h"
 
 enum { STORY_REPLIES_MOST = 5, STORY_DOMAINS_SHOWN = 100, STORY_LANES_MOST = 20 };
@@ -47,6 +48,8 @@ struct site_story {
     size_t hold_count;
     struct suspension *suspensions; /* by people, of the site */
     size_t suspension_count;
+    struct pause *pauses; /* by its words, of all nodes, as the store has them: over restarts, and without a server */
+    size_t pause_count;
     struct queue_order *order; /* the last of its pace: a suspend or a resume; NULL: none */
     struct lane_wait *lanes;   /* what is owed, by brand and campaign; those with most first */
     size_t lane_count;
@@ -82,6 +85,9 @@ const struct board_way *site_story_best(const struct site_story *story);
 const struct board_way *ways_best(const struct board_way *const *ways, size_t count);
 /* "by user root at ..., until ...: why"; who lifted it last likewise. */
 struct slice suspension_text(const struct suspension *suspension, enum lang lang, struct arena *arena);
+/* "192.0.2.1 (node 0): suspended by a reaction of the rule x.y (x.yaml line 14), since ..., until ..., by rcpt: 421
+ * ..." */
+struct slice pause_text(const struct pause *pause, enum lang lang, struct arena *arena);
 struct slice resumed_text(const struct queue_order *order, enum lang lang, struct arena *arena);
 /* What the site waits for now, in one sentence: a person, a source, the next day, a retry's time, or its pace. */
 struct slice site_story_waits_text(const struct site_story *story, enum lang lang, struct arena *arena);

@@ -156,7 +156,8 @@ static struct slice value_text(struct arena *arena, enum pace_limit limit, doubl
     return is_count ? arena_printf(arena, "%.0f", value) : rate_text(arena, value);
 }
 
-static struct slice lowered_label(const struct board_way *way, enum pace_limit limit, enum lang lang)
+/* Empty: nothing else lowers a pace. */
+static struct slice lowered_label(enum pace_limit limit, enum lang lang)
 {
     switch (limit) {
     case PACE_OWN_RATE: return slice_str(SAY(lang, "速度の自動調整", "the rate found by ourselves"));
@@ -181,7 +182,7 @@ static struct slice lowered_label(const struct board_way *way, enum pace_limit l
     case PACE_ORDER:
     case PACE_LIMIT_COUNT: break;
     }
-    return way->lowered_by; /* nothing else lowers a pace */
+    return SLICE("");
 }
 
 struct slice way_lowered_text(const struct board_way *way, enum lang lang, struct arena *arena)
@@ -191,7 +192,7 @@ struct slice way_lowered_text(const struct board_way *way, enum lang lang, struc
     if (!way->lowered_at)
         return SLICE("");
     buf_printf(&text, "%.*s UTC: %.*s", SLICE_ARG(stamp(arena, way->lowered_at)),
-               SLICE_ARG(lowered_label(way, limit, lang)));
+               SLICE_ARG(lowered_label(limit, lang)));
     if (limit == PACE_OWN_RATE || limit == PACE_OWN_CONNECTIONS) {
         if (way->lowered_from > 0)
             buf_printf(&text, " %.*s ->", SLICE_ARG(value_text(arena, limit, way->lowered_from)));
@@ -199,6 +200,24 @@ struct slice way_lowered_text(const struct board_way *way, enum lang lang, struc
     }
     if (way->lowered_words.len)
         buf_printf(&text, SAY(lang, "、理由: %.*s", ", by %.*s"), SLICE_ARG(way->lowered_words));
+    return arena_copy(arena, buf_slice(&text));
+}
+
+struct slice pause_text(const struct pause *pause, enum lang lang, struct arena *arena)
+{
+    SCOPED(buf) text = BUF(4096);
+    struct slice source =
+        pause->source_id ? pause->source : slice_str(SAY(lang, "システムが選ぶアドレス", "as the system chooses"));
+    buf_printf(&text, "%.*s (node %u): %.*s", SLICE_ARG(source), pause->node,
+               SLICE_ARG(lowered_label(pause->it.by, lang)));
+    if (pause->it.reaction.len)
+        buf_printf(&text, " %.*s", SLICE_ARG(pause->it.reaction));
+    if (pause->file.len)
+        buf_printf(&text, SAY(lang, " (%.*s %u 行)", " (%.*s line %u)"), SLICE_ARG(pause->file), pause->it.at.line);
+    buf_printf(&text, SAY(lang, "、%.*s UTC から %.*s UTC まで", ", since %.*s, until %.*s UTC"),
+               SLICE_ARG(stamp(arena, pause->it.since)), SLICE_ARG(stamp(arena, pause->it.until)));
+    if (pause->words.len)
+        buf_printf(&text, SAY(lang, "、理由: %.*s", ", by %.*s"), SLICE_ARG(pause->words));
     return arena_copy(arena, buf_slice(&text));
 }
 

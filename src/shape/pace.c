@@ -34,8 +34,7 @@ void pace_init(struct pace *pace, const struct site_rule *rule, double scale)
     pace->pause = scaled(pace, PACE_PAUSE_MS);
 }
 
-/* As the gate would stand at the worst. */
-static void gate_goes_on(struct gate *gate, struct gate_pace pace, time_ms from)
+void gate_goes_on(struct gate *gate, struct gate_pace pace, time_ms from)
 {
     if (pace.interval_us)
         gate->next_us = from * 1000 + pace.slack_us + pace.interval_us;

@@ -98,11 +98,11 @@ struct pace {
     const struct site_reaction *suspended_by, *slowed_by, *narrowed_by;
     time_ms suspended_until, slowed_until, narrowed_until;
     struct pace_guard *guard;
-    time_ms guarded_until;
+    time_ms guarded_since, guarded_until;
     time_ms ordered_until; /* a person's order; 0: there is none */
     /* the breaker */
     enum breaker_state breaker;
-    time_ms breaker_until;
+    time_ms breaker_since, breaker_until;
     unsigned failures; /* connections in a row that came to nothing */
     unsigned resets_in_row;
     time_ms pause; /* when nothing is taken any more: the next one */
@@ -157,6 +157,25 @@ void pace_suspend(struct pace *pace, time_ms until);
  * ourselves are over, as with a new pace; windows of the rule stay as full as they are. What a person ordered is not
  * ended here. False: there was nothing of the kind. */
 bool pace_resume(struct pace *pace, time_ms now);
+
+/* What the receiver brought about and lasts, for the run behind this one (shape/pause.h): reactions, the guard, and the
+ * breaker from its second opening in a row on (the first is over in half a minute). Not what counts towards one, and
+ * not what we have learnt by ourselves. Monotonic. */
+struct pace_pause {
+    enum pace_limit by;    /* PACE_REACTION_..., PACE_GUARD, PACE_BREAKER */
+    struct slice reaction; /* its id; "": not a reaction */
+    struct site_place at;
+    time_ms since, until; /* since: the words that did it last */
+    unsigned failures;    /* of the breaker: openings in a row */
+};
+enum { PACE_PAUSES_MOST = 16 };
+size_t pace_pauses(const struct pace *pace, time_ms now, struct pace_pause list[PACE_PAUSES_MOST]);
+/* Another one whenever one of these begins, lasts longer, or is lifted. */
+uint64_t pace_pauses_mark(const struct pace *pace);
+/* Of a run before us, right behind pace_goes_on: they go on, each no longer than from `since` to `until`, and no longer
+ * than the rule has it now; one that begins in the future begins now. Not those that the rule knows no more. How many
+ * last. */
+size_t pace_pauses_again(struct pace *pace, const struct pace_pause *list, size_t count, time_ms now);
 
 /* When a suspended site opens again; 0: it is open. */
 time_ms pace_reopens(const struct pace *pace, time_ms now);

@@ -4,20 +4,16 @@
 
 #include "base/memory.h"
 
-enum {
-    BREAKER_MS = 30000, /* doubling five times: 16 min */
-    BREAKER_DOUBLINGS = 5,
-    RESETS_IN_ROW = 3,
-};
+enum { RESETS_IN_ROW = 3 };
 
 /* ── the breaker ── */
 
 static void breaker_open(struct pace *pace, struct random *random, time_ms now)
 {
-    unsigned doubling = pace->failures < BREAKER_DOUBLINGS ? pace->failures : BREAKER_DOUBLINGS;
     double jitter = random ? 0.9 + 0.2 * random_unit(random) : 1.0;
     pace->breaker = BREAKER_OPEN;
-    pace->breaker_until = now + (time_ms)((double)scaled(pace, BREAKER_MS << doubling) * jitter);
+    pace->breaker_since = now;
+    pace->breaker_until = now + (time_ms)((double)breaker_pause(pace, pace->failures) * jitter);
     pace->failures++;
     pace_lowered(pace, PACE_BREAKER, pace->connections, 0, now);
     pace->connections = 1.0;
@@ -71,6 +67,7 @@ static void guard_hears(struct pace *pace, bool is_unknown, time_ms now)
     guard->next = (guard->next + 1) % want->of;
     if (is_unknown && guard->seen == want->of && guard->unknown * 100 >= want->percent * want->of &&
         now >= pace->guarded_until) {
+        pace->guarded_since = now;
         pace->guarded_until = now + scaled(pace, want->suspend);
         pace_lowered(pace, PACE_GUARD, 0, 0, now);
         guard->seen = guard->next = guard->unknown = 0; /* afterwards it is judged by what it says then */
@@ -125,16 +122,10 @@ static void reactions_hear(struct pace *pace, const struct reply *reply, enum st
         time_ms oldest = kept->times[kept->next]; /* of the last `count` */
         if (kept->seen < reaction->count || (reaction->count > 1 && now - oldest > scaled(pace, reaction->within)))
             continue;
+        kept->since = now;
         kept->until = now + scaled(pace, reaction->duration);
         kept->seen = kept->next = 0;
-        pace_lowered(pace,
-                     reaction->suspends     ? PACE_REACTION_SUSPEND
-                     : reaction->rate.count ? PACE_REACTION_RATE
-                                            : PACE_REACTION_CONNECTIONS,
-                     0,
-                     reaction->rate.count ? 1000.0 * reaction->rate.count / (double)reaction->rate.per
-                                          : reaction->connections,
-                     now);
+        pace_lowered(pace, reaction_limit(reaction), 0, reaction_value(reaction), now);
         reactions_apply(pace, now);
     }
 }

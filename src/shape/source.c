@@ -132,6 +132,7 @@ bool source_remove(struct db *db, struct fault *why, uint64_t id)
     const struct value value[] = {V_INT((int64_t)id)};
     return db_do(db, why, "DELETE FROM warm_up WHERE source_id = $1", value, 1, NULL) &&
            db_do(db, why, "DELETE FROM daily_use WHERE source_id = $1", value, 1, NULL) &&
+           db_do(db, why, "DELETE FROM pause WHERE source_id = $1", value, 1, NULL) &&
            db_do(db, why, "DELETE FROM source WHERE id = $1", value, 1, NULL);
 }
 

@@ -46,7 +46,7 @@ NODISCARD bool source_find(struct db *db, struct fault *why, const struct ip *ip
 NODISCARD bool source_change(struct db *db, struct fault *why, const struct source *source);
 NODISCARD bool source_set_state(struct db *db, struct fault *why, uint64_t id, enum source_state state, time_ms now);
 NODISCARD bool source_set_trouble(struct db *db, struct fault *why, uint64_t id, struct slice trouble, time_ms now);
-/* With its warm-up plans and its days. */
+/* With its warm-up plans, its days and its pauses. */
 NODISCARD bool source_remove(struct db *db, struct fault *why, uint64_t id);
 /* INPUT: it is no name of a pool. */
 NODISCARD bool pool_name_check(struct slice pool, struct fault *why);
