@@ -26,6 +26,7 @@ struct line {
     int times;      /* so often, then yes; 0: always */
     const char *to; /* only when the recipient begins so; NULL: any */
     int from;       /* not before this message of the connection, from 1 */
+    bool hangs_up;  /* behind it; behind 421 and GARBAGE always */
 };
 struct receiver {
     char ip[16]; /* by receiver_start */
@@ -185,7 +186,8 @@ static inline enum told conversation_script(struct conversation *talk, enum stag
             return TOLD_OVER;
         }
         conversation_say(talk, line->say);
-        return strncmp(line->say, "421", 3) == 0 || strcmp(line->say, "GARBAGE") == 0 ? TOLD_OVER : TOLD_NO;
+        bool is_end = line->hangs_up || strncmp(line->say, "421", 3) == 0 || strcmp(line->say, "GARBAGE") == 0;
+        return is_end ? TOLD_OVER : TOLD_NO;
     }
     return TOLD_YES;
 }

@@ -40,6 +40,7 @@ struct smtp_client *smtp_client_new(const struct smtp_client_settings *settings)
     client->tls_is_verified = settings->is_tls_already && settings->is_tls_verified;
     reply_reader_init(&client->reader);
     buf_init(&client->over_text, SMTP_REPLY_TEXT_MAX);
+    buf_init(&client->refusal_text, SMTP_REPLY_TEXT_MAX);
     return client;
 }
 
@@ -54,6 +55,7 @@ void smtp_client_free(struct smtp_client *client)
     scram_client_release(&client->scram);
     buf_release(&client->auth_answer);
     buf_release(&client->over_text);
+    buf_release(&client->refusal_text);
     free(client->slots[0].recipients);
     free(client->slots[1].recipients);
     free(client);
@@ -61,21 +63,41 @@ void smtp_client_free(struct smtp_client *client)
 
 /* ---- the end ---- */
 
+/* It ends without a word: then what was refused before is what the host has said. That it does not know a command is no
+ * refusal of us, so its code does not count, and the end is told with it. */
+static void refusal_counts(const struct smtp_client *client, enum stage *stage, struct reply *reply, struct buf *text)
+{
+    const struct reply *before = &client->refusal;
+    *stage = client->refused_at;
+    bool is_unknown_command = client->refused_at == STAGE_EHLO && before->code >= 500 && before->code <= 504;
+    if (!is_unknown_command) {
+        *reply = *before;
+        return;
+    }
+    buf_printf(text, "EHLO: %d %.*s; HELO: %.*s", before->code, SLICE_ARG(slice_head(before->text, 1024)),
+               SLICE_ARG(slice_head(reply->text, 1024)));
+    *reply = (struct reply){.text = buf_slice(text)};
+}
+
 void client_over(struct smtp_client *client, enum smtp_over how, enum stage stage, const struct reply *reply)
 {
     if (client->phase == CLIENT_OVER)
         return;
+    SCOPED(buf) text = BUF(SMTP_REPLY_TEXT_MAX);
+    struct reply last = *reply;
+    if (last.code == 0 && how != SMTP_OVER_QUIT && client->refusal.code)
+        refusal_counts(client, &stage, &last, &text);
     /* Inside a message QUIT would be text of it; a 421 is leaving anyway; who is gone hears nothing. */
     bool is_between = client->count == 0 && client->phase != CLIENT_TLS && client->phase != CLIENT_BANNER;
     client->owes_quit =
-        is_between && (how == SMTP_OVER_QUIT || how == SMTP_OVER_TLS || how == SMTP_OVER_REPLY) && reply->code != 421;
+        is_between && (how == SMTP_OVER_QUIT || how == SMTP_OVER_TLS || how == SMTP_OVER_REPLY) && last.code != 421;
     client->phase = CLIENT_OVER;
     client->owes = OWES_NOTHING;
     client->over_how = how;
     client->over_stage = stage;
     buf_reset(&client->over_text);
-    buf_append(&client->over_text, slice_head(reply->text, client->over_text.limit));
-    client->over_reply = *reply;
+    buf_append(&client->over_text, slice_head(last.text, client->over_text.limit));
+    client->over_reply = last;
     client->over_reply.text = buf_slice(&client->over_text);
     client->step++;
 }

@@ -122,7 +122,8 @@ enum smtp_over {
     SMTP_OVER_REPLY,    /* the peer ended it with `reply`: 421, or a refusal before READY */
     SMTP_OVER_PROTOCOL, /* the peer speaks no SMTP; reply.text says what was wrong, code 0 */
     SMTP_OVER_TLS,      /* TLS was needed or begun and did not come about; reply when the peer said so */
-    SMTP_OVER_CLOSED,   /* smtp_client_closed(); reply.text is the owner's word for it, code 0 */
+    SMTP_OVER_CLOSED,   /* smtp_client_closed(); reply.text is the owner's word for it, code 0; or how the host had
+                           refused EHLO, when it is gone at HELO */
 };
 
 struct smtp_client_event {

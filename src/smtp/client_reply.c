@@ -24,6 +24,16 @@ static bool is_refusal(const struct reply *reply)
     return reply->code >= 400;
 }
 
+/* It was refused, and the conversation goes on without it. */
+static void go_on(struct smtp_client *client, enum stage stage, const struct reply *reply)
+{
+    buf_reset(&client->refusal_text);
+    buf_append(&client->refusal_text, slice_head(reply->text, client->refusal_text.limit));
+    client->refused_at = stage;
+    client->refusal = *reply;
+    client->refusal.text = buf_slice(&client->refusal_text);
+}
+
 /* ---- before READY ---- */
 
 /* EHLO has been answered: TLS, AUTH or READY comes next. */
@@ -116,12 +126,14 @@ static void early_reply(struct smtp_client *client, const struct reply *reply)
         }
         client->can = (struct smtp_capabilities){0};
         if (reply_is_permanent(reply)) {
+            go_on(client, STAGE_EHLO, reply);
             phase_begin(client, CLIENT_HELO);
             return;
         }
         break;
     case CLIENT_HELO:
         if (is_2xx(reply)) {
+            client->refusal.code = 0;
             settled(client, reply);
             return;
         }

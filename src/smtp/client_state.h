@@ -96,6 +96,11 @@ struct smtp_client {
     struct reply owed_reply;
     struct telling telling;
 
+    /* What was refused last of what the conversation could go on without, until it comes to more; code 0: nothing. */
+    struct reply refusal;
+    enum stage refused_at; /* EHLO */
+    struct buf refusal_text;
+
     enum smtp_over over_how;
     enum stage over_stage;
     struct reply over_reply;

@@ -60,7 +60,8 @@ static inline void test_client_event(struct test_client *client, const struct sm
         break;
     case SMTP_CLIENT_MESSAGE: buf_printf(log, "message %c\n", name); break;
     case SMTP_CLIENT_OVER:
-        buf_printf(log, "over %s %.*s %d\n", overs[event->how], SLICE_ARG(stage_word(event->stage)), event->reply.code);
+        buf_printf(log, "over %s %.*s %d %.*s\n", overs[event->how], SLICE_ARG(stage_word(event->stage)),
+                   event->reply.code, SLICE_ARG(event->reply.text));
         client->is_over = true;
         break;
     }
