@@ -24,12 +24,49 @@ static void refused_at_ehlo(void **state)
     leave(fixture);
 }
 
+/* R31: who refuses STARTTLS and is gone is met again in clear, at once; who only refuses it keeps the connection. */
+static void refused_at_starttls(void **state)
+{
+    static const struct {
+        const char *name;
+        struct line lines[2];
+        int people;
+        bool goes_again;
+    } rows[] = {
+        {"454 and gone",
+         {{STAGE_STARTTLS, "454 4.7.0 TLS not available due to temporary reason", .hangs_up = true}},
+         40,
+         true},
+        {"554 and gone", {{STAGE_STARTTLS, "554 5.7.3 no", .hangs_up = true}}, 40, true},
+        {"gone without a word", {{STAGE_STARTTLS, "CLOSE"}}, 40, true},
+        {"454 and 421", {{STAGE_STARTTLS, "454 4.7.0 no\r\n421 4.7.0 bye", .hangs_up = true}}, 40, true},
+        {"454, and gone at MAIL", {{STAGE_STARTTLS, "454 4.7.0 no"}, {STAGE_MAIL, "RESET", 1}}, 1, true},
+        {"454, and goes on", {{STAGE_STARTTLS, "454 4.7.0 no"}}, 40, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        HOUSE(fixture, state, 1);
+        receivers[0] = (struct receiver){
+            .offers_tls = true, .refuses_tls = true, .slow_ms = 1, .script = {rows[i].lines[0], rows[i].lines[1]}};
+        open_house(fixture);
+        crowd(fixture, rows[i].people, "r0.example");
+        submit(fixture);
+        wait_until_state(fixture, rows[i].name, DELIVERY_DELIVERED, rows[i].people);
+        assert_int_row(rows[i].name, events(fixture, EVENT_DEFERRED) + events(fixture, EVENT_IN_DOUBT), 0);
+        int refused = atomic_load(&receivers[0].said[0]);
+        assert_row(rows[i].name, refused > 0 && refused <= 10); /* ten connections at once, and then it is known */
+        assert_row(rows[i].name, rows[i].goes_again == (atomic_load(&receivers[0].seen) > refused));
+        nobody_twice(fixture, rows[i].name);
+        leave(fixture);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         ON_SQLITE(refused_at_ehlo),
+        ON_SQLITE(refused_at_starttls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

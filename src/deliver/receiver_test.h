@@ -32,6 +32,7 @@ struct receiver {
     char ip[16]; /* by receiver_start */
     struct line script[SCRIPT_MOST];
     bool offers_tls, no_pipelining;
+    bool refuses_tls;           /* in the script's words: no 220 before them */
     bool is_prompt;             /* no delayed ACK between the two pieces of an answer */
     int slow_ms;                /* before the answer to each dot */
     _Atomic int slow_rcpt_ms;   /* ... to each RCPT */
@@ -289,7 +290,8 @@ static inline bool conversation_command(struct conversation *talk, const char *l
             conversation_say(talk, talk->receiver->no_pipelining ? "250 8BITMIME" : "250 PIPELINING");
         }
     } else if (strncasecmp(line, "STARTTLS", 8) == 0) {
-        conversation_say(talk, "220 go on");
+        if (!talk->receiver->refuses_tls)
+            conversation_say(talk, "220 go on");
         told = conversation_script(talk, STAGE_STARTTLS);
     } else if (strncasecmp(line, "MAIL", 4) == 0) {
         talk->recipient[0] = '\0';

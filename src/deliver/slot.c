@@ -60,7 +60,7 @@ void slot_unsent(struct slot *slot, struct recipient *recipient, const struct re
     struct worker *worker = slot->worker;
     if (recipient->wants_drop)
         return worker_send_home(worker, recipient);
-    if (is_first && ++recipient->unsent >= UNSENT_MOST) {
+    if (is_first && stage != STAGE_STARTTLS && ++recipient->unsent >= UNSENT_MOST) {
         struct verdict verdict;
         struct ledger_move move;
         rules_verdict_of_reason(worker->engine->options.rules, REASON_NETWORK_ERROR, false, &verdict);
@@ -82,7 +82,9 @@ static void mark_next(struct slot *slot)
 bool slot_has_had_enough(struct slot *slot, const struct smtp_client_event *event)
 {
     bool is_early = event->stage == STAGE_MAIL || event->stage == STAGE_RCPT;
-    if (!slot->any_delivered || event->outcome != SMTP_REFUSED || !is_early || !reply_is_of_session(&event->reply))
+    bool is_enough = slot->any_delivered ? reply_is_of_session(&event->reply)
+                                         : event->reply.code == 421 && smtp_client_misses_tls(slot->client);
+    if (event->outcome != SMTP_REFUSED || !is_early || !is_enough)
         return false;
     slot->has_had_enough = true;
     return true;
@@ -172,6 +174,8 @@ static void conversation_told(struct slot *slot, const struct smtp_client_event 
     case SMTP_CLIENT_OVER:
         slot->is_over = true;
         slot->was_tls_failure = event->how == SMTP_OVER_TLS || event->stage == STAGE_STARTTLS;
+        if (event->how != SMTP_OVER_QUIT && !slot->hangs_up && smtp_client_misses_tls(slot->client))
+            slot_clear(slot);
         slot_keep_last_words(slot, &event->reply, event->stage);
         break;
     }

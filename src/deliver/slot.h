@@ -120,15 +120,15 @@ void slot_stream_ended(struct slot *slot, const char *why);
 /* It is over, for whatever reason. */
 void slot_end(struct slot *slot);
 void slot_marked(struct slot *slot, struct recipient *recipient, enum ledger_marked result);
-/* R25: the host refused this one because the connection has had its share: then it closes, and the pace hears nothing.
- */
+/* R25: the host refused this one because the connection has had its share, or because it cannot do TLS and leaves: then
+ * it closes, and the pace hears nothing. */
 bool slot_has_had_enough(struct slot *slot, const struct smtp_client_event *event);
 /* With nothing under way it ends in the next turn of the loop. */
 void slot_leave_if_idle(struct slot *slot);
 /* End it now: what is under way becomes unsent or in doubt. The slot is gone afterwards. */
 void slot_abort(struct slot *slot);
 /* The conversation ended before this recipient's dot: another connection takes it, unless that goes on and on
- * (is_first: nothing had been sent on it before). */
+ * (is_first: nothing had been sent on it before). What ends at STARTTLS does not: the next one is in clear. */
 void slot_unsent(struct slot *slot, struct recipient *recipient, const struct reply *reply, enum stage stage,
                  bool is_first);
 /* It was taken and did not go: back in front of the queue, its mark taken back. */
@@ -151,6 +151,8 @@ void slot_start_tls(struct slot *slot);
 void slot_has_tls(struct slot *slot, const struct tls_info *info);
 /* READY: the session counts. */
 void slot_tls_settled(struct slot *slot);
+/* R31: the host refused STARTTLS, and left: for a while it is met in clear. */
+void slot_clear(struct slot *slot);
 /* TLS did not come about: counted, and last_words say who wanted it. Gives whether clear text is allowed now (R31). */
 bool slot_tls_failed(struct slot *slot);
 /* This host may not be used; counted. */

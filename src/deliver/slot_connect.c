@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <limits.h>
 
-enum { CONNECT_TIMEOUT_MS = 30000, CLEAR_MS = 600000, FAILURES_BELIEVED = 2 };
+enum { CONNECT_TIMEOUT_MS = 30000, FAILURES_BELIEVED = 2 };
 
 static void link_slot(struct slot **first, struct slot *slot)
 {
@@ -138,7 +138,8 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
     }
     slot->was_tls_failure = end->why == STREAM_TLS;
     slot->tls_fault = end->tls;
-    if (end->why == STREAM_RESET && slot->state == SLOT_OPEN && slot->under_way_count)
+    if (end->why == STREAM_RESET && slot->state == SLOT_OPEN && slot->under_way_count &&
+        !smtp_client_misses_tls(slot->client))
         connection_was_reset(slot, end->text);
     if (slot->client)
         return slot_stream_ended(slot, end->text);
@@ -269,7 +270,7 @@ void slot_failed(struct slot *slot)
 {
     bool is_tls = slot->was_tls_failure && !slot->is_in_clear;
     if (is_tls && slot_tls_failed(slot)) { /* R31: the same host again, in clear, remembered for a while */
-        route_clear(slot->kept, slot->host, loop_now(slot->worker->loop) + CLEAR_MS);
+        slot_clear(slot);
         if (connect_again(slot))
             return;
     } else if (!is_tls && slot_other_family(slot)) {

@@ -14,7 +14,7 @@ static const struct route_host *host_of(const struct slot *slot)
     return &slot->kept->route.hosts[slot->host];
 }
 
-enum { PORT_TLS = 465, HANDSHAKE_TIMEOUT_MS = 60000 };
+enum { PORT_TLS = 465, HANDSHAKE_TIMEOUT_MS = 60000, CLEAR_MS = 600000 };
 
 static enum smtp_tls_wish tls_wish(const struct slot *slot)
 {
@@ -194,6 +194,12 @@ bool slot_tls_failed(struct slot *slot)
         tls_seen_vanished(slot);
     say_why(slot, slot->security.why, buf_slice(&said));
     return false;
+}
+
+void slot_clear(struct slot *slot)
+{
+    assert(slot->security.level == TLS_LEVEL_MAY);
+    route_clear(slot->kept, slot->host, loop_now(slot->worker->loop) + CLEAR_MS);
 }
 
 void slot_tls_refused(struct slot *slot)

@@ -394,6 +394,11 @@ bool smtp_client_has_tls(const struct smtp_client *client)
     return client->has_tls;
 }
 
+bool smtp_client_misses_tls(const struct smtp_client *client)
+{
+    return client->refusal.code && client->refused_at == STAGE_STARTTLS;
+}
+
 enum stage smtp_client_stage(const struct smtp_client *client)
 {
     switch (client->phase) {

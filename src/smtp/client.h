@@ -123,7 +123,7 @@ enum smtp_over {
     SMTP_OVER_PROTOCOL, /* the peer speaks no SMTP; reply.text says what was wrong, code 0 */
     SMTP_OVER_TLS,      /* TLS was needed or begun and did not come about; reply when the peer said so */
     SMTP_OVER_CLOSED,   /* smtp_client_closed(); reply.text is the owner's word for it, code 0; or how the host had
-                           refused EHLO, when it is gone at HELO */
+                           refused EHLO or STARTTLS (that stage, then), and it took nothing since */
 };
 
 struct smtp_client_event {
@@ -181,6 +181,8 @@ void smtp_client_closed(struct smtp_client *client, struct slice why);
 /* Known after READY (of the TLS session if there is one). */
 const struct smtp_capabilities *smtp_client_can(const struct smtp_client *client);
 bool smtp_client_has_tls(const struct smtp_client *client);
+/* STARTTLS was refused, the conversation goes on in clear (SMTP_TLS_MAY), and nothing was taken yet. */
+bool smtp_client_misses_tls(const struct smtp_client *client);
 
 /* What the conversation waits for, how long that may take in all, and a number that changes whenever one wait ends and
  * another begins. Timeout 0: it waits for its owner only (idle, TLS handshake, the gate). */

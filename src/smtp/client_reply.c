@@ -145,9 +145,10 @@ static void early_reply(struct smtp_client *client, const struct reply *reply)
             return;
         }
         client->tls_was_refused = true;
-        if (is_refusal(reply) && client->is.tls == SMTP_TLS_MAY)
+        if (is_refusal(reply) && client->is.tls == SMTP_TLS_MAY) {
+            go_on(client, STAGE_STARTTLS, reply);
             settled(client, reply);
-        else if (is_refusal(reply))
+        } else if (is_refusal(reply))
             client_over(client, SMTP_OVER_TLS, STAGE_STARTTLS, reply);
         else
             break;
@@ -289,6 +290,8 @@ static void transaction_reply(struct smtp_client *client, const struct reply *re
         client_over(client, SMTP_OVER_REPLY, smtp_client_stage(client), reply);
         return;
     }
+    if (!is_refusal(reply))
+        client->refusal.code = 0;
     if (tx->answered == tx->asked) {
         if (tx->has_go)
             body_interrupted(client, reply);

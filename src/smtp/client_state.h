@@ -98,7 +98,7 @@ struct smtp_client {
 
     /* What was refused last of what the conversation could go on without, until it comes to more; code 0: nothing. */
     struct reply refusal;
-    enum stage refused_at; /* EHLO */
+    enum stage refused_at; /* EHLO, STARTTLS */
     struct buf refusal_text;
 
     enum smtp_over over_how;

@@ -233,6 +233,19 @@ static void tls_and_auth(void **state)
         {"X2: bytes before the handshake", OFFER "S: 220 go\nE: want tls\nS: 250-injected\nE: over tls starttls 0\n",
          may},
         {"STARTTLS refused: go on in clear", OFFER "S: 454 4.7.0 no\nE: ready\n", may},
+        {"STARTTLS refused, and gone at MAIL: that is what was said",
+         OFFER "S: 454 4.7.0 no\nE: ready\nM: |c@d.test|x\nC: MAIL FROM:<> SIZE=1\nX:\nE: a0 unsent starttls 454 "
+               "4.7.0\nE: message a\nE: over closed starttls 454 no\n",
+         may},
+        {"STARTTLS refused, and gone before MAIL",
+         OFFER "S: 554 5.7.3 no\nE: ready\nX:\nE: over closed starttls 554 no\n", may},
+        {"STARTTLS refused, and our own goodbye", OFFER "S: 454 no\nE: ready\nQ:\nC: QUIT\nE: over quit unknown 0\n",
+         may},
+        {"STARTTLS refused, MAIL taken: what comes then is another matter",
+         OFFER
+         "S: 454 4.7.0 no\nE: ready\nM: |c@d.test|x\nC: MAIL FROM:<> SIZE=1\nS: 250\nC: RCPT\nX:\nE: a0 unsent rcpt 0"
+         "\nE: message a\nE: over closed rcpt 0 reset by peer\n",
+         may},
         {"STARTTLS refused: not in clear", OFFER "S: 454 4.7.0 no\nE: over tls starttls 454\nC: QUIT\n", must},
         {"STARTTLS not offered", "S: 220 x\nE: greeted\nC: EHLO me.test\nS: 250 x\nE: over tls starttls 0\nC: QUIT\n",
          must},
