@@ -516,28 +516,6 @@ static void a_receiver_that_takes_three_connections(void **state)
     leave(fixture);
 }
 
-/* R25: so many a connection and no more, in the receivers' words: the others go by another one at once, and nothing is
- * slower for it. */
-static void a_connection_that_has_had_its_share(void **state)
-{
-    static const struct line rows[] = {
-        {STAGE_MAIL, "421 4.7.0 Too many messages in this session, reconnect", 0, NULL, 4},
-        {STAGE_MAIL, "421 Max message per connection reached, closing transmission channel", 0, NULL, 2},
-        {STAGE_RCPT, "452 4.5.3 Too many recipients", 0, NULL, 3},
-    };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        HOUSE(fixture, state, 1);
-        receivers[0] = (struct receiver){.slow_ms = 1, .script = {rows[i]}};
-        open_house(fixture);
-        crowd(fixture, 150, "r0.example");
-        submit(fixture);
-        wait_until_state(fixture, rows[i].say, DELIVERY_DELIVERED, 150);
-        assert_int_row(rows[i].say, events(fixture, EVENT_DEFERRED) + events(fixture, EVENT_IN_DOUBT), 0);
-        nobody_twice(fixture, rows[i].say);
-        leave(fixture);
-    }
-}
-
 static void what_cannot_be_rendered(void **state)
 {
     HOUSE(fixture, state, 1);
@@ -668,7 +646,6 @@ int main(int argc, char **argv)
         ON_BOTH(few_connections_for_many_receivers),
         ON_BOTH(a_small_domain_of_a_great_site_has_its_turn),
         ON_BOTH(a_receiver_that_takes_three_connections),
-        ON_BOTH(a_connection_that_has_had_its_share),
         ON_BOTH(what_cannot_be_rendered),
         {"outcomes_that_the_store_refuses (sqlite)", outcomes_that_the_store_refuses, NULL, NULL,
          (void *)(uintptr_t) "sqlite"},

@@ -1,4 +1,5 @@
 /* R25, R31: how connections end, and what it says: who refuses us is heard, who has merely had enough is met again */
+#include "deliver/board.h"
 #include "deliver/house_test.h"
 
 static void wait_for(struct fixture *fixture, const char *row, const char *sql)
@@ -60,13 +61,102 @@ static void refused_at_starttls(void **state)
     }
 }
 
+struct ask {
+    time_ms now;
+    int64_t wish;
+};
+static bool ask_run(struct db *db, struct fault *why, void *context)
+{
+    struct ask *ask = context;
+    return board_ask(db, why, SLICE("r0.example"), ask->now, &ask->wish);
+}
+
+/* The ways to receivers, as they are now, of which this can be said. */
+static int64_t ways(struct fixture *fixture, const char *like)
+{
+    struct ask ask = {.now = world_wall(&fixture->world)};
+    char sql[200];
+    test_write(fixture->store.store, ask_run, &ask);
+    engine_board_asked(fixture->engine);
+    snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM board_node WHERE wish >= %lld", (long long)ask.wish);
+    wait_for(fixture, "the board is answered", sql);
+    snprintf(sql, sizeof(sql), "SELECT COUNT(*) FROM board_row WHERE kind = 1 AND body LIKE '%s'", like);
+    return number(fixture, sql);
+}
+
+/* R25: so many a connection and no more, in the receivers' words or without any: the others go by another one at once,
+ * and nothing is slower for it. */
+static void a_connection_that_has_had_its_share(void **state)
+{
+    static const struct line rows[] = {
+        {STAGE_MAIL, "421 4.7.0 Too many messages in this session, reconnect", 0, NULL, 4},
+        {STAGE_MAIL, "421 Max message per connection reached, closing transmission channel", 0, NULL, 2},
+        {STAGE_RCPT, "452 4.5.3 Too many recipients", 0, NULL, 3},
+        {STAGE_MAIL, "421 4.7.0 Too many messages", 0, NULL, 4},
+        {STAGE_MAIL, "450 4.7.1 Too many messages in this connection", 0, NULL, 2},
+        {STAGE_DOT, "250 2.0.0 ok\r\n421 4.4.2 mx.example Error: timeout exceeded", 0, NULL, 3, true},
+        {STAGE_DOT, "250 2.0.0 ok\r\n421 4.3.2 Service shutting down", 0, NULL, 3, true},
+        {STAGE_DOT, "250 2.0.0 ok\r\n221 2.0.0 bye", 0, NULL, 3, true},
+        {STAGE_DOT, "250 2.0.0 ok, and gone", 0, NULL, 3, true},
+        {STAGE_DOT, "250 2.0.0 one each", 0, NULL, 1, true},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        HOUSE(fixture, state, 1);
+        receivers[0] = (struct receiver){.slow_ms = 1, .script = {rows[i]}};
+        open_house(fixture);
+        crowd(fixture, 150, "r0.example");
+        submit(fixture);
+        wait_until_state(fixture, rows[i].say, DELIVERY_DELIVERED, 150);
+        assert_int_row(rows[i].say, events(fixture, EVENT_DEFERRED) + events(fixture, EVENT_IN_DOUBT), 0);
+        assert_int_row(rows[i].say, ways(fixture, "%\"lowered_times\":0,%"), 1);
+        nobody_twice(fixture, rows[i].say);
+        leave(fixture);
+    }
+}
+
+/* ... but what speaks of pace is heard behind delivered mails, too, and so is what a connection hears at its first. */
+static void words_that_slow(void **state)
+{
+    static const struct line rows[] = {
+        {STAGE_MAIL, "421 4.7.28 Our system has detected an unusual rate", 3, NULL, 3},
+        {STAGE_MAIL, "421 too many messages from your IP", 3, NULL, 3},
+        {STAGE_MAIL, "421 4.7.0 Try again later", 3, NULL, 3},
+        {STAGE_MAIL, "421 4.7.0 Too many messages in this session", 15},
+        {STAGE_RCPT, "421 4.7.0 too many messages", 15},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        HOUSE(fixture, state, 1);
+        receivers[0] = (struct receiver){.slow_ms = 1, .script = {rows[i]}};
+        open_house(fixture);
+        crowd(fixture, 100, "r0.example");
+        submit(fixture);
+        wait_until_state(fixture, rows[i].say, DELIVERY_DELIVERED, 100);
+        assert_row(rows[i].say, events(fixture, EVENT_DEFERRED) > 0);
+        assert_int_row(rows[i].say, ways(fixture, "%\"lowered_times\":0,%"), 0);
+        leave(fixture);
+    }
+}
+
+/* D14: a reset in the middle of a mail is a block, and is told where it came. */
+static void reset_in_the_middle(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.no_pipelining = true, .slow_ms = 1, .script = {{STAGE_RCPT, "RESET", 1}}};
+    open_house(fixture);
+    crowd(fixture, 30, "r0.example");
+    submit(fixture);
+    wait_until_state(fixture, "reset", DELIVERY_DELIVERED, 30);
+    assert_int_equal(ways(fixture, "%\"lowered_words\":\"rcpt: %reset%"), 1);
+    leave(fixture);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
-        ON_SQLITE(refused_at_ehlo),
-        ON_SQLITE(refused_at_starttls),
+        ON_SQLITE(refused_at_ehlo), ON_SQLITE(refused_at_starttls), ON_BOTH(a_connection_that_has_had_its_share),
+        ON_SQLITE(words_that_slow), ON_SQLITE(reset_in_the_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,9 +81,11 @@ static void mark_next(struct slot *slot)
 
 bool slot_has_had_enough(struct slot *slot, const struct smtp_client_event *event)
 {
+    const struct reply *reply = &event->reply;
     bool is_early = event->stage == STAGE_MAIL || event->stage == STAGE_RCPT;
-    bool is_enough = slot->any_delivered ? reply_is_of_session(&event->reply)
-                                         : event->reply.code == 421 && smtp_client_misses_tls(slot->client);
+    bool is_enough = slot->any_delivered ? reply_is_of_session(reply) &&
+                                               !site_rule_reacts(slot->destination->site->rule, reply, event->stage)
+                                         : reply->code == 421 && smtp_client_misses_tls(slot->client);
     if (event->outcome != SMTP_REFUSED || !is_early || !is_enough)
         return false;
     slot->has_had_enough = true;

@@ -118,12 +118,17 @@ static void on_tls(void *owner, struct stream *stream, const struct tls_info *in
     slot_run(slot);
 }
 
-/* au blocks so. */
+/* au blocks so. But behind a mail that went, where the next one has heard nothing yet, it is an end like others (R25);
+ * and who has refused STARTTLS is met in clear. */
 static void connection_was_reset(struct slot *slot, const char *why)
 {
+    enum stage stage = smtp_client_stage(slot->client);
+    bool is_between = slot->any_delivered && (stage == STAGE_MAIL || stage == STAGE_UNKNOWN);
+    if (is_between || smtp_client_misses_tls(slot->client))
+        return;
     const struct reply none = {.text = slice_str(why)};
     pace_reset(&slot->egress->pace, loop_random(slot->worker->loop), loop_now(slot->worker->loop));
-    egress_lowered(slot->egress, &none, STAGE_DATA, buf_slice(&slot->remote));
+    egress_lowered(slot->egress, &none, stage, buf_slice(&slot->remote));
 }
 
 static void on_closed(void *owner, struct stream *stream, const struct stream_end *end)
@@ -138,8 +143,7 @@ static void on_closed(void *owner, struct stream *stream, const struct stream_en
     }
     slot->was_tls_failure = end->why == STREAM_TLS;
     slot->tls_fault = end->tls;
-    if (end->why == STREAM_RESET && slot->state == SLOT_OPEN && slot->under_way_count &&
-        !smtp_client_misses_tls(slot->client))
+    if (end->why == STREAM_RESET && slot->state == SLOT_OPEN && slot->under_way_count)
         connection_was_reset(slot, end->text);
     if (slot->client)
         return slot_stream_ended(slot, end->text);

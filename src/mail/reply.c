@@ -80,19 +80,57 @@ static bool says_any(struct slice text, const char *const *words, size_t count)
     return false;
 }
 
+/* "Error: ..." is how Postfix begins whatever it says; other errors are somebody's. */
+static bool says_errors(struct slice text)
+{
+    static const struct slice word = SLICE_INIT("error");
+    for (ptrdiff_t at; (at = slice_find_caseless(text, word)) != SLICE_NPOS;) {
+        text = slice_from(text, (size_t)at + word.len);
+        if (text.len == 0 || text.ptr[0] != ':')
+            return true;
+    }
+    return false;
+}
+
 bool reply_is_of_session(const struct reply *reply)
 {
-    static const char *const whose[] = {"this session",   "this connection",   "per session",
-                                        "per connection", "a session",         "a connection",
-                                        "one session",    "single connection", "same connection"},
+    static const char *const whose[] = {"this session",      "this connection", "per session",     "per connection",
+                                        "a session",         "a connection",    "one session",     "one connection",
+                                        "single connection", "same connection", "please reconnect"},
                              *const what[] = {"message", "mail", "transaction", "recipient", "rcpt"},
-                             *const other[] = {"error", "invalid", "unknown", "bad ",   "fail",
-                                               "spam",  "rate",    "virus",   "policy", "reputation"};
+                             *const other[] = {"invalid", "unknown", "bad ",   "fail",      "spam",
+                                               "rate",    "virus",   "policy", "reputation"};
+    /* These do not say whose: with a 421 it is the connection, unless something else is named that may have had enough.
+     */
+    static const char *const enough[] = {"too many messages",
+                                         "too many mails",
+                                         "too many mail transactions",
+                                         "too many transactions",
+                                         "maximum number of messages",
+                                         "maximum number of mails",
+                                         "maximum messages",
+                                         "max messages",
+                                         "timeout",
+                                         "timed out",
+                                         "idle",
+                                         "inactivity",
+                                         "shutting down",
+                                         "shutdown"},
+                             *const elsewhere[] = {"later",       "your",       "from ",   " ip",       "[",
+                                                   "connections", "hour",       "minute",  "day",       "quota",
+                                                   "sender",      "user",       "mailbox", "slow",      "throttl",
+                                                   "frequen",     "defer",      "volume",  "recipient", "concurren",
+                                                   "simultan",    "connecting", "backend"};
+    bool is_4xx = reply->code == 421 || (reply->code >= 450 && reply->code <= 452);
     bool is_too_many = reply->status[1] == 5 && reply->status[2] == 3; /* RFC 3463 3.6: too many recipients */
+    bool is_refused = reply->status[1] == 7 && reply->status[2] != 0;
     if (reply->code == 452 && is_too_many)
         return true;
-    return (reply->code == 421 || reply->code == 452) && says_any(reply->text, whose, COUNT_OF(whose)) &&
-           says_any(reply->text, what, COUNT_OF(what)) && !says_any(reply->text, other, COUNT_OF(other));
+    if (!is_4xx || says_any(reply->text, other, COUNT_OF(other)) || says_errors(reply->text))
+        return false;
+    return (says_any(reply->text, whose, COUNT_OF(whose)) && says_any(reply->text, what, COUNT_OF(what))) ||
+           (reply->code == 421 && !is_refused && says_any(reply->text, enough, COUNT_OF(enough)) &&
+            !says_any(reply->text, elsewhere, COUNT_OF(elsewhere)));
 }
 
 bool reply_asks_for_later(const struct reply *reply)

@@ -19,9 +19,9 @@ NODISCARD bool reply_status_parse(struct slice text, uint16_t status[3], struct 
 struct buf;
 void reply_parse(struct slice said, struct buf *joined, struct reply *reply);
 
-/* Does it say that this connection has had its share of mails or recipients, and nothing against anybody: "421 4.7.0
- * Too many messages in this session", "452 4.5.3 Too many recipients" (R25)? To be asked of a refusal at MAIL or RCPT
- * on a connection that mail has gone by. */
+/* Does it say that this connection has had its share, of mails, recipients or time, and nothing against anybody: "421
+ * 4.7.0 Too many messages in this session", "452 4.5.3 Too many recipients", "421 4.4.2 timeout exceeded" (R25)? To be
+ * asked of a refusal at MAIL or RCPT on a connection that mail has gone by: then there may be another one. */
 bool reply_is_of_session(const struct reply *reply);
 
 /* A 4yz whose words say that the next try may go otherwise: "virus scanner temporarily unavailable", "looks like spam,

@@ -40,6 +40,14 @@ bool site_reaction_matches(const struct site_reaction *reaction, const struct re
            statuses_meet(reaction, reply->status) && texts_meet(reaction, reply->text);
 }
 
+bool site_rule_reacts(const struct site_rule *rule, const struct reply *reply, enum stage stage)
+{
+    for (size_t i = 0; i < rule->reaction_count; i++)
+        if (site_reaction_matches(rule->reactions[i], reply, stage))
+            return true;
+    return false;
+}
+
 /* ── finding ── */
 
 /* The entry with the longest suffix of this host; NULL: nobody's. */

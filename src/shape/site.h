@@ -111,6 +111,8 @@ NODISCARD bool sites_name_check(const struct sites *sites, struct slice name, st
 const struct site_rule *const *sites_rules(const struct sites *sites, size_t *count);
 
 bool site_reaction_matches(const struct site_reaction *reaction, const struct reply *reply, enum stage stage);
+/* Does any of the rule's reactions speak of this reply? */
+bool site_rule_reacts(const struct site_rule *rule, const struct reply *reply, enum stage stage);
 
 /* For tests and the loader: one file's text into a set that begins with `default`. `path` must live as long as the
  * set. */

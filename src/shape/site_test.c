@@ -219,6 +219,31 @@ static void two_files(void **state)
     assert_int_equal(why.kind, FAULT_INPUT);
 }
 
+/* R25: what a site's own rule answers is no mere end of a connection there. */
+static void what_a_rule_reacts_to(void **state)
+{
+    static const struct {
+        const char *host, *text;
+        bool reacts;
+    } rows[] = {
+        {"mx.yahoo.co.jp", "Timeout waiting for command", true},
+        {"mx.yahoo.co.jp", "Too many messages in this session", false},
+        {"mx.163.com", "HL:MEP too many messages in one connection", true},
+        {"mx.example.jp", "Timeout waiting for command", false},
+        {"mx.example.jp", "Too many messages in this session", false},
+        {"mx.example.jp", "Messages from 192.0.2.1 temporarily deferred", true}, /* the default's hold for all */
+        {"mx.yahoo.co.jp", "Messages from 192.0.2.1 temporarily deferred", true},
+    };
+    struct sites *sites = opened();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct slice host = slice_str(rows[i].host);
+        const struct reply reply = {.code = 421, .text = slice_str(rows[i].text)};
+        assert_int_row(rows[i].text, site_rule_reacts(sites_rule_for(sites, &host, 1), &reply, STAGE_MAIL),
+                       rows[i].reacts);
+    }
+    sites_free(sites);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +251,7 @@ int main(void)
         cmocka_unit_test(figures_of_the_table),
         cmocka_unit_test(what_is_wrong_is_said_with_its_line),
         cmocka_unit_test(two_files),
+        cmocka_unit_test(what_a_rule_reacts_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
