@@ -233,8 +233,10 @@ static struct text kind_text(const struct rules *rules, const struct event *even
         return TEXT("配信停止リストにあるため、送りませんでした", "Not sent: the address is on the suppression list");
     case EVENT_CANCELLED: return TEXT("送信を取りやめました", "Cancelled");
     case EVENT_IN_DOUBT:
-        return TEXT("届いたかどうか分かりません(途中で接続が切れました)",
-                    "Not known whether it arrived (the connection broke)");
+        if (!event->diagnostic.len) /* found at a start; otherwise the diagnostic tells */
+            return TEXT("届いたかどうか分かりません(送信の途中でサーバが止まりました)",
+                        "Not known whether it arrived (our server stopped on the way)");
+        return TEXT("届いたかどうか分かりません", "Not known whether it arrived");
     case EVENT_HELD: return TEXT("止めてあります", "Held");
     case EVENT_RELEASED:
         if (slice_equal(event->note, SLICE("retry")))

@@ -84,6 +84,36 @@ static int64_t ways(struct fixture *fixture, const char *like)
     return number(fixture, sql);
 }
 
+/* R22: why nobody knows is told as it was. */
+static void why_it_is_in_doubt(void **state)
+{
+    static const struct {
+        const char *says, *told;
+    } rows[] = {
+        {"354 go on, then", "the reply to the dot makes no sense: 354 go on, then"},
+        {"221 2.0.0 timeout, bye", "221 2.0.0 timeout, bye"},
+        {"CLOSE", "%the peer has ended%"},
+    };
+    HOUSE(fixture, state, COUNT_OF(rows));
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        receivers[i] = (struct receiver){.script = {{STAGE_DOT, rows[i].says, 1, .hangs_up = true}}};
+    open_house(fixture);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char domain[32];
+        snprintf(domain, sizeof(domain), "r%zu.example", i);
+        person(fixture, "odd", domain);
+    }
+    submit(fixture);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char sql[300];
+        snprintf(sql, sizeof(sql),
+                 "SELECT COUNT(*) FROM event WHERE kind = %d AND domain = 'r%zu.example' AND diagnostic LIKE '%s'",
+                 EVENT_IN_DOUBT, i, rows[i].told);
+        wait_for(fixture, rows[i].says, sql);
+    }
+    leave(fixture);
+}
+
 /* R25: so many a connection and no more, in the receivers' words or without any: the others go by another one at once,
  * and nothing is slower for it. */
 static void a_connection_that_has_had_its_share(void **state)
@@ -156,7 +186,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         ON_SQLITE(refused_at_ehlo), ON_SQLITE(refused_at_starttls), ON_BOTH(a_connection_that_has_had_its_share),
-        ON_SQLITE(words_that_slow), ON_SQLITE(reset_in_the_middle),
+        ON_SQLITE(words_that_slow), ON_SQLITE(reset_in_the_middle), ON_SQLITE(why_it_is_in_doubt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

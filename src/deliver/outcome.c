@@ -85,15 +85,18 @@ void outcome_too_late(struct worker *worker, const struct recipient *recipient, 
     atomic_fetch_add(&worker->engine->refused, 1);
 }
 
-void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct slice why, struct slice remote,
+void outcome_in_doubt(struct worker *worker, struct recipient *recipient, const struct reply *why, struct slice remote,
                       struct ledger_move *move)
 {
     const struct engine_options *options = &worker->engine->options;
+    struct arena *arena = worker_batch_arena(worker);
+    struct slice prefix;
     *move = move_begin(worker, recipient, remote, true);
     move->event.kind = EVENT_IN_DOUBT;
     move->event.state_after = DELIVERY_IN_DOUBT;
     move->event.stage = STAGE_DOT;
-    move->event.diagnostic = arena_copy(worker_batch_arena(worker), why);
+    status_words(arena, why, &prefix);
+    move->event.diagnostic = arena_printf(arena, "%.*s%.*s", SLICE_ARG(prefix), SLICE_ARG(why->text));
     move->due = move->event.at + (time_ms)((double)options->in_doubt_wait * options->retry.scale);
     move->event.next_attempt_at = move->due;
     atomic_fetch_add(&worker->engine->in_doubt, 1);

@@ -177,7 +177,7 @@ static inline enum told conversation_script(struct conversation *talk, enum stag
             conversation_reset(talk);
             return TOLD_OVER;
         }
-        if (strcmp(line->say, "TAKE_AND_CLOSE") == 0 || (at == STAGE_DOT && line->say[0] == '2'))
+        if (strcmp(line->say, "TAKE_AND_CLOSE") == 0 || (at == STAGE_DOT && strncmp(line->say, "250", 3) == 0))
             conversation_takes(talk);
         if (strcmp(line->say, "CLOSE") == 0 || strcmp(line->say, "TAKE_AND_CLOSE") == 0)
             return TOLD_OVER;

@@ -330,7 +330,7 @@ void several_told(struct slot *slot, const struct smtp_client_event *event)
     case SMTP_AGAIN:
     case SMTP_REFUSED: refused(slot, recipient, event, &move); break;
     case SMTP_UNSENT: slot_unsent(slot, recipient, &event->reply, event->stage, several->is_first); return;
-    case SMTP_IN_DOUBT: outcome_in_doubt(worker, recipient, event->reply.text, remote, &move); break;
+    case SMTP_IN_DOUBT: outcome_in_doubt(worker, recipient, &event->reply, remote, &move); break;
     }
     worker_outcome(worker, recipient, &move);
 }

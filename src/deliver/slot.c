@@ -117,7 +117,7 @@ static void recipient_told(struct slot *slot, const struct smtp_client_event *ev
     case SMTP_UNSENT: /* a connection that ends between two messages is a normal end (R25) */
         slot_unsent(slot, recipient, &event->reply, event->stage, slot->sent <= 1);
         return;
-    case SMTP_IN_DOUBT: outcome_in_doubt(worker, recipient, event->reply.text, remote, &move); break;
+    case SMTP_IN_DOUBT: outcome_in_doubt(worker, recipient, &event->reply, remote, &move); break;
     }
     worker_outcome(worker, recipient, &move);
     if (event->outcome != SMTP_IN_DOUBT) /* then the conversation is over */

@@ -136,7 +136,7 @@ void outcome_delivered(struct worker *worker, struct recipient *recipient, struc
 /* Its sender has named an end, and that is behind us: it is not sent any more (engine_options.expires_after). */
 bool outcome_is_too_late(const struct worker *worker, const struct recipient *recipient);
 void outcome_too_late(struct worker *worker, const struct recipient *recipient, struct ledger_move *move);
-void outcome_in_doubt(struct worker *worker, struct recipient *recipient, struct slice why, struct slice remote,
+void outcome_in_doubt(struct worker *worker, struct recipient *recipient, const struct reply *why, struct slice remote,
                       struct ledger_move *move);
 
 #endif

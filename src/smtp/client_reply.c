@@ -246,7 +246,11 @@ static void dot_reply(struct smtp_client *client, struct transaction *tx, const 
         client->needs_reset = client->count == 1; /* else the next is on the wire already; the dot closed this one */
         finish(client, SMTP_REFUSED, STAGE_DOT, reply);
     } else {
-        client_over_text(client, SMTP_OVER_PROTOCOL, STAGE_DOT, "the reply to the dot makes no sense");
+        SCOPED(buf) what = BUF(SMTP_REPLY_TEXT_MAX);
+        buf_printf(&what, "the reply to the dot makes no sense: %d %.*s", reply->code,
+                   SLICE_ARG(slice_head(reply->text, SMTP_REPLY_TEXT_MAX / 2)));
+        const struct reply none = {.text = buf_slice(&what)};
+        client_over(client, SMTP_OVER_PROTOCOL, STAGE_DOT, &none);
     }
 }
 

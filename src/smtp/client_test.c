@@ -199,7 +199,8 @@ static void endings(void **state)
         {"R26: garbage to the dot is doubt", READY ONE
          "D:\n" ASK "C: hello\nC: .\nS: <html>\nE: a0 in_doubt dot 0\nE: message a\nE: over protocol dot 0\n"},
         {"354 to the dot is doubt",
-         READY ONE "D:\n" ASK "C: hello\nC: .\nS: 354 x\nE: a0 in_doubt dot 0\nE: message a\nE: over protocol dot 0\n"},
+         READY ONE "D:\n" ASK "C: hello\nC: .\nS: 354 2.0.0 go on\nE: a0 in_doubt dot 0\nE: message a\nE: over "
+                   "protocol dot 0 the reply to the dot makes no sense: 354 go on\n"},
         {"R26: garbage at the door", "S: SSH-2.0-x\nE: over protocol connect 0\n"},
         {"R26: NUL in a code", "S: 2\\020 x\nE: over protocol connect 0\n"},
         {"R26: NUL in a text", "S: 220 a\\0b\nE: greeted\nC: EHLO me.test\n"},
