@@ -2,6 +2,7 @@
 #include "alarm/alarm.h"
 
 #include "mail/address.h"
+#include "queue/order.h"
 #include "store/testing.h"
 #include "suppress/guard.h"
 
@@ -240,6 +241,61 @@ static void an_answer_that_is_read_late_is_taken_back(void **state)
     end(&f);
 }
 
+/* The deliveries of these events, as the events left them; and one that a person had purged: given, and over. */
+static bool purge_them(struct db *db, struct fault *why, void *context)
+{
+    const struct work *work = context;
+    struct queue_order order = {
+        .verb = ORDER_PURGE, .at = NOON, .accepted_until = NOON, .campaign_id = 5, .who = SLICE("taro")};
+    struct order_step step;
+    SCOPED(arena) arena = {0};
+    for (size_t i = 0; i < work->count; i++)
+        if (!db_do(
+                db, why,
+                "INSERT INTO lane (id, campaign_id, domain, brand_id, priority) VALUES ($1, $2, 'docomo.ne.jp', 1, 1) "
+                "ON CONFLICT DO NOTHING",
+                VALUES(V_INT(5 + (int64_t)i % 2), V_INT(5 + (int64_t)i % 2)), NULL) ||
+            !db_do(db, why,
+                   "INSERT INTO delivery (bucket, id, lane_id, brand_id, campaign_id, address, written, state, due_ms, "
+                   "accepted_ms, expires_ms, changed_ms) VALUES ($1, $2, $3, 1, $3, $4, $4, 6, 0, 1, $5, 1)",
+                   VALUES(V_INT(work->events[i].bucket), V_INT((int64_t)work->events[i].delivery_id),
+                          V_INT(5 + (int64_t)i % 2), V_TEXT(work->events[i].address), V_INT(NOON * 2)),
+                   NULL))
+            return false;
+    return order_give(db, why, &order) && order_step(&(struct ledger){0}, db, why, NOON, EVENTS_MAX, &arena, &step) &&
+           step.moved == 0;
+}
+
+static bool go_on(struct db *db, struct fault *why, void *context)
+{
+    struct order_step step;
+    SCOPED(arena) arena = {0};
+    return order_step(&(struct ledger){0}, db, why, NOON, EVENTS_MAX, &arena, &step);
+}
+
+/* R31, R36: the mails of one campaign came back refused after it was purged, and the site is not believed. */
+static void what_is_taken_back_is_still_purged(void **state)
+{
+    struct fixture f = {0};
+    TEST_STORE(test, state);
+    f.test = test;
+    begin(&f);
+    struct work *work = NEW(struct work);
+    for (int i = 0; i < 90; i++)
+        add(&f, work, EVENT_BOUNCED, i);
+    test_write(f.test.store, purge_them, work);
+    test_write(f.test.store, append, work);
+    catch_up(&f);
+    assert_int_equal(guards(&f), 1);
+    assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM delivery WHERE state = 2"), 90);
+    test_write(f.test.store, go_on, NULL);
+    assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM delivery WHERE state = 2"), 45);
+    assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM delivery WHERE state = 9 AND campaign_id = 5"),
+                     45);
+    free(work);
+    end(&f);
+}
+
 static void unread_words_are_grouped_and_bounded(void **state)
 {
     struct fixture f = {0};
@@ -395,9 +451,13 @@ static void a_key_without_a_past_is_compared_with_the_least(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(two_hundred_forgeries_are_an_alarm),        ON_BOTH(a_site_that_refuses_everybody_is_held),
-        ON_BOTH(an_answer_that_is_read_late_is_taken_back), ON_BOTH(unread_words_are_grouped_and_bounded),
-        ON_BOTH(a_key_far_above_its_own_past_is_an_alarm),  ON_BOTH(a_key_without_a_past_is_compared_with_the_least),
+        ON_BOTH(two_hundred_forgeries_are_an_alarm),
+        ON_BOTH(a_site_that_refuses_everybody_is_held),
+        ON_BOTH(what_is_taken_back_is_still_purged),
+        ON_BOTH(an_answer_that_is_read_late_is_taken_back),
+        ON_BOTH(unread_words_are_grouped_and_bounded),
+        ON_BOTH(a_key_far_above_its_own_past_is_an_alarm),
+        ON_BOTH(a_key_without_a_past_is_compared_with_the_least),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

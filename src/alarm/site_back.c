@@ -1,6 +1,8 @@
 /* site_back.c - what was decided on the word of a site that is no longer believed is taken back: the exclusion goes,
- * and the delivery is held, as the ledger asks the guard, which holds by now */
+ * and the delivery is held, as the ledger asks the guard, which holds by now; unless a person had purged it */
 #include "alarm/site_inside.h"
+
+#include "queue/order.h"
 
 enum {
     TAKE_BACK_MOST = 5000,
@@ -84,7 +86,7 @@ bool verdicts_take_back(struct alarm_watch *watch, struct db *db, struct fault *
         if (!take_back(watch, db, why, &filter, taken))
             return false;
     }
-    return true;
+    return !*taken || order_purge_again(db, why, site);
 }
 
 bool verdicts_take_back_late(struct alarm_watch *watch, struct db *db, struct fault *why, struct slice site,
@@ -106,5 +108,5 @@ bool verdicts_take_back_late(struct alarm_watch *watch, struct db *db, struct fa
         moves[late].event.at = watch_now(watch);
         moves[late++].event.seq = 0;
     }
-    return ledger_settle(&watch->options.ledger, db, why, moves, late);
+    return ledger_settle(&watch->options.ledger, db, why, moves, late) && (!late || order_purge_again(db, why, site));
 }

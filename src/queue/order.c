@@ -37,13 +37,16 @@ bool order_is_standing(const struct queue_order *order)
     return may_stand && filters(order) == 1 && (order->brand_id || order->domain.len);
 }
 
-/* ── which deliveries an order speaks of: $1 .. $6 ── */
+/* ── which deliveries an order speaks of: of an order o, or of $1 .. $6 ── */
 
-#define FILTER                                                                                                         \
-    "d.accepted_ms <= $1 AND ($2 = 0 OR d.brand_id = $2) AND ($3 = 0 OR d.campaign_id = $3) AND ($4 = '' OR l.domain " \
-    "= $4) AND ($5 = '' OR EXISTS (SELECT 1 FROM event e WHERE e.bucket = d.bucket AND e.seq = d.last_seq AND e.site " \
-    "= $5)) AND ($6 = '' OR COALESCE(NULLIF(l.pool, ''), (SELECT NULLIF(b.pool, '') FROM brand b WHERE b.id = "        \
-    "d.brand_id), 'default') = $6)"
+#define OF(until, brand, campaign, domain_, site_, pool_)                                                              \
+    "d.accepted_ms <= " until " AND (" brand " = 0 OR d.brand_id = " brand ") AND (" campaign " = 0 OR d.campaign_id " \
+    "= " campaign ") AND (" domain_ " = '' OR l.domain = " domain_ ") AND (" site_ " = '' OR EXISTS (SELECT 1 FROM "   \
+    "event e WHERE e.bucket = d.bucket AND e.seq = d.last_seq AND e.site = " site_ ")) AND (" pool_ " = '' OR "        \
+    "COALESCE(NULLIF(l.pool, ''), (SELECT NULLIF(b.pool, '') FROM brand b WHERE b.id = d.brand_id), 'default') = "     \
+    "" pool_ ")"
+#define FILTER   OF("$1", "$2", "$3", "$4", "$5", "$6")
+#define OF_ORDER OF("o.accepted_until_ms", "o.brand_id", "o.campaign_id", "o.domain", "o.site", "o.pool")
 #define FILTER_VALUES(order)                                                                                           \
     V_INT((order)->accepted_until), V_INT((int64_t)(order)->brand_id), V_INT((int64_t)(order)->campaign_id),           \
         V_TEXT((order)->domain), V_TEXT((order)->site), V_TEXT((order)->pool)
@@ -426,12 +429,26 @@ static bool todo_read(struct db *db, struct fault *why, const struct queue_order
     return rows_end(&rows);
 }
 
+bool order_purge_again(struct db *db, struct fault *why, struct slice site)
+{
+    return db_do(db, why,
+                 "INSERT INTO queue_order_todo (bucket, order_id) SELECT DISTINCT d.bucket, o.id FROM held_verdict h "
+                 "JOIN delivery d ON d.bucket = h.bucket AND d.id = h.delivery_id JOIN lane l ON l.id = d.lane_id JOIN "
+                 "queue_order o ON " OF_ORDER " WHERE o.verb = 'purge' AND h.site = $1 AND h.is_owed = 1 AND d.state "
+                 "= 2 ORDER BY 1, 2 ON CONFLICT (bucket, order_id) DO UPDATE SET after_id = 0, is_done = 0",
+                 VALUES(V_TEXT(site)), NULL) &&
+           db_do(db, why,
+                 "UPDATE queue_order SET done_ms = 0 WHERE verb = 'purge' AND id IN (SELECT order_id FROM "
+                 "queue_order_todo)",
+                 NO_VALUES, NULL);
+}
+
 static bool order_end(struct db *db, struct fault *why, const struct queue_order *order, time_ms now)
 {
     const struct value id = V_INT((int64_t)order->id);
     return db_do(db, why,
-                 "UPDATE queue_order SET done_ms = $2, moved = (SELECT CAST(COALESCE(SUM(moved), 0) AS BIGINT) FROM "
-                 "queue_order_todo WHERE order_id = $1) WHERE id = $1 AND done_ms = 0",
+                 "UPDATE queue_order SET done_ms = $2, moved = moved + (SELECT CAST(COALESCE(SUM(t.moved), 0) AS "
+                 "BIGINT) FROM queue_order_todo t WHERE t.order_id = $1) WHERE id = $1 AND done_ms = 0",
                  VALUES(id, V_INT(now)), NULL) &&
            db_do(db, why, "DELETE FROM queue_order_todo WHERE order_id = $1", VALUES(id), NULL);
 }

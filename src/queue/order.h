@@ -9,7 +9,8 @@
  *              guard holds stays: `todoke guard retry` is for that
  *     retry    what is deferred is due now, instead of at its hour: their server is back. Its receiver's pace,
  *              suspension and breaker hold as before, and so does a hold
- *     purge    owed -> cancelled. What is on the wire ends as it ends; if it comes back deferred, it is cancelled then
+ *     purge    owed -> cancelled. What is on the wire ends as it ends; if it comes back deferred, it is cancelled then;
+ *              and if it ended, and the site's guard takes that end back, too (order_purge_again)
  *     move     lanes (mail of one brand or campaign to one domain) that owe anything of it leave by another pool of
  *              sources from now on, what comes to them later too; what is in memory or on the wire goes as it goes. A
  *              lane moves as a whole, so `moved` counts lanes
@@ -89,6 +90,10 @@ struct order_step {
 };
 NODISCARD bool order_step(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now, size_t most,
                           struct arena *arena, struct order_step *step);
+
+/* In a write job that has taken verdicts of this site back (suppress/guard.h): what is held now and was purged is still
+ * purged. The orders that mean it are under way again, in its buckets. */
+NODISCARD bool order_purge_again(struct db *db, struct fault *why, struct slice site);
 
 /* Orders of the pace that this node has to carry out, oldest first, at most `most`: id, verb, site, source_id, source
  * and until. */

@@ -16,7 +16,7 @@ struct fixture {
 
 struct call {
     struct fixture *fixture;
-    enum { ACQUIRE, GIVE, STEP, RECORD, HOLD_ELSEWHERE, NODES, DONE } what;
+    enum { ACQUIRE, GIVE, STEP, RECORD, HOLD_ELSEWHERE, NODES, DONE, AGAIN } what;
     struct queue_order order;
     struct order_step step;
     size_t most;
@@ -46,6 +46,7 @@ static bool call_run(struct db *db, struct fault *why, void *context)
             "SET until_ms = excluded.until_ms",
             VALUES(V_INT(NOW + 9000)), NULL);
     case DONE: return order_of_pace_done(db, why, NODE, call->delivery_id, 4, NOW + 5);
+    case AGAIN: return order_purge_again(db, why, SLICE("mx"));
     }
     return false;
 }
@@ -164,6 +165,38 @@ static void what_is_on_the_wire_is_purged_when_it_comes_back(void **state)
     test_do(&fixture.store, (char[]){"UPDATE delivery SET state = 1"});
     one = step(&fixture, 100);
     assert_int_equal(state_of(&fixture, ann), DELIVERY_CANCELLED);
+    assert_int_equal(the_order(&fixture, id).done, NOW);
+    END(fixture);
+}
+
+/* The guard takes its refusal back: held again, and purged all the same (R31, R36). */
+static void what_is_taken_back_is_still_purged(void **state)
+{
+    FIXTURE(fixture, state);
+    uint64_t ann = add(&fixture, "ann@example.jp", CAMPAIGN), bob = add(&fixture, "bob@example.jp", CAMPAIGN),
+             cat = add(&fixture, "cat@example.jp", OTHER), dan = add(&fixture, "dan@example.com", CAMPAIGN);
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET state = 6 WHERE address <> 'bob@example.jp'"});
+    uint64_t id = give(
+        &fixture, (struct queue_order){.verb = ORDER_PURGE, .campaign_id = CAMPAIGN, .domain = SLICE("example.jp")});
+    (void)step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, bob), DELIVERY_CANCELLED);
+    assert_int_equal(the_order(&fixture, id).moved, 1);
+    assert_int_equal(the_order(&fixture, id).done, NOW);
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET state = 2 WHERE state = 6"});
+    for (size_t i = 0; i < 3; i++)
+        test_write(
+            fixture.store.store, call_run,
+            &(struct call){.fixture = &fixture, .what = RECORD, .delivery_id = (const uint64_t[]){ann, cat, dan}[i]});
+    test_write(fixture.store.store, call_run, &(struct call){.fixture = &fixture, .what = AGAIN});
+    assert_int_equal(the_order(&fixture, id).done, 0);
+    (void)step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_CANCELLED);
+    assert_int_equal(state_of(&fixture, cat), DELIVERY_HELD);
+    assert_int_equal(state_of(&fixture, dan), DELIVERY_HELD);
+    assert_int_equal(the_order(&fixture, id).moved, 2);
+    assert_int_equal(the_order(&fixture, id).done, NOW);
+    /* nothing more to do: the record stays as it is */
+    test_write(fixture.store.store, call_run, &(struct call){.fixture = &fixture, .what = AGAIN});
     assert_int_equal(the_order(&fixture, id).done, NOW);
     END(fixture);
 }
@@ -343,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_purge_cancels_in_slices_and_is_recorded),
         ON_BOTH(what_is_on_the_wire_is_purged_when_it_comes_back),
+        ON_BOTH(what_is_taken_back_is_still_purged),
         ON_BOTH(what_came_after_the_order_is_not_its_business),
         ON_BOTH(held_and_released_again),
         ON_BOTH(what_is_deferred_is_tried_again_at_once),
