@@ -1,6 +1,7 @@
 """Issue 4.5, S76, U23: `todoke explain site` says what binds at a receiver now: the limit, its value, the rule's file and line, since when and by
 whose words; what is owed there, what waits for which reason, and when it will be done; from the running server, and from the store alone."""
 import re
+import sqlite3
 import threading
 import urllib.parse
 import urllib.request
@@ -190,6 +191,16 @@ def story(tap, words, store):
         said = site("d0.example")
         tap.ok(not said["is_live"] and not said["ways"] and said["owed"]["deferred"] + said["owed"]["waiting"] > 0, f"{words}: without a server, what the store knows", str(said))
         tap.ok("no server runs" in todoke.ok("explain", "site", "d0.example", "--lang", "en"), f"{words}: and it says so")
+        tap.ok("no server runs (todoke serve)" in said["waits_for"]["en"] and "サーバが動いていません" in said["waits_for"]["ja"] and not said["binds"], f"{words}: nor does anything bind", str(said["waits_for"]))
+        lanes = [lane for lane in todoke.json("explain", "queue", "--lang", "en")["lanes"] if lane["due"] and not lane["hold"]]
+        tap.ok(lanes and all("but no server runs (todoke serve)" in lane["waits_for"] for lane in lanes), f"{words}: explain queue says it as well", str(lanes))
+        due = int(todoke.rows("queue", "list", "--domain", "d0.example", "--state", "waiting")[0]["delivery"])
+        tap.ok("due now, but no server runs (todoke serve)" in todoke.ok("explain", "message", str(due), "--lang", "en"), f"{words}: and explain message")
+        if words == "SQLite":
+            with sqlite3.connect(todoke.store) as store_file:
+                store_file.execute("UPDATE delivery SET state = 3 WHERE id = ?", (due,))
+            store_file.close()
+            tap.ok("stopped in conversation with its receiver" in todoke.ok("explain", "message", str(due), "--lang", "en"), f"{words}: what is on the wire is in nobody's conversation")
         tap.equal(todoke.run("explain", "site", "x" * 300).returncode, 2, f"{words}: a name that is none")
 
 

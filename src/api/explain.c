@@ -98,7 +98,7 @@ static void mails_answer(struct api *api, struct http_request *request, const st
         }
         if (!found || !key_may_brand(&api_caller(request)->key.rights, story.brand_id))
             continue;
-        if (mail_story_is_due(&story)) {
+        if (mail_story_asks(&story)) {
             due = story.domain;
             if (board && !mail_story_at(api->db, &why, board, &request->arena, &story)) {
                 answer_fault(request, &why, 400);

@@ -66,7 +66,8 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
         if (!db_query(db, why, &rows,
                       "SELECT d.brand_id, d.campaign_id, d.written, l.domain, d.state, d.due_ms, d.accepted_ms, "
                       "d.expires_ms, d.changed_ms, d.attempts, (SELECT b.in_doubt FROM brand b WHERE b.id = "
-                      "d.brand_id), d.lane_id FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $1 AND "
+                      "d.brand_id), d.lane_id, d.node FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = "
+                      "$1 AND "
                       "d.id = $2",
                       VALUES(V_INT(id_bucket(id)), V_INT((int64_t)id))))
             return false;
@@ -84,6 +85,7 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
             story->attempts = rows_int(&rows, 9);
             story->holds_doubts = slice_equal(rows_text(&rows, 10), SLICE("hold"));
             story->lane_id = (uint64_t)rows_int(&rows, 11);
+            story->node = (unsigned)rows_int(&rows, 12);
         }
         if (!rows_end(&rows))
             return false;
@@ -102,8 +104,10 @@ bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now,
     return true;
 }
 
-bool mail_story_is_due(const struct mail_story *story)
+bool mail_story_asks(const struct mail_story *story)
 {
+    if (story->state == DELIVERY_ON_WIRE)
+        return true;
     return story->state <= DELIVERY_DEFERRED && story->due <= story->now && !story->hold.kind.len && !story->way.lack;
 }
 
@@ -112,8 +116,13 @@ bool mail_story_at(struct db *db, struct fault *why, const struct board *board, 
 {
     struct lane_wait lane = {
         .id = story->lane_id, .brand_id = story->brand_id, .campaign_id = story->campaign_id, .domain = story->domain};
+    if (story->state == DELIVERY_ON_WIRE) {
+        story->is_unserved = !board_node_is_live(board, story->node, story->now);
+        return true;
+    }
     if (!lane_wait_at(db, why, board, story->now, arena, &lane))
         return false;
+    story->is_unserved = lane.is_unserved;
     if (lane.way.pool.len)
         story->way = lane.way;
     story->pace = lane.pace;
@@ -151,6 +160,12 @@ struct slice mail_story_next(const struct mail_story *story, enum lang lang, str
             return arena_printf(
                 arena, SAY(lang, "いまは送れません: %.*s。期限 %.*s", "cannot leave now: %.*s; given up at %.*s"),
                 SLICE_ARG(way_story_text(&story->way, lang, arena)), SLICE_ARG(expires));
+        if (story->due <= now && story->is_unserved)
+            return arena_printf(arena,
+                                SAY(lang,
+                                    "送る時刻ですが、サーバが動いていません(todoke serve で始まります)。期限 %.*s",
+                                    "due now, but no server runs (todoke serve); given up at %.*s"),
+                                SLICE_ARG(expires));
         if (story->due <= now && story->pace)
             return arena_printf(arena,
                                 SAY(lang, "順番待ちです。受信先で効いている制限: %.*s。期限 %.*s",
@@ -179,6 +194,14 @@ struct slice mail_story_next(const struct mail_story *story, enum lang lang, str
                                  : slice_str(SAY(lang, "人が解除するまで止めています(todoke queue release)",
                                                  "held until a person releases it (todoke queue release)"));
     case DELIVERY_ON_WIRE:
+        if (story->is_unserved)
+            return arena_printf(arena,
+                                SAY(lang,
+                                    "ノード %u が受信先と通信している間に止まりました。届いたか不明になり、サーバが"
+                                    "動けば同じメールとして再送します",
+                                    "its node %u stopped in conversation with its receiver: in doubt, and tried again "
+                                    "as the same mail by the server that goes on"),
+                                story->node);
         return slice_str(SAY(lang, "いま受信先と通信中です", "in conversation with its receiver just now"));
     case DELIVERY_IN_DOUBT:
         if (story->holds_doubts)

@@ -26,6 +26,8 @@ struct mail_story {
     struct hold_story hold;
     struct way_story way;         /* can it leave at all? */
     const struct board_way *pace; /* at its receiver, by its pool; NULL: nobody asked, or nothing goes there */
+    unsigned node;                /* of what is on the wire: whose conversation it is */
+    bool is_unserved;             /* no server runs; of what is on the wire: its node does not */
     struct event_page page;
 };
 
@@ -34,10 +36,10 @@ NODISCARD bool mail_story_ids(struct db *db, struct fault *why, struct slice nam
                               size_t *count);
 NODISCARD bool mail_story_read(struct db *db, struct fault *why, uint64_t id, time_ms now, struct arena *arena,
                                struct mail_story *story, bool *found);
-/* Does it wait for its receiver's pace alone? Then who asks the board has mail_story_at fill `pace`. */
-bool mail_story_is_due(const struct mail_story *story);
-/* What binds at its receiver, by what the nodes have told of its domain: `pace`, and a way that its site's plans shut.
- */
+/* Does it wait for its receiver's pace alone, or is it on the wire? Then who asks the board has mail_story_at tell. */
+bool mail_story_asks(const struct mail_story *story);
+/* What binds at its receiver, by what the nodes have told of its domain: `pace`, and a way that its site's plans shut;
+ * and whether anybody goes on with it at all. */
 NODISCARD bool mail_story_at(struct db *db, struct fault *why, const struct board *board, struct arena *arena,
                              struct mail_story *story);
 /* What will happen next, and why then. */

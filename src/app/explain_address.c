@@ -42,7 +42,7 @@ static bool paces_read(struct desk *desk, struct person *person, struct fault *w
     bool is_asked = false;
     for (size_t i = 0; i < person->count; i++) {
         struct mail_story *story = &person->stories[i];
-        if (!mail_story_is_due(story))
+        if (!mail_story_asks(story))
             continue;
         if (!is_asked && !desk_board(desk, &story->domain, 1, &board, why))
             return false;

@@ -131,7 +131,7 @@ bool explain_message(struct desk *desk, const struct rules *rules, const char *n
             return false;
         if (!found)
             return fault_set(why, FAULT_INPUT, "there is no delivery %llu", (unsigned long long)ids[i]);
-        if (mail_story_is_due(&story) && !pace_read(desk, &story, why))
+        if (mail_story_asks(&story) && !pace_read(desk, &story, why))
             return false;
         if (is_json)
             print_json(desk, rules, &story, lang);

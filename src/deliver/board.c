@@ -167,9 +167,22 @@ static bool nodes_read(struct db *db, struct fault *why, struct arena *arena, st
 static struct board_node *node_of(const struct board *board, unsigned node, time_ms now)
 {
     for (size_t i = 0; i < board->node_count; i++)
-        if (board->nodes[i].node == node && board->nodes[i].at > now - 2 * BOARD_WISH_MS)
+        if (board->nodes[i].node == node && board->nodes[i].at > now - BOARD_WISH_MS)
             return &board->nodes[i];
     return NULL;
+}
+
+bool board_node_is_live(const struct board *board, unsigned node, time_ms now)
+{
+    return node_of(board, node, now) != NULL;
+}
+
+bool board_is_live(const struct board *board, time_ms now)
+{
+    for (size_t i = 0; i < board->node_count; i++)
+        if (board_node_is_live(board, board->nodes[i].node, now))
+            return true;
+    return false;
 }
 
 static void row_take(struct board *board, struct board_node *node, enum board_kind kind, const json_t *body,

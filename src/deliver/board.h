@@ -127,6 +127,9 @@ NODISCARD bool board_ask(struct db *db, struct fault *why, struct slice name, ti
 /* Everything there is. Nodes without live leases are not alive: their answers are of the past, and left out. Texts in
  * the arena. */
 NODISCARD bool board_read(struct db *db, struct fault *why, time_ms now, struct arena *arena, struct board *board);
+/* Does a server run? Some node (this one) owns buckets, and has told within BOARD_WISH_MS. Only where it was asked. */
+bool board_is_live(const struct board *board, time_ms now);
+bool board_node_is_live(const struct board *board, unsigned node, time_ms now);
 /* Have all living nodes answered this wish? False also when none lives. */
 bool board_is_answered(const struct board *board, int64_t wish);
 

@@ -215,6 +215,7 @@ bool lane_wait_at(struct db *db, struct fault *why, const struct board *board, t
     const struct board_route *route = NULL;
     const struct board_way **ways = ARENA_ARRAY(arena, const struct board_way *, board->way_count + 1);
     size_t count = 0;
+    lane->is_unserved = !board_is_live(board, now);
     for (size_t i = 0; i < board->route_count; i++) /* its brand's own route before everybody's */
         if (slice_equal(board->routes[i].domain, lane->domain) &&
             ((!route && !board->routes[i].brand_id) || (uint64_t)board->routes[i].brand_id == lane->brand_id))
@@ -253,6 +254,11 @@ static struct slice retry_text(const struct lane_wait *lane, enum lang lang, str
 
 static struct slice due_text(const struct lane_wait *lane, time_ms now, enum lang lang, struct arena *arena)
 {
+    if (lane->is_unserved)
+        return arena_printf(arena,
+                            SAY(lang, "%lld 通は送る時刻ですが、サーバが動いていません(todoke serve で始まります)",
+                                "%lld are due, but no server runs (todoke serve)"),
+                            (long long)lane->due_now);
     if (lane->pace)
         return arena_printf(arena, SAY(lang, "%lld 通が順番待ち。%.*s", "%lld are due: %.*s"), (long long)lane->due_now,
                             SLICE_ARG(way_binding_text(lane->pace, now, lang, arena)));

@@ -33,6 +33,7 @@ struct lane_wait {
     struct hold_story hold;
     struct way_story way;
     const struct board_way *pace; /* of its receiver, by its pool; NULL: not asked, or nothing goes there */
+    bool is_unserved;             /* no server runs: whatever is due, nothing goes */
 };
 
 /* All lanes that owe anything to this domain, or ("") the `most` that owe most; those with most first, `list` has room
@@ -47,7 +48,7 @@ NODISCARD bool lane_wait_fill(struct db *db, struct fault *why, struct slice sit
                               struct lane_wait *lane);
 /* The way of the board that decides about it: its pool's, the most open one. */
 void lane_wait_pace(struct lane_wait *lane, const struct board_way *const *ways, size_t count);
-/* Both by what the nodes have told of its domain: filled again for its site, and its pace. */
+/* Both by what the nodes have told of its domain: filled again for its site, and its pace; and whether any runs. */
 NODISCARD bool lane_wait_at(struct db *db, struct fault *why, const struct board *board, time_ms now,
                             struct arena *arena, struct lane_wait *lane);
 /* "campaign autumn (Shop)", "mail of Shop" */

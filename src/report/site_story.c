@@ -360,6 +360,7 @@ static bool lanes_read(struct db *db, struct fault *why, struct arena *arena, st
         if (!lane_wait_times(db, why, story->now, &lanes[i]) ||
             !lane_wait_fill(db, why, story->site, story->now, arena, &lanes[i]))
             return false;
+        lanes[i].is_unserved = !story->is_live;
         lane_wait_pace(&lanes[i], story->ways, story->way_count);
     }
     lanes_sum(story);
@@ -486,8 +487,7 @@ bool site_story_read(struct db *db, struct fault *why, struct slice name, const 
 {
     int64_t reasons[REASON_COUNT] = {0};
     *story = (struct site_story){.name = arena_copy(arena, name), .now = now, .has_server = board->node_count > 0};
-    for (size_t i = 0; i < board->node_count; i++)
-        story->is_live |= board->nodes[i].at > now - 2 * BOARD_WISH_MS;
+    story->is_live = board_is_live(board, now);
     board_take(story, board, arena);
     story->holds = ARENA_ARRAY(arena, struct story_hold, HOLDS_MOST);
     if (!domains_read(db, why, arena, story, reasons))

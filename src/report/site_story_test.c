@@ -85,6 +85,42 @@ static void which_pool_stands_in(void **state)
         .binding = SLICE_INIT("nothing"), .rate_allowed = 2, .rate_rule = 2, .is_usable = 1                            \
     }
 
+/* What a server told before it was killed is no longer so: its lease may go on for half a minute. */
+static void what_was_told_long_ago_binds_nothing(void **state)
+{
+    TEST_STORE(test, state);
+    SCOPED(arena) arena = {0};
+    struct fault why = {0};
+    for (int i = 0; i < 3; i++) {
+        const char *const addresses[] = {"ann@d.example", "bob@d.example", "eve@d.example"};
+        struct test_delivery one = {.address = addresses[i], .priority = 0, .due = NOW};
+        test_delivery_add(&test, &one);
+    }
+    put(&test, "INSERT INTO lease (bucket, node, epoch, until_ms) SELECT DISTINCT bucket, 1, 1, 1 FROM delivery");
+    for (int is_dead = 0; is_dead < 2; is_dead++) {
+        struct board_way way = {.site = SLICE("mx.d.example"), .binding = SLICE("rule_rate"), .is_usable = 1};
+        struct board_route route = {
+            .domain = SLICE("d.example"), .site = SLICE("mx.d.example"), .status = SLICE("found")};
+        struct board_node node = {.node = 1, .at = NOW - is_dead * (BOARD_WISH_MS + 1000)};
+        const struct board board = {&node, 1, .ways = &way, .way_count = 1, .routes = &route, .route_count = 1};
+        struct site_story story;
+        if (!site_story_read(test.reader, &why, SLICE("d.example"), &board, NOW, &arena, &story))
+            fail_msg("%s", why.text);
+        struct lane_wait lane = story.lanes[0];
+        if (!lane_wait_at(test.reader, &why, &board, NOW, &arena, &lane))
+            fail_msg("%s", why.text);
+        assert_int_equal(story.is_live, !is_dead);
+        const struct slice said[] = {site_story_waits_text(&story, LANG_EN, &arena),
+                                     lane_wait_text(&lane, NOW, LANG_EN, &arena),
+                                     lane_wait_text(&lane, NOW, LANG_JA, &arena)};
+        for (size_t i = 0; i < COUNT_OF(said); i++)
+            assert_int_equal(slice_find(said[i], SLICE("todoke serve")) != SLICE_NPOS, is_dead);
+        assert_int_equal(board_node_is_live(&board, 1, NOW), !is_dead);
+        assert_false(board_node_is_live(&board, 2, NOW));
+    }
+    test_store_end(&test);
+}
+
 static void what_it_waits_for(void **state)
 {
     static const struct {
@@ -258,6 +294,7 @@ static void what_is_owed_is_added_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {ON_BOTH(which_pool_stands_in), ON_BOTH(what_it_waits_for),
+                                       ON_BOTH(what_was_told_long_ago_binds_nothing),
                                        ON_BOTH(what_is_owed_is_added_up)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

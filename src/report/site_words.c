@@ -228,7 +228,8 @@ struct slice site_story_waits_text(const struct site_story *story, enum lang lan
     for (size_t i = 0; i < story->lane_count; i++) /* what could go, before what is held */
         if (!most || story->lanes[i].due_now * !story->lanes[i].hold.kind.len > most->due_now * !most->hold.kind.len)
             most = &story->lanes[i];
-    if (most && (most->hold.kind.len || most->way.lack || !best || limit_of(best->binding) == PACE_NOTHING))
+    if (most && (most->hold.kind.len || most->way.lack || most->is_unserved || !best ||
+                 limit_of(best->binding) == PACE_NOTHING))
         return lane_wait_text(most, story->now, lang, arena);
     return best ? way_binding_text(best, story->now, lang, arena) : SLICE("");
 }
