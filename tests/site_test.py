@@ -13,6 +13,7 @@ from todoke import NET, PORT, Late, Place, stores, until
 
 MX = f"{NET}.80"
 ANGRY = f"{NET}.81"
+BUSY = f"{NET}.82"
 RULE = """name: slowco
 label: Slow Company
 hosts: [slowco.example]
@@ -128,10 +129,10 @@ def by_hand(tap, words, todoke, mood, site, wait_for):
 def story(tap, words, store):
     mood = Mood()
     with Place("site") as place:
-        receivers = [Receiver(MX, PORT, mood.slow), Receiver(ANGRY, PORT, mood.limited)]
+        receivers = [Receiver(MX, PORT, mood.slow), Receiver(ANGRY, PORT, mood.limited), Receiver(BUSY, PORT, greeting="421 4.3.2 server too busy")]
         place.cleanups += [receiver.end for receiver in receivers]
         place.write("sites/slowco.yaml", RULE)
-        zone = {"mx.slowco.example": {"A": [MX]}, "mx.angry.example": {"A": [ANGRY]},
+        zone = {"mx.slowco.example": {"A": [MX]}, "mx.angry.example": {"A": [ANGRY]}, "mx.busy.example": {"A": [BUSY]}, "busy.example": {"MX": [[10, "mx.busy.example"]]},
                 "angry.example": {"MX": [[10, "mx.angry.example"]]}, "never.example": {"MX": [[10, "mx.slowco.example"]]},
                 **{f"d{n}.example": {"MX": [[10, "mx.slowco.example"]]} for n in range(3)}}
         todoke = place.installation(zone=zone, store=store, test__time_percent="100", sites__folder=place.path("sites"))
@@ -140,7 +141,7 @@ def story(tap, words, store):
         settings = place.write("todoke.yaml", f"sites:\n  folder: {place.path('sites')}\n")
         unknown, known = todoke.run(*rule), todoke.run(*rule, "--config", settings)
         tap.ok(unknown.returncode == 2 and known.returncode == 0, f"{words}: a TLS rule for a site of our own, found by the server's settings", unknown.stderr + known.stderr)
-        todoke.people([f"a{n}@d{n % 3}.example" for n in range(300)] + [f"b{n}@angry.example" for n in range(20)])
+        todoke.people([f"a{n}@d{n % 3}.example" for n in range(300)] + [f"b{n}@angry.example" for n in range(20)] + ["c@busy.example"])
         todoke.campaign("autumn")
         todoke.brand("Other", "other <news@other.example>", "bounce.other.example")
         todoke.serve()
@@ -173,6 +174,12 @@ def story(tap, words, store):
         tap.ok("421 4.7.0 Too many messages" in lowered["words"] and lowered["words"].startswith("rcpt:") and lowered["at"], f"{words}: why the pace was lowered, by whose words, when", str(lowered))
         tap.ok(said["retries"][0]["reason"] == "rate_limited" and said["retries"][0]["n"] > 0, f"{words}: what waits for which reason", str(said["retries"]))
         tap.ok("Too many messages" in said["replies"][0]["words"] and "mx.angry.example" in said["replies"][0]["remote"], f"{words}: the last replies", str(said["replies"]))
+
+        said = wait_for("busy.example", lambda said: said["retries"], "a receiver that closes at once")
+        tap.equal((said["retries"][0]["reason"], said["retries"][0]["rule"]), ("blocked", "general.closing-at-connect"), f"{words}: the rule that read its newest reply")
+        site_says, lane_says = todoke.ok("explain", "site", "busy.example", "--lang", "en"), todoke.ok("explain", "queue", "--lang", "en")
+        tap.ok("Refused on connecting (blocked)" in site_says and "removal" not in site_says, f"{words}: in that rule's words, as explain message has them", site_says)
+        tap.ok("mostly for blocked by the rule general.closing-at-connect" in lane_says, f"{words}: and the queue names it", lane_says)
 
         mood.is_angry.set()
         said = wait_for("slowco", lambda said: said["binds"] and said["binds"]["limit"] == "reaction_suspend", "the reaction suspends the site")

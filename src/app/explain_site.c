@@ -132,7 +132,8 @@ static void print_way(struct desk *desk, const struct board_way *way, time_ms no
 static void print_retries(struct desk *desk, const struct site_story *story, const struct rules *rules, enum lang lang)
 {
     for (size_t i = 0; i < story->retry_count; i++) {
-        struct verdict verdict = verdict_of_reason(rules, story->retries[i].reason);
+        struct verdict verdict =
+            story->retries[i].said_at ? story->retries[i].said : verdict_of_reason(rules, story->retries[i].reason);
         struct explanation said = words_standing(rules, &verdict, STANDING_RETRYING, lang);
         struct slice advice = said.operator.len ? said.operator: said.remedy;
         printf("%s: %lld  %.*s (%.*s)\n", SAY(lang, "再送待ちの理由", "tried again because"),

@@ -2,6 +2,8 @@
 
 #include "report/site_story.h"
 
+enum { LOOKED_AT = 200 /* of a lane's that wait, for their last words */ };
+
 #define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))
 
 struct slice state_label(enum delivery_state state, enum lang lang)
@@ -160,8 +162,22 @@ bool lane_wait_times(struct db *db, struct fault *why, time_ms now, struct lane_
     return true;
 }
 
+/* Which rule read it so: a reason alone says less than the reply did. Looks at some of those that wait. */
+static bool rule_read(struct db *db, struct fault *why, struct arena *arena, struct lane_wait *lane)
+{
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows,
+                  "SELECT e.rule FROM (SELECT d.bucket, d.last_seq FROM lease b CROSS JOIN delivery d WHERE d.bucket = "
+                  "b.bucket AND d.lane_id = $1 AND d.state <= 1 AND d.state = 1 LIMIT $3) w JOIN event e ON e.bucket = "
+                  "w.bucket AND e.seq = w.last_seq WHERE e.reason = $2 ORDER BY e.at_ms DESC LIMIT 1",
+                  VALUES(V_INT((int64_t)lane->id), V_INT(lane->reason), V_INT(LOOKED_AT))))
+        return false;
+    lane->rule = rows_next(&rows) ? arena_copy(arena, rows_text(&rows, 0)) : SLICE("");
+    return rows_end(&rows);
+}
+
 /* Why most of those that are tried again are. */
-static bool reason_read(struct db *db, struct fault *why, struct lane_wait *lane)
+static bool reason_read(struct db *db, struct fault *why, struct arena *arena, struct lane_wait *lane)
 {
     int64_t found[2] = {0};
     bool any = false;
@@ -175,7 +191,7 @@ static bool reason_read(struct db *db, struct fault *why, struct lane_wait *lane
         return false;
     if (any && found[0] >= 0 && found[0] < REASON_COUNT)
         lane->reason = (enum reason)found[0];
-    return true;
+    return lane->reason == REASON_UNDEFINED || rule_read(db, why, arena, lane);
 }
 
 bool lane_wait_fill(struct db *db, struct fault *why, struct slice site, time_ms now, struct arena *arena,
@@ -190,7 +206,7 @@ bool lane_wait_fill(struct db *db, struct fault *why, struct slice site, time_ms
         lane->brand = arena_copy(arena, rows_text(&rows, 0));
         lane->campaign = arena_copy(arena, rows_text(&rows, 1));
     }
-    return rows_end(&rows) && reason_read(db, why, lane) &&
+    return rows_end(&rows) && reason_read(db, why, arena, lane) &&
            hold_story_read(db, why, lane->brand_id, lane->campaign_id, lane->domain, arena, &lane->hold) &&
            way_story_read(db, why, lane->id, site, now, arena, &lane->way);
 }
@@ -243,8 +259,10 @@ static struct slice retry_text(const struct lane_wait *lane, enum lang lang, str
 {
     struct slice next = minute_text(arena, lane->next), last = minute_text(arena, lane->last);
     struct slice reason = lane->reason != REASON_UNDEFINED
-                              ? arena_printf(arena, SAY(lang, "、理由は主に %.*s", ", mostly for %.*s"),
-                                             SLICE_ARG(reason_word(lane->reason)))
+                              ? arena_printf(arena, SAY(lang, "、理由は主に %.*s%s%.*s%s", ", mostly for %.*s%s%.*s%s"),
+                                             SLICE_ARG(reason_word(lane->reason)),
+                                             lane->rule.len ? SAY(lang, "(規則 ", " by the rule ") : "",
+                                             SLICE_ARG(lane->rule), lane->rule.len ? SAY(lang, ")", "") : "")
                               : SLICE("");
     return arena_printf(arena,
                         SAY(lang, "%lld 通は送る時刻を待っています(次は %.*s、最後は %.*s%.*s)",

@@ -29,6 +29,7 @@ struct lane_wait {
     struct slice domain, brand, campaign; /* names */
     int64_t owed, due_now;                /* waiting or deferred; of them, those whose time has come */
     time_ms next, last;                   /* when the next of the others is due, and the last; 0: there are none */
+    struct slice rule;                    /* that read the newest reply with that reason; "": none did */
     enum reason reason; /* of those that are tried again most were put off for it; REASON_UNDEFINED: not known */
     struct hold_story hold;
     struct way_story way;

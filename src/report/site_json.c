@@ -120,6 +120,7 @@ static void waiting_json(struct json *json, const struct site_story *story)
         json_object_begin(json);
         json_put_string(json, "reason", reason_word(story->retries[i].reason));
         json_put_int(json, "n", story->retries[i].n);
+        json_put_string(json, "rule", story->retries[i].said.rule);
         json_end(json);
     }
     json_end(json);

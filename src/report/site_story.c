@@ -165,21 +165,41 @@ static void reply_take(struct site_story *story, const struct rows *row, struct 
             .words = arena_copy(arena, words), .remote = arena_copy(arena, rows_text(row, 1)), .at = at, .n = 1};
 }
 
+static void said_take(struct story_retry said[REASON_COUNT], const struct rows *row, struct arena *arena)
+{
+    int64_t reason = rows_int(row, 5), action = rows_int(row, 6), whose = rows_int(row, 7);
+    time_ms at = rows_int(row, 2);
+    if (reason < 0 || reason >= REASON_COUNT || at <= said[reason].said_at)
+        return;
+    said[reason].said_at = at;
+    said[reason].said = (struct verdict){
+        .reason = (enum reason)reason,
+        .action = action > 0 && action < ACTION_COUNT ? (enum action)action : ACTION_NONE,
+        .whose = whose > 0 && whose < WHOSE_COUNT ? (enum whose_fault)whose : WHOSE_NONE,
+        .rule = arena_copy(arena, rows_text(row, 8)),
+        .words = arena_copy(arena, rows_text(row, 9)),
+    };
+}
+
 /* What some of those that wait heard last. */
 static bool replies_read(struct db *db, struct fault *why, struct slice domain, struct arena *arena,
-                         struct site_story *story)
+                         struct story_retry said[REASON_COUNT], struct site_story *story)
 {
     SCOPED(rows) rows = {0};
     if (!db_query(db, why, &rows,
-                  "SELECT e.diagnostic, e.remote_mta, e.at_ms, e.site, e.address FROM (SELECT d.bucket, d.last_seq "
+                  "SELECT e.diagnostic, e.remote_mta, e.at_ms, e.site, e.address, e.reason, e.action, e.whose, e.rule, "
+                  "e.words FROM (SELECT d.bucket, d.last_seq "
                   "FROM lane l "
                   "CROSS JOIN lease b JOIN delivery d ON d.bucket = b.bucket AND d.lane_id = l.id WHERE l.domain = $1 "
                   "AND d.state <= 1 AND d.state = 1 LIMIT $2) "
-                  "w JOIN event e ON e.bucket = w.bucket AND e.seq = w.last_seq WHERE e.diagnostic <> '' ORDER BY "
+                  "w JOIN event e ON e.bucket = w.bucket AND e.seq = w.last_seq ORDER BY "
                   "e.at_ms DESC",
                   VALUES(V_TEXT(domain), V_INT(LOOKED_AT))))
         return false;
     while (rows_next(&rows)) {
+        said_take(said, &rows, arena);
+        if (!rows_text(&rows, 0).len)
+            continue;
         reply_take(story, &rows, arena);
         if (!story->site.len) /* no server tells: the last reply does */
             story->site = arena_copy(arena, rows_text(&rows, 3));
@@ -466,7 +486,7 @@ static bool reckon(struct db *db, struct fault *why, struct arena *arena, struct
 }
 
 static bool domains_read(struct db *db, struct fault *why, struct arena *arena, struct site_story *story,
-                         int64_t reasons[REASON_COUNT])
+                         int64_t reasons[REASON_COUNT], struct story_retry said[REASON_COUNT])
 {
     struct map domains = {0};
     for (size_t i = 0; i < story->domain_count; i++)
@@ -478,7 +498,7 @@ static bool domains_read(struct db *db, struct fault *why, struct arena *arena, 
         ok = owed_of_domain(db, why, story->domains[i], story, reasons);
     for (size_t i = 0; ok && i < story->domain_count && i < STORY_DOMAINS_ASKED; i++)
         ok = hold_read(db, why, story->domains[i], arena, story) &&
-             replies_read(db, why, story->domains[i], arena, story);
+             replies_read(db, why, story->domains[i], arena, said, story);
     return ok;
 }
 
@@ -486,15 +506,19 @@ bool site_story_read(struct db *db, struct fault *why, struct slice name, const 
                      struct arena *arena, struct site_story *story)
 {
     int64_t reasons[REASON_COUNT] = {0};
+    struct story_retry said[REASON_COUNT] = {0};
     *story = (struct site_story){.name = arena_copy(arena, name), .now = now, .has_server = board->node_count > 0};
     story->is_live = board_is_live(board, now);
     board_take(story, board, arena);
     story->holds = ARENA_ARRAY(arena, struct story_hold, HOLDS_MOST);
-    if (!domains_read(db, why, arena, story, reasons))
+    if (!domains_read(db, why, arena, story, reasons, said))
         return false;
     for (int reason = 0; reason < REASON_COUNT; reason++)
-        if (reasons[reason] > 0)
-            story->retries[story->retry_count++] = (struct story_retry){(enum reason)reason, reasons[reason]};
+        if (reasons[reason] > 0) {
+            said[reason].reason = (enum reason)reason;
+            said[reason].n = reasons[reason];
+            story->retries[story->retry_count++] = said[reason];
+        }
     qsort(story->retries, story->retry_count, sizeof(story->retries[0]), most_first);
     return plans_read(db, why, arena, story) && stand_ins_read(db, why, arena, story) && guarded_read(db, why, story) &&
            ordered_read(db, why, arena, story) && lanes_read(db, why, arena, story) && reckon(db, why, arena, story);

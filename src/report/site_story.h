@@ -33,6 +33,8 @@ struct site_story {
     struct story_retry {
         enum reason reason;
         int64_t n;
+        struct verdict said; /* of the newest reply with this reason, whose rule knows it better than the reason */
+        time_ms said_at;     /* 0: none was found */
     } retries[REASON_COUNT]; /* deferred, most first */
     size_t retry_count;
     struct story_reply {
