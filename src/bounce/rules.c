@@ -385,21 +385,31 @@ void rules_verdict_of_reason(const struct rules *rules, enum reason reason, bool
                                 .words = SLICE("")};
 }
 
+static bool fallback_meets(const struct blob_fallback *row, const struct refusal *refusal)
+{
+    return (!row->stages || row->stages & 1u << refusal->stage) &&
+           !(is_before_rcpt(refusal->stage) && blames_recipient(row->reason));
+}
+
+/* A status that decides nothing gives way to a 5xx: nobody tries that mail again, so nothing will be decided later. */
 static enum reason fallback_reason(const struct blob *blob, const struct refusal *refusal, struct slice *rule)
 {
-    bool is_before = is_before_rcpt(refusal->stage);
     const struct blob_fallback *row = BLOB_AT(blob, struct blob_fallback, blob->fallback_statuses);
-    *rule = SLICE("fallback.status");
-    for (uint32_t i = 0; i < blob->fallback_statuses.count; i++)
-        if (status_meets(&row[i].status, refusal->status) && (!row[i].stages || row[i].stages & 1u << refusal->stage) &&
-            !(is_before && blames_recipient(row[i].reason)))
-            return (enum reason)row[i].reason;
+    enum reason reason = REASON_UNDEFINED;
+    *rule = SLICE("");
+    for (uint32_t i = 0; i < blob->fallback_statuses.count && reason == REASON_UNDEFINED; i++)
+        if (status_meets(&row[i].status, refusal->status) && fallback_meets(&row[i], refusal)) {
+            reason = (enum reason)row[i].reason;
+            *rule = SLICE("fallback.status");
+        }
+    if (reason != REASON_UNDEFINED && (reason != REASON_ON_HOLD || refusal->code < 500))
+        return reason;
     row = BLOB_AT(blob, struct blob_fallback, blob->fallback_codes);
-    *rule = SLICE("fallback.code");
     for (uint32_t i = 0; i < blob->fallback_codes.count; i++)
-        if (row[i].code == refusal->code && (!row[i].stages || row[i].stages & 1u << refusal->stage) &&
-            !(is_before && blames_recipient(row[i].reason)))
+        if (row[i].code == refusal->code && fallback_meets(&row[i], refusal)) {
+            *rule = SLICE("fallback.code");
             return (enum reason)row[i].reason;
+        }
     *rule = SLICE("");
     return REASON_UNDEFINED;
 }

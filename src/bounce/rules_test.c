@@ -135,6 +135,45 @@ static void nobody_is_blamed_before_rcpt(void **state)
     (void)state;
 }
 
+/* A host's bad day is not a domain without mail, and what is over is not still being decided (S6, R36). */
+static void code_and_status_where_no_words_are_known(void **state)
+{
+    static const struct {
+        const char *said;
+        enum stage stage;
+        enum reason reason;
+    } rows[] = {
+        {"554 5.3.2 STOREDRV.Deliver; Missing or bad mailbox Database properties", STAGE_DOT, REASON_SYSTEM_ERROR},
+        {"521 5.3.2 blocked", STAGE_CONNECT, REASON_SYSTEM_ERROR},
+        {"451 4.3.2 not now", STAGE_RCPT, REASON_SYSTEM_ERROR},
+        {"521 5.3.2 <a@example.jp>: Recipient address rejected: System not accepting network messages.", STAGE_RCPT,
+         REASON_NOT_ACCEPT},
+        {"521 host says no", STAGE_RCPT, REASON_NOT_ACCEPT},
+        {"556 host says no", STAGE_RCPT, REASON_NOT_ACCEPT},
+        {"550 5.1.10 host says no", STAGE_RCPT, REASON_NOT_ACCEPT},
+        {"550 4.2.1 it contradicts itself", STAGE_RCPT, REASON_FILTERED},
+        {"550 4.2.1 it contradicts itself", STAGE_DOT, REASON_POLICY_VIOLATION},
+        {"550 4.1.1 it contradicts itself", STAGE_RCPT, REASON_FILTERED},
+        {"599 4.2.1 it contradicts itself", STAGE_RCPT, REASON_UNDEFINED},
+        {"450 4.2.1 it says so", STAGE_RCPT, REASON_ON_HOLD},
+    };
+    struct rules *rules = rules_of_binary();
+    struct rules_scratch *scratch = rules_scratch_new(rules);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        SCOPED(arena) arena = {0};
+        struct said said;
+        struct verdict verdict;
+        said_parse(slice_str(rows[i].said), &arena, &said);
+        struct refusal refusal = {.code = said.code, .text = said.text, .stage = rows[i].stage};
+        memcpy(refusal.status, said.status, sizeof(refusal.status));
+        rules_judge(rules, scratch, &refusal, &verdict);
+        assert_slice(rows[i].said, reason_word(verdict.reason), reason_word(rows[i].reason));
+    }
+    rules_scratch_free(scratch);
+    rules_free(rules);
+    (void)state;
+}
+
 /* A mail that came back is tried again by nobody, and a notice of delay asks for nothing: what we say must not promise
  * the one, nor have the mail sent twice for the other (S6, S91; tools/check-words finds promises without a row). */
 static void a_remedy_fits_what_is_still_to_come(void **state)
@@ -269,6 +308,7 @@ int main(void)
                                        cmocka_unit_test(quoted_texts_mean),
                                        cmocka_unit_test(marks_point_at_the_words),
                                        cmocka_unit_test(nobody_is_blamed_before_rcpt),
+                                       cmocka_unit_test(code_and_status_where_no_words_are_known),
                                        cmocka_unit_test(a_remedy_fits_what_is_still_to_come),
                                        cmocka_unit_test(own_rules),
                                        cmocka_unit_test(long_texts_are_bounded)};
