@@ -129,7 +129,7 @@ def by_hand(tap, words, todoke, mood, site, wait_for):
 def story(tap, words, store):
     mood = Mood()
     with Place("site") as place:
-        receivers = [Receiver(MX, PORT, mood.slow), Receiver(ANGRY, PORT, mood.limited), Receiver(BUSY, PORT, greeting="421 4.3.2 server too busy")]
+        receivers = [Receiver(MX, PORT, mood.slow), Receiver(ANGRY, PORT, mood.limited), Receiver(BUSY, PORT, greeting="421 4.3.2 server too busy \u009b31m\u202e")]
         place.cleanups += [receiver.end for receiver in receivers]
         place.write("sites/slowco.yaml", RULE)
         zone = {"mx.slowco.example": {"A": [MX]}, "mx.angry.example": {"A": [ANGRY]}, "mx.busy.example": {"A": [BUSY]}, "busy.example": {"MX": [[10, "mx.busy.example"]]},
@@ -179,6 +179,8 @@ def story(tap, words, store):
         tap.equal((said["retries"][0]["reason"], said["retries"][0]["rule"]), ("blocked", "general.closing-at-connect"), f"{words}: the rule that read its newest reply")
         site_says, lane_says = todoke.ok("explain", "site", "busy.example", "--lang", "en"), todoke.ok("explain", "queue", "--lang", "en")
         tap.ok("Refused on connecting (blocked)" in site_says and "removal" not in site_says, f"{words}: in that rule's words, as explain message has them", site_says)
+        tap.ok("server too busy \\u009b31m\\u202e" in site_says and not set("\u009b\u202e") & set(site_says + lane_says), f"{words}: what steers a terminal is written out", site_says)
+        tap.ok("server too busy \u009b31m\u202e" in said["replies"][0]["words"], f"{words}: and JSON has it as it was", str(said["replies"]))
         tap.ok("mostly for blocked by the rule general.closing-at-connect" in lane_says, f"{words}: and the queue names it", lane_says)
 
         mood.is_angry.set()

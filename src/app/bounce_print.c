@@ -142,18 +142,6 @@ void bounce_print_json(struct bounce_printer *printer, struct buf *out, const st
 
 /* ---- for people ---- */
 
-/* Strangers' text on a terminal: no control bytes. */
-static void print_inert(struct buf *out, struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c >= 0x20 && c != 0x7f)
-            buf_byte(out, (char)c);
-        else
-            buf_byte(out, ' ');
-    }
-}
-
 struct wording {
     const char *to, *kind[KIND_COUNT], *what, *why, *cure, *operator, * said, *by, *evidence, *facts, *action, *nobody,
         *forged, *genuine, *backscatter;
@@ -223,7 +211,7 @@ static void line_put(struct buf *out, const char *title, struct slice text)
     if (!text.len)
         return;
     buf_printf(out, "  %s  ", title);
-    print_inert(out, text);
+    utf8_append_inert(out, text);
     buf_byte(out, '\n');
 }
 
@@ -247,14 +235,14 @@ void bounce_print_text(const struct rules *rules, struct buf *out, const struct 
     const struct wording *w = &wordings[lang];
     const char *strong = has_colour ? "\033[1m" : "", *plain = has_colour ? "\033[0m" : "";
     if (!row) {
-        print_inert(out, place->file);
+        utf8_append_inert(out, place->file);
         buf_printf(out, ": %s\n\n", w->kind[KIND_NONE]);
         return;
     }
     enum standing standing = standing_of(place, row);
     struct explanation words = words_standing(rules, &row->verdict, standing, lang);
     buf_printf(out, "%s", strong);
-    print_inert(out, row->recipient.len ? row->recipient : slice_str(w->nobody));
+    utf8_append_inert(out, row->recipient.len ? row->recipient : slice_str(w->nobody));
     buf_printf(out, "%s\n", plain);
     bool is_final = row->kind == KIND_BOUNCE || row->kind == KIND_DELAY;
     bool is_for_now = place->is_reply && row->kind == KIND_BOUNCE && row->code / 100 == 4;
@@ -276,21 +264,21 @@ void bounce_print_text(const struct rules *rules, struct buf *out, const struct 
     line_put(out, w->said, head_line(row->diagnostic));
     if (row->remote_mta.len || row->stage) {
         buf_printf(out, "  %s  ", w->by);
-        print_inert(out, row->remote_mta);
+        utf8_append_inert(out, row->remote_mta);
         if (row->stage)
             buf_printf(out, " (%.*s)", SLICE_ARG(stage_command(row->stage)));
         buf_byte(out, '\n');
     }
     for (unsigned i = 0; i < row->facts.count; i++) {
         buf_printf(out, "  %s  %.*s = ", i ? "          " : w->facts, SLICE_ARG(row->facts.list[i].name));
-        print_inert(out, row->facts.list[i].value);
+        utf8_append_inert(out, row->facts.list[i].value);
         buf_byte(out, '\n');
     }
     if (row->verdict.rule.len) {
         buf_printf(out, "  %s  %.*s", w->evidence, SLICE_ARG(row->verdict.rule));
         if (row->mark.len) {
             buf_text(out, " \"");
-            print_inert(out, row->mark);
+            utf8_append_inert(out, row->mark);
             buf_byte(out, '"');
         }
         buf_byte(out, '\n');

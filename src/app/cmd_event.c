@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "campaign/campaign.h"
 #include "event/place.h"
 #include <fcntl.h>
@@ -39,25 +40,13 @@ struct given {
 
 /* ── one event, as a line ── */
 
-/* Strangers' bytes on somebody's terminal: no control octets. */
-static void quiet(struct buf *line, struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        unsigned char next = i + 1 < text.len ? (unsigned char)text.ptr[i + 1] : 0;
-        bool is_c1 = c == 0xc2 && next >= 0x80 && next < 0xa0; /* two octets of UTF-8 */
-        buf_byte(line, is_c1 || c < 0x20 || c == 0x7f ? ' ' : text.ptr[i]);
-        i += is_c1;
-    }
-}
-
 static void line_table(struct buf *line, const struct event *event)
 {
     SCOPED(buf) address = BUF(1024);
     SCOPED(buf) at = BUF(64);
     struct slice word = event_word(event->kind);
     time_rfc3339(&at, event->at);
-    quiet(&address, event->address.len ? event->address : event->domain);
+    utf8_append_inert(&address, event->address.len ? event->address : event->domain);
     buf_printf(line, "%.*sZ  %-13.*s %-40.*s", (int)(at.len < 19 ? at.len : 19), at.ptr, SLICE_ARG(word),
                SLICE_ARG(buf_slice(&address)));
     if (event->kind == EVENT_ACCEPTED && event->n > 1)
@@ -71,7 +60,7 @@ static void line_table(struct buf *line, const struct event *event)
     if (event->status[0] && !is_said)
         buf_printf(line, " %u.%u.%u", event->status[0], event->status[1], event->status[2]);
     buf_byte(line, ' ');
-    quiet(line, event->diagnostic.len ? event->diagnostic : event->note);
+    utf8_append_inert(line, event->diagnostic.len ? event->diagnostic : event->note);
     while (line->len && line->ptr[line->len - 1] == ' ')
         line->len--;
 }

@@ -98,8 +98,7 @@ static void print_inert(struct buf *out, struct slice text, const char *indent)
     struct slice line;
     while (slice_line(&text, &line)) {
         buf_str(out, indent);
-        for (size_t i = 0; i < line.len; i++)
-            buf_byte(out, (unsigned char)line.ptr[i] < 0x20 || line.ptr[i] == 0x7f ? ' ' : line.ptr[i]);
+        utf8_append_inert(out, line);
         buf_byte(out, '\n');
     }
 }

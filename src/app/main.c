@@ -1,6 +1,7 @@
 /* main.c - find the command and run it */
 #include "app/arguments.h"
 #include "app/command.h"
+#include "app/inert.h"
 #include "app/libraries.h"
 
 #include <malloc.h>
@@ -16,6 +17,9 @@ static const struct {
 #undef COMMAND
     {NULL, NULL, NULL},
 };
+
+/* They tell people what strangers said (app/inert.h); bounce, event and mime do it line by line. */
+static const char *const telling[] = {"alarm", "explain", "guard", "queue"};
 
 int command_fail(const char *command, const struct fault *why)
 {
@@ -51,6 +55,9 @@ int main(int argc, char **argv)
     }
     if (!slice_equal(word, SLICE("serve"))) /* it reads its settings itself, all of them, in its own time */
         arguments_from_settings();
+    for (size_t i = 0; i < COUNT_OF(telling); i++)
+        if (slice_equal(word, slice_str(telling[i])))
+            inert_stdout();
     for (size_t i = 0; commands[i].name; i++)
         if (slice_equal(word, slice_str(commands[i].name)))
             return commands[i].run(argc - 1, argv + 1);

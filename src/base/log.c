@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/time.h"
+#include "base/utf8.h"
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -94,12 +95,11 @@ void log_compose(struct buf *line, bool is_json, struct slice at, enum log_level
     }
     buf_append(line, at);
     buf_printf(line, " %-5s %s: ", names[level], folder);
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c < 0x20 || c == 0x7f)
-            buf_printf(line, "\\x%02x", c);
+    for (int32_t c; (c = utf8_next(&text)) >= 0;) {
+        if (utf8_is_inert(c))
+            utf8_append(line, (uint32_t)c);
         else
-            buf_byte(line, text.ptr[i]);
+            buf_printf(line, c < 0x80 ? "\\x%02x" : "\\u%04x", (unsigned)c);
     }
 }
 

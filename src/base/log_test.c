@@ -23,6 +23,8 @@ static const struct {
     {"an empty value", "it is site=%s", "it is site=", "\"text\":\"it is\",\"site\":\"\"}", "it is site="},
     {"control bytes", "said reply=%s", "said reply=a\x1b[1mb", "\"text\":\"said\",\"reply\":\"a\\u001b[1mb\"}",
      "said reply=a\\x1b[1mb"},
+    {"what steers a terminal in UTF-8", "said reply=%s", "said reply=\xc2\x9b#m \xe2\x80\xae\xc3\xa9",
+     "\"text\":\"said\",\"reply\":\"\xc2\x9b#m \xe2\x80\xae\xc3\xa9\"}", "said reply=\\u009b#m \\u202e\xc3\xa9"},
     {"a line that was cut before its last key", "long site=%s limit=%s", "long site=goog",
      "\"text\":\"long\",\"site\":\"goog\"}", "long site=goog"},
 };

@@ -158,3 +158,15 @@ bool utf8_is_line(struct slice s)
     }
     return true;
 }
+
+bool utf8_is_inert(int32_t c)
+{
+    bool is_control = c < ' ' || (c >= 0x7f && c <= 0x9f) || c == 0x2028 || c == 0x2029;
+    return !is_control && !(c >= 0x202a && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069);
+}
+
+void utf8_append_inert(struct buf *out, struct slice s)
+{
+    for (int32_t c; (c = utf8_next(&s)) >= 0;)
+        utf8_append(out, utf8_is_inert(c) ? (uint32_t)c : ' ');
+}
