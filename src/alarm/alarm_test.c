@@ -262,6 +262,13 @@ static bool purge_them(struct db *db, struct fault *why, void *context)
                           V_INT(5 + (int64_t)i % 2), V_TEXT(work->events[i].address), V_INT(NOON * 2)),
                    NULL))
             return false;
+    /* two senders wait to be told: of one that is taken back, and of another */
+    for (int64_t i = 0; i < 2; i++)
+        if (!db_do(db, why,
+                   "INSERT INTO notice_owed (delivery_id, kind, message_id, address, at_ms, is_expired, status, "
+                   "diagnostic, remote_mta) VALUES ($1, 4, 1, 'a', 1, 0, '', '', '')",
+                   VALUES(V_INT(i ? 77 : (int64_t)work->events[0].delivery_id)), NULL))
+            return false;
     return order_give(db, why, &order) && order_step(&(struct ledger){0}, db, why, NOON, EVENTS_MAX, &arena, &step) &&
            step.moved == 0;
 }
@@ -273,7 +280,8 @@ static bool go_on(struct db *db, struct fault *why, void *context)
     return order_step(&(struct ledger){0}, db, why, NOON, EVENTS_MAX, &arena, &step);
 }
 
-/* R31, R36: the mails of one campaign came back refused after it was purged, and the site is not believed. */
+/* R31, R36: the mails of one campaign came back refused after it was purged, and the site is not believed; who was to
+ * be told of a failure need not hear of it. */
 static void what_is_taken_back_is_still_purged(void **state)
 {
     struct fixture f = {0};
@@ -288,6 +296,8 @@ static void what_is_taken_back_is_still_purged(void **state)
     catch_up(&f);
     assert_int_equal(guards(&f), 1);
     assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM delivery WHERE state = 2"), 90);
+    assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM notice_owed"), 1);
+    assert_int_equal(test_number(f.test.reader, "SELECT delivery_id FROM notice_owed"), 77);
     test_write(f.test.store, go_on, NULL);
     assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM delivery WHERE state = 2"), 45);
     assert_int_equal(test_number(f.test.reader, "SELECT COUNT(*) FROM delivery WHERE state = 9 AND campaign_id = 5"),

@@ -23,6 +23,12 @@ static bool is_try(const struct event *event)
     return event->kind == EVENT_DEFERRED && is_of_mail(event) && event->state_after == DELIVERY_DEFERRED;
 }
 
+/* The site guard (suppress/guard.h) does not believe that it failed. */
+static bool is_taken_back(const struct event *event)
+{
+    return is_of_mail(event) && event->state_before == DELIVERY_BOUNCED && event->state_after == DELIVERY_HELD;
+}
+
 #define OWE                                                                                                            \
     "INSERT INTO notice_owed (delivery_id, kind, message_id, address, at_ms, is_expired, status, diagnostic, "         \
     "remote_mta, retry_until_ms) SELECT d.id, CAST($3 AS INTEGER), d.message_id, d.address, CAST($4 AS BIGINT), "      \
@@ -82,6 +88,9 @@ bool notice_owe(struct db *db, struct fault *why, const struct event *events, si
     for (size_t i = 0; i < count; i++) {
         const struct event *event = &events[i];
         if (is_failure(event) && !owe_failure(db, why, event))
+            return false;
+        if (is_taken_back(event) && !db_do(db, why, "DELETE FROM notice_owed WHERE delivery_id = $1 AND kind = $2",
+                                           VALUES(V_INT((int64_t)event->delivery_id), V_INT(NOTICE_FAILED)), NULL))
             return false;
         if (!is_success(event) && !is_try(event))
             continue;

@@ -12,7 +12,8 @@ enum { NOTICE_FLAG = 32 /* MESSAGE_REPORTS of submit/message.h, which checks tha
 /* Numbers in the store, and the bits of NOTIFY (enum smtp_notify of smtp/server.h). */
 enum notice_kind { NOTICE_RELAYED = 2, NOTICE_FAILED = 4, NOTICE_DELAYED = 8 };
 
-/* In the transaction of these events, before they are appended. */
+/* In the transaction of these events, before they are appended. A failure that is taken back is owed no more, if nobody
+ * was told of it yet. */
 NODISCARD bool notice_owe(struct db *db, struct fault *why, const struct event *events, size_t count);
 
 /* Inside the write job that stores the mail: some recipient's sender wants to hear of these kinds (RELAYED, DELAYED);
