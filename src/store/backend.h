@@ -51,9 +51,9 @@ struct db {
     const struct backend *backend;
     struct id_maker *ids; /* the store's */
     struct statement_cache statements;
-    unsigned marks; /* of the transaction that runs (db_mark) */
-    uint64_t begun; /* transactions so far: its number */
-    bool is_lost;
+    unsigned marks;                /* of the transaction that runs (db_mark) */
+    uint64_t begun;                /* transactions so far: its number */
+    bool is_lost, is_broken;       /* broken: the connection is (PostgreSQL) */
     unsigned patience_ms, said_ms; /* store_options; 0: a server's, or nobody waits */
     bool has_said;                 /* that it waits (PostgreSQL) */
     bool is_lock_timeout;          /* the loss: others have held a lock for longer than was waited */

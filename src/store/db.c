@@ -151,7 +151,7 @@ bool db_begin(struct db *db, struct fault *why)
 {
     db->marks = 0;
     db->begun++;
-    db->is_conflict = db->is_lock_timeout = false;
+    db->is_conflict = db->is_lock_timeout = db->is_broken = false;
     memset(db->counters.locked, 0, sizeof(db->counters.locked));
     db->counters.highest = 0;
     return db->backend->begin(db, why, true);

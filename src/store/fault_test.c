@@ -334,6 +334,69 @@ static void a_lost_connection_is_made_anew(void **state)
     test_store_end(&test);
 }
 
+/* A process that stands still for seconds in a transaction (its machine slept, not the store) has lost its connection,
+ * so that its locks are free. It connects anew and begins again, and nobody hears of it: not who waits in a command,
+ * nor who fails fast. */
+struct still {
+    struct write_job job;
+    struct db *reader; /* sees when the connection has ended */
+    int runs;
+    enum { THEN_A_STATEMENT, THEN_A_PIPELINE, THEN_COMMIT } then;
+};
+static bool still_run(struct write_job *job, struct db *db, struct fault *why)
+{
+    struct still *still = (struct still *)job;
+    const struct value values[] = {V_INT(2), V_INT(3)};
+    int64_t pid;
+    if (!db_do(db, why,
+               "INSERT INTO bucket_counter (bucket, seq) VALUES (1, 1) ON CONFLICT (bucket) DO UPDATE SET seq = "
+               "bucket_counter.seq + 1",
+               NO_VALUES, NULL))
+        return false;
+    if (still->runs++ == 0) {
+        if (!db_query_ints(db, why, "SELECT pg_backend_pid()", NO_VALUES, &pid, 1, NULL) ||
+            !db->backend->script(db, why, "SET LOCAL idle_in_transaction_session_timeout = 1"))
+            return false;
+        for (int64_t lives = 1; lives;) {
+            if (!db_query_ints(still->reader, why, "SELECT COUNT(*) FROM pg_stat_activity WHERE pid = $1",
+                               VALUES(V_INT(pid)), &lives, 1, NULL))
+                return false;
+            usleep(1000);
+        }
+    }
+    switch (still->then) {
+    case THEN_A_STATEMENT:
+        return db_do(db, why, "UPDATE bucket_counter SET seq = seq WHERE bucket = 1", NO_VALUES, NULL);
+    case THEN_A_PIPELINE:
+        return db_do_many(db, why, "INSERT INTO bucket_counter (bucket, seq) VALUES ($1, 0) ON CONFLICT DO NOTHING",
+                          values, 1, 2, NULL);
+    case THEN_COMMIT: break;
+    }
+    return true;
+}
+static void who_stood_still_in_a_transaction_begins_again(void **state)
+{
+    TEST_STORE(test, state);
+    for (int i = 0; i < 6; i++) {
+        const struct store_options options = {.role = STORE_COMMAND, .patience_ms = i < 3 ? 0 : STORE_PATIENCE_MS};
+        struct still still = {
+            .job = {.run = still_run, .fails_fast = true}, .reader = test.reader, .then = THEN_A_STATEMENT + i % 3};
+        struct fault why = {0};
+        struct store *store = store_open(test.url, &options, &why);
+        assert_non_null(store);
+        if (!store_write_wait(store, &still.job, &why))
+            fail_msg("%d: %s", i, why.text);
+        assert_int_equal(still.runs, 2);
+        assert_int_equal(test_number(test.reader, "SELECT seq FROM bucket_counter WHERE bucket = 1"), i + 1);
+        struct store_figures figures;
+        store_figures(store, &figures);
+        assert_false(figures.is_lost);
+        assert_int_equal(figures.retried, 0);
+        store_close(store);
+    }
+    test_store_end(&test);
+}
+
 #define ON_ONE(test, which)                                                                                            \
     {                                                                                                                  \
 #test " (" which ")", test, NULL, NULL, (void *)(uintptr_t)which                                               \
@@ -348,6 +411,7 @@ int main(void)
         ON_ONE(a_full_disk_fails_those_in_a_hurry_and_keeps_the_rest, "sqlite"),
         ON_ONE(what_no_sync_has_confirmed_is_not_told, "sqlite"),
         ON_ONE(a_lost_connection_is_made_anew, "postgres"),
+        ON_ONE(who_stood_still_in_a_transaction_begins_again, "postgres"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,12 +33,13 @@ static struct postgres_db *postgres_of(struct db *db)
 
 /* ── faults ── */
 
-/* SQLSTATEs after which the same thing may work later: connection, resources, shutdown, I/O, read-only, deadlock, lock.
- */
+/* SQLSTATEs after which the same thing may work later: connection, resources, shutdown, I/O, read-only, idle for too
+ * long in a transaction, deadlock, lock. */
 static bool means_lost(const char *state)
 {
     static const char *const classes[] = {"08", "53", "58", "XX"};
-    static const char *const states[] = {"57P01", "57P02", "57P03", "57014", "25006", "40001", "40P01", "55P03"};
+    static const char *const states[] = {"57P01", "57P02", "57P03", "57014", "25006",
+                                         "25P03", "40001", "40P01", "55P03"};
     if (!state)
         return true; /* libpq's own: the connection */
     for (size_t i = 0; i < COUNT_OF(classes); i++)
@@ -64,7 +65,7 @@ static struct slice first_line(const char *text)
 
 static bool connection_fault(struct postgres_db *pg, struct fault *why)
 {
-    pg->db.is_lost = true;
+    pg->db.is_lost = pg->db.is_broken = true;
     SCOPED(buf) url = BUF(400);
     store_print_url(pg->url, &url);
     return fault_set(why, FAULT_WORLD, "store %s: %.*s", buf_cstr(&url),

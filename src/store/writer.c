@@ -6,6 +6,8 @@
  *   queue --take (up to GROUP_JOBS or GROUP_ROWS)--> group: BEGIN, run each, writer_mark, COMMIT --> done(NULL)
  *     fault of one job:   ROLLBACK, each job alone in its own transaction, the bad one gets done(fault)
  *     a conflict with another node's: ROLLBACK, the same again at once, in good order (store/counter.h)
+ *     the connection broke: ROLLBACK, reconnect, and again, once: a server ends what stood still in a transaction for
+ *                         seconds (we slept, not the store), and that is nobody's fault
  *     the store is lost:  ROLLBACK, wait (50 ms, doubling to 5 s), reconnect, again; jobs that fail fast
  *                         get done(fault)
  *
@@ -307,6 +309,15 @@ static void failed(struct writer *writer, struct group *group, const struct faul
     group_done(group, why);
 }
 
+/* A connection that has broken is made anew, and what ran is begun again: is the store there? Once for each group. */
+static bool is_mended(struct writer *writer, bool *was_broken, struct fault *why)
+{
+    if (!writer->db->is_broken || *was_broken)
+        return false;
+    *was_broken = true;
+    return writer->db->backend->reconnect(writer->db, why);
+}
+
 /* Bring one group to its end. BAD_JOB is left to the caller when there are several jobs. */
 static enum outcome settle_group(struct writer *writer, struct group *group)
 {
@@ -314,6 +325,7 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
     time_ms wait = WAIT_FIRST_MS;
     uint64_t token = random_next(&writer->random);
     bool must_ask = false; /* a COMMIT may have taken place */
+    bool was_broken = false;
     const struct backend *backend = writer->db->backend;
     unsigned conflicts = 0;
     memset(writer->db->counters.wanted, 0, sizeof(writer->db->counters.wanted));
@@ -325,7 +337,7 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
         else if (is_there) /* and on the disk? */
             outcome = !backend->secure || backend->secure(writer->db, &why) ? COMMITTED : STORE_LOST;
         else {
-            if (must_ask) /* it did not take place: now those in a hurry may know */
+            if (must_ask && writer->figures.is_lost) /* it did not take place: now those in a hurry may know */
                 fail_fast(writer, group, &why);
             must_ask = false;
             if (!group->first)
@@ -351,6 +363,8 @@ static enum outcome settle_group(struct writer *writer, struct group *group)
         case COMMIT_UNKNOWN: must_ask = true; break;
         case STORE_LOST: break;
         }
+        if (is_mended(writer, &was_broken, &why))
+            continue;
         set_lost(writer, true, &why);
         if (!must_ask)
             fail_fast(writer, group, &why);
