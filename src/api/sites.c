@@ -3,6 +3,9 @@
  *     a request --a wish, by the writer--> looked at every LOOK_MS --all nodes have told, or ANSWER_MS--> told by the
  * reading thread
  *
+ * What one receiver is must not be denied because a node is slow: there all that live are waited for (ONE_MS is longer
+ * than the lease of one beside others).
+ *
  * A request that waits holds no thread. deliver/board.h is where the nodes tell. */
 #include "api/sites.h"
 #include "api/aside.h"
@@ -11,7 +14,7 @@
 #include "mail/address.h"
 #include "report/site_story.h"
 
-enum { LOOK_MS = 40, ANSWER_MS = 3000 };
+enum { LOOK_MS = 40, ANSWER_MS = 3000, ONE_MS = 10000 };
 
 struct site_ask {
     struct write_job job;
@@ -23,7 +26,7 @@ struct site_ask {
     struct arena arena;
     struct slice names; /* with spaces between; "" : all that are busy */
     int64_t wish;
-    time_ms until; /* monotonic */
+    time_ms begun; /* monotonic */
     struct fault why;
 };
 #define ASK_OF(ptr, member) ((struct site_ask *)(void *)((char *)(ptr)-offsetof(struct site_ask, member)))
@@ -56,13 +59,15 @@ static bool is_answered(struct site_ask *ask, bool *answered)
     bool ok = board_read(ask->api->db, &ask->why, api_now(ask->api), &arena, &board);
     struct slice rest = ask->names, name;
     *answered = ok && (!board.node_count || board_is_answered(&board, ask->wish));
-    while (ok && board.node_count && *answered && slice_split(&rest, ' ', &name))
+    bool asks_dns = loop_now(ask->api->loop) < ask->begun + ANSWER_MS;
+    while (ok && board.node_count && *answered && asks_dns && slice_split(&rest, ' ', &name))
         *answered = !is_awaited(&board, name);
     arena_release(&arena);
     return ok;
 }
 
 static void ask_resumed(struct http_later *later, struct http_request *request);
+static void site_tell(struct api *api, struct http_request *request);
 
 static void look_again(struct timer *timer)
 {
@@ -84,7 +89,8 @@ static void ask_resumed(struct http_later *later, struct http_request *request)
         ask_free(ask);
         return;
     }
-    if (!answered && loop_now(api->loop) < ask->until && !api->is_stopping) {
+    time_ms until = ask->begun + (ask->tell == site_tell ? ONE_MS : ANSWER_MS);
+    if (!answered && loop_now(api->loop) < until && !api->is_stopping) {
         if (api->options.board_asked)
             api->options.board_asked(api->options.owner);
         api->writes++;
@@ -127,7 +133,7 @@ void site_ask_begin(struct api *api, struct http_request *request, struct slice 
     ask->caller = *api_caller(request);
     ask->tell = tell;
     ask->names = arena_copy(&ask->arena, names);
-    ask->until = loop_now(api->loop) + ANSWER_MS;
+    ask->begun = loop_now(api->loop);
     timer_init(&ask->again, api->loop, look_again, ask);
     api->writes++;
     http_suspend(request, &ask->later, ask_resumed);

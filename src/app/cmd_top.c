@@ -66,7 +66,7 @@ static bool sample_take(struct desk *desk, bool asks, struct sample *sample, str
     arena_reset(&sample->arena);
     struct desk here = *desk; /* what is read lives in the sample's arena */
     here.arena = sample->arena;
-    bool ok = asks ? desk_board(&here, &(struct slice){0}, 1, &sample->board, why)
+    bool ok = asks ? desk_board_glance(&here, &sample->board, why)
                    : board_read(desk->reader, why, world_wall(&desk->world), &here.arena, &sample->board);
     sample->arena = here.arena;
     sample->at = world_monotonic(&desk->world);

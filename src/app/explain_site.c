@@ -2,11 +2,18 @@
 
 #include "api/explained.h"
 #include "app/change.h"
+#include "base/log.h"
 #include "mail/address.h"
 #include "report/site_story.h"
 #include <stdio.h>
 
-enum { ANSWER_MS = 4000, LOOK_MS = 50, ROUTE_LOOKS = 30 /* DNS may have to be asked first */ };
+enum {
+    ANSWER_MS = 10000, /* longer than the lease of a node beside others: who does not live any more is not waited for */
+    SAID_MS = 2000,    /* then it is told that we wait */
+    GLANCE_MS = 4000,
+    LOOK_MS = 50,
+    ROUTE_LOOKS = 30 /* DNS may have to be asked first */
+};
 
 #define SAY(lang, ja, en) ((lang) == LANG_JA ? (ja) : (en))
 
@@ -28,20 +35,42 @@ static bool wish_write(struct db *db, struct fault *why, void *context)
     return true;
 }
 
-bool desk_board(struct desk *desk, const struct slice *names, size_t count, struct board *board, struct fault *why)
+/* Until those that live have answered, or so long. A lease outlasts its node; the lock of SQLite's server does not. */
+static bool wish_wait(struct desk *desk, const struct wish *wish, time_ms most, struct board *board, struct fault *why)
 {
     time_ms begun = world_monotonic(&desk->world);
-    struct wish wish = {.names = names, .count = count, .now = world_wall(&desk->world)};
-    if (!store_change(desk->store, wish_write, &wish, why))
-        return false;
     for (;;) {
         if (!board_read(desk->reader, why, world_wall(&desk->world), &desk->arena, board))
             return false;
-        if (!board->node_count || board_is_answered(board, wish.number) ||
-            world_monotonic(&desk->world) - begun > ANSWER_MS)
+        board->is_late = board->node_count && !board_is_answered(board, wish->number) &&
+                         (store_is_postgres(desk->store) || store_is_beside_server(desk->store));
+        if (!board->is_late || world_monotonic(&desk->world) - begun > most)
             return true;
         world_pause(&desk->world, LOOK_MS);
     }
+}
+
+bool desk_board(struct desk *desk, const struct slice *names, size_t count, struct board *board, struct fault *why)
+{
+    struct wish wish = {.names = names, .count = count, .now = world_wall(&desk->world)};
+    if (!store_change(desk->store, wish_write, &wish, why) || !wish_wait(desk, &wish, SAID_MS, board, why))
+        return false;
+    if (!board->is_late)
+        return true;
+    log_warn("app", "the server has not answered yet; waiting for it, for %d s at most", (ANSWER_MS - SAID_MS) / 1000);
+    return wish_wait(desk, &wish, ANSWER_MS - SAID_MS, board, why);
+}
+
+bool desk_board_glance(struct desk *desk, struct board *board, struct fault *why)
+{
+    struct wish wish = {.names = &(struct slice){0}, .count = 1, .now = world_wall(&desk->world)};
+    return store_change(desk->store, wish_write, &wish, why) && wish_wait(desk, &wish, GLANCE_MS, board, why);
+}
+
+bool desk_board_late(struct slice name, struct fault *why)
+{
+    return fault_set(why, FAULT_WORLD, "the server has not answered within %d s which receiver \"%.*s\" is; try again",
+                     ANSWER_MS / 1000, SLICE_ARG(name));
 }
 
 static bool is_awaited(const struct board *board, struct slice name)
@@ -224,7 +253,8 @@ bool explain_site(struct desk *desk, const struct rules *rules, const char *give
         name = arena_copy(&desk->arena, word); /* a site's name */
     if (!desk_board(desk, &name, 1, &board, why))
         return false;
-    for (int look = 0; look < ROUTE_LOOKS && board.node_count && is_awaited(&board, name); look++) {
+    bool is_late = board.is_late;
+    for (int look = 0; look < ROUTE_LOOKS && !is_late && board.node_count && is_awaited(&board, name); look++) {
         world_pause(&desk->world, 2 * LOOK_MS);
         if (!board_read(desk->reader, why, world_wall(&desk->world), &desk->arena, &board))
             return false;
@@ -233,10 +263,11 @@ bool explain_site(struct desk *desk, const struct rules *rules, const char *give
         return false;
     if (!story.site.len && !story.way_count && !story.suspension_count && !story.pause_count &&
         slice_find(name, SLICE(".")) == SLICE_NPOS && !story.lane_count)
-        return fault_set(
-            why, FAULT_INPUT,
-            "\"%.*s\" is no domain, and no receiver that anything went to lately; `todoke top` names those",
-            SLICE_ARG(name));
+        return is_late ? desk_board_late(name, why)
+                       : fault_set(why, FAULT_INPUT,
+                                   "\"%.*s\" is no domain, and no receiver that anything went to lately; `todoke top` "
+                                   "names those",
+                                   SLICE_ARG(name));
     if (!is_json) {
         print_story(desk, &story, rules, lang);
         return true;

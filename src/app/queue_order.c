@@ -57,6 +57,8 @@ static bool site_check(struct desk *desk, struct slice site, struct fault *why)
         for (size_t i = 0; i < board.way_count; i++)
             if (slice_equal_caseless(board.ways[i].site, site))
                 return true;
+        if (board.is_late)
+            return desk_board_late(site, why);
     }
     *why = said;
     return false;
@@ -105,7 +107,7 @@ static bool site_of_domain(struct desk *desk, struct queue_order *order, struct 
             order->site = board.routes[i].site;
             return true;
         }
-    return true;
+    return !board.is_late || desk_board_late(order->site, why);
 }
 
 /* What suspend and resume have, and the others have not. */

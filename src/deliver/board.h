@@ -119,6 +119,7 @@ struct board {
     struct board_route *routes;
     size_t route_count;
     int64_t routes_left_out; /* more than BOARD_ROUTES_MOST */
+    bool is_late;            /* for who asked: somebody that lives has not answered in time */
 };
 
 /* In a write job: ask about a domain or a site ("": whatever is busy) until now + BOARD_WISH_MS. *wish: the number to
