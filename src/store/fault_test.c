@@ -2,6 +2,7 @@
  * is lost, nothing is done twice, and what waited goes on by itself. */
 #include "base/log.h"
 #include "store/backend.h"
+#include "store/schema.h"
 #include "store/testing.h"
 
 #include <pthread.h>
@@ -397,6 +398,48 @@ static void who_stood_still_in_a_transaction_begins_again(void **state)
     test_store_end(&test);
 }
 
+/* The same while the schema is made: the first start of a server on a machine that sleeps. */
+static void *opened(void *context)
+{
+    struct fault why = {0};
+    struct store *store = store_open(context, NULL, &why);
+    if (!store)
+        fprintf(stderr, "%s\n", why.text);
+    return store;
+}
+static void a_connection_lost_while_the_schema_is_made(void **state)
+{
+    struct test_store test;
+    struct fault why = {0};
+    int64_t ended = 0;
+    pthread_t opener;
+    void *store;
+    if (!test_store_url(&test, state))
+        skip();
+    struct db *other = postgres_db_open(test.url, DB_READER, &why);
+    assert_non_null(other);
+    assert_true(
+        other->backend->script(other, &why, "SELECT pg_advisory_lock(8412110)")); /* where it waits (schema.c) */
+    assert_int_equal(pthread_create(&opener, NULL, opened, test.url), 0);
+    for (int tries = 0; tries < 60000 && !ended; tries++) {
+        assert_true(db_query_ints(other, &why,
+                                  "SELECT COUNT(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE "
+                                  "d.datname = current_database() AND NOT l.granted AND l.locktype = 'advisory' AND "
+                                  "pg_terminate_backend(l.pid)",
+                                  NO_VALUES, &ended, 1, NULL));
+        usleep(1000);
+    }
+    assert_int_equal(ended, 1);
+    assert_true(other->backend->script(other, &why, "SELECT pg_advisory_unlock(8412110)"));
+    pthread_join(opener, &store);
+    assert_non_null(store);
+    test.store = store;
+    test.reader = store_reader_open(store, &why);
+    assert_int_equal(test_number(test.reader, "SELECT MAX(version) FROM schema_version"), schema_file_count);
+    db_free(other);
+    test_store_end(&test);
+}
+
 #define ON_ONE(test, which)                                                                                            \
     {                                                                                                                  \
 #test " (" which ")", test, NULL, NULL, (void *)(uintptr_t)which                                               \
@@ -412,6 +455,7 @@ int main(void)
         ON_ONE(what_no_sync_has_confirmed_is_not_told, "sqlite"),
         ON_ONE(a_lost_connection_is_made_anew, "postgres"),
         ON_ONE(who_stood_still_in_a_transaction_begins_again, "postgres"),
+        ON_ONE(a_connection_lost_while_the_schema_is_made, "postgres"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -206,6 +206,18 @@ static bool may_migrate(const struct store *store, struct db *db, struct fault *
                      (long long)version, schema_file_count);
 }
 
+/* The schema as this program knows it, and ids above those that are there. Begun again, once, when the connection broke
+ * in the middle (store/writer.c says why it may). */
+static bool made_ready(struct store *store, struct db *db, bool serves, struct fault *why)
+{
+    for (bool was_broken = false;; was_broken = true) {
+        if ((serves || may_migrate(store, db, why)) && schema_migrate(db, why) && store_floor_ids(db, why, &store->ids))
+            return true;
+        if (!db->is_broken || was_broken || !db->backend->reconnect(db, why))
+            return false;
+    }
+}
+
 struct store *store_open(const char *url, const struct store_options *options, struct fault *why)
 {
     bool serves = options && options->role == STORE_SERVE;
@@ -228,8 +240,7 @@ struct store *store_open(const char *url, const struct store_options *options, s
         db->said_ms =
             options->patience_ms / 2 < STORE_PATIENCE_SAID_MS ? options->patience_ms / 2 : STORE_PATIENCE_SAID_MS;
     }
-    if (!db || (!serves && !may_migrate(store, db, why)) || !schema_migrate(db, why) ||
-        !store_floor_ids(db, why, &store->ids))
+    if (!db || !made_ready(store, db, serves, why))
         goto fail_store;
     store->writer = writer_start(db, store->node, options && options->is_stepped);
     if (serves && store->is_postgres && !bell_begin(store, why)) {
