@@ -23,54 +23,59 @@ static void a_crowd_is_delivered_over_few_connections(void **state)
 }
 
 /* One person meets one answer: what becomes of the delivery, and what the other person notices of it (nothing). */
-static void answers_at_every_stage(void **state)
+struct answer_row {
+    const char *name;
+    struct line line;
+    enum delivery_state after;
+    int deferred; /* events on the way */
+    bool may_be_doubtful;
+};
+static const struct answer_row answers[] = {
+    {"5xx at MAIL", {STAGE_MAIL, "550 5.7.1 no", 1}, DELIVERY_BOUNCED, 0},
+    {"5xx at RCPT", {STAGE_RCPT, "550 5.1.1 user unknown", 0, "odd"}, DELIVERY_BOUNCED, 0},
+    {"5xx at DATA", {STAGE_DATA, "554 5.7.1 spam", 0, "odd"}, DELIVERY_BOUNCED, 0},
+    {"5xx at the dot", {STAGE_DOT, "554 5.7.1 spam", 0, "odd"}, DELIVERY_BOUNCED, 0},
+    {"4xx at MAIL", {STAGE_MAIL, "451 4.3.0 later", 1}, DELIVERY_DELIVERED, 1},
+    {"4xx at RCPT", {STAGE_RCPT, "450 4.2.0 greylisted", 1, "odd"}, DELIVERY_DELIVERED, 1},
+    {"4xx at DATA", {STAGE_DATA, "451 4.3.0 later", 1, "odd"}, DELIVERY_DELIVERED, 1},
+    {"4xx at the dot", {STAGE_DOT, "451 4.3.0 later", 1, "odd"}, DELIVERY_DELIVERED, 1},
+    {"421 at the greeting", {STAGE_CONNECT, "421 4.3.2 busy", 1}, DELIVERY_DELIVERED, -1},
+    {"421 at RCPT", {STAGE_RCPT, "421 4.7.0 slow down", 1, "odd"}, DELIVERY_DELIVERED, -1},
+    {"421 at the dot", {STAGE_DOT, "421 4.7.0 slow down", 1, "odd"}, DELIVERY_DELIVERED, 1},
+    {"reset at the greeting", {STAGE_CONNECT, "RESET", 1}, DELIVERY_DELIVERED, -1},
+    {"reset at EHLO", {STAGE_EHLO, "RESET", 1}, DELIVERY_DELIVERED, -1},
+    {"reset at MAIL", {STAGE_MAIL, "RESET", 1}, DELIVERY_DELIVERED, -1},
+    {"reset at RCPT", {STAGE_RCPT, "RESET", 1, "odd"}, DELIVERY_DELIVERED, -1},
+    {"closed at RCPT", {STAGE_RCPT, "CLOSE", 1, "odd"}, DELIVERY_DELIVERED, -1},
+    {"reset at DATA", {STAGE_DATA, "RESET", 1, "odd"}, DELIVERY_DELIVERED, -1},
+    {"reset after the dot", {STAGE_DOT, "RESET", 1, "odd"}, DELIVERY_DELIVERED, -1, true},
+    {"garbage after the dot", {STAGE_DOT, "GARBAGE", 1, "odd"}, DELIVERY_DELIVERED, -1, true},
+};
+static const struct answer_row silences[] = {
+    {"silent at the greeting", {STAGE_CONNECT, "SILENT", 1}, DELIVERY_DELIVERED, -1},
+    {"silent at RCPT", {STAGE_RCPT, "SILENT", 1, "odd"}, DELIVERY_DELIVERED, -1},
+    {"silent after the dot", {STAGE_DOT, "SILENT", 1, "odd"}, DELIVERY_DELIVERED, -1, true},
+};
+
+static void met(void **state, const struct answer_row *rows, size_t count, double timeouts)
 {
-    static const struct {
-        const char *name;
-        struct line line;
-        enum delivery_state after;
-        int deferred; /* events on the way */
-        bool may_be_doubtful;
-    } rows[] = {
-        {"5xx at MAIL", {STAGE_MAIL, "550 5.7.1 no", 1}, DELIVERY_BOUNCED, 0},
-        {"5xx at RCPT", {STAGE_RCPT, "550 5.1.1 user unknown", 0, "odd"}, DELIVERY_BOUNCED, 0},
-        {"5xx at DATA", {STAGE_DATA, "554 5.7.1 spam", 0, "odd"}, DELIVERY_BOUNCED, 0},
-        {"5xx at the dot", {STAGE_DOT, "554 5.7.1 spam", 0, "odd"}, DELIVERY_BOUNCED, 0},
-        {"4xx at MAIL", {STAGE_MAIL, "451 4.3.0 later", 1}, DELIVERY_DELIVERED, 1},
-        {"4xx at RCPT", {STAGE_RCPT, "450 4.2.0 greylisted", 1, "odd"}, DELIVERY_DELIVERED, 1},
-        {"4xx at DATA", {STAGE_DATA, "451 4.3.0 later", 1, "odd"}, DELIVERY_DELIVERED, 1},
-        {"4xx at the dot", {STAGE_DOT, "451 4.3.0 later", 1, "odd"}, DELIVERY_DELIVERED, 1},
-        {"421 at the greeting", {STAGE_CONNECT, "421 4.3.2 busy", 1}, DELIVERY_DELIVERED, -1},
-        {"421 at RCPT", {STAGE_RCPT, "421 4.7.0 slow down", 1, "odd"}, DELIVERY_DELIVERED, -1},
-        {"421 at the dot", {STAGE_DOT, "421 4.7.0 slow down", 1, "odd"}, DELIVERY_DELIVERED, 1},
-        {"reset at the greeting", {STAGE_CONNECT, "RESET", 1}, DELIVERY_DELIVERED, -1},
-        {"reset at EHLO", {STAGE_EHLO, "RESET", 1}, DELIVERY_DELIVERED, -1},
-        {"reset at MAIL", {STAGE_MAIL, "RESET", 1}, DELIVERY_DELIVERED, -1},
-        {"reset at RCPT", {STAGE_RCPT, "RESET", 1, "odd"}, DELIVERY_DELIVERED, -1},
-        {"closed at RCPT", {STAGE_RCPT, "CLOSE", 1, "odd"}, DELIVERY_DELIVERED, -1},
-        {"reset at DATA", {STAGE_DATA, "RESET", 1, "odd"}, DELIVERY_DELIVERED, -1},
-        {"reset after the dot", {STAGE_DOT, "RESET", 1, "odd"}, DELIVERY_DELIVERED, -1, true},
-        {"garbage after the dot", {STAGE_DOT, "GARBAGE", 1, "odd"}, DELIVERY_DELIVERED, -1, true},
-        {"silent at the greeting", {STAGE_CONNECT, "SILENT", 1}, DELIVERY_DELIVERED, -1},
-        {"silent at RCPT", {STAGE_RCPT, "SILENT", 1, "odd"}, DELIVERY_DELIVERED, -1},
-        {"silent after the dot", {STAGE_DOT, "SILENT", 1, "odd"}, DELIVERY_DELIVERED, -1, true},
-    };
     /* one receiver for each row, with and without PIPELINING */
-    HOUSE(fixture, state, 2 * COUNT_OF(rows));
+    HOUSE(fixture, state, 2 * count);
     char domain[32], name[80];
-    for (size_t i = 0; i < 2 * COUNT_OF(rows); i++) {
+    for (size_t i = 0; i < 2 * count; i++) {
         receivers[i] = (struct receiver){.script = {rows[i / 2].line}, .no_pipelining = i % 2};
         snprintf(domain, sizeof(domain), "r%zu.example", i);
         person(fixture, "odd", domain);
     }
+    fixture->timeouts = timeouts;
     open_house(fixture);
     submit(fixture);
     int64_t bounced = 0;
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
+    for (size_t i = 0; i < count; i++)
         bounced += 2 * (rows[i].after == DELIVERY_BOUNCED);
     wait_until_state(fixture, "bounced", DELIVERY_BOUNCED, bounced);
-    wait_until_state(fixture, "delivered", DELIVERY_DELIVERED, 2 * (int64_t)COUNT_OF(rows) - bounced);
-    for (size_t i = 0; i < 2 * COUNT_OF(rows); i++) {
+    wait_until_state(fixture, "delivered", DELIVERY_DELIVERED, 2 * (int64_t)count - bounced);
+    for (size_t i = 0; i < 2 * count; i++) {
         snprintf(name, sizeof(name), "%s%s", rows[i / 2].name, i % 2 ? ", without PIPELINING" : "");
         const char *address = fixture->people[i];
         if (rows[i / 2].deferred >= 0)
@@ -82,6 +87,15 @@ static void answers_at_every_stage(void **state)
     }
     nobody_twice(fixture, "answers");
     leave(fixture);
+}
+
+static void answers_at_every_stage(void **state)
+{
+    met(state, answers, COUNT_OF(answers), 0);
+}
+static void silence_at_every_stage(void **state)
+{
+    met(state, silences, COUNT_OF(silences), TIMEOUTS);
 }
 
 /* R22: the bound on duplicates is what was on the wire, and each is named */
@@ -110,9 +124,6 @@ static void no_dot_goes_out_behind_the_lease(void **state)
     HOUSE(fixture, state, 1);
     receivers[0] = (struct receiver){.waits_at_data = true};
     open_house(fixture);
-    engine_stop(fixture->engine, 0);
-    fixture->options.timeouts.factor = 1;
-    start(fixture);
     person(fixture, "late", "r0.example");
     submit(fixture);
     for (int i = 0; i < 4000 && (!atomic_load(&receivers[0].at_data) || !in_state(fixture, DELIVERY_ON_WIRE)); i++)
@@ -170,6 +181,7 @@ static void a_handshake_without_end_goes_on_in_clear(void **state)
 {
     HOUSE(fixture, state, 1);
     receivers[0] = (struct receiver){.offers_tls = true, .script = {{STAGE_STARTTLS, "SILENT", 0}}};
+    fixture->timeouts = 10 * TIMEOUTS; /* of the dot, too, and nobody is to be in doubt for being slow */
     open_house(fixture);
     crowd(fixture, 3, "r0.example");
     submit(fixture);
@@ -372,6 +384,7 @@ static void nothing_is_held_while_they_talk(void **state)
 {
     HOUSE(fixture, state, 1);
     receivers[0] = (struct receiver){.script = {{STAGE_DOT, "SILENT", 1000}}};
+    fixture->timeouts = TIMEOUTS;
     open_house(fixture);
     crowd(fixture, 5, "r0.example");
     submit(fixture);
@@ -626,6 +639,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_crowd_is_delivered_over_few_connections),
         {"answers_at_every_stage (sqlite)", answers_at_every_stage, NULL, NULL, (void *)(uintptr_t) "sqlite"},
+        {"silence_at_every_stage (sqlite)", silence_at_every_stage, NULL, NULL, (void *)(uintptr_t) "sqlite"},
         ON_BOTH(dropped_after_the_dot_is_in_doubt_and_goes_again_as_the_same_mail),
         ON_BOTH(no_dot_goes_out_behind_the_lease),
         ON_BOTH(one_refusal_fails_nobody_else),

@@ -234,7 +234,8 @@ static void the_rules_of_the_site_hold(void **state)
 static void a_slow_word_for_each(void **state)
 {
     HOUSE(fixture, state, 1);
-    receivers[0] = (struct receiver){.slow_rcpt_ms = 200, .no_pipelining = true, .is_prompt = true};
+    receivers[0] = (struct receiver){.slow_rcpt_ms = 400, .no_pipelining = true, .is_prompt = true};
+    fixture->timeouts = 2 * TIMEOUTS; /* 9 s for a message to sixty, who take 24 */
     open_with(fixture, 100);
     crowd(fixture, 60, "r0.example");
     submit(fixture);
