@@ -245,6 +245,14 @@ static inline void open_house(struct fixture *fixture)
     fixture->receivers = receivers;                                                                                    \
     fixture->receiver_count = n
 
+/* By the clock: a pause on a busy machine is longer than what was asked for. */
+static inline double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 static inline int64_t number(struct fixture *fixture, const char *sql)
 {
     return test_number(fixture->store.reader, sql);
@@ -287,14 +295,21 @@ static inline void wait_until_accepted(struct receiver *receiver, int least)
         receiver_pause(2);
     assert_true(atomic_load(&receiver->accepted) >= least);
 }
-/* What it is once it has not grown for so long: what was decided is known, and what was under way has ended. */
+/* What it is once it has not grown for so long: what was decided is known, and what was under way has ended. Time in
+ * which the whole process stood still does not count: nobody could do anything in it. */
 static inline int count_at_rest(_Atomic int *count, int ms)
 {
-    for (int i = 0; i < 20; i++) {
-        int before = atomic_load(count);
-        receiver_pause(ms);
-        if (atomic_load(count) == before)
-            return before;
+    enum { STEP_MS = 20, STOOD_STILL_MS = 300 };
+    int before = atomic_load(count), rested = 0;
+    for (int i = 0; i < 60000 / STEP_MS; i++) {
+        double begun = seconds_now();
+        receiver_pause(STEP_MS);
+        int now = atomic_load(count);
+        bool stood_still = (seconds_now() - begun) * 1000 > STOOD_STILL_MS;
+        rested = now == before && !stood_still ? rested + STEP_MS : 0;
+        before = now;
+        if (rested >= ms)
+            return now;
     }
     fail_msg("it does not stop growing: %d", atomic_load(count));
     return 0;
@@ -331,14 +346,6 @@ static inline void leave(struct fixture *fixture)
 static inline bool do_run(struct db *db, struct fault *why, void *sql)
 {
     return db_do(db, why, sql, NO_VALUES, NULL);
-}
-
-/* By the clock: a pause on a busy machine is longer than what was asked for. */
-static inline double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* The house again, with rules of the test's own and the hours as they are. */

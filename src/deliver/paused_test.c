@@ -19,8 +19,9 @@ static struct sites *open_angry_house(struct fixture *fixture, const char *rules
     fixture->receivers[0].script[0] = (struct line){STAGE_CONNECT, "421 4.7.0 go away", 1, NULL, 0};
     struct sites *sites = open_house_with(fixture, rules);
     if (has_source) {
+        engine_stop(fixture->engine, 0); /* whoever starts has read the sources */
         test_write(fixture->store.store, do_run, source);
-        receiver_pause(2500); /* sources are read each second */
+        start(fixture);
     }
     crowd(fixture, 1, "r0.example");
     submit_as(fixture, 7, 0);
@@ -58,13 +59,17 @@ static void nothing_goes_there_before_its_time_is_over(void **state)
     int seen = count_at_rest(&receivers[0].seen, 100);
     for (int again = 0; again < 2; again++) {
         restart(fixture, 1.0);
-        assert_int_equal(engine_figures(fixture->engine).suspended_by_words, 1);
+        int64_t begins_with = engine_figures(fixture->engine).suspended_by_words;
         one_more(fixture, again ? "second" : "first"); /* due at once */
         receiver_pause(1000);
-        assert_int_equal(engine_figures(fixture->engine).suspended_by_words, 1);
+        int64_t stays_with = engine_figures(fixture->engine).suspended_by_words;
+        int came = atomic_load(&receivers[0].seen);
+        if (world_wall(&fixture->world) >= until) /* the machine stood still, and its time is over */
+            break;
+        assert_int_equal(begins_with, 1);
+        assert_int_equal(stays_with, 1);
+        assert_int_equal(came, seen);
     }
-    if (world_wall(&fixture->world) < until)
-        assert_int_equal(atomic_load(&receivers[0].seen), seen);
     for (int i = 0; i < 6000 && !atomic_load(&receivers[0].accepted); i++)
         receiver_pause(5);
     assert_true(atomic_load(&receivers[0].accepted) > 0);
