@@ -4,6 +4,7 @@ FULL=1 tells the first story with 100,000 owed and a cap of 500."""
 import json
 import os
 import time
+import urllib.request
 
 from todoke import NET, Place, one_day, until
 from tap import Tap
@@ -12,6 +13,7 @@ RUN_SECONDS = 900 # with FULL=1
 FULL = os.environ.get("FULL") == "1"
 OWED, CAP = (100000, 500) if FULL else (1000, 60)
 SINK = f"{NET}.3"
+STEP_S = 0.2
 FROM = NET.replace("127.66", "127.88")
 ZONE = {"d.example": {"MX": [[10, "mx.d.example"]]}, "mx.d.example": {"A": [SINK]},
         f"1.{FROM.split('.')[2]}.88.127.bl.example": {"A": ["127.0.0.2"]}}
@@ -26,13 +28,18 @@ def taken(place):
         return record.read().count(b"\n")
 
 
-def quiet(place, seconds=2):
-    """The count, once it has stood still."""
-    while True:
-        before = taken(place)
-        time.sleep(seconds)
-        if taken(place) == before:
-            return before
+def quiet(place, todoke, seconds=2):
+    """The count, once it has not changed for so long, in which the server was awake: it answered each time it was asked."""
+    before, rests = taken(place), 0
+    while rests < seconds / STEP_S:
+        begun = time.monotonic()
+        with urllib.request.urlopen(f"http://{todoke.http}/health/live", timeout=90) as answer:
+            answer.read()
+        time.sleep(STEP_S)
+        now, awake = taken(place), time.monotonic() - begun < STEP_S + 0.5
+        rests = rests + 1 if now == before and awake else 0
+        before = now
+    return before
 
 
 def warm_up(tap):
@@ -51,12 +58,12 @@ def warm_up(tap):
             return todoke.json("source", "show", f"{FROM}.1")["warm_up"][0]["reserved"]
 
         for number in range(5): # at a few mails, at some more ...
-            until(lambda: taken(place) > CAP * number // 5 or (reserved() >= CAP and quiet(place, 1)), 60,
+            until(lambda: taken(place) > CAP * number // 5 or (reserved() >= CAP and quiet(place, todoke, 1)), 60,
                   "some mails more, or the cap is used up: that it stays so is the point")
             todoke.kill()
             killed.append(taken(place))
             todoke.serve(seconds=60)
-        count = quiet(place, 3)
+        count = quiet(place, todoke, 3)
         plan = todoke.json("source", "show", f"{FROM}.1")["warm_up"][0]
         tap.note(f"cap {CAP}, {OWED} owed, five times kill -9 at {killed}: {count} were taken, {plan['reserved']} reserved")
         tap.ok(0 < count <= CAP, f"never more than {CAP} of {OWED} leave on the first day, whatever is killed (R28, S50)", str(count))
@@ -93,10 +100,10 @@ def listed(tap):
         tap.equal(trouble, "listed by bl.example", "a listed source is in trouble within 60 s")
         lines = [json.loads(line) for line in todoke.server.said().splitlines() if line.startswith("{")]
         tap.equal([(line["level"], line["source"]) for line in lines if line.get("trouble") == "listed by bl.example"], [("warn", f"{FROM}.1")], "the log has it with fields for a machine")
-        count = quiet(place)
+        count = quiet(place, todoke)
         tap.ok(count < 4000, "nothing new leaves it", str(count))
         todoke.ok("source", "add", f"{FROM}.2", "--ehlo", "out2.shop.example", "--pool", "news")
-        tap.equal(quiet(place), count, "a source of another pool is none of this brand's")
+        tap.equal(quiet(place, todoke), count, "a source of another pool is none of this brand's")
         said = todoke.ok("source", "assign", "Hanamaru", "--pool", "nwes")
         tap.ok("the pool nwes has no source yet" in said, "a slip in a pool's name is seen", said)
         said = todoke.ok("source", "assign", "Hanamaru", "--pool", "news", "--weight", "3")

@@ -132,7 +132,7 @@ static void a_live_page_hears_progress_and_the_end(void **state)
     assert_true(send(fd, request, strlen(request), MSG_NOSIGNAL) > 0);
     bool is_finished = false;
     while (!strstr(got, "event: end")) {
-        ssize_t more = recv(fd, got + len, sizeof(got) - 1 - len, 0);
+        ssize_t more = hear(fd, got + len, sizeof(got) - 1 - len);
         if (more <= 0)
             fail_msg("the stream ended early: %s", got);
         len += (size_t)more;

@@ -16,6 +16,7 @@
 #include "store/testing.h"
 #include "suppress/suppress.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -285,12 +286,22 @@ static inline int dial(struct fixture *f)
 {
     struct sockaddr_storage to;
     struct endpoint at = api_endpoint(f->api);
-    struct timeval wait = {20, 0};
+    struct timeval wait = {90, 0};
     socklen_t len = endpoint_to_sockaddr(&at, &to);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
     assert_int_equal(connect(fd, (struct sockaddr *)&to, len), 0);
     return fd;
+}
+
+/* A socket whose waits have an end is woken when its process was stopped and goes on. */
+static inline ssize_t hear(int fd, void *to, size_t room)
+{
+    ssize_t len;
+    do
+        len = recv(fd, to, room, 0);
+    while (len < 0 && errno == EINTR);
+    return len;
 }
 
 static inline struct answer ask(struct fixture *f, const char *method, const char *path, const char *headers,
@@ -313,7 +324,7 @@ static inline struct answer ask(struct fixture *f, const char *method, const cha
     SCOPED(buf) got = BUF(16 << 20);
     char piece[65536];
     ssize_t len;
-    while ((len = recv(fd, piece, sizeof(piece), 0)) > 0)
+    while ((len = hear(fd, piece, sizeof(piece))) > 0)
         buf_append(&got, slice_of(piece, (size_t)len));
     close(fd);
     ptrdiff_t end = slice_find(buf_slice(&got), SLICE("\r\n\r\n"));
