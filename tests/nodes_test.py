@@ -16,7 +16,7 @@ PEOPLE = 4000
 def story(tap, place, url):
     chance = random.Random(int(os.environ.get("SEED") or random.randrange(1 << 31)))
     record = Record(place.path("record.tsv"))
-    sink = place.sink(SINK, "--record", record.path, "--delay", "40", "--threads", "1")
+    sink = place.sink(SINK, "--record", record.path, "--delay", "200", "--threads", "1") # slow enough that some wait still when the kill comes late
     people = [f"hito{number}@d{number % DOMAINS}.example" for number in range(PEOPLE)]
     settings = {"in_doubt__wait": "20m", "workers": 2} # 12 s here
     one = node(place, url, 1, zone(), **settings)
