@@ -105,19 +105,9 @@ static void batch_resume(struct click_batch *batch)
 
 /* ── counting ── */
 
-/* On SQLite one node owns all buckets, and every bucket's events are a place of their own in the file: the clicks of
- * one minute go to one bucket, so that a commit of many touches a page or two and not one for each. */
-static void gather(struct click_batch *batch)
-{
-    for (size_t i = 0; i < batch->event_count; i++)
-        batch->events[i].bucket = (unsigned)((uint64_t)batch->events[0].at / 60000 % ID_BUCKETS);
-}
-
 static bool batch_run(struct write_job *job, struct db *db, struct fault *why)
 {
     struct click_batch *batch = BATCH_OF(job);
-    if (!db_is_postgres(db))
-        gather(batch);
     return event_append(db, why, batch->events, batch->event_count);
 }
 

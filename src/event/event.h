@@ -1,7 +1,10 @@
 /* event/event.h - append facts, and read them back
  *
- * An event's place is (bucket, seq): seq comes from the bucket's counter row, updated in the appending transaction, so
- * commit order equals seq order without gaps, on both stores. The nouns are in mail/event.h. */
+ * An event's place is (log, seq), in the store (bucket, seq): seq comes from the log's counter row, updated in the
+ * appending transaction, so commit order equals seq order without gaps, on both stores. Its log is the bucket of its
+ * address; but on SQLite, where one node owns all buckets, what comes in masses (accepted, delivered at the first try,
+ * opened, clicked, downloaded) stands in EVENT_COMMON_LOG, so that a commit of many touches a page or two and not one
+ * for each. The nouns are in mail/event.h. */
 #ifndef TODOKE_EVENT_EVENT_H
 #define TODOKE_EVENT_EVENT_H
 
@@ -10,8 +13,10 @@
 #include "mail/event.h"
 #include "store/store.h"
 
-/* Inside a write transaction: number the events in bucket order (within a bucket in the order given), fill `seq`, and
- * `id` where it is 0, and insert them. Marks STORE_MARK_EVENTS. An event without delivery state (state_before and
+enum { EVENT_COMMON_LOG = 0 /* read first: what follows an event of a mail is in another log, or behind it */ };
+
+/* Inside a write transaction: number the events in the order of their logs (within one in the order given), fill `seq`,
+ * and `id` where it is 0, and insert them. Marks STORE_MARK_EVENTS. An event without delivery state (state_before and
  * state_after both DELIVERY_STATE_COUNT) moved nothing and belongs to no delivery. Diagnostics are cut to
  * EVENT_DIAGNOSTIC_MAX and made UTF-8. A job that appends takes no other row locks after this call: append last, so
  * that writers on two nodes cannot deadlock. */
@@ -56,10 +61,13 @@ NODISCARD bool event_problem_faults(struct db *db, struct fault *why, const stru
  * opens and clicks the newest 32 (report/engaged.h), as soon as the report's reader has seen them. */
 NODISCARD bool event_timeline(struct db *db, struct fault *why, uint64_t delivery_id, size_t limit, struct arena *arena,
                               struct event_page *page);
-/* One event by its id. False without a fault text (kind NONE): there is none. */
+/* One of EVENT_PROBLEMS by its id. False without a fault text (kind NONE): there is none. */
 NODISCARD bool event_find(struct db *db, struct fault *why, uint64_t id, struct arena *arena, struct event *event);
-/* One bucket's events after a seq, oldest first. */
-NODISCARD bool event_since(struct db *db, struct fault *why, unsigned bucket, uint64_t after_seq, size_t limit,
+/* One log's events after a seq, oldest first. */
+NODISCARD bool event_since(struct db *db, struct fault *why, unsigned log, uint64_t after_seq, size_t limit,
                            struct arena *arena, struct event_page *page);
+/* The last seq of a log before this time, by halving: times follow seq but for EVENT_DISORDER_MS. */
+enum { EVENT_DISORDER_MS = 5000 };
+NODISCARD bool event_seq_before(struct db *db, struct fault *why, unsigned log, time_ms since, uint64_t *seq);
 
 #endif

@@ -1,9 +1,9 @@
 /* place.h - events in order, for programs outside: a place among them as text, what comes next, and each as JSON
  *
- * An event's place is (bucket, seq): a cursor is one seq for each bucket, as base64url, opaque to programs. Events of
- * one recipient's mail come in their order; what happened to different recipients at the same time in any. Only opens
- * and clicks, which on SQLite stand in a bucket of their minute (api/clicks.c), may come before or behind what else
- * happened to that mail at about the same time. */
+ * An event's place is (log, seq): a cursor is one seq for each log, as base64url, opaque to programs. What happened to
+ * one mail comes in its order; to different recipients at the same time in any. Only opens and clicks may come before
+ * what else happened to that mail at about the same time: on SQLite they stand in the common log (event/event.h), which
+ * is read first, and so does a 250 to the first try, which nothing but an operator's hold has come before. */
 #ifndef TODOKE_EVENT_PLACE_H
 #define TODOKE_EVENT_PLACE_H
 

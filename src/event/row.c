@@ -40,11 +40,11 @@ static struct value state_value(enum delivery_state state)
 
 enum { TEXT_MAX = 512 };
 
-void event_values(const struct event *event, struct arena *arena, struct value values[EVENT_WIDTH])
+void event_values(const struct event *event, unsigned log, struct arena *arena, struct value values[EVENT_WIDTH])
 {
     const struct verdict *verdict = &event->verdict;
     const struct value row[EVENT_WIDTH] = {
-        V_INT(event->bucket),
+        V_INT(log),
         V_INT((int64_t)event->seq),
         V_INT((int64_t)event->id),
         V_INT(event->at),
@@ -79,6 +79,7 @@ void event_values(const struct event *event, struct arena *arena, struct value v
         V_INT_OR_NULL(event->attempt),
         V_INT_OR_NULL(event->next_attempt_at),
         text_value(event->note, TEXT_MAX, arena),
+        V_INT_OR_NULL(event->before_since),
     };
     memcpy(values, row, sizeof(row));
 }
@@ -148,6 +149,31 @@ void event_from_row(const struct rows *rows, struct arena *arena, struct event *
         .attempt = (int)rows_int(rows, 32),
         .next_attempt_at = rows_int(rows, 33),
         .note = text_at(rows, 34, arena),
+        .before_since = rows_int(rows, 35),
     };
     status_read(rows_text(rows, 25), event->status);
+}
+
+/* ── pages ── */
+
+bool event_page_fetch(struct db *db, struct fault *why, const char *sql, const struct value *values, size_t count,
+                      size_t limit, struct arena *arena, struct event_page *page)
+{
+    *page = (struct event_page){.events = ARENA_ARRAY(arena, struct event, limit)};
+    SCOPED(rows) rows = {0};
+    if (!db_query(db, why, &rows, sql, values, count))
+        return false;
+    while (rows_next(&rows)) {
+        if (page->count == limit) { /* one more was asked for than fits */
+            page->has_more = true;
+            break;
+        }
+        event_from_row(&rows, arena, &page->events[page->count++]);
+    }
+    return rows_end(&rows);
+}
+
+size_t event_page_limit(size_t limit)
+{
+    return limit < 1 ? 1 : limit > EVENT_PAGE_MAX ? EVENT_PAGE_MAX : limit;
 }

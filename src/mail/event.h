@@ -54,9 +54,9 @@ enum event_origin {
 /* Slices are owned by whoever made the event; absent ones are empty, absent ids 0. Verdict fields are meaningful for
  * the kinds that carry one (deferred, bounced, expired, delay_notice, complaint, autoreply, unverified). */
 struct event {
-    unsigned bucket;
-    uint64_t seq; /* within the bucket; given by event_append */
-    uint64_t id;
+    unsigned bucket; /* of the address; read back: of the log in which it stands (event/event.h) */
+    uint64_t seq;    /* within that log; given by event_append */
+    uint64_t id;     /* carries the address's bucket, wherever it stands */
     time_ms at;
     enum event_kind kind;
     unsigned n; /* accepted: how many deliveries it made, in this bucket for this campaign and domain; 0 counts as 1 */
@@ -65,6 +65,7 @@ struct event {
     uint64_t mail_id; /* the received error mail, when there is one */
     struct slice address, domain, site;
     enum delivery_state state_before, state_after; /* equal when the event moved nothing */
+    time_ms before_since; /* when it had come into state_before; only of what had been delivered; 0: not known */
     struct verdict verdict;
     enum authenticity authenticity;
     enum stage stage;

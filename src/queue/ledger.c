@@ -167,16 +167,17 @@ static bool states_before(struct db *db, struct fault *why, struct ledger_move *
     for (size_t i = 0; i < count; i++) {
         if (moves[i].is_before_known)
             continue;
-        int64_t columns[2] = {DELIVERY_STATE_COUNT, 0};
+        int64_t columns[3] = {DELIVERY_STATE_COUNT, 0, 0};
         bool found;
         if (!db_query_ints(
                 db, why,
-                db_pick(db, "SELECT state, last_seq FROM delivery WHERE bucket = $1 AND id = $2",
-                        "SELECT state, last_seq FROM delivery WHERE bucket = $1 AND id = $2 FOR UPDATE"),
+                db_pick(db, "SELECT state, last_seq, changed_ms FROM delivery WHERE bucket = $1 AND id = $2",
+                        "SELECT state, last_seq, changed_ms FROM delivery WHERE bucket = $1 AND id = $2 FOR UPDATE"),
                 VALUES(V_INT(id_bucket(moves[i].event.delivery_id)), V_INT((int64_t)moves[i].event.delivery_id)),
-                columns, 2, &found))
+                columns, 3, &found))
             return false;
         moves[i].event.state_before = found ? (enum delivery_state)columns[0] : DELIVERY_STATE_COUNT;
+        moves[i].event.before_since = moves[i].event.state_before == DELIVERY_DELIVERED ? columns[2] : 0;
         if (!found || moves[i].event.state_before != DELIVERY_ON_WIRE)
             continue;
         /* the counters know it as what its last event made of it */

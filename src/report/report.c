@@ -66,7 +66,7 @@ static void differ_in(struct map *map, struct arena *arena, const struct differe
 static void differ(struct differences *differences, const struct event *event, int state, int reason, int whose,
                    int64_t n)
 {
-    struct difference what = {.bucket = event->bucket,
+    struct difference what = {.bucket = id_bucket(event->id), /* wherever it stands (event/event.h) */
                               .campaign_id = event->campaign_id,
                               .domain = slice_head(event->domain, DOMAIN_MAX),
                               .state = state,
@@ -181,7 +181,7 @@ static bool reasons_before(struct db *db, struct fault *why, const struct event 
         before[i] = (struct before){-1, 0};
         if (!may_have_reason(&events[i]))
             continue;
-        values[rows * 3] = V_INT(events[i].bucket);
+        values[rows * 3] = V_INT(id_bucket(events[i].delivery_id));
         values[rows * 3 + 1] = V_INT((int64_t)events[i].delivery_id);
         values[rows * 3 + 2] = V_INT((int64_t)events[i].seq);
         which[rows++] = i;

@@ -96,15 +96,21 @@ bool store_floor_ids(struct db *db, struct fault *why, struct id_maker *maker)
         "SELECT MAX(id) FROM inbound WHERE bucket = $1",
         "SELECT MAX(id) FROM (SELECT id FROM event WHERE bucket = $1 ORDER BY seq DESC LIMIT 64) AS newest",
     };
+    /* the events of all buckets that stand together on SQLite (event/event.h, EVENT_COMMON_LOG), whose ids borrow for
+     * themselves */
+    static const char together[] =
+        "SELECT MAX(id) FROM (SELECT id FROM event WHERE bucket = 0 ORDER BY seq DESC LIMIT 4096) AS newest";
     static const char anywhere[] =
         "SELECT MAX(id) FROM (SELECT MAX(id) AS id FROM brand UNION ALL SELECT MAX(id) FROM list UNION ALL SELECT "
         "MAX(id) FROM content_version UNION ALL SELECT MAX(id) FROM campaign UNION ALL SELECT MAX(id) FROM lane UNION "
         "ALL SELECT MAX(id) FROM access_key UNION ALL SELECT MAX(id) FROM dkim_key UNION ALL SELECT MAX(id) FROM "
         "import_run UNION ALL SELECT MAX(id) FROM hosted_body UNION ALL SELECT MAX(id) FROM hosted_file) AS all_ids";
-    int64_t top = 0;
+    int64_t top = 0, newest = 0;
     struct value buckets[ID_BUCKETS];
-    if (!db_query_ints(db, why, anywhere, NO_VALUES, &top, 1, NULL))
+    if (!db_query_ints(db, why, anywhere, NO_VALUES, &top, 1, NULL) ||
+        !db_query_ints(db, why, together, NO_VALUES, &newest, 1, NULL))
         return false;
+    top = newest > top ? newest : top;
     for (unsigned bucket = 0; bucket < ID_BUCKETS; bucket++) {
         buckets[bucket] = V_INT(bucket);
         if (top)

@@ -2,9 +2,12 @@
 
 #include "base/map.h"
 
-enum { PAGE = EVENT_PAGE_MAX };
+enum {
+    PAGE = 100,              /* events of one log in memory */
+    ADDRESSES_MOST = 200000, /* with errors, looked at together: some 40 MB */
+};
 
-/* One address with errors, in one bucket. */
+/* One address with errors. */
 struct slate {
     int points, kept, before; /* before: the last error */
     time_ms last;
@@ -15,15 +18,16 @@ struct slate {
 struct rehearsing {
     const struct rehearsal_options *options;
     struct rehearsal *rehearsal;
-    struct arena *arena, bucket_arena;
+    struct arena *arena, slate_arena;
     struct map slates;
+    unsigned first, last; /* the buckets looked at together */
 };
 
 static struct slate *slate_of(struct rehearsing *run, struct slice address, bool makes)
 {
     struct slate *slate = map_get(&run->slates, address);
     if (!slate && makes) {
-        slate = ARENA_NEW(&run->bucket_arena, struct slate);
+        slate = ARENA_NEW(&run->slate_arena, struct slate);
         map_set(&run->slates, address, slate);
     }
     return slate;
@@ -105,7 +109,7 @@ static void example(struct rehearsing *run, struct slice address, struct slice *
         examples[(*count)++] = arena_copy(run->arena, address);
 }
 
-static void bucket_ends(struct rehearsing *run)
+static void sums_take(struct rehearsing *run)
 {
     size_t at = 0;
     for (struct map_entry *entry; (entry = map_walk(&run->slates, &at));) {
@@ -129,55 +133,155 @@ static void bucket_ends(struct rehearsing *run)
         }
     }
     map_release(&run->slates);
-    arena_reset(&run->bucket_arena);
+    arena_reset(&run->slate_arena);
 }
 
-/* The last seq of the bucket before `since`: halving, since times follow seq but for a few seconds. */
-static bool seq_before(struct db *db, struct fault *why, unsigned bucket, time_ms since, uint64_t *seq)
+/* ── the events of some buckets in the order of their ids ── */
+
+/* One log, from the first of the days on. */
+struct stream {
+    unsigned log;
+    uint64_t seq;
+    struct arena arena;
+    struct event_page page;
+    size_t at;
+};
+static const struct event *stream_event(const struct stream *stream)
 {
-    int64_t low = 0, high = 0;
-    bool found;
-    if (!db_query_ints(db, why, "SELECT seq FROM bucket_counter WHERE bucket = $1", VALUES(V_INT(bucket)), &high, 1,
-                       &found))
+    return &stream->page.events[stream->at];
+}
+
+/* *is_over: there is no more. */
+static bool stream_read(struct stream *stream, struct db *db, struct fault *why, bool *is_over)
+{
+    *is_over = stream->at == stream->page.count;
+    if (!*is_over)
+        return true;
+    if (stream->page.events && !stream->page.has_more)
+        return true;
+    arena_reset(&stream->arena);
+    stream->at = 0;
+    if (!event_since(db, why, stream->log, stream->seq, PAGE, &stream->arena, &stream->page))
         return false;
-    while (low < high) {
-        int64_t middle = (low + high) / 2, at;
-        if (!db_query_ints(db, why, "SELECT at_ms FROM event WHERE bucket = $1 AND seq > $2 ORDER BY seq LIMIT 1",
-                           VALUES(V_INT(bucket), V_INT(middle)), &at, 1, &found))
-            return false;
-        if (found && at < since)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    *seq = (uint64_t)low;
+    *is_over = stream->page.count == 0;
     return true;
 }
 
-static bool bucket_run(struct rehearsing *run, struct db *db, struct fault *why, unsigned bucket)
+/* A heap, the oldest event at its root. */
+struct streams {
+    struct stream all[ID_BUCKETS + 1], *heap[ID_BUCKETS + 1];
+    size_t made, count;
+};
+
+static void heap_sink(struct streams *streams, size_t at)
+{
+    for (;;) {
+        size_t least = at;
+        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < streams->count; child++)
+            if (stream_event(streams->heap[child])->id < stream_event(streams->heap[least])->id)
+                least = child;
+        if (least == at)
+            return;
+        struct stream *swapped = streams->heap[at];
+        streams->heap[at] = streams->heap[least];
+        streams->heap[least] = swapped;
+        at = least;
+    }
+}
+
+static bool stream_add(struct streams *streams, struct db *db, struct fault *why, unsigned log, time_ms since)
+{
+    struct stream *stream = &streams->all[streams->made++];
+    bool is_over;
+    *stream = (struct stream){.log = log};
+    if (!event_seq_before(db, why, log, since - EVENT_DISORDER_MS, &stream->seq) ||
+        !stream_read(stream, db, why, &is_over))
+        return false;
+    if (!is_over)
+        streams->heap[streams->count++] = stream;
+    return true;
+}
+
+static bool streams_open(struct streams *streams, struct db *db, struct fault *why, const struct rehearsing *run)
+{
+    time_ms since = run->options->since;
+    streams->made = streams->count = 0;
+    if (run->first > EVENT_COMMON_LOG && !stream_add(streams, db, why, EVENT_COMMON_LOG, since))
+        return false;
+    for (unsigned log = run->first; log <= run->last; log++)
+        if (!stream_add(streams, db, why, log, since))
+            return false;
+    for (size_t i = streams->count / 2; i-- > 0;)
+        heap_sink(streams, i);
+    return true;
+}
+
+static bool streams_next(struct streams *streams, struct db *db, struct fault *why)
+{
+    struct stream *oldest = streams->heap[0];
+    bool is_over;
+    oldest->seq = stream_event(oldest)->seq;
+    oldest->at++;
+    if (!stream_read(oldest, db, why, &is_over))
+        return false;
+    if (is_over)
+        streams->heap[0] = streams->heap[--streams->count];
+    heap_sink(streams, 0);
+    return true;
+}
+
+static void streams_close(struct streams *streams)
+{
+    for (size_t i = 0; i < streams->made; i++)
+        arena_release(&streams->all[i].arena);
+}
+
+/* ── all of them ── */
+
+/* What the common log has of other buckets is theirs, at their time. */
+static bool is_meant(const struct rehearsing *run, const struct event *event)
 {
     const struct rehearsal_options *options = run->options;
-    uint64_t seq;
-    struct event_page page = {.has_more = true};
-    if (!seq_before(db, why, bucket, options->since, &seq))
-        return false;
-    while (page.has_more) {
-        SCOPED(arena) arena = {0};
-        if (!event_since(db, why, bucket, seq, PAGE, &arena, &page))
-            return false;
-        for (size_t i = 0; i < page.count; i++) {
-            const struct event *event = &page.events[i];
-            seq = event->seq;
-            bool is_meant = event->at >= options->since && event->at < options->until &&
-                            (!options->brand_id || event->brand_id == options->brand_id);
-            if (is_meant)
-                event_comes(run, event);
-        }
-        if (!page.count)
-            break;
+    unsigned bucket = id_bucket(event->id);
+    return bucket >= run->first && bucket <= run->last && event->at >= options->since && event->at < options->until &&
+           (!options->brand_id || event->brand_id == options->brand_id);
+}
+
+static bool range_read(struct rehearsing *run, struct db *db, struct fault *why, bool *is_too_much)
+{
+    struct streams *streams = NEW(struct streams);
+    bool ok = streams_open(streams, db, why, run);
+    *is_too_much = false;
+    while (ok && streams->count && !*is_too_much) {
+        const struct event *event = stream_event(streams->heap[0]);
+        if (is_meant(run, event))
+            event_comes(run, event);
+        *is_too_much = run->slates.count > ADDRESSES_MOST && run->first < run->last;
+        ok = streams_next(streams, db, why);
     }
-    bucket_ends(run);
-    return true;
+    streams_close(streams);
+    free(streams);
+    return ok;
+}
+
+/* Buckets `first` to `last`: at once, or in two halves where too many of their addresses have errors. */
+static bool range_run(struct rehearsing *run, struct db *db, struct fault *why, unsigned first, unsigned last)
+{
+    struct rehearsal before = *run->rehearsal;
+    bool is_too_much;
+    run->first = first;
+    run->last = last;
+    if (!range_read(run, db, why, &is_too_much))
+        return false;
+    if (!is_too_much) {
+        sums_take(run);
+        return true;
+    }
+    *run->rehearsal = before;
+    map_release(&run->slates);
+    arena_reset(&run->slate_arena);
+    unsigned middle = first + (last - first) / 2;
+    return range_run(run, db, why, first, middle) && range_run(run, db, why, middle + 1, last);
 }
 
 bool rehearsal_run(struct db *db, struct fault *why, const struct rehearsal_options *options, struct arena *arena,
@@ -185,10 +289,8 @@ bool rehearsal_run(struct db *db, struct fault *why, const struct rehearsal_opti
 {
     *rehearsal = (struct rehearsal){0};
     struct rehearsing run = {.options = options, .rehearsal = rehearsal, .arena = arena};
-    bool ok = true;
-    for (unsigned bucket = 0; ok && bucket < ID_BUCKETS; bucket++)
-        ok = bucket_run(&run, db, why, bucket);
+    bool ok = range_run(&run, db, why, 0, ID_BUCKETS - 1);
     map_release(&run.slates);
-    arena_release(&run.bucket_arena);
+    arena_release(&run.slate_arena);
     return ok;
 }
