@@ -78,6 +78,13 @@ def story(tap, words, store):
         tap.ok("by_hand" in todoke.ok("explain", "address", mail["address"]) and "このアドレスへのメールはありません" in todoke.ok("explain", "address", "nobody@good.example", "--lang", "ja"),
                f"{words}: and whether it is excluded")
         todoke.ok("suppress", "remove", mail["address"])
+        todoke.ok("suppress", "add", mail["address"], "--brand", "Hanamaru", "--why", "unsubscribed")
+        found = todoke.json("explain", "address", mail["address"])
+        tap.equal((found["excluded"], [(row["from"], row["topic"], row["why"]) for row in found["exclusions"]]), ("", [("the brand Hanamaru", "", "unsubscribed")]),
+                  f"{words}: who left one brand is not told as excluded by none (U23)")
+        said = todoke.ok("explain", "address", mail["address"], "--lang", "ja")
+        tap.ok("除外中(ブランド Hanamaru、unsubscribed、todoke suppress remove --brand 'Hanamaru' で解除)" in said and "除外されていません" not in said, f"{words}: nor in Japanese", said)
+        todoke.ok("suppress", "remove", mail["address"], "--brand", "Hanamaru")
         tap.equal(count("purge", "--domain", "gone.example"), 300, f"{words}: a dry run counts")
         tap.equal(todoke.report("autumn")["counts"]["cancelled"], 0, f"{words}: and changes nothing")
         waits = until(lambda: count("retry", "--domain", "gone.example"), 30, "some are deferred")

@@ -74,6 +74,22 @@ bool suppress_check(struct db *db, struct fault *why, struct slice identity, uin
     return rows_end(&rows);
 }
 
+bool suppress_of_address(struct db *db, struct fault *why, struct slice identity, time_ms now, size_t most,
+                         struct arena *arena, struct suppression **list, size_t *count)
+{
+    SCOPED(rows) rows = {0};
+    *list = ARENA_ARRAY(arena, struct suppression, most);
+    *count = 0;
+    if (!db_query(db, why, &rows,
+                  "SELECT " SUPPRESS_COLUMNS " FROM suppression WHERE bucket = $1 AND address = $2 AND (expires_ms = 0 "
+                  "OR expires_ms > $3) ORDER BY brand_id, topic LIMIT $4",
+                  VALUES(V_INT(address_bucket(identity)), V_TEXT(identity), V_INT(now), V_INT((int64_t)most))))
+        return false;
+    while (*count < most && rows_next(&rows))
+        suppression_from_row(&rows, arena, &(*list)[(*count)++]);
+    return rows_end(&rows);
+}
+
 static bool check_take(void *context, size_t index, const struct rows *row, struct fault *why)
 {
     unsigned char *is_suppressed = context;

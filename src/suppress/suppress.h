@@ -35,6 +35,10 @@ struct suppression {
 NODISCARD bool suppress_check(struct db *db, struct fault *why, struct slice identity, uint64_t brand_id,
                               struct slice topic, time_ms now, bool *is_suppressed, struct arena *arena,
                               struct suppression *found);
+/* Every row of the address that holds at `now`, for all brands first: of whom it is excluded, and about what. At most
+ * `most`, slices in the arena. */
+NODISCARD bool suppress_of_address(struct db *db, struct fault *why, struct slice identity, time_ms now, size_t most,
+                                   struct arena *arena, struct suppression **list, size_t *count);
 /* Many at once, one round trip: is_suppressed[i] is the row's why + 1, or 0. */
 NODISCARD bool suppress_check_many(struct db *db, struct fault *why, const struct slice *identities, size_t count,
                                    uint64_t brand_id, struct slice topic, time_ms now, unsigned char *is_suppressed);
