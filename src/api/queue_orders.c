@@ -298,11 +298,12 @@ void api_order_give(struct api *api, struct http_request *request)
             return;
         }
         body_wrong(&body,
-                   slice_starts(slice_str(why.text), SLICE("to:"))      ? "to_pool"
-                   : slice_starts(slice_str(why.text), SLICE("site:"))  ? "site"
-                   : slice_starts(slice_str(why.text), SLICE("until:")) ? "until"
-                   : order.source.len                                   ? "source"
-                                                                        : "",
+                   slice_starts(slice_str(why.text), SLICE("to:"))         ? "to_pool"
+                   : slice_starts(slice_str(why.text), SLICE("site:"))     ? "site"
+                   : slice_starts(slice_str(why.text), SLICE("until:"))    ? "until"
+                   : slice_starts(slice_str(why.text), SLICE("campaign:")) ? "campaign_id"
+                   : order.source.len                                      ? "source"
+                                                                           : "",
                    "%s", why.text);
     }
     if (!body_end(&body))

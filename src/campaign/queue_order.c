@@ -18,8 +18,25 @@ static bool pool_check(struct db *db, struct fault *why, struct slice pool)
            (found || fault_set(why, FAULT_INPUT, "pool: there is no pool \"%.*s\"", SLICE_ARG(pool)));
 }
 
+/* A campaign has one brand: with both it is the campaign alone that is meant, or a slip. */
+static bool campaign_ready(struct db *db, struct fault *why, struct queue_order *order)
+{
+    int64_t brand_id = 0;
+    if (!order->campaign_id || !order->brand_id)
+        return true;
+    if (!db_query_ints(db, why, "SELECT brand_id FROM campaign WHERE id = $1",
+                       VALUES(V_INT((int64_t)order->campaign_id)), &brand_id, 1, NULL))
+        return false;
+    if ((uint64_t)brand_id != order->brand_id)
+        return fault_set(why, FAULT_INPUT, "campaign: it is not of that brand");
+    order->brand_id = 0;
+    return true;
+}
+
 bool queue_filter_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena)
 {
+    if (!campaign_ready(db, why, order))
+        return false;
     if (order->source.len) {
         struct source source;
         struct ip ip;
@@ -77,27 +94,31 @@ bool queue_order_ready(struct db *db, struct fault *why, struct queue_order *ord
     return found || fault_set(why, FAULT_INPUT, "to: the pool \"%.*s\" has no source", SLICE_ARG(order->to_pool));
 }
 
-static bool is_only_campaign(const struct queue_order *order)
+/* A hold of a campaign alone is its pause, and its release goes on with it; what of its mail was held otherwise is
+ * released then, too. */
+static bool campaign_follows(struct db *db, struct fault *why, const struct queue_order *order, struct arena *arena)
 {
-    return order->campaign_id && !order->brand_id && !order->domain.len && !order->site.len && !order->pool.len &&
-           order->accepted_until == order->at;
+    struct campaign campaign;
+    SCOPED(buf) id = BUF(24);
+    buf_u64(&id, order->campaign_id);
+    if (!campaign_find(db, why, buf_slice(&id), arena, &campaign))
+        return false;
+    bool goes = campaign.state == CAMPAIGN_SENDING || campaign.state == CAMPAIGN_EXPANDING,
+         is_paused = campaign.state == CAMPAIGN_PAUSED;
+    if (order->verb == ORDER_RELEASE)
+        return !is_paused || campaign_resume(db, why, campaign.id, order->at);
+    if (goes)
+        return campaign_pause(db, why, campaign.id, order->why, order->at);
+    return is_paused || fault_set(why, FAULT_INPUT,
+                                  "the campaign %.*s is %.*s: nothing of it goes out, and there is "
+                                  "nothing to hold",
+                                  SLICE_ARG(campaign.name), SLICE_ARG(campaign_state_word(campaign.state)));
 }
 
 bool queue_order_begin(struct db *db, struct fault *why, struct queue_order *order)
 {
-    struct campaign campaign = {0};
     struct arena arena = {0};
-    bool ok = true;
-    if (is_only_campaign(order) && (order->verb == ORDER_HOLD || order->verb == ORDER_RELEASE)) {
-        SCOPED(buf) id = BUF(24);
-        buf_u64(&id, order->campaign_id);
-        ok = campaign_find(db, why, buf_slice(&id), &arena, &campaign);
-    }
-    if (ok && order->verb == ORDER_HOLD &&
-        (campaign.state == CAMPAIGN_SENDING || campaign.state == CAMPAIGN_EXPANDING) && campaign.id)
-        ok = campaign_pause(db, why, campaign.id, order->why, order->at);
-    if (ok && order->verb == ORDER_RELEASE && campaign.state == CAMPAIGN_PAUSED && campaign.id)
-        ok = campaign_resume(db, why, campaign.id, order->at);
+    bool ok = !order->campaign_id || !order_is_standing(order) || campaign_follows(db, why, order, &arena);
     arena_release(&arena);
     return ok && order_give(db, why, order);
 }

@@ -10,12 +10,13 @@
 
 enum { QUEUE_SUSPEND_DAYS_MOST = 30 };
 
-/* Its filters alone: order->source finds its pool and its id. INPUT: no such source, no such pool. */
+/* Its filters alone: order->source finds its pool and its id; a brand beside its own campaign goes. INPUT: no such
+ * source, no such pool; a campaign of another brand. */
 NODISCARD bool queue_filter_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena);
 /* Before it is given or counted; the filters too. INPUT: as above; a pool to move to that has no source; no filter at
  * all; of a suspend or a resume: no site, another filter, no end or one too late. */
 NODISCARD bool queue_order_ready(struct db *db, struct fault *why, struct queue_order *order, struct arena *arena);
-/* Inside a write job. */
+/* Inside a write job. INPUT: a hold of a campaign that is not under way. */
 NODISCARD bool queue_order_begin(struct db *db, struct fault *why, struct queue_order *order);
 
 #endif

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 enum { SLICE_ROWS = 500, ORDERS_A_STEP = 16 };
+/* queue_order_todo.after_id of a bucket that is gone through, and of which mail is on the wire still. */
+#define AFTER_WIRE (-1)
 
 static const struct slice words[] = {
 #define ORDER_VERB_WORD(NAME, word) SLICE_INIT(#word),
@@ -34,7 +36,7 @@ static int filters(const struct queue_order *order)
 bool order_is_standing(const struct queue_order *order)
 {
     bool may_stand = order->verb == ORDER_HOLD || order->verb == ORDER_RELEASE;
-    return may_stand && filters(order) == 1 && (order->brand_id || order->domain.len);
+    return may_stand && filters(order) == 1 && (order->brand_id || order->campaign_id || order->domain.len);
 }
 
 /* ── which deliveries an order speaks of: of an order o, or of $1 .. $6 ── */
@@ -113,9 +115,12 @@ static struct value hold_name(const struct queue_order *order, struct buf *name)
     return V_TEXT(buf_slice(name));
 }
 
+/* A campaign's is its pause (campaign/queue_order.h). */
 static bool stand(struct db *db, struct fault *why, const struct queue_order *order)
 {
     SCOPED(buf) name = BUF(24);
+    if (order->campaign_id)
+        return true;
     const struct value kind = V_STR(order->domain.len ? "domain" : "brand");
     db_mark(db, STORE_MARK_HOLDS | STORE_MARK_DELIVERIES);
     if (order->verb == ORDER_HOLD)
@@ -157,6 +162,19 @@ static bool pace_give(struct db *db, struct fault *why, const struct queue_order
                  VALUES(V_INT((int64_t)order->id), V_INT(order->at)), NULL);
 }
 
+/* What comes back from the wire is held no more where a release may mean it. */
+static bool holds_end(struct db *db, struct fault *why, const struct queue_order *order)
+{
+    return order->verb != ORDER_RELEASE ||
+           db_do(db, why,
+                 "UPDATE queue_order_todo SET is_done = 1 WHERE after_id = $4 AND is_done = 0 AND order_id IN (SELECT "
+                 "id FROM queue_order WHERE done_ms = 0 AND verb = 'hold' AND ($1 = 0 OR brand_id IN (0, $1)) AND ($2 "
+                 "= 0 OR campaign_id IN (0, $2)) AND ($3 = '' OR domain IN ('', $3)))",
+                 VALUES(V_INT((int64_t)order->brand_id), V_INT((int64_t)order->campaign_id), V_TEXT(order->domain),
+                        V_INT(AFTER_WIRE)),
+                 NULL);
+}
+
 bool order_give(struct db *db, struct fault *why, struct queue_order *order)
 {
     bool is_of_pace = order_is_of_pace(order->verb);
@@ -166,6 +184,7 @@ bool order_give(struct db *db, struct fault *why, struct queue_order *order)
     bool moves_nothing = is_of_pace || (is_standing && order->verb == ORDER_HOLD);
     order->id = id_make_anywhere(db_ids(db), order->at);
     if ((is_standing && !stand(db, why, order)) || (is_of_pace && !pace_give(db, why, order)) ||
+        !holds_end(db, why, order) ||
         !db_do(db, why,
                "INSERT INTO queue_order (id, at_ms, who, verb, accepted_until_ms, brand_id, campaign_id, domain, site, "
                "pool, why, done_ms, source, to_pool, source_id, until_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
@@ -349,12 +368,12 @@ static bool slice_read(struct db *db, struct fault *why, const struct queue_orde
     return rows_end(&rows);
 }
 
-/* What a purge has to look at again: it may come back from the wire. */
+/* What a purge and a hold have to look at again: it may come back from the wire. */
 static bool on_wire(struct db *db, struct fault *why, const struct queue_order *order, unsigned bucket, bool *any)
 {
     int64_t one;
     *any = false;
-    return order->verb != ORDER_PURGE ||
+    return (order->verb != ORDER_PURGE && order->verb != ORDER_HOLD) ||
            db_query_ints(db, why,
                          "SELECT 1 FROM delivery d JOIN lane l ON l.id = d.lane_id WHERE d.bucket = $7 AND ((28 >> "
                          "d.state) & 1) = 1 AND d.state = 3 AND " FILTER " LIMIT 1",
@@ -409,7 +428,8 @@ static bool slice_run(const struct ledger *ledger, struct db *db, struct fault *
     return db_do(db, why,
                  "UPDATE queue_order_todo SET after_id = $3, moved = moved + $4, is_done = $5 WHERE bucket = $1 AND "
                  "order_id = $2",
-                 VALUES(V_INT(slice->bucket), V_INT((int64_t)order->id), V_INT((int64_t)slice->after), V_INT(moved),
+                 VALUES(V_INT(slice->bucket), V_INT((int64_t)order->id),
+                        V_INT(comes_back ? AFTER_WIRE : (int64_t)slice->after), V_INT(moved),
                         V_INT(*is_over && !comes_back)),
                  NULL);
 }
@@ -481,32 +501,40 @@ static bool order_go_on(const struct ledger *ledger, struct db *db, struct fault
     return left || order_end(db, why, order, now);
 }
 
+/* The oldest open ones behind `after`, as they were given. */
+static bool open_read(struct db *db, struct fault *why, uint64_t after, uint64_t ids[ORDERS_A_STEP], size_t *count)
+{
+    SCOPED(rows) rows = {0};
+    *count = 0;
+    if (!db_query(db, why, &rows, "SELECT id FROM queue_order WHERE done_ms = 0 AND id > $1 ORDER BY id LIMIT $2",
+                  VALUES(V_INT((int64_t)after), V_INT(ORDERS_A_STEP))))
+        return false;
+    while (*count < ORDERS_A_STEP && rows_next(&rows))
+        ids[(*count)++] = (uint64_t)rows_int(&rows, 0);
+    return rows_end(&rows);
+}
+
+/* All that are open have their turn: some may wait long, for mail on the wire or for another node. */
 bool order_step(const struct ledger *ledger, struct db *db, struct fault *why, time_ms now, size_t most,
                 struct arena *arena, struct order_step *step)
 {
-    uint64_t ids[ORDERS_A_STEP];
-    size_t count = 0;
+    uint64_t ids[ORDERS_A_STEP] = {0};
+    size_t count = ORDERS_A_STEP;
     *step = (struct order_step){.released = ARENA_ARRAY(arena, struct ledger_released, most + SLICE_ROWS)};
-    {
-        SCOPED(rows) rows = {0};
-        if (!db_query(db, why, &rows, "SELECT id FROM queue_order WHERE done_ms = 0 ORDER BY id LIMIT $1",
-                      VALUES(V_INT(ORDERS_A_STEP))))
+    while (count == ORDERS_A_STEP && (size_t)step->moved < most) {
+        if (!open_read(db, why, ids[count - 1], ids, &count))
             return false;
-        while (count < ORDERS_A_STEP && rows_next(&rows))
-            ids[count++] = (uint64_t)rows_int(&rows, 0);
-        if (!rows_end(&rows))
-            return false;
+        for (size_t i = 0; i < count; i++) {
+            struct queue_order *order;
+            size_t found;
+            if (!order_list(db, why, ids[i], 0, 1, arena, &order, &found))
+                return false;
+            /* one of a later version of this program is left to that one */
+            if (found && order->verb < ORDER_VERB_COUNT && (size_t)step->moved < most &&
+                !order_go_on(ledger, db, why, order, now, most, arena, step))
+                return false;
+        }
     }
-    for (size_t i = 0; i < count; i++) {
-        struct queue_order *order;
-        size_t found;
-        if (!order_list(db, why, ids[i], 0, 1, arena, &order, &found))
-            return false;
-        /* one of a later version of this program is left to that one */
-        if (found && order->verb < ORDER_VERB_COUNT && (size_t)step->moved < most &&
-            !order_go_on(ledger, db, why, order, now, most, arena, step))
-            return false;
-        step->has_more |= (size_t)step->moved >= most;
-    }
+    step->has_more |= (size_t)step->moved >= most;
     return true;
 }

@@ -3,8 +3,10 @@
  *     given --slices, bucket by bucket, each by the node that owns it--> done
  *
  * An order speaks of what was accepted until it was given (or longer ago): mails that come later are not its business.
- *     hold     waiting, deferred -> held. Without any filter but a brand or a domain it is a standing hold instead (a
- *              row of `hold`): nothing is moved, and what comes later is held too
+ *     hold     waiting, deferred -> held; what is on the wire, too, if it comes back deferred and nobody has ordered a
+ *              release meanwhile. Without any filter but a brand, a campaign or a domain it is a standing hold instead
+ *              (a row of `hold`; a campaign's is its pause, which the caller makes): nothing is moved, and what comes
+ *              later is held too
  *     release  held -> deferred or waiting, due now; and the standing hold of that brand or domain goes. What the site
  *              guard holds stays: `todoke guard retry` is for that
  *     retry    what is deferred is due now, instead of at its hour: their server is back. Its receiver's pace,
@@ -63,7 +65,7 @@ struct queue_order {
     time_ms done;                /* 0: under way */
 };
 
-/* Only a brand or only a domain: such a hold stands, for mails of later too. */
+/* Only a brand, a campaign or a domain: such a hold stands, for mails of later too. */
 bool order_is_standing(const struct queue_order *order);
 
 /* In a write job. INPUT: no filter at all; of the pace: no site, or a resume by one source of a site that is suspended

@@ -169,6 +169,50 @@ static void what_is_on_the_wire_is_purged_when_it_comes_back(void **state)
     END(fixture);
 }
 
+/* More orders wait for mail on the wire than are looked at in one go: the next one has its turn all the same. */
+static void who_waits_for_the_wire_keeps_nobody_up(void **state)
+{
+    enum { MANY = 40 };
+    FIXTURE(fixture, state);
+    uint64_t ann = add(&fixture, "ann@example.jp", CAMPAIGN), bob = add(&fixture, "bob@example.jp", OTHER);
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET state = 3 WHERE address LIKE 'ann%'"});
+    for (int i = 0; i < MANY; i++)
+        give(&fixture, (struct queue_order){.verb = ORDER_PURGE, .campaign_id = CAMPAIGN});
+    uint64_t id = give(&fixture, (struct queue_order){.verb = ORDER_PURGE, .campaign_id = OTHER});
+    struct order_step one = step(&fixture, 100);
+    assert_true(one.has_open && !one.has_more);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_ON_WIRE);
+    assert_int_equal(state_of(&fixture, bob), DELIVERY_CANCELLED);
+    assert_int_equal(the_order(&fixture, id).done, NOW);
+    END(fixture);
+}
+
+/* Held is also what comes back from the wire, until somebody releases it. */
+static void what_is_on_the_wire_is_held_when_it_comes_back(void **state)
+{
+    FIXTURE(fixture, state);
+    const struct queue_order hold = {.verb = ORDER_HOLD, .campaign_id = CAMPAIGN, .domain = SLICE("example.jp")};
+    uint64_t ann = add(&fixture, "ann@example.jp", CAMPAIGN), bob = add(&fixture, "bob@example.jp", CAMPAIGN);
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET state = 3"});
+    uint64_t id = give(&fixture, hold);
+    assert_true(step(&fixture, 100).has_open);
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET state = 1 WHERE address LIKE 'ann%'"});
+    (void)step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, ann), DELIVERY_HELD);
+    assert_int_equal(the_order(&fixture, id).done, 0);
+    give(&fixture, (struct queue_order){.verb = ORDER_RELEASE, .domain = SLICE("example.com")}); /* others */
+    (void)step(&fixture, 100);
+    assert_int_equal(the_order(&fixture, id).done, 0);
+    give(&fixture, (struct queue_order){.verb = ORDER_RELEASE, .campaign_id = CAMPAIGN, .accepted_until = NOW - 1});
+    (void)step(&fixture, 100);
+    assert_int_equal(the_order(&fixture, id).done, NOW);
+    assert_int_equal(the_order(&fixture, id).moved, 1);
+    test_do(&fixture.store, (char[]){"UPDATE delivery SET state = 1 WHERE address LIKE 'bob%'"});
+    (void)step(&fixture, 100);
+    assert_int_equal(state_of(&fixture, bob), DELIVERY_DEFERRED);
+    END(fixture);
+}
+
 /* The guard takes its refusal back: held again, and purged all the same (R31, R36). */
 static void what_is_taken_back_is_still_purged(void **state)
 {
@@ -376,6 +420,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_purge_cancels_in_slices_and_is_recorded),
         ON_BOTH(what_is_on_the_wire_is_purged_when_it_comes_back),
+        ON_BOTH(who_waits_for_the_wire_keeps_nobody_up),
+        ON_BOTH(what_is_on_the_wire_is_held_when_it_comes_back),
         ON_BOTH(what_is_taken_back_is_still_purged),
         ON_BOTH(what_came_after_the_order_is_not_its_business),
         ON_BOTH(held_and_released_again),
