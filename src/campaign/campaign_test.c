@@ -1,6 +1,7 @@
 /* A campaign's life: sent once, expanded once whatever crashes, those left out with their reasons (F14, S71, U1, U8).
  */
 #include "audience/audience.h"
+#include "campaign/canceller.h"
 #include "campaign/expander.h"
 #include "net/world.h"
 #include "store/testing.h"
@@ -396,6 +397,41 @@ static void the_expander_goes_on_by_itself(void **state)
     end(&fixture);
 }
 
+/* A younger campaign, and it is cancelled: when its hold has gone, those before it have been looked at. */
+static bool cancelled_run(struct db *db, struct fault *why, void *context)
+{
+    struct campaign campaign = ((struct fixture *)context)->campaign;
+    campaign.name = SLICE("another");
+    return campaign_create(db, why, &campaign, NOW + 1) && campaign_cancel(db, why, campaign.id, NOW + 1);
+}
+static bool pause_run(struct db *db, struct fault *why, void *context)
+{
+    return campaign_pause(db, why, ((struct fixture *)context)->campaign.id, SLICE("cancelled"), NOW);
+}
+
+/* U1: only a cancelled campaign is cancelled, whatever word somebody has for why he paused one. */
+static void a_pause_is_none_whatever_it_is_called(void **state)
+{
+    FIXTURE(fixture, state);
+    struct world world;
+    struct ledger ledger = {.node = 1};
+    struct act step = {.what = STEP, .id = fixture.campaign.id, .most = 100000};
+    world_init(&world, NETWORK_LOOPBACK);
+    act(&fixture, SEND);
+    test_write(fixture.store.store, act_run, &step);
+    arena_release(&step.arena);
+    test_write(fixture.store.store, pause_run, &fixture);
+    test_write(fixture.store.store, cancelled_run, &fixture);
+    struct canceller *canceller = canceller_start(fixture.store.store, &world, &ledger);
+    wait_for(&fixture, "SELECT COUNT(*) FROM hold", 1);
+    canceller_stop(canceller);
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM delivery WHERE state = 0"), PEOPLE - LEFT_OUT);
+    is_in_state(&fixture, CAMPAIGN_PAUSED);
+    act(&fixture, RESUME);
+    assert_int_equal(number(&fixture, "SELECT COUNT(*) FROM hold"), 0);
+    end(&fixture);
+}
+
 /* Two nodes, each with its own store and expander, on one database. */
 static void two_schedulers_expand_once(void **state)
 {
@@ -433,6 +469,7 @@ int main(void)
         ON_BOTH(names_are_not_numbers),
         ON_BOTH(a_campaign_of_nothing_is_refused),
         ON_BOTH(the_expander_goes_on_by_itself),
+        ON_BOTH(a_pause_is_none_whatever_it_is_called),
         ON_BOTH(two_schedulers_expand_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,9 @@ static bool next_campaign(struct db *db, uint64_t after, uint64_t *id, struct fa
 {
     SCOPED(rows) rows = {0};
     *id = 0;
-    if (!db_query(db, why, &rows, "SELECT name FROM hold WHERE kind = 'campaign' AND why = 'cancelled' LIMIT 1000",
+    if (!db_query(db, why, &rows,
+                  "SELECT h.name FROM hold h JOIN campaign c ON h.name = CAST(c.id AS TEXT) WHERE h.kind = 'campaign' "
+                  "AND c.state = 'cancelled' LIMIT 1000",
                   NO_VALUES))
         return false;
     while (rows_next(&rows)) {
@@ -74,9 +76,8 @@ static bool cancel_run(struct write_job *job, struct db *db, struct fault *why)
     if (bucket == ID_BUCKETS) {
         SCOPED(buf) name = BUF(24);
         buf_u64(&name, campaign_id);
-        if (!owed_before &&
-            !db_do(db, why, "DELETE FROM hold WHERE kind = 'campaign' AND name = $1 AND why = 'cancelled'",
-                   VALUES(V_TEXT(buf_slice(&name))), NULL))
+        if (!owed_before && !db_do(db, why, "DELETE FROM hold WHERE kind = 'campaign' AND name = $1",
+                                   VALUES(V_TEXT(buf_slice(&name))), NULL))
             return false;
         if (!next_campaign(db, campaign_id, &campaign_id, why))
             return false;

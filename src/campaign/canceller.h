@@ -1,6 +1,7 @@
 /* canceller.h - what a cancelled campaign still owes is cancelled, batch by batch
  *
- * A cancelled campaign is held (its row in `hold` says why: cancelled), so nothing of it goes out while this works.
+ * A cancelled campaign is held, so nothing of it goes out while this works. That it is cancelled its state says; what
+ * the hold says is a person's words, and a pause may say "cancelled", too.
  * Each node cancels what is in its buckets; what was on the wire when it was cancelled ends as it ends, and is looked
  * at again later. When nothing is owed the hold goes. Crash-safe: the hold is the work list. */
 #ifndef TODOKE_CAMPAIGN_CANCELLER_H
