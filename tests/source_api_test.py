@@ -60,6 +60,9 @@ def story(tap, words, store, contract):
             tap.ok(ONE not in receiver.peers, f"{words}: nothing leaves the one that drains", str(set(receiver.peers)))
         status, said = ask("POST", f"/sources/{TWO}/warm-up", "/sources/{ip}/warm-up", {"site": "google", "caps": [10]})
         tap.equal((status, [plan["site"] for plan in said["warm_ups"]]), (200, ["google"]), f"{words}: a plan for one receiver begins")
+        for body, words_of_it in (({"site": "gogle", "caps": [10]}, "did you mean"), ({"site": "docomo", "end": True}, "no plan for docomo")):
+            status, wrong = ask("POST", f"/sources/{TWO}/warm-up", "/sources/{ip}/warm-up", body)
+            tap.ok(status == 400 and words_of_it in str(wrong), f"{words}: a plan that would hold nothing, or is none, is told", str(wrong))
         status, said = ask("POST", f"/sources/{TWO}/warm-up", "/sources/{ip}/warm-up", {"site": "google", "end": True})
         tap.equal((status, said["warm_ups"]), (200, []), f"{words}: and ends")
         tap.equal(ask("DELETE", f"/sources/{TWO}", "/sources/{ip}")[0], 409, f"{words}: one in use stays")

@@ -104,6 +104,9 @@ def listed(tap):
         tap.ok(count < 4000, "nothing new leaves it", str(count))
         todoke.ok("source", "add", f"{FROM}.2", "--ehlo", "out2.shop.example", "--pool", "news")
         tap.equal(quiet(place, todoke), count, "a source of another pool is none of this brand's")
+        tap.equal(todoke.ok("source", "warm-up", f"{FROM}.2", "5000,10000", "--site", "d.example"), "the plan for mx.d.example begins at its first step\n", "a plan for a receiver's domain is one for its site")
+        wrong = [todoke.run("source", "warm-up", f"{FROM}.2", *words) for words in (("end",), ("",), ("end", "--site", "gogle"))]
+        tap.equal([(done.returncode, done.stderr.split(": ", 1)[1].split(":")[0].strip()) for done in wrong], [(2, "there is no plan for all sites together"), (2, "CAPS is empty"), (2, "there is no plan for gogle")], "a plan that is none is not said to have ended, and an empty word begins none")
         said = todoke.ok("source", "assign", "Hanamaru", "--pool", "nwes")
         tap.ok("the pool nwes has no source yet" in said, "a slip in a pool's name is seen", said)
         said = todoke.ok("source", "assign", "Hanamaru", "--pool", "news", "--weight", "3")

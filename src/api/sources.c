@@ -3,6 +3,7 @@
 #include "api/body.h"
 #include "api/change.h"
 #include "shape/allowance.h"
+#include "shape/site.h"
 #include "shape/source.h"
 #include "shape/stand_in.h"
 
@@ -291,6 +292,7 @@ void api_source_remove(struct api *api, struct http_request *request)
 void api_source_warm_up(struct api *api, struct http_request *request)
 {
     SCOPED(body) body = {0};
+    struct fault why = {0};
     struct source_wish wish = {0};
     if (!path_ip(request, &wish.source.ip) || !body_begin(&body, request))
         return;
@@ -299,6 +301,8 @@ void api_source_warm_up(struct api *api, struct http_request *request)
     wish.ends = body_bool(&body, "end", false);
     if (wish.ends && wish.caps.len)
         body_wrong(&body, "caps", "a plan that ends has no caps");
+    if (wish.site.len && !wish.ends && api->options.sites && !sites_name_check(api->options.sites, wish.site, &why))
+        body_wrong(&body, "site", "site: %s", why.text);
     if (!wish.site.len)
         wish.site = SLICE("*");
     if (body_end(&body))

@@ -3,6 +3,7 @@
 #include "app/change.h"
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/explain_site.h"
 #include "app/site_name.h"
 #include "app/usage.h"
 
@@ -38,7 +39,9 @@ static const char usage[] =
     "has a source. A running server follows within a few seconds. docs/pace.md tells the whole story.\n"
     "  --ehlo NAME       the name said in EHLO: should resolve to the address, and the address back to it\n"
     "  --public-ip IP    what receivers see, when it is another one (NAT): health checks are about that\n"
-    "  --site S          a plan for one site (google, docomo ...); without it for all sites together\n"
+    "  --site S          a plan for one site (google, docomo ..., or a domain whose mail goes there); without it for "
+    "all\n"
+    "                    sites together\n"
     "  --store URL       the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
 
 struct source_arguments {
@@ -122,12 +125,22 @@ static bool warm_up_run(struct db *db, struct fault *why, void *context)
 static bool warm_up(struct source_change *change, struct fault *why)
 {
     const struct source_arguments *given = change->given;
-    change->caps = given->words.word_count > 2 ? slice_str(given->words.words[2]) : SLICE("");
-    if ((given->site && !site_name_check(slice_str(given->site), NULL, NULL, NULL, why)) ||
-        !store_change(change->desk->store, warm_up_run, change, why))
+    bool has_caps = given->words.word_count > 2;
+    change->caps = has_caps ? slice_str(given->words.words[2]) : SLICE("");
+    if (has_caps && !change->caps.len)
+        return fault_set(why, FAULT_INPUT, "CAPS is empty: as in 50,100,500, or leave it out for ours");
+    bool ends = slice_equal(change->caps, SLICE("end"));
+    if (given->site) {
+        change->group = arena_lower(&change->desk->arena, slice_str(given->site));
+        if ((!ends && (!site_name_check(change->group, NULL, NULL, NULL, why) ||
+                       !desk_site_of(change->desk, &change->group, why))))
+            return false;
+    }
+    if (!store_change(change->desk->store, warm_up_run, change, why))
         return false;
-    printf("%s\n",
-           slice_equal(change->caps, SLICE("end")) ? "the plan has ended" : "the plan begins at its first step");
+    printf("the plan for %.*s %s\n",
+           SLICE_ARG(slice_equal(change->group, SLICE("*")) ? SLICE("all sites") : change->group),
+           ends ? "has ended" : "begins at its first step");
     return true;
 }
 

@@ -240,6 +240,21 @@ static void print_story(struct desk *desk, const struct site_story *story, const
                (long long)story->plans[i].reserved, (long long)story->plans[i].cap);
 }
 
+bool desk_site_of(struct desk *desk, struct slice *site, struct fault *why)
+{
+    struct board board;
+    if (slice_find_byte(*site, '.') == SLICE_NPOS)
+        return true;
+    if (!desk_board(desk, site, 1, &board, why))
+        return false;
+    for (size_t i = 0; i < board.route_count; i++)
+        if (slice_equal_caseless(board.routes[i].domain, *site) && board.routes[i].site.len) {
+            *site = board.routes[i].site;
+            return true;
+        }
+    return !board.is_late || desk_board_late(*site, why);
+}
+
 bool explain_site(struct desk *desk, const struct rules *rules, const char *given, enum lang lang, bool is_json,
                   struct fault *why)
 {

@@ -15,6 +15,10 @@ NODISCARD bool desk_board_glance(struct desk *desk, struct board *board, struct 
 /* WORLD: nobody has told whether there is such a receiver, or which one a domain's is. False. */
 bool desk_board_late(struct slice name, struct fault *why);
 
+/* A receiver's domain that somebody names as a site: the nodes know where its mail goes. What they do not know stays
+ * as it is. */
+NODISCARD bool desk_site_of(struct desk *desk, struct slice *site, struct fault *why);
+
 /* name: a domain, or a site. */
 NODISCARD bool explain_site(struct desk *desk, const struct rules *rules, const char *given, enum lang lang,
                             bool is_json, struct fault *why);

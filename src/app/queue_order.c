@@ -94,22 +94,6 @@ bool queue_filter_read(struct desk *desk, const struct queue_order_arguments *ar
     return queue_filter_ready(desk->reader, why, order, &desk->arena);
 }
 
-/* A domain that somebody names as a site: the nodes know where its mail goes. */
-static bool site_of_domain(struct desk *desk, struct queue_order *order, struct fault *why)
-{
-    struct board board;
-    if (slice_find_byte(order->site, '.') == SLICE_NPOS)
-        return true;
-    if (!desk_board(desk, &order->site, 1, &board, why))
-        return false;
-    for (size_t i = 0; i < board.route_count; i++)
-        if (slice_equal_caseless(board.routes[i].domain, order->site) && board.routes[i].site.len) {
-            order->site = board.routes[i].site;
-            return true;
-        }
-    return !board.is_late || desk_board_late(order->site, why);
-}
-
 /* What suspend and resume have, and the others have not. */
 static bool pace_read(struct desk *desk, const struct queue_order_arguments *arguments, struct queue_order *order,
                       struct fault *why)
@@ -123,7 +107,7 @@ static bool pace_read(struct desk *desk, const struct queue_order_arguments *arg
         (!arguments->for_ || !config_duration(slice_str(arguments->for_), &wait) || wait <= 0))
         return fault_set(why, FAULT_INPUT, "for how long: --for 2h (s, m, h, d)");
     order->until = wait ? order->at + wait : 0;
-    return site_of_domain(desk, order, why);
+    return desk_site_of(desk, &order->site, why);
 }
 
 static bool order_read(struct desk *desk, const struct queue_order_arguments *arguments, enum order_verb verb,

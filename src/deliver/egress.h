@@ -34,7 +34,7 @@ struct egress {
     time_ms bad_until, bad_said_at; /* the address could not be bound */
     uint64_t sent;
     struct egress_allowance { /* of daily limits, for `day` */
-        unsigned have;        /* reserved and not used */
+        unsigned have, of;    /* reserved and not used; of which limits (enum allowance_of) */
         int64_t day, cap;
         enum allowance_bound bound;
         bool is_asked;
@@ -68,6 +68,7 @@ struct source_set {
         unsigned weight;
         bool is_ours, is_usable, is_everywhere; /* every node has it */
         bool is_capped;                         /* another node's, to which mail keeps: its day is used up */
+        bool has_moved;                         /* from one pool to another, since the start: by the worker */
     } * list;
     size_t count;
 };

@@ -60,6 +60,7 @@ static void allowance_ask_for(struct egress *egress, unsigned want, time_ms now)
         .want = want,
         .unused = want ? 0 : allowance->have,
         .unused_day = allowance->day,
+        .unused_of = allowance->of,
         .delivered = allowance->delivered,
         .deferred = allowance->deferred,
         .now = world_wall(worker->engine->options.world),
@@ -85,8 +86,11 @@ void allowances_arrived(struct mailbox *mailbox, struct mail_item *items)
         worker->in_memory--;
         allowance->is_asked = false;
         if (!asked->has_failed) {
-            allowance->have =
-                allowance->day == asked->ask.day ? allowance->have + asked->ask.granted : asked->ask.granted;
+            if (allowance->day != asked->ask.day)
+                allowance->have = 0;
+            if (asked->ask.granted)
+                allowance->of = allowance->have ? allowance->of & asked->ask.of : asked->ask.of;
+            allowance->have += asked->ask.granted;
             allowance->day = asked->ask.day;
             allowance->bound = asked->ask.bound;
             allowance->cap = asked->ask.cap;

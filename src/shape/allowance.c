@@ -71,8 +71,12 @@ bool warm_up_begin(struct db *db, struct fault *why, uint64_t source_id, struct 
 
 bool warm_up_end(struct db *db, struct fault *why, uint64_t source_id, struct slice group)
 {
+    int64_t ended = 0;
+    bool is_all = slice_equal(group, SLICE("*"));
     return db_do(db, why, "DELETE FROM warm_up WHERE source_id = $1 AND grp = $2",
-                 VALUES(V_INT((int64_t)source_id), V_TEXT(group)), NULL);
+                 VALUES(V_INT((int64_t)source_id), V_TEXT(group)), &ended) &&
+           (ended || fault_set(why, FAULT_INPUT, "there is no plan for %.*s",
+                               SLICE_ARG(is_all ? SLICE("all sites together") : group)));
 }
 
 bool warm_up_list(struct db *db, struct fault *why, uint64_t source_id, time_ms now, struct arena *arena,
@@ -170,17 +174,19 @@ static bool plan_read(struct db *db, struct fault *why, const struct allowance_a
     return rows_end(&rows);
 }
 
-/* Complaints of the day before today, of this site or of all. Ids tell the time (base/id.h). */
-static bool complaints_lately(struct db *db, struct fault *why, struct slice group, time_ms now, int64_t *complaints)
+/* Complaints, of this site or of all, on the day that is judged, and on the one behind it when that is over, too: what
+ * was sent on a Friday is complained of on Saturday, and judged on Monday. Ids tell the time (base/id.h). */
+static bool complaints_of(struct db *db, struct fault *why, struct slice group, int64_t day, int64_t today,
+                          int64_t *complaints)
 {
     bool is_all = slice_equal(group, SLICE("*"));
-    time_ms from = (allowance_day(now) - 1) * DAYS_MS(1);
-    return db_query_ints(db, why,
-                         "SELECT COUNT(*) FROM event WHERE kind = 13 AND ((532480 >> kind) & 1) = 1 AND id >= $5 AND "
-                         "at_ms >= $1 AND at_ms < $2 AND ($3 = 1 OR site = $4)",
-                         VALUES(V_INT(from), V_INT(allowance_day(now) * DAYS_MS(1)), V_INT(is_all), V_TEXT(group),
-                                V_INT((int64_t)id_first_of(from))),
-                         complaints, 1, NULL);
+    time_ms from = day * DAYS_MS(1), until = (day + 2 < today ? day + 2 : today) * DAYS_MS(1);
+    return db_query_ints(
+        db, why,
+        "SELECT COUNT(*) FROM event WHERE kind = 13 AND ((532480 >> kind) & 1) = 1 AND id >= $5 AND "
+        "at_ms >= $1 AND at_ms < $2 AND ($3 = 1 OR site = $4)",
+        VALUES(V_INT(from), V_INT(until), V_INT(is_all), V_TEXT(group), V_INT((int64_t)id_first_of(from))), complaints,
+        1, NULL);
 }
 
 static bool plan_turns_day(struct db *db, struct fault *why, const struct allowance_ask *ask, struct plan *plan)
@@ -195,7 +201,7 @@ static bool plan_turns_day(struct db *db, struct fault *why, const struct allowa
                            "SELECT reserved, delivered, deferred FROM daily_use WHERE source_id = $1 AND grp = $2 AND "
                            "day = $3",
                            VALUES(V_INT((int64_t)ask->source_id), V_STR(group), V_INT(plan->day)), use, 3, &found) ||
-            !complaints_lately(db, why, plan->group, ask->now, &complaints))
+            !complaints_of(db, why, plan->group, plan->day, ask->day, &complaints))
             return false;
         plan->step += warm_up_judge(cap, use[0], use[1], use[2], complaints, &reason);
         if (plan->step < 0)
@@ -216,12 +222,13 @@ struct cap {
     char group[GROUP_ROOM];
     int64_t most, reserved;
     enum allowance_bound bound;
+    enum allowance_of of;
 };
 
 /* Its row is there, locked until the commit, and holds what was reported and given back. */
 static bool cap_open(struct db *db, struct fault *why, const struct allowance_ask *ask, struct cap *cap)
 {
-    int64_t back = ask->unused && ask->unused_day == ask->day ? ask->unused : 0;
+    int64_t back = ask->unused_day == ask->day && (ask->unused_of & cap->of) ? ask->unused : 0;
     const struct value key[] = {V_INT((int64_t)ask->source_id), V_STR(cap->group),   V_INT(ask->day), V_INT(back),
                                 V_INT(ask->delivered),          V_INT(ask->deferred)};
     return db_do(
@@ -251,11 +258,13 @@ static bool reserve(struct db *db, struct fault *why, struct allowance_ask *ask,
         return false;
     int64_t warm = plan->found ? warm_up_cap(buf_slice(&plan->caps), plan->step) : -1;
     if (ask->daily) {
-        caps[count] = (struct cap){.most = ask->daily, .bound = ALLOWANCE_DAILY};
+        caps[count] = (struct cap){.most = ask->daily, .bound = ALLOWANCE_DAILY, .of = ALLOWANCE_OF_DAILY};
         snprintf(caps[count++].group, GROUP_ROOM, "site %.*s", SLICE_ARG(ask->site));
     }
     if (warm >= 0) {
-        caps[count] = (struct cap){.most = warm, .bound = ALLOWANCE_WARM_UP};
+        bool is_of_all = slice_equal(plan->group, SLICE("*"));
+        caps[count] = (struct cap){
+            .most = warm, .bound = ALLOWANCE_WARM_UP, .of = is_of_all ? ALLOWANCE_OF_PLAN : ALLOWANCE_OF_SITE_PLAN};
         snprintf(caps[count++].group, GROUP_ROOM, "warm %.*s", SLICE_ARG(plan->group));
     }
     enum { PART = 8 };
@@ -272,16 +281,18 @@ static bool reserve(struct db *db, struct fault *why, struct allowance_ask *ask,
     }
     int64_t part = least > PART ? least / PART : least > 0, granted = part < ask->want ? part : ask->want;
     ask->granted = granted > 0 && count ? (unsigned)granted : 0;
-    for (size_t i = 0; i < count && ask->granted; i++)
+    for (size_t i = 0; i < count && ask->granted; i++) {
         if (!cap_take(db, why, ask, &caps[i]))
             return false;
+        ask->of |= caps[i].of;
+    }
     return true;
 }
 
 bool allowance_reserve(struct db *db, struct fault *why, struct allowance_ask *ask)
 {
     struct plan plan = {.caps = BUF(4096)};
-    ask->granted = 0;
+    ask->granted = ask->of = 0;
     ask->bound = ALLOWANCE_NONE;
     ask->cap = 0;
     ask->day = allowance_day(ask->now);

@@ -2,12 +2,14 @@
  *
  * Two limits of this kind: a rule's `daily` for each (source, site), and a source's warm-up plan for a site or for all
  * sites together. Both are given out in blocks that are written down before they are used: a crash loses what was left
- * of a block, and never sends more than the cap. A block is an eighth of what is left at most, one of the last eight:
+ * of a block, and never sends more than the cap; what is given back goes to the limits it was taken of, whatever plans
+ * have begun and ended since. A block is an eighth of what is left at most, one of the last eight:
  * so the end of a day is for whoever has mail, and not for who asked first. Days are UTC.
  *
  * A warm-up plan is a row: caps, one for each step. At the first use of a new day it goes a step on when the day before
  * used at least half of its cap, less than 5 % of its answers were deferrals, and less than one in 1,000 of its mails
- * was complained of (complaints of that site, or of all for `*`, whatever their source); a day with more than 20 %
+ * was complained of (complaints of that site, or of all for `*`, whatever their source, on that day and, when the next
+ * use came later, on the one behind it); a day with more than 20 %
  * deferred goes a step back; otherwise the step is repeated. Behind the last step the plan is done: no cap. */
 #ifndef TODOKE_SHAPE_ALLOWANCE_H
 #define TODOKE_SHAPE_ALLOWANCE_H
@@ -28,8 +30,9 @@ struct allowance_ask {
     struct slice site;
     unsigned daily;  /* of the rule; 0: none */
     unsigned want;   /* a block of so many at most; 0: only report */
-    unsigned unused; /* of an earlier block of `unused_day`, given back */
+    unsigned unused; /* of an earlier block of `unused_day`, given back to what it was taken of */
     int64_t unused_day;
+    unsigned unused_of;           /* as `of` of that block; of several blocks what they have in common */
     unsigned delivered, deferred; /* since the last report, for the warm-up's judgement */
     time_ms now;                  /* wall */
     /* out */
@@ -37,7 +40,9 @@ struct allowance_ask {
     int64_t day;                /* the block is good for this day only */
     enum allowance_bound bound; /* what limits: NONE: nothing does, `granted` means nothing */
     int64_t cap;                /* of it */
+    unsigned of;                /* the limits that the block was taken of (enum allowance_of) */
 };
+enum allowance_of { ALLOWANCE_OF_DAILY = 1, ALLOWANCE_OF_SITE_PLAN = 2, ALLOWANCE_OF_PLAN = 4 };
 /* Inside a write job; may run again. */
 NODISCARD bool allowance_reserve(struct db *db, struct fault *why, struct allowance_ask *ask);
 
@@ -53,6 +58,7 @@ int warm_up_judge(int64_t cap, int64_t reserved, int64_t delivered, int64_t defe
 /* Inside write jobs. caps "" uses the plan of ours: 50 a day, then about 1.5 times more each day to 100,000. */
 NODISCARD bool warm_up_begin(struct db *db, struct fault *why, uint64_t source_id, struct slice group,
                              struct slice caps, time_ms now);
+/* INPUT: there is none. */
 NODISCARD bool warm_up_end(struct db *db, struct fault *why, uint64_t source_id, struct slice group);
 struct warm_up {
     struct slice group, caps, why;

@@ -63,9 +63,12 @@ static void blocks_never_exceed_the_cap(void **state)
     struct allowance_ask got =
         ask(&test, (struct allowance_ask){.site = SLICE("one"), .daily = 500, .want = 7, .now = DAY_ONE + DAYS_MS(1)});
     assert_int_equal(got.granted, 7); /* another day */
-    got = ask(&test,
-              (struct allowance_ask){
-                  .site = SLICE("one"), .daily = 500, .unused = 5, .unused_day = got.day, .now = DAY_ONE + DAYS_MS(1)});
+    got = ask(&test, (struct allowance_ask){.site = SLICE("one"),
+                                            .daily = 500,
+                                            .unused = 5,
+                                            .unused_day = got.day,
+                                            .unused_of = got.of,
+                                            .now = DAY_ONE + DAYS_MS(1)});
     assert_int_equal(got.granted, 0);
     assert_int_equal(test_number(test.reader, "SELECT reserved FROM daily_use WHERE day = 20001"), 2);
     got = ask(&test, (struct allowance_ask){.site = SLICE("two"), .daily = 500, .want = 7, .now = DAY_ONE});
@@ -161,6 +164,77 @@ static void a_plan_day_by_day(void **state)
     test_store_end(&test);
 }
 
+/* R28: a plan begins in the middle of a day: what one site gives back was never taken of it. */
+static void what_was_not_taken_of_a_plan_is_not_given_back_to_it(void **state)
+{
+    TEST_STORE(test, state);
+    const struct allowance_ask of_one = {
+        .source_id = 9, .site = SLICE("one"), .daily = 1000, .want = 10, .now = DAY_ONE};
+    const struct allowance_ask of_two = {.source_id = 9, .site = SLICE("two"), .want = 10, .now = DAY_ONE};
+    struct allowance_ask before = ask(&test, of_one), got, back = of_one;
+    assert_int_equal(before.granted, 10);
+    struct begin all = {9, "*", "20,40"};
+    test_write(test.store, begin_run, &all);
+    int64_t sent = 0;
+    do {
+        got = ask(&test, of_two);
+        sent += got.granted;
+    } while (got.granted);
+    assert_int_equal(sent, 20);
+    back.want = 0;
+    back.unused = before.granted;
+    back.unused_day = before.day;
+    back.unused_of = before.of;
+    assert_int_equal(ask(&test, back).granted, 0);
+    assert_int_equal(ask(&test, of_two).granted, 0);
+    assert_int_equal(test_number(test.reader, "SELECT reserved FROM daily_use WHERE grp = 'site one'"), 0);
+    assert_int_equal(test_number(test.reader, "SELECT reserved FROM daily_use WHERE grp = 'warm *'"), 20);
+    test_store_end(&test);
+}
+
+static bool complaint_run(struct db *db, struct fault *why, void *context)
+{
+    time_ms at = *(time_ms *)context;
+    return db_do(
+        db, why,
+        "INSERT INTO event (bucket, seq, id, at_ms, kind, delivery_id, site) VALUES (1, $1, $2, $1, 13, 7, 'x')",
+        VALUES(V_INT(at), V_INT((int64_t)id_first_of(at) + 1)), NULL);
+}
+
+/* D08, S51: what was sent on Friday is complained of on Saturday, and the source's next mail is on Monday. */
+static void complaints_behind_a_pause_are_heard(void **state)
+{
+    TEST_STORE(test, state);
+    struct begin all = {9, "*", "50,100,500"};
+    time_ms late = DAY_ONE + DAYS_MS(1) + HOURS_MS(2), too_late = DAY_ONE + DAYS_MS(6) + HOURS_MS(2);
+    test_write(test.store, begin_run, &all);
+    assert_int_equal(a_day(&test, 0, "docomo", 0), 50);
+    test_write(test.store, complaint_run, &late);
+    assert_int_equal(a_day(&test, 3, "docomo", 0), 50);
+    test_write(test.store, complaint_run, &too_late); /* of others: nothing of ours was sent for days */
+    assert_int_equal(a_day(&test, 7, "docomo", 0), 100);
+    test_store_end(&test);
+}
+
+static bool end_run(struct db *db, struct fault *why, void *context)
+{
+    const struct begin *begin = context;
+    return warm_up_end(db, why, begin->source_id, slice_str(begin->group));
+}
+
+static void a_plan_that_is_none_is_not_ended(void **state)
+{
+    TEST_STORE(test, state);
+    struct begin google = {9, "google", "20,40"}, all = {9, "*", ""};
+    struct fault why = {0};
+    test_write(test.store, begin_run, &google);
+    assert_false(test_write_try(test.store, end_run, &all, &why));
+    assert_int_equal(why.kind, FAULT_INPUT);
+    test_write(test.store, end_run, &google);
+    assert_false(test_write_try(test.store, end_run, &google, &why));
+    test_store_end(&test);
+}
+
 static bool add_run(struct db *db, struct fault *why, void *context)
 {
     return source_add(db, why, context, DAY_ONE);
@@ -206,6 +280,9 @@ int main(void)
         cmocka_unit_test(judged_by_the_day_before),
         cmocka_unit_test(caps_of_a_plan),
         ON_BOTH(a_plan_day_by_day),
+        ON_BOTH(what_was_not_taken_of_a_plan_is_not_given_back_to_it),
+        ON_BOTH(complaints_behind_a_pause_are_heard),
+        ON_BOTH(a_plan_that_is_none_is_not_ended),
         ON_BOTH(sources_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
