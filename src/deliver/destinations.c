@@ -23,6 +23,17 @@ static struct site_count *count_of_rule(const struct engine *engine, const struc
     return &engine->site_counts[i];
 }
 
+/* A receiver is one worker's, whatever the pools that it is reached by: a source that changes its pool keeps its way to
+ * it (sources.c). */
+static void receiver_join(struct dispatcher *dispatcher, struct site *site)
+{
+    struct engine *engine = dispatcher->engine;
+    struct site *first = map_get(&dispatcher->receivers, site->what);
+    site->worker = first ? first->worker : &engine->workers[dispatcher->worker_turn++ % engine->worker_count];
+    site->next_of_receiver = first;
+    map_set(&dispatcher->receivers, site->what, site);
+}
+
 /* Found by what; known to people as name from its first day on: its worker reads that. */
 static struct site *site_get(struct dispatcher *dispatcher, struct slice what, struct slice name, struct slice pool,
                              const struct site_rule *rule)
@@ -46,9 +57,24 @@ static struct site *site_get(struct dispatcher *dispatcher, struct slice what, s
     if (rule->rate.count)
         site->appetite =
             (size_t)rule->rate.count * 2000 / (size_t)rule->rate.per + 4; /* until its worker knows better */
-    site->worker = &dispatcher->engine->workers[dispatcher->worker_turn++ % dispatcher->engine->worker_count];
     site->key = map_set(&dispatcher->sites, buf_slice(&key), site);
+    site->what = slice_head(site->key, what.len);
+    receiver_join(dispatcher, site);
     return site;
+}
+
+void site_forget(struct dispatcher *dispatcher, struct site *site)
+{
+    struct site *first = map_get(&dispatcher->receivers, site->what), **at = &first;
+    while (*at != site)
+        at = &(*at)->next_of_receiver;
+    *at = site->next_of_receiver;
+    if (first)
+        map_set(&dispatcher->receivers, site->what, first);
+    else
+        map_remove(&dispatcher->receivers, site->what);
+    map_remove(&dispatcher->sites, site->key);
+    free(site);
 }
 
 /* One host in the key of its MX set. */

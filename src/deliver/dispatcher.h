@@ -42,7 +42,8 @@ struct dispatcher {
     struct map sources_said; /* those that drain, by address: the log knows */
     struct tls_counts tls_counts;
     unsigned seconds;                       /* since the start: what is done every few of them */
-    struct map sites, destinations, routes; /* by name, by key, by domain (struct domain_route) */
+    struct map sites, destinations, routes; /* by name and pool, by key, by domain (struct domain_route) */
+    struct map receivers;                   /* the first site of each name */
     struct idle_list idle_sites, idle_destinations;
     size_t routes_looked_at;                    /* how far the walk has come */
     bool looks_at_all;                          /* at the routes: what they are found by has changed */

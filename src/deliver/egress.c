@@ -185,7 +185,7 @@ static time_ms egress_kept_until(const struct egress *egress, time_ms now)
     time_ms until = pace_kept_until(&egress->pace, true, now);
     until = egress->bad_until > until ? egress->bad_until : until;
     until = allowance->ask_at > until ? allowance->ask_at : until; /* then the store is asked anyway */
-    bool is_open = allowance->is_asked || allowance->bound || allowance->have || egress->is_paused_new;
+    bool is_open = egress->slots || allowance->is_asked || allowance->bound || allowance->have || egress->is_paused_new;
     for (size_t i = 0; i < COUNT_OF(shares) && !is_open; i++)
         is_open = shares[i] && (shares[i]->is_asked || shares[i]->permits);
     return is_open ? now + LOOK_MS : until > now ? until : 0;

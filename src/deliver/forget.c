@@ -89,8 +89,8 @@ static bool is_under_way(const struct site *site)
     bool is_open = site->slots || site->destinations || site->first_busy || site->composing || site->is_short ||
                    share_is_open(site->totals);
     for (struct egress *egress = site->egresses; egress && !is_open; egress = egress->next)
-        is_open = egress->allowance.is_asked || egress->is_paused_new || share_is_open(egress->share) ||
-                  share_is_open(egress->opening);
+        is_open = egress->slots || egress->allowance.is_asked || egress->is_paused_new ||
+                  share_is_open(egress->share) || share_is_open(egress->opening);
     return is_open;
 }
 
@@ -208,8 +208,7 @@ static void site_free(struct dispatcher *dispatcher, struct site *site)
         at = &(*at)->next_to_fill;
     if (site->wants_fill)
         *at = site->next_to_fill;
-    map_remove(&dispatcher->sites, site->key);
-    free(site);
+    site_forget(dispatcher, site);
 }
 
 static void site_answered(struct dispatcher *dispatcher, const struct leaving *leaving)

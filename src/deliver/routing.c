@@ -413,4 +413,5 @@ void routing_release(struct dispatcher *dispatcher)
     map_release(&dispatcher->routes);
     map_release(&dispatcher->destinations);
     map_release(&dispatcher->sites);
+    map_release(&dispatcher->receivers);
 }

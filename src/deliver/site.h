@@ -12,6 +12,7 @@
 #include "shape/site.h"
 
 struct destination;
+struct dispatcher;
 struct egress;
 struct share;
 struct worker;
@@ -23,7 +24,9 @@ struct site {
     struct site_count *count; /* its rule's */
     struct worker *worker;
     /* the dispatcher's */
-    struct slice key; /* the map's */
+    struct slice key;              /* the map's */
+    struct slice what;             /* of it: without the pool. Its worker reads it, too */
+    struct site *next_of_receiver; /* by another pool */
     struct lane_group group;
     struct idle_link idle;                  /* it has no destination */
     size_t destination_count;               /* the worker knows some of them */
@@ -55,6 +58,9 @@ struct site {
     bool is_crowded;      /* one of its destinations has work and no connection, and there may be no more of them */
     struct site *next_of_worker, *before_of_worker, *next_short;
 };
+
+/* destinations.c: by the dispatcher: nobody has use for it any more */
+void site_forget(struct dispatcher *dispatcher, struct site *site);
 
 /* waiting.c */
 void site_meet(struct worker *worker, struct site *site);

@@ -224,7 +224,7 @@ static bool should_close(const struct slot *slot)
     return slot->is_outdated || slot->has_had_enough || slot->sent >= (int)site->rule->messages_per_connection ||
            (others_wait && slot->sent >= (site->urgent_waits ? 1 : TURN)) ||
            egress_has_too_many(slot->egress, loop_now(slot->worker->loop)) || !slot->egress->is_usable ||
-           (only && slot->egress != only) || slot->worker->is_stopping;
+           slot->egress->site != site || (only && slot->egress != only) || slot->worker->is_stopping;
 }
 
 static bool waits_for_company(const struct slot *slot)

@@ -37,10 +37,13 @@ static void unlink_slot(struct slot *slot)
 void slot_free(struct slot *slot)
 {
     struct worker *worker = slot->worker;
+    struct site *moved_to = slot->egress->site; /* its source has changed its pool, and waits there for this end */
     assert(slot->under_way_count == 0);
     unlink_slot(slot);
     slot->site->slots--;
     slot->egress->slots--;
+    if (moved_to != slot->site && !worker->is_stopping)
+        timer_set(&moved_to->wake, 0);
     slot->egress->standing -= slot->has_stood;
     timer_clear(&slot->idle);
     smtp_client_free(slot->client);

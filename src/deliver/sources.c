@@ -3,7 +3,10 @@
  * The dispatcher reads the table each second; when it has changed every worker gets a copy, and each of its sites has
  * one egress for each source of its pool. An egress goes with its site (forget.c) and never before: a source that
  * drains, is in trouble or was removed is not usable, opens nothing, and its connections end behind the mail under way.
- */
+ *
+ * A receiver does not know our pools: for it a source that changes its pool is the address that it was. So its egress
+ * moves to the site of the other pool, with its pace, what the receiver said to it, and the connections that still end
+ * at the site it came from (R28). */
 #include "deliver/engine_inside.h"
 #include "deliver/ordered.h"
 #include "deliver/paused.h"
@@ -108,12 +111,56 @@ void source_set_free(struct source_set *set)
     free(set);
 }
 
-static struct egress *egress_get(struct worker *worker, struct site *site, uint64_t source_id)
+static struct egress *egress_of(const struct site *site, uint64_t source_id)
 {
-    for (struct egress *egress = site->egresses; egress; egress = egress->next)
-        if (egress->source_id == source_id)
-            return egress;
-    struct egress *egress = NEW(struct egress);
+    struct egress *egress = site->egresses;
+    while (egress && egress->source_id != source_id)
+        egress = egress->next;
+    return egress;
+}
+
+static void egress_moves(struct egress *egress, struct site *to)
+{
+    struct site *from = egress->site;
+    struct egress **at = &from->egresses;
+    while (*at != egress)
+        at = &(*at)->next;
+    *at = egress->next;
+    if (!from->egresses) /* what waits there goes home */
+        atomic_store_explicit(&from->has_no_way, true, memory_order_relaxed);
+    for (struct destination *destination = from->destinations; destination; destination = destination->of_site)
+        for (struct slot *slot = destination->slots; slot; slot = slot->next)
+            if (slot->egress == egress)
+                slot_leave_if_idle(slot);
+    egress->site = to;
+    egress->next = to->egresses;
+    to->egresses = egress;
+    struct share *const shares[] = {egress->share, egress->opening};
+    for (size_t i = 0; i < COUNT_OF(shares); i++)
+        if (shares[i])
+            shares[i]->site = to;
+}
+
+/* The way that this source has to the same receiver by a pool that it was in. */
+static struct egress *egress_elsewhere(const struct worker *worker, const struct site *site, uint64_t source_id)
+{
+    struct egress *egress = NULL;
+    for (const struct site *other = worker->sites; other && !egress; other = other->next_of_worker)
+        if (other != site && slice_equal(other->what, site->what))
+            egress = egress_of(other, source_id);
+    return egress;
+}
+
+static struct egress *egress_get(struct worker *worker, struct site *site, uint64_t source_id, bool has_moved)
+{
+    struct egress *egress = egress_of(site, source_id);
+    if (egress)
+        return egress;
+    if (has_moved && (egress = egress_elsewhere(worker, site, source_id))) {
+        egress_moves(egress, site);
+        return egress;
+    }
+    egress = NEW(struct egress);
     egress->site = site;
     egress->source_id = source_id;
     egress->weight = 1;
@@ -142,7 +189,7 @@ static void share_begin(struct egress *egress, bool is_everywhere)
 void egresses_update(struct worker *worker, struct site *site)
 {
     if (!site->pool.len) { /* the system chooses the address */
-        egress_get(worker, site, 0)->is_usable = true;
+        egress_get(worker, site, 0, false)->is_usable = true;
         return;
     }
     for (struct egress *egress = site->egresses; egress; egress = egress->next)
@@ -152,7 +199,7 @@ void egresses_update(struct worker *worker, struct site *site)
         const struct set_source *source = &set->list[i];
         if (!source->is_ours || !slice_equal(source->pool, site->pool))
             continue;
-        struct egress *egress = egress_get(worker, site, source->id);
+        struct egress *egress = egress_get(worker, site, source->id, source->has_moved);
         egress->from = source->ip;
         egress->weight = source->weight;
         egress->is_usable = source->is_usable;
@@ -162,8 +209,18 @@ void egresses_update(struct worker *worker, struct site *site)
     }
 }
 
+static void moves_mark(const struct source_set *before, struct source_set *set)
+{
+    for (size_t i = 0; before && i < set->count; i++)
+        for (size_t j = 0; j < before->count; j++)
+            if (before->list[j].id == set->list[i].id)
+                set->list[i].has_moved =
+                    before->list[j].has_moved || !slice_equal(before->list[j].pool, set->list[i].pool);
+}
+
 void sources_arrived(struct worker *worker, struct source_set *set)
 {
+    moves_mark(worker->sources, set);
     source_set_free(worker->sources);
     worker->sources = set;
     for (struct site *site = worker->sites; site; site = site->next_of_worker) {

@@ -125,6 +125,31 @@ static void a_warm_up_holds_across_restarts(void **state)
     leave(fixture);
 }
 
+/* R28: a source changes its pool, and the mail with it, in the middle of a campaign: for receivers it is the same
+ * address, and its limits there are what they were. */
+static void a_source_that_changes_its_pool(void **state)
+{
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_ms = 3000};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 1, NULL});
+    fixture->options.timeouts.factor = 0.1;
+    start(fixture);
+    crowd(fixture, 25, "r0.example");
+    submit(fixture);
+    for (int i = 0; i < 2000 && atomic_load(&receivers[0].open_most) < 10; i++)
+        receiver_pause(5);
+    assert_int_equal(atomic_load(&receivers[0].open_most), 10);
+    test_write(fixture->store.store, do_run, (char[]){"UPDATE lane SET pool = 'news'"});
+    test_write(fixture->store.store, do_run, (char[]){"UPDATE source SET pool = 'news'"});
+    wait_until_state(fixture, "moved", DELIVERY_DELIVERED, 25);
+    assert_int_equal(from(fixture, 1), 25);
+    assert_int_equal(atomic_load(&receivers[0].open_most), 10);
+    assert_int_equal(events(fixture, EVENT_DEFERRED), 0);
+    nobody_twice(fixture, "moved");
+    leave(fixture);
+}
+
 /* S68, D18: a source that a blocklist names drains, and nothing new leaves it; 127.255.255.254 is no listing. */
 static void a_listed_source_drains(void **state)
 {
@@ -349,6 +374,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         ON_SQLITE(sources_share_by_weight_and_drain),
         ON_SQLITE(one_by_one_the_weights_hold),
+        ON_BOTH(a_source_that_changes_its_pool),
         ON_BOTH(a_warm_up_holds_across_restarts),
         ON_SQLITE(a_listed_source_drains),
         ON_SQLITE(names_that_do_not_fit),

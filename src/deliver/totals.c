@@ -110,7 +110,7 @@ static void ask(struct share *share, unsigned turns, unsigned keep, unsigned wan
     asked->leases = worker->engine->options.ledger.leases;
     asked->ask = (struct total_ask){.world = worker->engine->options.world,
                                     .site = share->name,
-                                    .holder = share->site->pool,
+                                    .holder = share->egress ? SLICE("") : share->site->pool,
                                     .node = worker->engine->options.ledger.node,
                                     .rate = share->rate,
                                     .want_turns = turns,
