@@ -38,7 +38,7 @@ struct dispatcher {
     struct directions *directions;
     struct ourselves ourselves;
     struct health *healths;
-    uint64_t sources_mark, suspended_mark;
+    uint64_t sources_mark, plans_mark, suspended_mark;
     struct map sources_said; /* those that drain, by address: the log knows */
     struct tls_counts tls_counts;
     unsigned seconds;                       /* since the start: what is done every few of them */

@@ -37,9 +37,9 @@ struct egress {
         unsigned have, of;    /* reserved and not used; of which limits (enum allowance_of) */
         int64_t day, cap;
         enum allowance_bound bound;
-        bool is_asked;
-        bool has_no_more; /* the store has given out all of it, */
-        bool is_used_up;  /* and we have used what we had */
+        bool is_asked, is_stale; /* a plan has begun or ended since it was asked */
+        bool has_no_more;        /* the store has given out all of it, */
+        bool is_used_up;         /* and we have used what we had */
         time_ms ask_at, give_back_at;
         unsigned delivered, deferred; /* not reported yet */
     } allowance;
@@ -71,6 +71,7 @@ struct source_set {
         bool has_moved;                         /* from one pool to another, since the start: by the worker */
     } * list;
     size_t count;
+    uint64_t plans; /* warm_ups_mark */
 };
 
 /* A limit that is shared with others, as reserved for this pool of this node (totals.c): a site's over all sources and
@@ -128,6 +129,8 @@ time_ms egress_day_ends(const struct egress *egress, time_ms now);
 /* Behind a pump of its site: what is reserved of the day and nobody waits for goes back, so that others may use it. 0:
  * nothing of that kind; otherwise ms until then. */
 time_ms egress_settle(struct egress *egress, time_ms now);
+/* A plan has begun or ended: what is known of the day may be so no more. Who was free asks before he goes on. */
+void egress_day_anew(struct egress *egress, time_ms now);
 /* What was reserved and not used, or not told yet, goes to the store: false, there was nothing. */
 bool egress_returns(struct egress *egress);
 bool allowances_return(struct worker *worker);

@@ -44,6 +44,16 @@ static void allowance_done(struct write_job *job, const struct fault *why)
     mailbox_post(&asked->worker->allowances, &asked->item);
 }
 
+void egress_day_anew(struct egress *egress, time_ms now)
+{
+    struct egress_allowance *allowance = &egress->allowance;
+    allowance->is_stale = allowance->is_asked; /* the answer may be of before */
+    allowance->ask_at = now;
+    allowance->has_no_more = allowance->is_used_up = false;
+    if (allowance->bound == ALLOWANCE_NONE && !allowance->is_asked)
+        allowance->day = 0;
+}
+
 static void allowance_ask_for(struct egress *egress, unsigned want, time_ms now)
 {
     struct worker *worker = egress->site->worker;
@@ -98,6 +108,8 @@ void allowances_arrived(struct mailbox *mailbox, struct mail_item *items)
             allowance->is_used_up = allowance->has_no_more && !allowance->have;
         }
         allowance->ask_at = now + ASK_AGAIN_MS;
+        if (allowance->is_stale)
+            egress_day_anew(egress, now);
         free(asked);
         if (!worker->is_stopping)
             worker_pump(worker, egress->site);

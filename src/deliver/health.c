@@ -4,7 +4,8 @@
  *
  * A source that a list names, or that receivers would refuse (no PTR that leads back, an EHLO name that leads
  * elsewhere), is in trouble: nothing new leaves it until a later check finds nothing. A DNS that does not answer says
- * nothing, and the opinion stays. Addresses of private networks cannot be looked up: only lists are asked for them.
+ * nothing, and the opinion stays; where nothing is checked any more it goes. Addresses of private networks cannot be
+ * looked up: only lists are asked for them.
  *
  * Names are asked for where sources.check_names says so, and of IPv6 addresses always: great receivers take no mail
  * from one without (R17). So IPv6 addresses that are nobody's source, of which the system chooses one where there is
@@ -281,7 +282,8 @@ void health_check(struct dispatcher *dispatcher, const struct source *list, size
     own_check(dispatcher);
     for (size_t i = 0; i < count; i++) {
         struct ip ip = source_seen_ip(&list[i]);
-        if (!options->blocklists.len && !wants_names(options, &ip))
+        bool is_checked = options->blocklists.len || wants_names(options, &ip);
+        if (!is_checked && !list[i].trouble.len) /* what is not looked at any more is no trouble any more */
             continue;
         struct health *health = health_get(dispatcher, list[i].id, &ip);
         if (!check_begins(health))

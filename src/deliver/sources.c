@@ -22,6 +22,7 @@ static struct source_set *source_set_of(struct dispatcher *dispatcher, const str
     struct source_set *set = NEW(struct source_set);
     unsigned node = dispatcher->engine->options.ledger.node;
     set->list = ARENA_ARRAY(&set->arena, struct set_source, count + 1);
+    set->plans = dispatcher->plans_mark;
     for (size_t i = 0; i < count; i++) {
         bool is_ours = !list[i].node || list[i].node == node;
         set->list[set->count++] = (struct set_source){
@@ -89,7 +90,11 @@ void sources_refresh(struct dispatcher *dispatcher)
         return;
     }
     nodes_days_look(dispatcher);
-    uint64_t mark = sources_mark(&dispatcher->nodes, list, count);
+    uint64_t mark = sources_mark(&dispatcher->nodes, list, count), plans = dispatcher->plans_mark;
+    if (!warm_ups_mark(dispatcher->reader, &why, &plans))
+        log_warn("deliver", "the plans of sources cannot be read: %s", why.text);
+    dispatcher->plans_mark = plans;
+    mark = hash_u64(plans, mark);
     if (mark != dispatcher->sources_mark) {
         dispatcher->sources_mark = mark;
         sources_say(dispatcher, list, count);
@@ -220,9 +225,15 @@ static void moves_mark(const struct source_set *before, struct source_set *set)
 
 void sources_arrived(struct worker *worker, struct source_set *set)
 {
+    bool has_other_plans = worker->sources && worker->sources->plans != set->plans;
+    time_ms now = loop_now(worker->loop);
     moves_mark(worker->sources, set);
     source_set_free(worker->sources);
     worker->sources = set;
+    for (struct site *site = worker->sites; has_other_plans && site; site = site->next_of_worker)
+        for (struct egress *egress = site->egresses; egress; egress = egress->next)
+            if (egress->source_id)
+                egress_day_anew(egress, now);
     for (struct site *site = worker->sites; site; site = site->next_of_worker) {
         if (!site->pool.len || (!site->egresses && !atomic_load_explicit(&site->has_no_way, memory_order_relaxed)))
             continue;

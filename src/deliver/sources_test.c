@@ -150,6 +150,35 @@ static void a_source_that_changes_its_pool(void **state)
     leave(fixture);
 }
 
+static bool plan_run(struct db *db, struct fault *why, void *context)
+{
+    int64_t id;
+    return db_query_ints(db, why, "SELECT id FROM source", NO_VALUES, &id, 1, NULL) &&
+           warm_up_begin(db, why, (uint64_t)id, SLICE("*"), slice_str(context), 1795321800000);
+}
+
+/* R28, S50: a plan begins while a campaign goes out at full speed: it holds at once, not when somebody happens to ask.
+ */
+static void a_plan_that_begins_in_the_middle_of_a_campaign(void **state)
+{
+    enum { OWED = 4500, BEFORE = 200, CAP = 50, SECONDS = 5, A_SECOND = 250 };
+    HOUSE(fixture, state, 1);
+    receivers[0] = (struct receiver){.slow_ms = 10 * 1000 / A_SECOND};
+    open_house_of_sources(fixture);
+    add_source(fixture, (struct new_source){1, 1, NULL});
+    start(fixture);
+    crowd(fixture, OWED, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], BEFORE);
+    int before = from(fixture, 1);
+    test_write(fixture->store.store, plan_run, (char[]){"50,100"});
+    int sent = count_at_rest(&receivers[0].taken_from[1], 2500) - before;
+    if (sent < CAP || sent > CAP + SECONDS * A_SECOND)
+        fail_msg("%d more left behind the beginning of a plan of %d", sent, CAP);
+    assert_int_equal(number(fixture, "SELECT reserved FROM daily_use"), CAP);
+    leave(fixture);
+}
+
 /* S68, D18: a source that a blocklist names drains, and nothing new leaves it; 127.255.255.254 is no listing. */
 static void a_listed_source_drains(void **state)
 {
@@ -171,6 +200,12 @@ static void a_listed_source_drains(void **state)
     assert_int_equal(from(fixture, 1), before);
     assert_true(from(fixture, 2) >= others + 100);
     assert_int_equal(number(fixture, "SELECT COUNT(*) FROM source WHERE ip = '127.88.0.1' AND trouble <> ''"), 1);
+    engine_stop(fixture->engine, 2000); /* and nobody asks that list any more: nothing would ever lift it */
+    fixture->options.blocklists = SLICE("");
+    start(fixture);
+    for (int i = 0; i < 6000 && number(fixture, "SELECT COUNT(*) FROM source WHERE trouble <> ''"); i++)
+        receiver_pause(5);
+    assert_int_equal(number(fixture, "SELECT COUNT(*) FROM source WHERE trouble <> ''"), 0);
     leave(fixture);
 }
 
@@ -375,6 +410,7 @@ int main(int argc, char **argv)
         ON_SQLITE(sources_share_by_weight_and_drain),
         ON_SQLITE(one_by_one_the_weights_hold),
         ON_BOTH(a_source_that_changes_its_pool),
+        ON_BOTH(a_plan_that_begins_in_the_middle_of_a_campaign),
         ON_BOTH(a_warm_up_holds_across_restarts),
         ON_SQLITE(a_listed_source_drains),
         ON_SQLITE(names_that_do_not_fit),

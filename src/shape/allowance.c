@@ -1,5 +1,6 @@
 #include "shape/allowance.h"
 
+#include "base/map.h"
 #include <stdio.h>
 
 enum { GROUP_ROOM = 300, KEEP_DAYS = 40 };
@@ -77,6 +78,16 @@ bool warm_up_end(struct db *db, struct fault *why, uint64_t source_id, struct sl
                  VALUES(V_INT((int64_t)source_id), V_TEXT(group)), &ended) &&
            (ended || fault_set(why, FAULT_INPUT, "there is no plan for %.*s",
                                SLICE_ARG(is_all ? SLICE("all sites together") : group)));
+}
+
+bool warm_ups_mark(struct db *db, struct fault *why, uint64_t *mark)
+{
+    int64_t found[2];
+    if (!db_query_ints(db, why, "SELECT COUNT(*), COALESCE(MAX(created_ms), 0) FROM warm_up", NO_VALUES, found, 2,
+                       NULL))
+        return false;
+    *mark = hash_u64((uint64_t)found[1], (uint64_t)found[0]);
+    return true;
 }
 
 bool warm_up_list(struct db *db, struct fault *why, uint64_t source_id, time_ms now, struct arena *arena,

@@ -60,6 +60,8 @@ NODISCARD bool warm_up_begin(struct db *db, struct fault *why, uint64_t source_i
                              struct slice caps, time_ms now);
 /* INPUT: there is none. */
 NODISCARD bool warm_up_end(struct db *db, struct fault *why, uint64_t source_id, struct slice group);
+/* Another one whenever a plan begins, begins anew or ends. */
+NODISCARD bool warm_ups_mark(struct db *db, struct fault *why, uint64_t *mark);
 struct warm_up {
     struct slice group, caps, why;
     int64_t step, day, cap, reserved; /* cap -1: done; reserved: of today */
