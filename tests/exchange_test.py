@@ -152,6 +152,8 @@ def what_happened(tap, api, list_id):
 def stopped(tap, todoke, api, list_id):
     api.ask("POST", "/queue/holds", {"kind": "domain", "name": "good.example", "why": "test"})
     tap.equal([(row["kind"], row["name"], row["why"]) for row in api.ask("GET", "/queue/holds")[2]["items"]], [("domain", "good.example", "test")], "a domain is held")
+    held = api.ask("GET", "/queue/orders")[2]["items"][0]
+    tap.equal([held[key] for key in ("verb", "domain", "why", "moved")] + [held["who"][:4], held["done_at"] is not None], ["hold", "good.example", "test", 0, "key ", True], "and who did it is on record, as of any order")
     content = api.ask("POST", "/contents", {"name": "c", "subject": "s2", "text": "t"})[2]
     campaign = api.ask("POST", "/campaigns", {"name": "stopped", "content_id": content["id"], "list_id": list_id})[2]
     api.ask("POST", f"/campaigns/{campaign['id']}/send")
@@ -163,6 +165,7 @@ def stopped(tap, todoke, api, list_id):
     tap.ok(shown["counts"]["cancelled"] >= 2000 and shown["counts"]["delivered"] == 0, "what it owed is cancelled", str(shown["counts"]))
     until(lambda: not [row for row in api.ask("GET", "/queue/holds")[2]["items"] if row["kind"] == "campaign"], 30, "the end of its hold")
     tap.equal((api.ask("DELETE", "/queue/holds/domain/good.example")[0], api.ask("GET", "/queue/holds")[2]["items"]), (204, []), "and nothing is held any more")
+    tap.equal([api.ask("GET", "/queue/orders")[2]["items"][0][key] for key in ("verb", "domain", "moved")], ["release", "good.example", 0], "that too is on record")
     _, _, raw = api.ask("GET", f"/deliveries/export?campaign={campaign['id']}&format=ndjson")
     tap.equal({row["state"] for row in lines(raw)} - {"cancelled", "bounced"}, set(), "its deliveries as a file say so")
     page = api.ask("GET", f"/deliveries?campaign={campaign['id']}&state=cancelled&limit=5")[2]

@@ -14,6 +14,16 @@ void change_free(struct change *change)
     free(change);
 }
 
+bool change_who(struct change *change, struct db *db, struct slice *who, struct fault *why)
+{
+    struct key key;
+    bool found;
+    if (!key_by_id(db, why, change->key_id, &change->work, &key, &found))
+        return false;
+    *who = found ? arena_printf(&change->work, "key %.*s", SLICE_ARG(key.name)) : SLICE("a key");
+    return true;
+}
+
 bool change_refuse(struct change *change, int status, const char *field, const char *format, ...)
 {
     va_list args;

@@ -47,6 +47,8 @@ struct change *change_make(struct api *api, struct http_request *request, size_t
 void change_begin(struct change *change, struct http_request *request);
 /* It was never begun. */
 void change_free(struct change *change);
+/* For the record: by which key, as in "key console". In change->work. */
+NODISCARD bool change_who(struct change *change, struct db *db, struct slice *who, struct fault *why);
 /* Always false. */
 bool change_refuse(struct change *change, int status, const char *field, const char *format, ...) PRINTF_LIKE(4, 5);
 

@@ -2,6 +2,7 @@
 #include "api/body.h"
 #include "api/change.h"
 #include "mail/address.h"
+#include "queue/order.h"
 #include "report/report.h"
 
 enum { HOLDS_SHOWN = 10000, HOLD_WHY_MAX = 400 };
@@ -139,6 +140,22 @@ void api_hold_list(struct api *api, struct http_request *request)
     answer_json(request, &out);
 }
 
+/* An order like any other: by whom, when, why (queue/order.h). */
+static bool hold_order(struct change *change, struct db *db, enum order_verb verb, struct queue_order *order,
+                       struct fault *why)
+{
+    const struct hold_row *hold = change->data;
+    *order = (struct queue_order){.verb = verb,
+                                  .at = change->now,
+                                  .accepted_until = change->now,
+                                  .why = hold->why.len ? hold->why : SLICE("by the API")};
+    if (slice_equal(hold->kind, SLICE("domain")))
+        order->domain = hold->name;
+    else if (!slice_to_u64(hold->name, &order->brand_id))
+        return fault_set(why, FAULT_INPUT, "the name of a brand's hold is the brand's id");
+    return change_who(change, db, &order->who, why);
+}
+
 static bool hold_set_run(struct change *change, struct db *db, struct fault *why)
 {
     const struct hold_row *hold = change->data;
@@ -152,11 +169,10 @@ static bool hold_set_run(struct change *change, struct db *db, struct fault *why
         return false;
     if (!is_seen || !is_there) /* a hold of nobody's mail would look like one */
         return change_refuse(change, 404, "name", "there is no such %.*s", SLICE_ARG(hold->kind));
-    db_mark(db, STORE_MARK_HOLDS);
     change->status = 201;
     hold_write(&change->json, hold);
-    return db_do(db, why, "INSERT INTO hold (kind, name, why, since_ms) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-                 VALUES(V_TEXT(hold->kind), V_TEXT(hold->name), V_TEXT(hold->why), V_INT(change->now)), NULL);
+    struct queue_order order;
+    return hold_order(change, db, ORDER_HOLD, &order, why) && order_give(db, why, &order);
 }
 
 /* A campaign is paused and resumed by its own routes: its state has to follow. */
@@ -210,9 +226,12 @@ static bool hold_release_run(struct change *change, struct db *db, struct fault 
         (is_seen && !db_do(db, why, "DELETE FROM hold WHERE kind = $1 AND name = $2",
                            VALUES(V_TEXT(hold->kind), V_TEXT(hold->name)), &removed)))
         return false;
+    if (!removed)
+        return change_refuse(change, 404, "", "there is no such hold");
     db_mark(db, STORE_MARK_HOLDS | STORE_MARK_DELIVERIES);
     change->status = 204;
-    return removed || change_refuse(change, 404, "", "there is no such hold");
+    struct queue_order order;
+    return hold_order(change, db, ORDER_RELEASE, &order, why) && order_note(db, why, &order);
 }
 
 void api_hold_release(struct api *api, struct http_request *request)

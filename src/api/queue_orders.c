@@ -135,16 +135,6 @@ void api_order_show(struct api *api, struct http_request *request)
 
 /* ── giving one ── */
 
-static bool who_read(struct change *change, struct db *db, struct queue_order *order, struct fault *why)
-{
-    struct key key;
-    bool found;
-    if (!key_by_id(db, why, change->key_id, &change->work, &key, &found))
-        return false;
-    order->who = found ? arena_printf(&change->work, "key %.*s", SLICE_ARG(key.name)) : SLICE("a key");
-    return true;
-}
-
 /* What its filters name and the store has not: the field, or NULL. An order about it would find nothing, and look as
  * if. A campaign of a brand that the caller must not know of is none. */
 static bool missing_read(struct db *db, struct fault *why, const struct key_rights *rights,
@@ -177,7 +167,7 @@ static bool give_run(struct change *change, struct db *db, struct fault *why)
         return false;
     if (missing)
         return change_refuse(change, 404, *missing == 'b' ? "brand_id" : "campaign_id", "there is no such %s", missing);
-    if (!who_read(change, db, &order, why))
+    if (!change_who(change, db, &order.who, why))
         return false;
     if (!queue_order_begin(db, why, &order))
         return why->kind == FAULT_INPUT ? change_refuse(change, 400, "", "%s", why->text) : false;

@@ -175,6 +175,26 @@ static bool holds_end(struct db *db, struct fault *why, const struct queue_order
                  NULL);
 }
 
+/* Who ordered what, when, of which mails, and why. */
+static bool record(struct db *db, struct fault *why, const struct queue_order *order, bool is_done)
+{
+    return db_do(db, why,
+                 "INSERT INTO queue_order (id, at_ms, who, verb, accepted_until_ms, brand_id, campaign_id, domain, "
+                 "site, pool, why, done_ms, source, to_pool, source_id, until_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, "
+                 "$8, $9, $10, $11, $12, $13, $14, $15, $16)",
+                 VALUES(V_INT((int64_t)order->id), V_INT(order->at), V_TEXT(order->who),
+                        V_TEXT(order_verb_word(order->verb)), FILTER_VALUES(order), V_TEXT(order->why),
+                        V_INT(is_done ? order->at : 0), V_TEXT(order->source), V_TEXT(order->to_pool),
+                        V_INT((int64_t)order->source_id), V_INT(order->until)),
+                 NULL);
+}
+
+bool order_note(struct db *db, struct fault *why, struct queue_order *order)
+{
+    order->id = id_make_anywhere(db_ids(db), order->at);
+    return record(db, why, order, true);
+}
+
 bool order_give(struct db *db, struct fault *why, struct queue_order *order)
 {
     bool is_of_pace = order_is_of_pace(order->verb);
@@ -184,16 +204,7 @@ bool order_give(struct db *db, struct fault *why, struct queue_order *order)
     bool moves_nothing = is_of_pace || (is_standing && order->verb == ORDER_HOLD);
     order->id = id_make_anywhere(db_ids(db), order->at);
     if ((is_standing && !stand(db, why, order)) || (is_of_pace && !pace_give(db, why, order)) ||
-        !holds_end(db, why, order) ||
-        !db_do(db, why,
-               "INSERT INTO queue_order (id, at_ms, who, verb, accepted_until_ms, brand_id, campaign_id, domain, site, "
-               "pool, why, done_ms, source, to_pool, source_id, until_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
-               "$10, $11, $12, $13, $14, $15, $16)",
-               VALUES(V_INT((int64_t)order->id), V_INT(order->at), V_TEXT(order->who),
-                      V_TEXT(order_verb_word(order->verb)), FILTER_VALUES(order), V_TEXT(order->why),
-                      V_INT(moves_nothing ? order->at : 0), V_TEXT(order->source), V_TEXT(order->to_pool),
-                      V_INT((int64_t)order->source_id), V_INT(order->until)),
-               NULL))
+        !holds_end(db, why, order) || !record(db, why, order, moves_nothing))
         return false;
     if (is_of_pace)
         return true;

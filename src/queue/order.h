@@ -72,6 +72,9 @@ bool order_is_standing(const struct queue_order *order);
  * by all. */
 NODISCARD bool order_give(struct db *db, struct fault *why, struct queue_order *order);
 
+/* In a write job: on record as done, and nothing else: whoever gives it has seen to what it says himself. */
+NODISCARD bool order_note(struct db *db, struct fault *why, struct queue_order *order);
+
 /* How many deliveries it would move now, by their state. */
 NODISCARD bool order_count(struct db *db, struct fault *why, const struct queue_order *order,
                            int64_t states[DELIVERY_STATE_COUNT]);
