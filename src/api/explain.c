@@ -82,7 +82,7 @@ static void mails_answer(struct api *api, struct http_request *request, const st
     struct fault why = {0};
     uint64_t ids[MAIL_STORY_SHOWN_MOST];
     size_t count, shown = 0;
-    struct slice due = SLICE("");
+    SCOPED(buf) due = BUF(MAIL_STORY_SHOWN_MOST * (BOARD_NAME_MAX + 1)); /* their domains */
     SCOPED(buf) out = BUF(ANSWER_MAX);
     struct json json = {&out};
     if (!mail_ids(api, request, ids, &count))
@@ -99,7 +99,7 @@ static void mails_answer(struct api *api, struct http_request *request, const st
         if (!found || !key_may_brand(&api_caller(request)->key.rights, story.brand_id))
             continue;
         if (mail_story_asks(&story)) {
-            due = story.domain;
+            buf_printf(&due, "%s%.*s", due.len ? " " : "", SLICE_ARG(story.domain));
             if (board && !mail_story_at(api->db, &why, board, &request->arena, &story)) {
                 answer_fault(request, &why, 400);
                 return;
@@ -113,7 +113,7 @@ static void mails_answer(struct api *api, struct http_request *request, const st
     if (!shown)
         answer_no_such(request, "mail");
     else if (due.len && !board)
-        site_ask_begin(api, request, due, mails_tell);
+        site_ask_begin(api, request, buf_slice(&due), mails_tell);
     else
         answer_json(request, &out);
 }

@@ -334,8 +334,8 @@ static void order_json(struct desk *desk, const struct queue_order *order)
     json_put_string(&json, "who", order->who);
     json_put_string(&json, "verb",
                     order->verb < ORDER_VERB_COUNT ? order_verb_word(order->verb) : SLICE("of a later version"));
-    json_put_int(&json, "brand", (int64_t)order->brand_id);
-    json_put_int(&json, "campaign", (int64_t)order->campaign_id);
+    json_put_id(&json, "brand", order->brand_id); /* beyond 2^53: no number that a reader of JSON keeps */
+    json_put_id(&json, "campaign", order->campaign_id);
     json_put_string(&json, "domain", order->domain);
     json_put_string(&json, "site", order->site);
     json_put_string(&json, "source", order->source);
