@@ -16,7 +16,7 @@ NODISCARD bool desk_board_glance(struct desk *desk, struct board *board, struct 
 bool desk_board_late(struct slice name, struct fault *why);
 
 /* A receiver's domain that somebody names as a site: the nodes know where its mail goes. What they do not know stays
- * as it is. */
+ * as it is. WORLD: they have not answered. */
 NODISCARD bool desk_site_of(struct desk *desk, struct slice *site, struct fault *why);
 
 /* name: a domain, or a site. */
