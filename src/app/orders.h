@@ -12,6 +12,8 @@ struct orders_options {
     struct ledger ledger;
     /* After a commit that released deliveries, on the writer's thread. */
     void (*submitted)(void *owner, const struct submit_news *news, size_t count);
+    /* After one that held or cancelled some, likewise: what is in memory of such mail is claimed anew. */
+    void (*recall)(void *owner, const struct order_reach *reach);
     void *owner;
 };
 struct orders;

@@ -107,6 +107,15 @@ bool service_join_begin(struct service *service, struct fault *why)
     return (service->join = join_reader_start(&join, why)) != NULL;
 }
 
+static void service_recall(void *owner, const struct order_reach *reach)
+{
+    const struct service *service = owner;
+    const struct lane_key whose = {
+        .brand_id = reach->brand_id, .campaign_id = reach->campaign_id, .domain = reach->domain};
+    if (service->engine)
+        engine_recall(service->engine, &whose);
+}
+
 void service_orders_begin(struct service *service)
 {
     const struct ledger ledger = service_ledger(service);
@@ -115,6 +124,7 @@ void service_orders_begin(struct service *service)
                                           .world = service->options.world,
                                           .ledger = ledger,
                                           .submitted = service_submitted,
+                                          .recall = service_recall,
                                           .owner = service};
     service->orders = orders_start(&orders);
 }

@@ -12,6 +12,7 @@
 #include "mail/verdict.h"
 
 struct egress;
+struct lane_key;
 struct site;
 struct slot;
 struct worker;
@@ -29,11 +30,12 @@ struct route_kept {
     time_ms *clear_until;  /* of each host: a handshake failed, in clear until then (R31); NULL: none did */
 };
 
-/* Until whose claim recipients of this domain were claimed for the destination, before its route led elsewhere. */
-struct left_domain {
-    struct left_domain *next;
-    uint64_t turn;
-    struct slice domain; /* behind it; "": all of the destination */
+/* Up to this claim recipients of this brand, campaign and domain (0, "": any) may not wait in the destination: its
+ * route leads elsewhere since, or somebody has held or cancelled mail of theirs. */
+struct left {
+    struct left *next;
+    uint64_t turn, brand_id, campaign_id;
+    struct slice domain; /* behind it */
 };
 
 struct destination {
@@ -64,7 +66,7 @@ struct destination {
     int failures;                  /* connections in a row that came to nothing, without a word from the host */
     unsigned recipients_most;      /* its hosts took so many in one transaction and no more (452); */
     time_ms recipients_most_until; /* believed until then */
-    struct left_domain *left;      /* while some of them may still be composed or under way */
+    struct left *left;             /* while some of them may still be composed or under way */
 };
 
 static inline time_ms route_clear_until(const struct route_kept *kept, size_t host)
@@ -89,9 +91,9 @@ void route_kept_drop(struct route_kept *kept); /* one holder less */
 /* waiting.c: its worker meets it, and leaves it; who waits in it */
 void destination_meet(struct worker *worker, struct destination *destination);
 void destination_leave(struct destination *destination);
-/* The route of this domain leads elsewhere ("": of all): whoever waits in it goes home to be claimed for that, and who
- * is composed or under way now will not wait in it again. */
-void destination_is_left(struct worker *worker, struct destination *destination, struct slice domain);
+/* The route of this domain leads elsewhere (0, "": any brand, campaign, domain), or such mail is recalled: whoever
+ * waits in it goes home to be claimed anew, and who is composed or under way now will not wait in it again. */
+void destination_is_left(struct worker *worker, struct destination *destination, const struct lane_key *whose);
 void destination_left_free(struct destination *destination);
 void raw_push(struct destination *destination, struct recipient *recipient);
 struct recipient *raw_pop(struct destination *destination);

@@ -53,6 +53,7 @@ struct receiver {
     _Atomic int taken_from[256];             /* by the last part of the sender's address */
     _Atomic int strange_ehlo;                /* from 127.88.0.N, and not "outN.example" */
     _Atomic int throttled;                   /* by `rate` */
+    _Atomic int cut_short;                   /* mails that the sender began, and hung up before their dot */
     _Atomic bool is_over;
     pthread_mutex_t lock;
     double tokens;
@@ -252,8 +253,10 @@ static inline bool conversation_data(struct conversation *talk)
     atomic_fetch_sub(&talk->receiver->at_data, 1);
     conversation_say(talk, "354 go on");
     do {
-        if (!conversation_line(talk, line))
+        if (!conversation_line(talk, line)) {
+            atomic_fetch_add(&talk->receiver->cut_short, 1);
             return false;
+        }
     } while (strcmp(line, ".") != 0);
     if (talk->receiver->slow_ms)
         receiver_pause(talk->receiver->slow_ms);

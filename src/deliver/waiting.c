@@ -136,15 +136,17 @@ struct recipient *raw_pop(struct destination *destination)
     return recipient;
 }
 
-static bool means(const struct left_domain *left, const struct recipient *recipient)
+static bool means(const struct left *left, const struct recipient *recipient)
 {
-    return recipient->turn <= left->turn && (!left->domain.len || slice_equal(left->domain, recipient->domain));
+    return recipient->turn <= left->turn && (!left->brand_id || left->brand_id == recipient->brand_id) &&
+           (!left->campaign_id || left->campaign_id == recipient->campaign_id) &&
+           (!left->domain.len || slice_equal(left->domain, recipient->domain));
 }
 
-/* Has its route led elsewhere since it was claimed? */
+/* Has its route led elsewhere since it was claimed, or was it recalled? */
 static bool is_left_by(const struct destination *destination, const struct recipient *recipient)
 {
-    for (const struct left_domain *left = destination->left; left; left = left->next)
+    for (const struct left *left = destination->left; left; left = left->next)
         if (means(left, recipient))
             return true;
     return false;
@@ -168,14 +170,14 @@ void ready_push_front(struct destination *destination, struct recipient *recipie
 
 void destination_left_free(struct destination *destination)
 {
-    for (struct left_domain *left; (left = destination->left);) {
+    for (struct left *left; (left = destination->left);) {
         destination->left = left->next;
         free(left);
     }
 }
 
 static void leave_queue(struct worker *worker, struct destination *destination, struct recipients *queue,
-                        const struct left_domain *left)
+                        const struct left *left)
 {
     for (struct recipient **at = &queue->first; *at;) {
         if (!means(left, *at)) {
@@ -189,29 +191,31 @@ static void leave_queue(struct worker *worker, struct destination *destination, 
 }
 
 /* Of many that leave (a rule for the whole site has changed) they are not told apart: who stays is claimed again. */
-void destination_is_left(struct worker *worker, struct destination *destination, struct slice domain)
+void destination_is_left(struct worker *worker, struct destination *destination, const struct lane_key *whose)
 {
     enum { TOLD_APART = 16 };
     size_t count = 0;
     if (!destination->raw.last) /* never met */
         return;
-    for (const struct left_domain *left = destination->left; left; left = left->next)
+    for (const struct left *left = destination->left; left; left = left->next)
         count++;
     bool are_all = count >= TOLD_APART;
-    struct slice whose = are_all ? SLICE("") : domain;
+    struct slice domain = are_all ? SLICE("") : whose->domain;
     if (are_all || (!destination->composing && !destination->slot_count)) /* nobody of those before comes back */
         destination_left_free(destination);
-    struct left_domain *left = memory_zero(1, sizeof(*left) + whose.len);
+    struct left *left = memory_zero(1, sizeof(*left) + domain.len);
     left->turn = worker->turns;
-    left->domain = slice_of(left + 1, whose.len);
-    if (whose.len)
-        memcpy(left + 1, whose.ptr, whose.len);
+    left->brand_id = are_all ? 0 : whose->brand_id;
+    left->campaign_id = are_all ? 0 : whose->campaign_id;
+    left->domain = slice_of(left + 1, domain.len);
+    if (domain.len)
+        memcpy(left + 1, domain.ptr, domain.len);
     left->next = destination->left;
     destination->left = left;
     leave_queue(worker, destination, &destination->raw, left);
     leave_queue(worker, destination, &destination->ready, left);
     for (struct destination *pinned = destination->pinned; pinned; pinned = pinned->next_pinned)
-        destination_is_left(worker, pinned, domain);
+        destination_is_left(worker, pinned, whose);
 }
 
 /* How many of a site are composed ahead: enough for its connections, and, while nothing else keeps the pool busy, for

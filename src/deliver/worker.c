@@ -239,6 +239,7 @@ enum control_what {
     CONTROL_LEAVE,
     CONTROL_SOURCES,
     CONTROL_ORDERED,
+    CONTROL_RECALL,
     CONTROL_TELL,
     CONTROL_FORGET,
     CONTROL_STOP
@@ -250,7 +251,7 @@ struct control {
     struct source_set *sources;
     struct destination *destination;
     struct route_kept *kept;
-    struct slice domain; /* behind it */
+    struct lane_key whose; /* its domain is behind it */
     struct ordered *ordered;
     struct telling *telling;
     struct leaving *leaving;
@@ -292,6 +293,14 @@ static void stop_begin(struct worker *worker)
     stop_check(worker);
 }
 
+static void recall(struct worker *worker, const struct lane_key *whose)
+{
+    for (struct site *site = worker->sites; site; site = site->next_of_worker)
+        for (struct destination *destination = site->destinations; destination; destination = destination->of_site)
+            if (!destination->of && (destination_waits(destination) || destination->slot_count || destination->pinned))
+                destination_is_left(worker, destination, whose);
+}
+
 static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
 {
     struct worker *worker = mailbox->owner;
@@ -307,7 +316,12 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
         case CONTROL_LEAVE: /* those who were claimed before that have arrived */
             recipients_arrived(&worker->recipients, mailbox_take(&worker->recipients));
             if (!worker->is_stopping)
-                destination_is_left(worker, control->destination, control->domain);
+                destination_is_left(worker, control->destination, &control->whose);
+            break;
+        case CONTROL_RECALL:
+            recipients_arrived(&worker->recipients, mailbox_take(&worker->recipients));
+            if (!worker->is_stopping)
+                recall(worker, &control->whose);
             break;
         case CONTROL_SOURCES: sources_arrived(worker, control->sources); break;
         case CONTROL_ORDERED: ordered_arrived(worker, control->ordered); break;
@@ -321,11 +335,12 @@ static void control_arrived(struct mailbox *mailbox, struct mail_item *items)
 
 static void control_post(struct worker *worker, const struct control *what)
 {
-    struct control *control = memory_zero(1, sizeof(*control) + what->domain.len);
+    struct slice domain = what->whose.domain;
+    struct control *control = memory_zero(1, sizeof(*control) + domain.len);
     *control = *what;
-    control->domain = slice_of(control + 1, what->domain.len);
-    if (what->domain.len)
-        memcpy(control + 1, what->domain.ptr, what->domain.len);
+    control->whose.domain = slice_of(control + 1, domain.len);
+    if (domain.len)
+        memcpy(control + 1, domain.ptr, domain.len);
     mailbox_post(&worker->control, &control->item);
 }
 
@@ -341,7 +356,13 @@ void worker_control_route(struct worker *worker, struct destination *destination
 
 void worker_control_leave(struct worker *worker, struct destination *destination, struct slice domain)
 {
-    control_post(worker, &(struct control){.what = CONTROL_LEAVE, .destination = destination, .domain = domain});
+    control_post(worker,
+                 &(struct control){.what = CONTROL_LEAVE, .destination = destination, .whose = {.domain = domain}});
+}
+
+void worker_control_recall(struct worker *worker, const struct lane_key *whose)
+{
+    control_post(worker, &(struct control){.what = CONTROL_RECALL, .whose = *whose});
 }
 
 void worker_control_sources(struct worker *worker, struct source_set *set)

@@ -90,6 +90,8 @@ void worker_control_route(struct worker *worker, struct destination *destination
                           struct route_kept *kept); /* likewise */
 /* From the dispatcher's: the route of this domain leads elsewhere; "": of all that led there. */
 void worker_control_leave(struct worker *worker, struct destination *destination, struct slice domain);
+/* From any thread (engine_recall). */
+void worker_control_recall(struct worker *worker, const struct lane_key *whose);
 void worker_control_stop(struct worker *worker);                             /* from any thread */
 void worker_control_forget(struct worker *worker, struct leaving *leaving);  /* from the dispatcher's; takes it */
 void worker_control_sources(struct worker *worker, struct source_set *set);  /* from the dispatcher's; takes it */

@@ -484,13 +484,30 @@ static bool order_end(struct db *db, struct fault *why, const struct queue_order
            db_do(db, why, "DELETE FROM queue_order_todo WHERE order_id = $1", VALUES(id), NULL);
 }
 
+static bool same_reach(const struct order_reach *one, const struct order_reach *other)
+{
+    return one->brand_id == other->brand_id && one->campaign_id == other->campaign_id &&
+           slice_equal(one->domain, other->domain);
+}
+
+void order_reach_add(struct order_reach reaches[ORDER_REACHES_MOST], size_t *count, const struct order_reach *reach)
+{
+    for (size_t i = 0; i < *count; i++)
+        if (same_reach(&reaches[i], reach))
+            return;
+    if (*count < ORDER_REACHES_MOST)
+        reaches[(*count)++] = *reach;
+    else
+        reaches[ORDER_REACHES_MOST - 1] = (struct order_reach){0};
+}
+
 static bool order_go_on(const struct ledger *ledger, struct db *db, struct fault *why, const struct queue_order *order,
                         time_ms now, size_t most, struct arena *arena, struct order_step *step)
 {
     struct slice_of_bucket slices[ID_BUCKETS];
     struct bucket_set asked = {0}, ours;
     size_t count;
-    int64_t left;
+    int64_t left, before = step->moved;
     if (!todo_read(db, why, order, slices, &count))
         return false;
     for (size_t i = 0; i < count; i++)
@@ -505,6 +522,9 @@ static bool order_go_on(const struct ledger *ledger, struct db *db, struct fault
                 return false;
         step->has_more |= !is_over;
     }
+    if (step->moved > before && (order->verb == ORDER_HOLD || order->verb == ORDER_PURGE))
+        order_reach_add(step->reaches, &step->reach_count,
+                        &(struct order_reach){order->brand_id, order->campaign_id, order->domain});
     if (!db_query_ints(db, why, "SELECT COUNT(*) FROM queue_order_todo WHERE order_id = $1 AND is_done = 0",
                        VALUES(V_INT((int64_t)order->id)), &left, 1, NULL))
         return false;

@@ -84,12 +84,23 @@ NODISCARD bool order_count(struct db *db, struct fault *why, const struct queue_
 NODISCARD bool order_rows(struct db *db, struct fault *why, const struct queue_order *order, enum delivery_state state,
                           int64_t limit, struct rows *rows);
 
-/* In a write job: go on with the oldest orders in buckets that are ours, about `most` rows. *released, in the arena:
- * what the claimer must hear once the job is committed. *has_more: call again at once; otherwise what is left waits for
- * mails on the wire or is another node's. */
+/* Whose mail was held or cancelled, for those who have it in memory: of this brand, campaign and domain; 0, "": any. */
+struct order_reach {
+    uint64_t brand_id, campaign_id;
+    struct slice domain;
+};
+enum { ORDER_REACHES_MOST = 16 };
+/* One more, unless it is among them; the last place stands for all that found none. */
+void order_reach_add(struct order_reach reaches[ORDER_REACHES_MOST], size_t *count, const struct order_reach *reach);
+
+/* In a write job: go on with the oldest orders in buckets that are ours, about `most` rows. *released, in the arena,
+ * and `reaches`: what the claimer must hear once the job is committed. *has_more: call again at once; otherwise what is
+ * left waits for mails on the wire or is another node's. */
 struct order_step {
     struct ledger_released *released;
     size_t released_count;
+    struct order_reach reaches[ORDER_REACHES_MOST];
+    size_t reach_count;
     int64_t moved;
     bool has_more, has_open; /* there are orders that are not done */
 };
