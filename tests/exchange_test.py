@@ -161,6 +161,8 @@ def stopped(tap, todoke, api, list_id):
     tap.ok(any(row["domain"] == "good.example" and row["owed"] > 100 for row in api.ask("GET", "/queue")[2]["items"]), "what is owed, by domain")
     status, _, ended = api.ask("POST", f"/campaigns/{campaign['id']}/cancel")
     tap.equal((status, ended["state"], api.ask("POST", f"/campaigns/{campaign['id']}/cancel")[0]), (200, "cancelled", 409), "a campaign is cancelled, once")
+    noted = [row for row in api.ask("GET", "/queue/orders")[2]["items"] if row["campaign_id"] == campaign["id"]]
+    tap.equal([(row["verb"], row["who"][:4], row["done_at"] is not None) for row in noted], [("purge", "key ", True)], "and by whom is on record")
     shown = until(lambda: (lambda found: found if sum(found["counts"][state] for state in ("waiting", "deferred", "held")) == 0 else None)(api.ask("GET", "/campaigns/" + campaign["id"])[2]), 60, "the cancelling")
     tap.ok(shown["counts"]["cancelled"] >= 2000 and shown["counts"]["delivered"] == 0, "what it owed is cancelled", str(shown["counts"]))
     until(lambda: not [row for row in api.ask("GET", "/queue/holds")[2]["items"] if row["kind"] == "campaign"], 30, "the end of its hold")

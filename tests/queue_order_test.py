@@ -103,6 +103,9 @@ def story(tap, words, store):
         todoke.ok("campaign", "resume", "autumn")
         until(lambda: count("retry", "--domain", "gone.example") or "on_wire" in str(todoke.rows("queue", "list")), 30, "it goes on")
         tap.ok(not todoke.rows("queue", "list", "--state", "held"), f"{words}: so its resuming ends it, and nobody stays behind")
+        said = todoke.rows("queue", "orders")[0]
+        tap.ok(said["verb"] == "release" and said["campaign"] and said["who"].startswith("user ") and said["why"] == "resumed by hand" and said["is_done"],
+               f"{words}: and who resumed it is on record", str(said))
         done = carried_out(todoke.json("queue", "hold", "--domain", "gone.example", "--campaign", "autumn"))
         tap.equal(done["moved"], 300, f"{words}: two filters hold what is owed now")
         tap.equal(len(todoke.rows("queue", "list", "--state", "held")), 300, f"{words}: they are listed as held")

@@ -3,6 +3,7 @@
 #include "api/campaign_json.h"
 #include "api/change.h"
 #include "api/people.h"
+#include "campaign/queue_order.h"
 
 enum { EXPIRES_LEAST_S = 60, EXPIRES_MOST_S = 30 * 24 * 3600 };
 
@@ -76,7 +77,10 @@ void api_campaign_create(struct api *api, struct http_request *request)
 static bool cancel_run(struct change *change, struct db *db, struct fault *why)
 {
     uint64_t id = *(uint64_t *)change->data;
-    if (campaign_cancel(db, why, id, change->now))
+    struct slice who;
+    if (!change_who(change, db, &who, why))
+        return false;
+    if (campaign_order(db, why, ORDER_PURGE, id, who, SLICE("cancelled by the API"), change->now))
         return campaign_answer(change, db, id, why);
     return why->kind == FAULT_INPUT ? change_refuse(change, 409, "", "%s", why->text) : false;
 }

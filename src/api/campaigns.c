@@ -1,8 +1,8 @@
 /* campaigns.c - campaigns: listed, shown, started, paused, resumed, reported */
 #include "api/campaign_json.h"
 
-#include "api/inside.h"
-#include "api/repeat.h"
+#include "api/change.h"
+#include "campaign/queue_order.h"
 
 /* ── reading ── */
 
@@ -96,7 +96,7 @@ struct act {
     struct http_later later;
     struct api *api;
     enum act_verb verb;
-    uint64_t campaign_id;
+    uint64_t campaign_id, key_id;
     struct arena arena;
     struct repeat repeat; /* of the request's Idempotency-Key: the second time it is answered, and nothing is done */
     enum repeat_state repeated;
@@ -104,6 +104,18 @@ struct act {
 };
 
 #define ACT_OF(member_ptr, member) ((struct act *)(void *)((char *)(member_ptr)-offsetof(struct act, member)))
+
+static bool act_do(const struct act *act, struct db *db, time_ms now, struct fault *why)
+{
+    SCOPED(arena) arena = {0};
+    struct slice who;
+    if (act->verb == ACT_SEND)
+        return campaign_send(db, why, act->campaign_id, now);
+    return key_who(db, act->key_id, &arena, &who, why) &&
+           campaign_order(db, why, act->verb == ACT_PAUSE ? ORDER_HOLD : ORDER_RELEASE, act->campaign_id, who,
+                          act->verb == ACT_PAUSE ? SLICE("paused in the console") : SLICE("resumed in the console"),
+                          now);
+}
 
 static bool act_run(struct write_job *job, struct db *db, struct fault *why)
 {
@@ -115,13 +127,7 @@ static bool act_run(struct write_job *job, struct db *db, struct fault *why)
         return false;
     if (act->repeated != REPEAT_NEW)
         return true;
-    bool ok = false;
-    switch (act->verb) {
-    case ACT_SEND: ok = campaign_send(db, why, act->campaign_id, now); break;
-    case ACT_PAUSE: ok = campaign_pause(db, why, act->campaign_id, SLICE("paused in the console"), now); break;
-    case ACT_RESUME: ok = campaign_resume(db, why, act->campaign_id, now); break;
-    }
-    return ok && repeat_keep(&act->repeat, db, now, 200, SLICE(""), why);
+    return act_do(act, db, now, why) && repeat_keep(&act->repeat, db, now, 200, SLICE(""), why);
 }
 
 static void act_done(struct write_job *job, const struct fault *why)
@@ -169,6 +175,7 @@ static void act_begin(struct api *api, struct http_request *request, enum act_ve
         .api = api,
         .verb = verb,
         .campaign_id = campaign.id,
+        .key_id = api_caller(request)->key.id,
     };
     if (!repeat_read(request, api_caller(request)->key.id, &act->arena, &act->repeat)) {
         free(act);

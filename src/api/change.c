@@ -14,13 +14,13 @@ void change_free(struct change *change)
     free(change);
 }
 
-bool change_who(struct change *change, struct db *db, struct slice *who, struct fault *why)
+bool key_who(struct db *db, uint64_t key_id, struct arena *arena, struct slice *who, struct fault *why)
 {
     struct key key;
     bool found;
-    if (!key_by_id(db, why, change->key_id, &change->work, &key, &found))
+    if (!key_by_id(db, why, key_id, arena, &key, &found))
         return false;
-    *who = found ? arena_printf(&change->work, "key %.*s", SLICE_ARG(key.name)) : SLICE("a key");
+    *who = found ? arena_printf(arena, "key %.*s", SLICE_ARG(key.name)) : SLICE("a key");
     return true;
 }
 

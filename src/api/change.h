@@ -47,8 +47,12 @@ struct change *change_make(struct api *api, struct http_request *request, size_t
 void change_begin(struct change *change, struct http_request *request);
 /* It was never begun. */
 void change_free(struct change *change);
-/* For the record: by which key, as in "key console". In change->work. */
-NODISCARD bool change_who(struct change *change, struct db *db, struct slice *who, struct fault *why);
+/* For the record: by which key, as in "key console". In the arena; or of a change, in change->work. */
+NODISCARD bool key_who(struct db *db, uint64_t key_id, struct arena *arena, struct slice *who, struct fault *why);
+static inline bool change_who(struct change *change, struct db *db, struct slice *who, struct fault *why)
+{
+    return key_who(db, change->key_id, &change->work, who, why);
+}
 /* Always false. */
 bool change_refuse(struct change *change, int status, const char *field, const char *format, ...) PRINTF_LIKE(4, 5);
 

@@ -109,10 +109,7 @@ static bool ack_run(struct db *db, struct fault *why, void *context)
 static bool acknowledge(struct desk *desk, const struct alarm_arguments *given, struct fault *why)
 {
     const char *text = given->words.words[1];
-    const char *user = getenv("USER");
-    struct ack ack = {.by = slice_str(given->by ? given->by
-                                      : user    ? user
-                                                : "command line"),
+    struct ack ack = {.by = given->by ? slice_str(given->by) : desk_person(&desk->arena),
                       .now = world_wall(&desk->world)};
     if (!slice_to_u64(slice_str(text), &ack.id))
         return fault_set(why, FAULT_INPUT, "\"%s\" is no id; `todoke alarm list` shows them", text);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 
 #include "audience/contact.h"
+#include "campaign/queue_order.h"
 #include "mail/address.h"
 #include "mailauth/dkim_key.h"
 #include "mailauth/dkim_sign.h"
@@ -20,13 +21,16 @@
 static const char campaign_usage[] =
     "usage: todoke campaign create NAME --brand B --list L --subject S --html FILE [--text FILE]\n"
     "                            [--count clicks|opens|clicks,opens] [--config FILE]\n"
-    "       todoke campaign send|pause|resume|cancel|status NAME\n"
+    "       todoke campaign send|status NAME\n"
+    "       todoke campaign pause|resume|cancel NAME [--why TEXT]\n"
     "       todoke campaign report NAME [--lang ja|en] [--json]\n"
     "       todoke campaign list\n"
     "\n"
     "--count: links lead through the brand's --links, a pixel tells of opens; people and machines are counted apart.\n"
     "NAME is the campaign's name or id. A running server sends; these commands only say what is wanted. cancel ends a\n"
-    "campaign for good: nothing of it starts any more, and what it still owes becomes cancelled.\n"
+    "campaign for good: nothing of it starts any more, and what it still owes becomes cancelled. Who paused, resumed "
+    "or\n"
+    "cancelled which is among `todoke queue orders`.\n"
     "Mail that cannot be delivered is given up after retry.expires_after of the server's settings: --config, else\n"
     "$TODOKE_CONFIG, else /etc/todoke/todoke.yaml; without any after 5 days.\n"
     "  --store URL   the store; default $TODOKE_STORE, the server's settings, ./todoke.db\n";
@@ -126,6 +130,7 @@ static bool verb_create(struct campaign_arguments *arguments, struct session *se
 
 struct move {
     const char *verb, *reason;
+    struct slice who;
     uint64_t id;
     time_ms now;
 };
@@ -135,11 +140,13 @@ static bool move_run(struct db *db, struct fault *why, void *context)
     const struct move *move = context;
     if (strcmp(move->verb, "send") == 0)
         return campaign_send(db, why, move->id, move->now);
-    if (strcmp(move->verb, "pause") == 0)
-        return campaign_pause(db, why, move->id, slice_str(move->reason ? move->reason : "paused by hand"), move->now);
-    if (strcmp(move->verb, "cancel") == 0)
-        return campaign_cancel(db, why, move->id, move->now);
-    return campaign_resume(db, why, move->id, move->now);
+    bool is_pause = strcmp(move->verb, "pause") == 0, is_cancel = strcmp(move->verb, "cancel") == 0;
+    const char *reason = is_pause ? "paused by hand" : is_cancel ? "cancelled by hand" : "resumed by hand";
+    return campaign_order(db, why,
+                          is_pause    ? ORDER_HOLD
+                          : is_cancel ? ORDER_PURGE
+                                      : ORDER_RELEASE,
+                          move->id, move->who, slice_str(move->reason ? move->reason : reason), move->now);
 }
 
 static bool find(const struct campaign_arguments *arguments, struct session *session, struct campaign *campaign,
@@ -153,7 +160,8 @@ static bool verb_move(struct campaign_arguments *arguments, struct session *sess
     struct campaign campaign;
     if (!find(arguments, session, &campaign, why))
         return false;
-    struct move move = {arguments->verb, arguments->reason, campaign.id, world_wall(&session->world)};
+    struct move move = {arguments->verb, arguments->reason, desk_person(&session->arena), campaign.id,
+                        world_wall(&session->world)};
     return store_change(session->store, move_run, &move, why);
 }
 

@@ -5,7 +5,9 @@
 #include "campaign/brand.h"
 #include "mail/address.h"
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 struct store *desk_store(const char *store_url, struct fault *why)
@@ -89,4 +91,18 @@ void desk_cell(struct slice text, size_t columns)
     while (utf8_columns(shown) > columns)
         shown = utf8_head(shown, shown.len - 1);
     printf("%.*s%*s", SLICE_ARG(shown), (int)(columns - utf8_columns(shown)), "");
+}
+
+struct slice desk_person(struct arena *arena)
+{
+    const struct passwd *entry = getpwuid(getuid());
+    const char *before = getuid() == 0 ? getenv("SUDO_USER") : NULL;
+    SCOPED(buf) text = BUF(300);
+    if (before && *before)
+        buf_printf(&text, "user %.200s (sudo)", before);
+    else if (entry)
+        buf_printf(&text, "user %.200s", entry->pw_name);
+    else
+        buf_printf(&text, "user id %lu", (unsigned long)getuid());
+    return arena_copy(arena, buf_slice(&text));
 }

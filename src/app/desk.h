@@ -25,6 +25,8 @@ void desk_release(struct desk *desk);
 /* The brand that --brand names; without it the only one there is, or 0 where there is none. INPUT: several, or not
  * found. */
 NODISCARD bool desk_brand(struct desk *desk, const char *given, uint64_t *brand_id, struct fault *why);
+/* Who sits at this terminal, for the record: "user hana", "user hana (sudo)". */
+struct slice desk_person(struct arena *arena);
 /* An address as identity, in the desk's arena. INPUT names it. */
 NODISCARD bool desk_identity(struct desk *desk, const char *text, struct slice *identity, struct fault *why);
 /* "2026-11-22 22:30" in UTC, or "-" for 0. */

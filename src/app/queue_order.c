@@ -8,27 +8,11 @@
 #include "campaign/campaign.h"
 #include "campaign/queue_order.h"
 #include "mail/address.h"
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum { ORDERS_SHOWN = 200, WAIT_MS = 3000, WAIT_LOOK_MS = 50 };
-
-/* Who sits at this terminal. */
-static struct slice person(struct desk *desk)
-{
-    const struct passwd *entry = getpwuid(getuid());
-    const char *before = getuid() == 0 ? getenv("SUDO_USER") : NULL;
-    SCOPED(buf) text = BUF(300);
-    if (before && *before)
-        buf_printf(&text, "user %.200s (sudo)", before);
-    else if (entry)
-        buf_printf(&text, "user %.200s", entry->pw_name);
-    else
-        buf_printf(&text, "user id %lu", (unsigned long)getuid());
-    return arena_copy(&desk->arena, buf_slice(&text));
-}
 
 /* A shell's variable that is not set: never "all". */
 static bool none_is_empty(const struct queue_order_arguments *arguments, struct fault *why)
@@ -116,7 +100,7 @@ static bool order_read(struct desk *desk, const struct queue_order_arguments *ar
     if (!queue_filter_read(desk, arguments, order, why))
         return false;
     order->verb = verb;
-    order->who = person(desk);
+    order->who = desk_person(&desk->arena);
     order->why = arguments->why ? slice_str(arguments->why) : SLICE("by hand");
     if (order->why.len > 400)
         return fault_set(why, FAULT_INPUT, "--why: at most 400 octets");

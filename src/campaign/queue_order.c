@@ -122,3 +122,14 @@ bool queue_order_begin(struct db *db, struct fault *why, struct queue_order *ord
     arena_release(&arena);
     return ok && order_give(db, why, order);
 }
+
+bool campaign_order(struct db *db, struct fault *why, enum order_verb verb, uint64_t campaign_id, struct slice who,
+                    struct slice reason, time_ms now)
+{
+    struct queue_order order = {
+        .at = now, .who = who, .verb = verb, .campaign_id = campaign_id, .accepted_until = now, .why = reason};
+    bool ok = verb == ORDER_HOLD      ? campaign_pause(db, why, campaign_id, reason, now)
+              : verb == ORDER_RELEASE ? campaign_resume(db, why, campaign_id, now)
+                                      : campaign_cancel(db, why, campaign_id, now);
+    return ok && order_note(db, why, &order);
+}
