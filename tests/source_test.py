@@ -102,7 +102,10 @@ def listed(tap):
         tap.equal([(line["level"], line["source"]) for line in lines if line.get("trouble") == "listed by bl.example"], [("warn", f"{FROM}.1")], "the log has it with fields for a machine")
         count = quiet(place, todoke)
         tap.ok(count < 4000, "nothing new leaves it", str(count))
-        todoke.ok("source", "add", f"{FROM}.2", "--ehlo", "out2.shop.example", "--pool", "news")
+        todoke.ok("source", "add", f"{FROM}.2", "--ehlo", "out3.shop.example", "--pool", "nwes")
+        tap.equal(todoke.run("source", "change", f"{FROM}.2").returncode, 2, "a change of nothing is a slip")
+        said = todoke.ok("source", "change", f"{FROM}.2", "--pool", "news", "--ehlo", "out2.shop.example")
+        tap.equal(said, f"source {FROM}.2 in pool news, weight 1, EHLO out2.shop.example\n", "a source changes its pool and its name, and keeps its weight")
         tap.equal(quiet(place, todoke), count, "a source of another pool is none of this brand's")
         tap.equal(todoke.ok("source", "warm-up", f"{FROM}.2", "5000,10000", "--site", "d.example"), "the plan for mx.d.example begins at its first step\n", "a plan for a receiver's domain is one for its site")
         wrong = [todoke.run("source", "warm-up", f"{FROM}.2", *words) for words in (("end",), ("",), ("end", "--site", "gogle"))]

@@ -17,6 +17,7 @@ static const char usage[] =
     "usage: todoke source add IP --ehlo NAME [--pool P] [--weight N] [--public-ip IP] [--node N] [--warm-up CAPS]\n"
     "       todoke source list [--json]\n"
     "       todoke source show IP [--json]              its warm-up plans, and what it sent today\n"
+    "       todoke source change IP [--ehlo NAME] [--pool P] [--weight N]    what is not given stays as it is\n"
     "       todoke source drain IP                      nothing new leaves it; what is under way ends\n"
     "       todoke source activate IP\n"
     "       todoke source remove IP                     it must be draining\n"
@@ -103,15 +104,68 @@ static bool add(struct source_change *change, struct fault *why)
     return true;
 }
 
+static bool change_run(struct db *db, struct fault *why, void *context)
+{
+    return source_change(db, why, &((struct source_change *)context)->source);
+}
+
+/* What is not given stays as it is. */
+static bool change_source(struct source_change *change, struct fault *why)
+{
+    const struct source_arguments *given = change->given;
+    struct source *source = &change->source;
+    if (!given->ehlo && !given->pool && !given->weight)
+        return fault_set(why, FAULT_INPUT, "change what? --ehlo, --pool or --weight");
+    if (given->ehlo)
+        source->ehlo_name = slice_str(given->ehlo);
+    if (given->pool)
+        source->pool = slice_str(given->pool);
+    if (!number_of("--weight", given->weight, 1, SOURCE_WEIGHT_MOST, &source->weight, why) ||
+        !store_change(change->desk->store, change_run, change, why))
+        return false;
+    printf("source %s in pool %.*s, weight %u, EHLO %.*s\n", given->words.words[1], SLICE_ARG(source->pool),
+           source->weight, SLICE_ARG(source->ehlo_name));
+    return true;
+}
+
 static bool drain_run(struct db *db, struct fault *why, void *context)
 {
     struct source_change *change = context;
     return source_set_state(db, why, change->source.id, change->source.state, change->now);
 }
 
+static bool set_state(struct source_change *change, enum source_state state, struct fault *why)
+{
+    change->source.state = state;
+    if (!store_change(change->desk->store, drain_run, change, why))
+        return false;
+    printf("%.*s\n", SLICE_ARG(source_state_word(state)));
+    return true;
+}
+
+static bool drain(struct source_change *change, struct fault *why)
+{
+    return set_state(change, SOURCE_DRAINING, why);
+}
+
+static bool activate(struct source_change *change, struct fault *why)
+{
+    return set_state(change, SOURCE_ACTIVE, why);
+}
+
 static bool remove_run(struct db *db, struct fault *why, void *context)
 {
     return source_remove(db, why, ((struct source_change *)context)->source.id);
+}
+
+static bool remove_source(struct source_change *change, struct fault *why)
+{
+    if (change->source.state != SOURCE_DRAINING)
+        return fault_set(why, FAULT_INPUT, "%s is in use: drain it first", change->given->words.words[1]);
+    if (!store_change(change->desk->store, remove_run, change, why))
+        return false;
+    puts("removed");
+    return true;
 }
 
 static bool warm_up_run(struct db *db, struct fault *why, void *context)
@@ -334,63 +388,44 @@ static bool show(struct source_change *change, struct fault *why)
 
 /* ── the command ── */
 
-static bool run(struct source_change *change, struct fault *why)
-{
-    const struct arguments *words = &change->given->words;
-    const char *verb = words->words[0];
-    struct ip ip;
-    if (strcmp(verb, "list") == 0)
-        return list(change, why);
-    if (strcmp(verb, "assign") == 0)
-        return assign(change, why);
-    if (strcmp(verb, "stand-in") == 0)
-        return stand_in(change, why);
-    if (strcmp(verb, "add") == 0)
-        return add(change, why);
-    if (!ip_parse(slice_str(words->words[1]), &ip))
-        return fault_set(why, FAULT_INPUT, "\"%s\" is not an IP address", words->words[1]);
-    if (!source_find(change->desk->reader, why, &ip, &change->desk->arena, &change->source))
-        return false;
-    if (strcmp(verb, "show") == 0)
-        return show(change, why);
-    if (strcmp(verb, "warm-up") == 0)
-        return warm_up(change, why);
-    if (strcmp(verb, "remove") == 0) {
-        if (change->source.state != SOURCE_DRAINING)
-            return fault_set(why, FAULT_INPUT, "%s is in use: drain it first", words->words[1]);
-        return store_change(change->desk->store, remove_run, change, why) && printf("removed\n") > 0;
-    }
-    change->source.state = strcmp(verb, "drain") == 0 ? SOURCE_DRAINING : SOURCE_ACTIVE;
-    return store_change(change->desk->store, drain_run, change, why) &&
-           printf("%.*s\n", SLICE_ARG(source_state_word(change->source.state))) > 0;
-}
+/* The verb, how many words it takes, whether the second one is a source that is there, and its options: one that only
+ * another verb has must not be read over. */
+static const struct verb {
+    const char *verb;
+    bool (*run)(struct source_change *change, struct fault *why);
+    int least, most;
+    bool is_of_source;
+    const char *options;
+} verbs[] = {
+    {"add", add, 2, 2, false, "--ehlo --pool --weight --public-ip --node --warm-up --store"},
+    {"list", list, 1, 1, false, "--json --store"},
+    {"show", show, 2, 2, true, "--json --store"},
+    {"change", change_source, 2, 2, true, "--ehlo --pool --weight --store"},
+    {"drain", drain, 2, 2, true, "--store"},
+    {"activate", activate, 2, 2, true, "--store"},
+    {"remove", remove_source, 2, 2, true, "--store"},
+    {"warm-up", warm_up, 2, 3, true, "--site --store"},
+    {"assign", assign, 2, 2, false, "--pool --weight --recipients --store"},
+    {"stand-in", stand_in, 2, 2, false, "--pool --store"},
+};
 
-/* The verb, and how many words it takes. */
-static bool is_complete(const struct arguments *words)
+static const struct verb *verb_of(const struct arguments *words)
 {
-    static const struct {
-        const char *verb;
-        int least, most;
-    } verbs[] = {{"add", 2, 2},    {"list", 1, 1},    {"show", 2, 2},   {"drain", 2, 2},   {"activate", 2, 2},
-                 {"remove", 2, 2}, {"warm-up", 2, 3}, {"assign", 2, 2}, {"stand-in", 2, 2}};
     for (size_t i = 0; words->word_count && i < COUNT_OF(verbs); i++)
-        if (strcmp(words->words[0], verbs[i].verb) == 0)
-            return words->word_count >= verbs[i].least && words->word_count <= verbs[i].most;
-    return false;
+        if (strcmp(words->words[0], verbs[i].verb) == 0 && words->word_count >= verbs[i].least &&
+            words->word_count <= verbs[i].most)
+            return &verbs[i];
+    return NULL;
 }
 
-/* What each verb has: an option that only another one has must not be read over. */
-static const char *options_of(const char *verb)
+static bool run(const struct verb *verb, struct source_change *change, struct fault *why)
 {
-    if (strcmp(verb, "add") == 0)
-        return "--ehlo --pool --weight --public-ip --node --warm-up --store";
-    if (strcmp(verb, "list") == 0 || strcmp(verb, "show") == 0)
-        return "--json --store";
-    if (strcmp(verb, "warm-up") == 0)
-        return "--site --store";
-    if (strcmp(verb, "assign") == 0)
-        return "--pool --weight --recipients --store";
-    return strcmp(verb, "stand-in") == 0 ? "--pool --store" : "--store";
+    const char *text = verb->is_of_source ? change->given->words.words[1] : NULL;
+    struct ip ip;
+    if (text && !ip_parse(slice_str(text), &ip))
+        return fault_set(why, FAULT_INPUT, "\"%s\" is not an IP address", text);
+    return (!text || source_find(change->desk->reader, why, &ip, &change->desk->arena, &change->source)) &&
+           verb->run(change, why);
 }
 
 int cmd_source(int argc, char **argv)
@@ -413,10 +448,10 @@ int cmd_source(int argc, char **argv)
     struct desk desk = {0};
     if (!arguments_read(argc, argv, table, &given.words, &why))
         return command_fail("source", &why);
-    if (given.words.wants_help || !is_complete(&given.words))
+    const struct verb *verb = verb_of(&given.words);
+    if (given.words.wants_help || !verb)
         return usage_tell("source", usage, &given.words);
-    const char *verb = given.words.words[0];
-    if (!arguments_only(table, verb, options_of(verb), &why))
+    if (!arguments_only(table, verb->verb, verb->options, &why))
         return command_fail("source", &why);
     bool ok = desk_open(&desk, given.store, &why);
     if (ok) {
@@ -424,7 +459,7 @@ int cmd_source(int argc, char **argv)
                                        .given = &given,
                                        .group = given.site ? slice_str(given.site) : SLICE("*"),
                                        .now = world_wall(&desk.world)};
-        ok = run(&change, &why);
+        ok = run(verb, &change, &why);
     }
     desk_release(&desk);
     return ok ? 0 : command_fail("source", &why);
