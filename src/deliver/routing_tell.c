@@ -40,7 +40,7 @@ static void route_tell(struct dispatcher *dispatcher, const struct domain_route 
     if (!destination)
         return;
     const struct site_rule *rule = destination->site->rule;
-    const char *file = rule->at[SITE_LIMIT_CONNECTIONS].file;
+    const char *file = rule->place.file;
     route->site = arena_copy(arena, destination->site->name);
     route->label = rule->is_default ? SLICE("") : arena_copy(arena, rule->label);
     route->rule = arena_copy(arena, rule->name);

@@ -131,7 +131,7 @@ static bool settle_hosts(struct sites *sites, struct fault *why)
             if (other)
                 return fault_set(why, FAULT_INPUT, "%s line %u: the host \"%.*s\" belongs to \"%.*s\" already (%s)",
                                  entry->hosts[h].at.file, entry->hosts[h].at.line, SLICE_ARG(entry->hosts[h].suffix),
-                                 SLICE_ARG(other->rule.name), other->at.file);
+                                 SLICE_ARG(other->rule.name), other->rule.place.file);
             map_set(&sites->by_host, entry->hosts[h].suffix, entry);
         }
     }
@@ -203,7 +203,7 @@ bool sites_settle(struct sites *sites, bool is_loopback, struct fault *why)
     const unsigned may_be_left_out =
         1u << SITE_LIMIT_TOTAL_CONNECTIONS | 1u << SITE_LIMIT_TOTAL_RATE | 1u << SITE_LIMIT_RECIPIENTS;
     if ((complete->given | may_be_left_out) != (1u << SITE_LIMIT_COUNT) - 1)
-        return complain(why, complete->at, "every figure must be given (rates and daily may be none) by",
+        return complain(why, complete->rule.place, "every figure must be given (rates and daily may be none) by",
                         general->name);
     for (size_t i = 0; i < sites->count; i++) {
         struct site_entry *entry = sites->entries[i];

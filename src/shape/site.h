@@ -77,6 +77,7 @@ struct site_guard {
 
 struct site_rule {
     struct slice name, label; /* "google", "Gmail"; the default's name is "default" */
+    struct site_place place;  /* the rule itself; its figures may stand elsewhere */
     bool is_default;
     unsigned connections, messages_per_connection, daily; /* daily 0: no limit */
     unsigned recipients_per_transaction;                  /* where a brand wants more than one */

@@ -135,7 +135,7 @@ static bool read_rule(struct site_reader *reader, const yaml_node_t *root)
         {"reactions", file_read_reactions, entry},
     };
     unsigned given = 0;
-    entry->at = site_place_at(reader, root);
+    entry->rule.place = site_place_at(reader, root);
     if (!file_read_fields(reader, root, fields, COUNT_OF(fields), &given))
         return false;
     bool is_general = slice_equal(rule->name, SLICE("default")) || slice_equal(rule->name, SLICE("loopback"));
@@ -157,7 +157,7 @@ static bool take(struct site_reader *reader, bool replaces)
             continue;
         if (!replaces)
             return tree_complain(reader->tree, NULL, "the name \"%.*s\" is there already (%s)",
-                                 SLICE_ARG(reader->entry->rule.name), sites->entries[i]->at.file);
+                                 SLICE_ARG(reader->entry->rule.name), sites->entries[i]->rule.place.file);
         sites->entries[i] = reader->entry;
         return true;
     }

@@ -18,7 +18,6 @@ struct site_entry {
     struct site_reaction *own;
     size_t own_count;
     unsigned given; /* bits of enum site_limit */
-    struct site_place at;
 };
 
 enum { SITES_MOST = 500 };

@@ -86,6 +86,7 @@ static void figures_of_the_table(void **state)
     assert_string_equal(google->at[SITE_LIMIT_CONNECTIONS].file, "data/sites/google.yaml");
     assert_int_equal(google->at[SITE_LIMIT_CONNECTIONS].line, 5);
     assert_string_equal(google->at[SITE_LIMIT_RATE].file, "data/sites/default.yaml");
+    assert_string_equal(google->place.file, "data/sites/google.yaml");
     static const char *const carriers[] = {"docomo", "au", "softbank"};
     for (size_t i = 0; i < COUNT_OF(carriers); i++)
         assert_true(sites_rule_named(sites, slice_str(carriers[i]))->to_verify);
