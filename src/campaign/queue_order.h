@@ -19,8 +19,8 @@ NODISCARD bool queue_order_ready(struct db *db, struct fault *why, struct queue_
 /* Inside a write job. INPUT: a hold of a campaign that is not under way. */
 NODISCARD bool queue_order_begin(struct db *db, struct fault *why, struct queue_order *order);
 
-/* Inside a write job: a campaign is paused (hold), goes on (release) or is cancelled (purge) by its own name, and that is
- * on record among the orders. INPUT: it is in no state for that. */
+/* Inside a write job: a campaign is paused (hold), goes on (release) or is cancelled (purge) by its own name, and that
+ * is on record among the orders. INPUT: it is in no state for that. */
 NODISCARD bool campaign_order(struct db *db, struct fault *why, enum order_verb verb, uint64_t campaign_id,
                               struct slice who, struct slice reason, time_ms now);
 
