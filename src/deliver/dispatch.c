@@ -308,12 +308,6 @@ void engine_holds_changed(struct engine *engine)
     store_tell(engine->options.store, SLICE("holds"));
 }
 
-void engine_recall(struct engine *engine, const struct lane_key *whose)
-{
-    for (unsigned i = 0; i < engine->worker_count; i++)
-        worker_control_recall(&engine->workers[i], whose);
-}
-
 /* Lanes are read a piece at a time, in between the other work: the first mail need not wait for the last lane. */
 static bool load_some(struct dispatcher *dispatcher, struct fault *why)
 {

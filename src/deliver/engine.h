@@ -78,7 +78,7 @@ void engine_submitted(struct engine *engine, const struct submit_news *news, siz
 void engine_holds_changed(struct engine *engine);
 /* Mail of this brand, campaign and domain (0, "": any) was held or cancelled: what waits in memory goes back, and is
  * claimed again if it is owed still. Otherwise it would be refused its mark when a connection has begun to send it, and
- * the receiver would see us hang up before the dot. From any thread. */
+ * the receiver would see us hang up before the dot. Other nodes hear of it. From any thread. */
 void engine_recall(struct engine *engine, const struct lane_key *whose);
 /* Somebody asks what goes on now (board.h): look now instead of within a second. From any thread. */
 void engine_board_asked(struct engine *engine);

@@ -8,6 +8,7 @@
  *     keep                                                                     a bucket or a share is free
  *     handed                                                                   the table handoff has changed
  *     holds                                                                    the table hold has changed
+ *     recall <brand> <campaign> <domain, or nothing>                           such mail was held or cancelled
  *
  * Whoever loses buckets says `look` once it has stopped putting news there into its own lanes: so nothing is left
  * between two. Who starts says `look` for all: its earlier life may have died between a commit and its news. */
@@ -119,6 +120,21 @@ static void flush(struct deferred *deferred)
     arena_reset(&nodes->arena);
 }
 
+static void recall_here(struct engine *engine, const struct lane_key *whose)
+{
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        worker_control_recall(&engine->workers[i], whose);
+}
+
+void engine_recall(struct engine *engine, const struct lane_key *whose)
+{
+    SCOPED(buf) words = BUF(400);
+    recall_here(engine, whose);
+    buf_printf(&words, "recall %llx %llx %.*s", (unsigned long long)whose->brand_id,
+               (unsigned long long)whose->campaign_id, SLICE_ARG(whose->domain));
+    store_tell(engine->options.store, buf_slice(&words));
+}
+
 /* ── hearing ── */
 
 static void heard(struct store_listener *listener, unsigned node, struct slice words)
@@ -181,6 +197,15 @@ static void hear_news(struct dispatcher *dispatcher, struct slice rest)
             lanes_added(dispatcher->lanes, &lane, (unsigned)bucket, (time_ms)due);
 }
 
+static void hear_recall(struct dispatcher *dispatcher, struct slice rest)
+{
+    struct lane_key whose = {0};
+    if (!hex_take(&rest, &whose.brand_id) || !hex_take(&rest, &whose.campaign_id))
+        return;
+    whose.domain = rest;
+    recall_here(dispatcher->engine, &whose);
+}
+
 /* Does it speak of a bucket that we serve? */
 static bool hear_look(struct dispatcher *dispatcher, struct slice digits)
 {
@@ -218,6 +243,8 @@ static void told_arrived(struct mailbox *mailbox, struct mail_item *batch)
             nodes->reads_handed = true;
         else if (slice_equal(word, SLICE("holds")))
             dispatcher_read_holds(dispatcher);
+        else if (slice_equal(word, SLICE("recall")))
+            hear_recall(dispatcher, rest);
         free(told);
     }
     if (dispatcher->is_stopping)

@@ -1,8 +1,10 @@
 /* Issue 4.5: what people hold or cancel while it waits in memory goes back without a word: receivers do not see one
- * connection after the other that begins a mail and hangs up before its dot. What the order did not mean is sent. */
+ * connection after the other that begins a mail and hangs up before its dot, whichever node has it there. What the
+ * order did not mean is sent. */
 #include "deliver/house_test.h"
 
 #include "queue/order.h"
+#include "shape/source.h"
 
 enum { MANY = 600, OTHERS = 100, SLOW_MS = 30 };
 
@@ -36,10 +38,10 @@ static int64_t carry_out(struct fixture *fixture, struct queue_order order)
     int64_t moved = 0;
     carrying.order.at = carrying.order.accepted_until = world_wall(&fixture->world);
     carrying.order.who = carrying.order.why = SLICE("test");
-    test_write(fixture->store.store, give_run, &carrying);
+    test_write(fixture->options.store, give_run, &carrying);
     do {
         const struct order_step *step = &carrying.step;
-        test_write(fixture->store.store, step_run, &carrying);
+        test_write(fixture->options.store, step_run, &carrying);
         for (size_t i = 0; i < step->reach_count; i++) {
             const struct lane_key whose = {.brand_id = step->reaches[i].brand_id,
                                            .campaign_id = step->reaches[i].campaign_id,
@@ -117,8 +119,52 @@ static void what_is_held_comes_back(void **state)
     leave(fixture);
 }
 
+static bool source_run(struct db *db, struct fault *why, void *context)
+{
+    struct source source = {.ip = ip_v4(127, 88, 0, 2),
+                            .ehlo_name = SLICE("out2.example"),
+                            .pool = SLICE("default"),
+                            .weight = 1,
+                            .node = 2};
+    return source_add(db, why, &source, 1795321800000);
+}
+
+/* All mail leaves by the node that has the source, the other one's too: it hears when that one cancels its own. */
+static void what_another_node_sends_is_recalled_there(void **state)
+{
+    HOUSE(fixture, state, 1);
+    struct neighbour neighbour = {.engine = NULL};
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    receivers[0].slow_ms = SLOW_MS;
+    test_write(fixture->store.store, source_run, NULL);
+    fixture->options.store = store_of_node(fixture, 1);
+    start(fixture);
+    neighbour_start(fixture, &neighbour);
+    for (int i = 0; i < 4000 && number(fixture, "SELECT COUNT(DISTINCT node) FROM lease") < 2; i++)
+        receiver_pause(5);
+    crowd(fixture, MANY, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], 20);
+    int64_t moved = carry_out(fixture, (struct queue_order){.verb = ORDER_PURGE, .brand_id = 7, .campaign_id = 5});
+    assert_true(moved > MANY / 4);
+    wait_until_state(fixture, "delivered", DELIVERY_DELIVERED, MANY - moved);
+    assert_int_equal(in_state(fixture, DELIVERY_CANCELLED), moved);
+    assert_int_equal(atomic_load(&receivers[0].accepted), MANY - moved);
+    neighbour_stop(&neighbour);
+    engine_stop(fixture->engine, 2000);
+    store_close(fixture->options.store);
+    fixture->engine = NULL;
+    leave(fixture);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ON_BOTH(what_is_cancelled_leaves_the_memory), ON_BOTH(what_is_held_comes_back)};
+    const struct CMUnitTest tests[] = {
+        ON_BOTH(what_is_cancelled_leaves_the_memory),
+        ON_BOTH(what_is_held_comes_back),
+        {"what_another_node_sends_is_recalled_there (postgres)", what_another_node_sends_is_recalled_there, NULL, NULL,
+         (void *)(uintptr_t) "postgres"},
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
