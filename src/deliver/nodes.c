@@ -90,8 +90,10 @@ void nodes_share_changed(struct dispatcher *dispatcher, bool is_more)
         .served = lane_served, .elsewhere = nodes_elsewhere, .context = dispatcher, .buckets = nodes->served};
     lanes_serve(dispatcher->lanes, &share);
     struct bucket_set gone = bucket_set_less(before, &nodes->served);
-    if (bucket_set_count(&gone)) /* what came until now */
+    if (bucket_set_count(&gone)) { /* what came until now; and what is in memory would be refused its mark */
         nodes_tell_look(dispatcher, &gone);
+        nodes_recall(dispatcher->engine, &(struct lane_key){0});
+    }
     if (is_more)
         dispatcher_read_lanes(dispatcher);
 }

@@ -90,6 +90,8 @@ void nodes_given_release(struct nodes *nodes);
 /* nodes_news.c, for nodes.c: hear the others from here on, and say that we are here. */
 void nodes_listen(struct dispatcher *dispatcher);
 void nodes_tell(struct dispatcher *dispatcher, struct slice words);
+/* What waits in the memory of this node, of this brand, campaign and domain (0, "": any), is claimed anew. */
+void nodes_recall(struct engine *engine, const struct lane_key *whose);
 /* There may be something in these buckets. */
 void nodes_tell_look(struct dispatcher *dispatcher, const struct bucket_set *buckets);
 /* A delivery is due that others serve: collected, and told at the end of the turn. context: the dispatcher. */

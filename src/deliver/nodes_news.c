@@ -120,7 +120,7 @@ static void flush(struct deferred *deferred)
     arena_reset(&nodes->arena);
 }
 
-static void recall_here(struct engine *engine, const struct lane_key *whose)
+void nodes_recall(struct engine *engine, const struct lane_key *whose)
 {
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_control_recall(&engine->workers[i], whose);
@@ -129,7 +129,7 @@ static void recall_here(struct engine *engine, const struct lane_key *whose)
 void engine_recall(struct engine *engine, const struct lane_key *whose)
 {
     SCOPED(buf) words = BUF(400);
-    recall_here(engine, whose);
+    nodes_recall(engine, whose);
     buf_printf(&words, "recall %llx %llx %.*s", (unsigned long long)whose->brand_id,
                (unsigned long long)whose->campaign_id, SLICE_ARG(whose->domain));
     store_tell(engine->options.store, buf_slice(&words));
@@ -203,7 +203,7 @@ static void hear_recall(struct dispatcher *dispatcher, struct slice rest)
     if (!hex_take(&rest, &whose.brand_id) || !hex_take(&rest, &whose.campaign_id))
         return;
     whose.domain = rest;
-    recall_here(dispatcher->engine, &whose);
+    nodes_recall(dispatcher->engine, &whose);
 }
 
 /* Does it speak of a bucket that we serve? */

@@ -158,12 +158,42 @@ static void what_another_node_sends_is_recalled_there(void **state)
     leave(fixture);
 }
 
+/* R22: a node comes, and gets half of the buckets while mail of them waits in the memory of the other one. */
+static void what_another_node_gets_leaves_the_memory(void **state)
+{
+    HOUSE(fixture, state, 1);
+    struct neighbour neighbour = {.engine = NULL};
+    open_house(fixture);
+    engine_stop(fixture->engine, 0);
+    receivers[0].slow_ms = SLOW_MS;
+    fixture->options.store = store_of_node(fixture, 1);
+    start(fixture);
+    crowd(fixture, MANY, "r0.example");
+    submit(fixture);
+    wait_until_accepted(&receivers[0], 20);
+    int open = atomic_load(&receivers[0].open_most);
+    neighbour_start(fixture, &neighbour);
+    for (int i = 0; i < 4000 && number(fixture, "SELECT COUNT(DISTINCT node) FROM lease") < 2; i++)
+        receiver_pause(5);
+    wait_until_state(fixture, "delivered", DELIVERY_DELIVERED, MANY);
+    assert_true(number(fixture, "SELECT COUNT(DISTINCT node) FROM delivery") == 2); /* it came in time */
+    assert_in_range(atomic_load(&receivers[0].cut_short), 0, open);
+    nobody_twice(fixture, "shared");
+    neighbour_stop(&neighbour);
+    engine_stop(fixture->engine, 2000);
+    store_close(fixture->options.store);
+    fixture->engine = NULL;
+    leave(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(what_is_cancelled_leaves_the_memory),
         ON_BOTH(what_is_held_comes_back),
         {"what_another_node_sends_is_recalled_there (postgres)", what_another_node_sends_is_recalled_there, NULL, NULL,
+         (void *)(uintptr_t) "postgres"},
+        {"what_another_node_gets_leaves_the_memory (postgres)", what_another_node_gets_leaves_the_memory, NULL, NULL,
          (void *)(uintptr_t) "postgres"},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
