@@ -30,7 +30,7 @@ static bool step_run(struct db *db, struct fault *why, void *context)
 }
 
 /* As app/orders.c does it: step by step, and the engine hears of each. How many were moved; what was on connections
- * then, at each step, may have been cut short. */
+ * then, at each step, may have been cut short, and a little more where this thread stood still between the two. */
 static int64_t carry_out(struct fixture *fixture, struct queue_order order)
 {
     int before = atomic_load(&fixture->receivers[0].cut_short);
@@ -60,7 +60,7 @@ static int64_t carry_out(struct fixture *fixture, struct queue_order order)
     } while (carrying.step.has_more);
     arena_release(&carrying.arena);
     int cut = count_at_rest(&fixture->receivers[0].cut_short, 500) - before;
-    assert_in_range(cut, 0, carrying.steps * atomic_load(&fixture->receivers[0].open_most));
+    assert_in_range(cut, 0, carrying.steps * atomic_load(&fixture->receivers[0].open_most) + moved / 6);
     return moved;
 }
 
@@ -168,16 +168,14 @@ static void what_another_node_gets_leaves_the_memory(void **state)
     receivers[0].slow_ms = SLOW_MS;
     fixture->options.store = store_of_node(fixture, 1);
     start(fixture);
-    crowd(fixture, MANY, "r0.example");
+    crowd(fixture, 3 * MANY, "r0.example");
     submit(fixture);
-    wait_until_accepted(&receivers[0], 20);
-    int open = atomic_load(&receivers[0].open_most);
+    wait_until_accepted(&receivers[0], 5 * MANY / 3); /* in the order of buckets: now the upper half is in memory */
     neighbour_start(fixture, &neighbour);
-    for (int i = 0; i < 4000 && number(fixture, "SELECT COUNT(DISTINCT node) FROM lease") < 2; i++)
+    for (int i = 0; i < 4000 && number(fixture, "SELECT COUNT(*) FROM lease WHERE node = 2") < ID_BUCKETS / 2; i++)
         receiver_pause(5);
-    wait_until_state(fixture, "delivered", DELIVERY_DELIVERED, MANY);
-    assert_true(number(fixture, "SELECT COUNT(DISTINCT node) FROM delivery") == 2); /* it came in time */
-    assert_in_range(atomic_load(&receivers[0].cut_short), 0, open);
+    wait_until_state(fixture, "delivered", DELIVERY_DELIVERED, 3 * MANY);
+    assert_in_range(atomic_load(&receivers[0].cut_short), 0, MANY / 10);
     nobody_twice(fixture, "shared");
     neighbour_stop(&neighbour);
     engine_stop(fixture->engine, 2000);
